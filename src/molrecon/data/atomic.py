@@ -1,0 +1,88 @@
+"""Writing files so that a reader never meets half of one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from molrecon.errors import InputError
+
+
+def check_writable(path: str | os.PathLike[str]) -> Path:
+    """Refuse a target that cannot be written, before any work is done for it.
+
+    Parameters
+    ----------
+    path
+        The file to be written; an existing file may be replaced.
+
+    Returns
+    -------
+    Path
+        The same path.
+
+    Raises
+    ------
+    InputError
+        If ``path`` is a folder, or its folder does not exist or cannot be written to.
+    """
+    target = Path(path)
+    folder = target.parent
+    if target.is_dir():
+        raise InputError(
+            f"The output {target} is an existing folder, but a file name was expected; "
+            "add a file name to it."
+        )
+    if not folder.is_dir():
+        found = "is not a folder" if folder.exists() else "does not exist"
+        raise InputError(
+            f"The output {target} cannot be written because {folder} {found}; "
+            "create the folder or choose another one."
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(
+            f"The output {target} cannot be written because the folder {folder} is not writable; "
+            "change its permissions or choose another one."
+        )
+    return target
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` that takes its name once the block has succeeded.
+
+    If the block fails, whatever it wrote is removed and an existing file at ``path`` stays as it
+    was. The temporary name ends like the target's, so that libraries which go by the extension
+    write the right type.
+
+    Parameters
+    ----------
+    path
+        The file to be written.
+
+    Yields
+    ------
+    Path
+        A path in the same folder, at which nothing exists yet.
+
+    Raises
+    ------
+    InputError
+        If the target cannot be written (see `check_writable`), or writing fails, for example on a
+        full disk.
+    """
+    target = check_writable(path)
+    temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    except OSError as error:
+        raise InputError(
+            f"The output {target} could not be written ({error.strerror or error}); "
+            "check the free space and the permissions of its folder."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

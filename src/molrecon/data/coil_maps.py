@@ -1,0 +1,147 @@
+"""Coil sensitivity maps from the calibration region, and the image combined with them."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molrecon.data.calibration import centred_slices, crop_calibration
+from molrecon.errors import InputError
+from molrecon.operators.fourier import ifft_centred
+
+
+def estimate_coil_maps(
+    kspace: Tensor,
+    mask: Tensor,
+    *,
+    kernel_width: int = 6,
+    calibration_width: int = 24,
+    threshold: float = 0.02,
+    crop: float = 0.8,
+) -> Tensor:
+    """Estimate coil maps by ESPIRiT from the calibration region alone.
+
+    Where the maps are supported their root sum of squares over the coils is 1; elsewhere they are
+    0. Their common phase, which the data do not determine, is chosen so that the first principal
+    combination of the coils is real and positive everywhere: it has no zeros in the object, where
+    a single coil has, so the maps stay smooth. One coil needs no estimate and gets ones.
+
+    Parameters
+    ----------
+    kspace
+        Complex ``(batch, coil, *spatial)``; all spatial axes are Fourier axes.
+    mask
+        Boolean ``(batch or 1, 1, *spatial)``.
+    kernel_width
+        Width of the k-space kernels; at most half the width of the calibration region is used.
+    calibration_width
+        Largest width of the calibration region used.
+    threshold
+        Singular values of the calibration matrix below this fraction of the largest are noise.
+    crop
+        Support is where the ESPIRiT eigenvalue exceeds this, in ``[0, 1)``; 0.8 is the default of
+        the BART toolbox and keeps a margin of background around the object.
+
+    Returns
+    -------
+    Tensor
+        complex64 ``(batch, coil, *spatial)`` on the device of ``kspace``.
+
+    Raises
+    ------
+    InputError
+        If k-space has no calibration region or only zeros in it, or sigpy is not installed.
+
+    References
+    ----------
+    M. Uecker et al., "ESPIRiT: an eigenvalue approach to autocalibrating parallel MRI",
+    Magn. Reson. Med. 71 (2014) 990.
+    """
+    if kspace.shape[1] == 1:
+        return torch.ones_like(kspace, dtype=torch.complex64)
+    calibration = crop_calibration(kspace, mask, calibration_width)
+    width = min(calibration.shape[2:])
+    mri = _sigpy_mri()
+    maps = []
+    for index, item in enumerate(calibration.detach().cpu().to(torch.complex64).numpy()):
+        if not item.any():
+            raise InputError(
+                f"The k-space of item {index} is zero throughout its calibration region, where "
+                "the strongest signal was expected; check the file or give the coil maps."
+            )
+        padded = np.zeros(kspace.shape[1:], dtype=np.complex64)
+        padded[(slice(None), *centred_slices(kspace.shape[2:], calibration.shape[2:]))] = item
+        estimate = mri.app.EspiritCalib(
+            padded,
+            calib_width=width,
+            kernel_width=min(kernel_width, width // 2),
+            thresh=threshold,
+            crop=crop,
+            show_pbar=False,
+        ).run()
+        maps.append(_reference_phase(torch.from_numpy(estimate), torch.from_numpy(item)))
+    return torch.stack(maps).to(kspace.device)
+
+
+def combine_coils(kspace: Tensor, coil_maps: Tensor) -> Tensor:
+    """Combine fully sampled k-space to one image: the least-squares image on the given maps.
+
+    ``sum_c conj(S_c) x_c / sum_c |S_c|²`` with ``x_c`` the coil images, and 0 where all maps are.
+
+    Parameters
+    ----------
+    kspace
+        Complex ``(batch, coil, *spatial)``.
+    coil_maps
+        Complex ``(batch or 1, coil, *spatial)``.
+
+    Returns
+    -------
+    Tensor
+        Complex ``(batch, 1, *spatial)``.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    References
+    ----------
+    P. B. Roemer et al., "The NMR phased array", Magn. Reson. Med. 16 (1990) 192.
+    """
+    if coil_maps.shape[1:] != kspace.shape[1:]:
+        raise InputError(
+            f"coil maps: found shape {tuple(coil_maps.shape)}, expected (coil, *spatial) = "
+            f"{tuple(kspace.shape[1:])} as the k-space has; give maps of the same scan."
+        )
+    images = ifft_centred(kspace, kspace.ndim - 2)
+    combined = (coil_maps.conj() * images).sum(dim=1, keepdim=True)
+    power = coil_maps.abs().square().sum(dim=1, keepdim=True)
+    return torch.where(power > 0, combined / power.where(power > 0, 1), 0)
+
+
+def _reference_phase(maps: Tensor, calibration: Tensor) -> Tensor:
+    """Make the strongest combination of coils in the calibration data real and positive."""
+    samples = calibration.flatten(1).to(torch.complex128)
+    principal = torch.linalg.eigh(samples @ samples.mH).eigenvectors[:, -1]
+    # An eigenvector's own phase is arbitrary: pin it, or the maps' phase depends on the library.
+    largest = principal[principal.abs().argmax()]
+    weights = (principal.conj() * largest / largest.abs()).to(maps.dtype)
+    combined = torch.tensordot(weights, maps, dims=1)
+    return maps * torch.polar(torch.ones_like(combined.real), -combined.angle())
+
+
+def _sigpy_mri() -> ModuleType:
+    """Import sigpy.mri, which only this estimate needs."""
+    try:
+        import sigpy.mri
+    except ImportError as error:
+        raise InputError(
+            "Coil maps: estimating them needs the package sigpy, which is not installed; "
+            "run 'pip install molrecon[mri]' or give the coil maps."
+        ) from error
+    module: ModuleType = sigpy.mri
+    return module

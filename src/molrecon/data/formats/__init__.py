@@ -1,0 +1,31 @@
+"""File formats in and out: one file each, registered by extension."""
+
+from molrecon.data.formats.assemble import apply_mask, attach_coil_maps
+from molrecon.data.formats.entries import Entry
+from molrecon.data.formats.image_data import ImageData
+from molrecon.data.formats.kinds import kind_of
+from molrecon.data.formats.reading import describe, read_array, read_image, read_scan
+from molrecon.data.formats.registry import FORMATS
+from molrecon.data.formats.writing import (
+    check_image_path,
+    check_scan_path,
+    write_image,
+    write_scan,
+)
+
+__all__ = [
+    "FORMATS",
+    "Entry",
+    "ImageData",
+    "apply_mask",
+    "attach_coil_maps",
+    "check_image_path",
+    "check_scan_path",
+    "describe",
+    "kind_of",
+    "read_array",
+    "read_image",
+    "read_scan",
+    "write_image",
+    "write_scan",
+]

@@ -1,0 +1,129 @@
+"""Arrays as files store them, brought to the axes of a `Scan`."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molrecon.data.formats.entries import Array
+from molrecon.errors import InputError
+
+
+def complex_tensor(array: Array) -> Tensor:
+    """Convert numbers of any type and byte order to a complex64 tensor."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        # What overflows single precision becomes infinite, which `Scan` refuses by name.
+        return torch.from_numpy(np.require(array, np.complex64, ["C", "W"]))
+
+
+def kspace_tensor(array: Array, source: str, *, slices: bool = False) -> tuple[Tensor, str]:
+    """Bring k-space to ``(batch, coil, *spatial)`` and say how its axes were read.
+
+    Parameters
+    ----------
+    array
+        ``(y, x)``, ``(coil, y, x)``, ``(batch, coil, y, x)`` or ``(batch, coil, z, y, x)``.
+    source
+        Name for messages.
+    slices
+        Three axes are ``(batch, y, x)`` of a single coil.
+    """
+    if array.dtype.kind != "c":
+        raise InputError(
+            f"The k-space of {source} is {array.dtype}, but complex numbers were expected; "
+            "if it is an image, simulate a scan from it first."
+        )
+    if slices and array.ndim != 3:
+        raise InputError(
+            f"'::slices' needs three axes (slice, y, x), but {source} has shape {array.shape}; "
+            "leave '::slices' out."
+        )
+    kspace = complex_tensor(array)
+    if slices:
+        return kspace[:, None], "three axes read as (slice, y, x) of a single coil"
+    if array.ndim == 2:
+        return kspace[None, None], "two axes read as (y, x) of a single coil"
+    if array.ndim == 3:
+        return kspace[
+            None
+        ], "three axes read as (coil, y, x), not (slice, y, x) as '::slices' after the path would"
+    if array.ndim == 4:
+        return kspace, "four axes read as (batch, coil, y, x)"
+    if array.ndim == 5:
+        return kspace, "five axes read as (batch, coil, z, y, x)"
+    raise InputError(
+        f"The k-space of {source} has shape {array.shape}, but 2 to 5 axes were expected: "
+        "(y, x), (coil, y, x), (batch, coil, y, x) or (batch, coil, z, y, x); reshape it."
+    )
+
+
+def mask_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
+    """Bring a sampling mask to bool ``(batch or 1, 1, *spatial)``.
+
+    Accepts the spatial shape, optionally after a batch axis or after a batch axis and an axis of
+    length 1, and one axis ``(x,)`` whose lines are sampled along all the others (as in fastMRI).
+    """
+    values = np.unique(array)
+    if values.size > 2 or not np.isfinite(values).all() or (values.size == 2 and values[0] != 0):
+        raise InputError(
+            f"The mask of {source} holds {values.size} different values, but two were expected "
+            "(0 where nothing was measured); give a binary mask."
+        )
+    if not values.any():
+        raise InputError(
+            f"The mask of {source} is zero everywhere, but something must have been measured; "
+            "give another mask."
+        )
+    batch, _, *spatial = kspace.shape
+    mask = torch.from_numpy(np.array(array != 0))
+    if mask.shape == (spatial[-1],):
+        return mask.expand(1, 1, *spatial).clone()
+    return _with_leading_axes("mask", mask, (batch, 1, *spatial), source)
+
+
+def coil_maps_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
+    """Bring coil maps to complex64 ``(batch or 1, coil, *spatial)``.
+
+    Accepts these shapes, without the batch axis too, and the spatial shape alone if there is one
+    coil.
+    """
+    batch, coils, *spatial = kspace.shape
+    maps = complex_tensor(array)
+    if coils == 1 and list(maps.shape) == spatial:
+        return maps[None, None]
+    if maps.ndim == len(spatial) + 1:
+        maps = maps[None]
+    if maps.ndim != kspace.ndim or list(maps.shape[2:]) != spatial:
+        raise InputError(
+            f"The coil maps of {source} have shape {array.shape}, but {(coils, *spatial)} or "
+            f"{(batch, coils, *spatial)} was expected to fit k-space; give maps of the same scan "
+            "with the axes in this order."
+        )
+    if maps.shape[1] != coils:
+        raise InputError(
+            f"The coil maps of {source} have {maps.shape[1]} coils, but k-space has {coils}; "
+            "give maps of the same coils."
+        )
+    return maps
+
+
+def reference_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
+    """Bring a reference image to complex64 ``(batch, 1, *spatial)``."""
+    batch, _, *spatial = kspace.shape
+    return _with_leading_axes("reference", complex_tensor(array), (batch, 1, *spatial), source)
+
+
+def _with_leading_axes(name: str, value: Tensor, full: tuple[int, ...], source: str) -> Tensor:
+    """Add the batch and the channel axis if they are missing."""
+    spatial = full[2:]
+    if value.shape == spatial:
+        return value[None, None]
+    if tuple(value.shape[1:]) == spatial and value.shape[0] in (1, full[0]):
+        return value[:, None]
+    if tuple(value.shape[1:]) == full[1:] and value.shape[0] in (1, full[0]):
+        return value
+    raise InputError(
+        f"The {name} of {source} has shape {tuple(value.shape)}, but {spatial} or {full} was "
+        "expected to fit k-space; give one of the same scan."
+    )

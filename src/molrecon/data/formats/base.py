@@ -1,0 +1,58 @@
+"""What every file format offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from molrecon.data.formats.assemble import SliceRange
+from molrecon.data.formats.entries import Array, Entries
+from molrecon.data.formats.image_data import ImageData
+from molrecon.data.formats.location import Location
+from molrecon.data.scan import Scan
+
+Spacing = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One file format: its functions, ``None`` where it cannot do the thing.
+
+    Parameters
+    ----------
+    name
+        With its article, for messages: ``"a BART .cfl/.hdr pair"``.
+    extensions
+        Lower-case, with the dot.
+    describe
+        The arrays in a file, from its headers alone; a format with one nameless array calls it
+        ``"array"``.
+    read_array
+        One array as stored; the names are those to prefer where the location gives none.
+    read_image
+        An image.
+    read_scan
+        Raw data, or a range of its slices.
+    write_image
+        Write complex64 ``(batch, channel, *spatial)``, through `molrecon.data.atomic`.
+    write_scan
+        Write a scan, likewise.
+    """
+
+    name: str
+    extensions: tuple[str, ...]
+    describe: Callable[[Location], Entries]
+    read_array: Callable[[Location, Sequence[str]], Array]
+    read_image: Callable[[Location], ImageData]
+    read_scan: Callable[[Location, SliceRange | None], Scan] | None = None
+    write_image: Callable[[Path, Tensor, Spacing | None], None] | None = None
+    write_scan: Callable[[Path, Scan], None] | None = None
+
+
+def squeezed(image: Tensor) -> Array:
+    """Return complex64 ``spatial`` if there is one item and channel, else all axes."""
+    pixels: Array = image.numpy()
+    return pixels[0, 0] if pixels.shape[:2] == (1, 1) else pixels

@@ -1,0 +1,112 @@
+"""The arrays in a file: what they are, and which one is meant."""
+
+from __future__ import annotations
+
+import tokenize
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from molrecon.data.formats.location import Location
+from molrecon.errors import InputError
+
+Array = npt.NDArray[Any]
+
+# What NumPy raises on damaged headers beyond the usual exceptions.
+NPY_FAILURES = (tokenize.TokenError,)
+
+_HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Shape and type of one array in a file."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {self.shape}"
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether the numbers are complex."""
+        return self.dtype.kind == "c"
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether it holds booleans or numbers."""
+        return self.dtype.kind in "biufc"
+
+
+Entries = Mapping[str, Entry]
+
+
+def npy_entry(stream: IO[bytes]) -> Entry:
+    """Read the header of an array in NumPy's format, leaving the stream at its data."""
+    version = np.lib.format.read_magic(stream)
+    if version not in _HEADER_READERS:
+        raise ValueError(f"version {version} of the .npy format is not for plain arrays")
+    shape, _, dtype = _HEADER_READERS[version](stream)
+    return Entry(shape, dtype)
+
+
+def require_numeric(entry: Entry, location: Location) -> None:
+    """Refuse an array of text, records or Python objects (which would need unpickling)."""
+    if not entry.is_numeric:
+        raise InputError(
+            f"{location} holds {entry.dtype} values, but plain numbers were expected; "
+            "save them as a numeric array (nothing is ever unpickled)."
+        )
+
+
+def listing(entries: Entries) -> str:
+    """Name the arrays of a file with their types and shapes, for messages."""
+    return ", ".join(f"{key} ({entry})" for key, entry in entries.items()) or "no arrays"
+
+
+def choose_key(
+    entries: Entries,
+    location: Location,
+    prefer: Sequence[str],
+    wanted: str,
+    suits: Callable[[Entry], bool],
+) -> str:
+    """Decide which array of a file is meant.
+
+    The key in ``location`` decides; otherwise the first of ``prefer`` that exists; otherwise the
+    only array that ``suits``, which is to say is the ``wanted``.
+
+    Raises
+    ------
+    InputError
+        If that array does not exist, or several come into question.
+    """
+    if location.key is not None:
+        if location.key not in entries:
+            raise InputError(
+                f"{location.path} holds no array {location.key!r}; it holds {listing(entries)}: "
+                "name one of these after '::'."
+            )
+        return location.key
+    for key in prefer:
+        if key in entries:
+            return key
+    candidates = [key for key, entry in entries.items() if suits(entry)]
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates:
+        raise InputError(
+            f"{location.path} holds no {wanted}, only {listing(entries)}; give a file with one."
+        )
+    raise InputError(
+        f"{location.path} holds {len(candidates)} arrays that could be meant "
+        f"({listing(entries)}); append '::KEY' to the path, as in "
+        f"{location.path}::{candidates[0]}."
+    )

@@ -1,0 +1,37 @@
+"""The names under which molrecon's own files keep the parts of a scan."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from molrecon.data.formats.entries import Array
+from molrecon.data.scan import Scan
+from molrecon.errors import InputError
+
+
+def scan_arrays(scan: Scan) -> dict[str, Array]:
+    """Return the parts of a scan that are known, by name."""
+    tensors = {
+        "kspace": scan.kspace,
+        "mask": scan.mask,
+        "coil_maps": scan.coil_maps,
+        "reference": scan.reference,
+    }
+    arrays: dict[str, Array] = {
+        name: tensor.detach().cpu().resolve_conj().numpy()
+        for name, tensor in tensors.items()
+        if tensor is not None
+    }
+    if scan.sigma is not None:
+        arrays["sigma"] = np.array(scan.sigma, dtype=np.float64)
+    return arrays
+
+
+def read_sigma(array: Array, source: str) -> float:
+    """Convert a stored noise level to a number."""
+    if array.size != 1 or array.dtype.kind not in "iuf":
+        raise InputError(
+            f"The noise level sigma of {source} is {array.dtype} of shape {array.shape}, but one "
+            "real number was expected; store the standard deviation of a k-space sample."
+        )
+    return float(array.reshape(()))

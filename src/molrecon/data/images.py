@@ -1,0 +1,178 @@
+"""Random training images cut from volumes and stacks of slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from molrecon.data.simulation.randomness import integer, log_uniform, uniform
+from molrecon.data.simulation.resampling import fourier_resample
+from molrecon.data.slices import SIGNAL, SliceStack, load_slices, peak_value
+from molrecon.errors import InputError
+
+__all__ = ["ImagePool", "SliceStack", "load_slices"]
+
+_MARGIN = 8
+"""Pixels around a crop that absorb the wrap-around of Fourier resampling."""
+
+
+class ImagePool:
+    """Images from several files, from which random training crops are drawn.
+
+    Volumes stay in memory once, as float32; slices are views of them.
+
+    Parameters
+    ----------
+    files
+        Files as in `load_slices`. Held-out subjects are those whose files are not given.
+    orientations
+        Axes along which volumes are cut.
+    balance
+        A stack of n slices is drawn with probability proportional to ``n ** balance``: at 1 every
+        slice is alike, at 0 every stack. In between, one large volume does not crowd out the
+        contrasts of which there are few slices.
+
+    Raises
+    ------
+    InputError
+        If no file is given or one cannot be read.
+    """
+
+    def __init__(
+        self,
+        files: Iterable[str | Path],
+        *,
+        orientations: Sequence[int] = (0, 1, 2),
+        balance: float = 1 / 3,
+    ) -> None:
+        self.stacks = [
+            stack for path in files for stack in load_slices(path, orientations=orientations)
+        ]
+        if not self.stacks:
+            raise InputError("images: the list of files is empty; name at least one.")
+        sizes = torch.tensor([len(stack.indices) for stack in self.stacks])
+        self._ends = sizes.cumsum(0)
+        self._weights = sizes.double() ** balance
+        self._peaks: dict[tuple[int, int], float] = {}
+
+    def __len__(self) -> int:
+        """Return the number of slices."""
+        return int(self._ends[-1])
+
+    def slice(self, i: int) -> Tensor:
+        """Return slice ``i`` as float32 ``(y, x)``, with a 99.9th percentile of 1.
+
+        Raises
+        ------
+        IndexError
+            If ``i`` is not in ``0 … len(self) - 1``.
+        """
+        if not 0 <= i < len(self):
+            raise IndexError(f"slice {i} of a pool of {len(self)}")
+        stack = int(torch.searchsorted(self._ends, i, right=True))
+        place = i - self.first(stack)
+        return self.stacks[stack].slice(place) / self._peak(stack, place)
+
+    def first(self, stack: int) -> int:
+        """Return the number, as in `slice`, of the first slice of a stack."""
+        return int(self._ends[stack]) - len(self.stacks[stack].indices)
+
+    def sample(
+        self,
+        size: tuple[int, int],
+        generator: torch.Generator,
+        *,
+        gammas: tuple[float, float] = (0.7, 1.4),
+        amplitudes: tuple[float, float] = (0.5, 1.2),
+        empty_share: float = 0.03,
+    ) -> Tensor:
+        """Draw a random crop of a random slice, resampled, flipped, turned and rescaled.
+
+        Scales are log-uniform within `SliceStack.scales`. Resampling crops k-space, so shrinking
+        cannot alias and edges ring as measured ones do.
+
+        Parameters
+        ----------
+        size
+            Rows and columns of the crop. Where the slice ends, zeros follow.
+        generator
+            Source of randomness.
+        gammas
+            Range of the exponent applied to the values, log-uniform.
+        amplitudes
+            Range of the peak of the whole slice, whose 99.9th percentile counts as its peak.
+        empty_share
+            Probability with which a crop that shows next to nothing is kept; else another is drawn.
+
+        Returns
+        -------
+        Tensor
+            float32 of ``size``; slightly negative beside sharp edges.
+        """
+        for _ in range(20):
+            window, shape, peak = self._draw_window(size, generator)
+            signal = (window[::4, ::4] > SIGNAL * peak).float().mean().item()
+            if signal >= 0.1 or uniform((0, 1), generator) < empty_share:
+                break
+        window = (window / peak) ** log_uniform(gammas, generator)
+        image = fourier_resample(_faded(window, shape), shape)
+        image = image[_MARGIN : _MARGIN + size[0], _MARGIN : _MARGIN + size[1]]
+        for axis in (0, 1):
+            if integer((0, 1), generator):
+                image = image.flip(axis)
+        return image * uniform(amplitudes, generator)
+
+    def _draw_window(
+        self, size: tuple[int, int], generator: torch.Generator
+    ) -> tuple[Tensor, tuple[int, int], float]:
+        """Cut a stored window that becomes ``size`` plus margins at a random scale.
+
+        Returns the window, its shape after resampling, and the peak of its slice.
+        """
+        number = int(torch.multinomial(self._weights, 1, generator=generator).item())
+        stack = self.stacks[number]
+        index = integer((0, len(stack.indices) - 1), generator)
+        image = stack.slice(index)
+        # With the flips of `sample`, the transpose makes all quarter turns.
+        if integer((0, 1), generator):
+            image = image.T
+        scale = log_uniform(stack.scales, generator)
+        shape = (size[0] + 2 * _MARGIN, size[1] + 2 * _MARGIN)
+        # Multiples of 8 keep the Fourier transforms fast.
+        extent = [max(8, 8 * round(n / scale / 8)) for n in shape]
+        corner = [
+            integer((min(0, have - want), max(0, have - want)), generator)
+            for have, want in zip(image.shape, extent, strict=True)
+        ]
+        return _padded_window(image, corner, extent), shape, self._peak(number, index)
+
+    def _peak(self, stack: int, index: int) -> float:
+        key = (stack, index)
+        if key not in self._peaks:
+            self._peaks[key] = peak_value(self.stacks[stack].slice(index))
+        return self._peaks[key]
+
+
+def _padded_window(image: Tensor, corner: Sequence[int], extent: Sequence[int]) -> Tensor:
+    """Cut ``extent`` pixels from ``corner`` on, which may lie outside, where zeros are."""
+    window = image.new_zeros(tuple(extent))
+    inner, outer = [], []
+    for have, start, want in zip(image.shape, corner, extent, strict=True):
+        low, high = max(0, start), min(have, start + want)
+        inner.append(slice(low, high))
+        outer.append(slice(low - start, high - start))
+    window[tuple(outer)] = image[tuple(inner)]
+    return window
+
+
+def _faded(window: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Fade the margins out, so that the window is periodic and does not ring where it was cut."""
+    for axis, n in enumerate(window.shape):
+        width = max(1, int(0.75 * _MARGIN * n / shape[axis]))
+        rise = torch.sin(torch.linspace(0, torch.pi / 2, width + 2)[1:-1]).square()
+        ramp = torch.cat([rise, torch.ones(n - 2 * width), rise.flip(0)])
+        window = window * (ramp[:, None] if axis == 0 else ramp)
+    return window

@@ -1,0 +1,69 @@
+"""Patterns without a density of their own: equispaced and uniformly random positions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from molrecon.data.masks.geometry import BoolArray
+from molrecon.errors import InputError
+
+
+def equispaced(centre: BoolArray, count: int, generator: np.random.Generator) -> BoolArray:
+    """Sample exactly ``count`` lines: the calibration lines and equispaced ones with an offset.
+
+    The lines outside the calibration block, counted across it, are sampled at a constant
+    (possibly fractional, then rounded down) spacing from a random offset, as fastMRI's
+    "equispaced fraction" masks are.
+
+    Parameters
+    ----------
+    centre
+        True on the calibration lines; one axis.
+    count
+        Number of True values wanted, at least those of ``centre``.
+    generator
+        Source of randomness: it draws the offset.
+
+    Raises
+    ------
+    InputError
+        If ``centre`` has more than one axis.
+
+    References
+    ----------
+    J. Zbontar et al., "fastMRI: an open dataset and benchmarks for accelerated MRI",
+    arXiv:1811.08839.
+    """
+    if centre.ndim != 1:
+        raise InputError(
+            f"axes: an equispaced mask undersamples one axis, found {centre.ndim}; give one axis "
+            "or choose the kind 'poisson-disc', 'random' or 'variable-density'."
+        )
+    outside = np.flatnonzero(~centre)
+    wanted = count - int(centre.sum())
+    mask = centre.copy()
+    if wanted == 0:
+        return mask
+    steps = (np.arange(wanted) + generator.random()) * outside.size / wanted
+    mask[outside[np.minimum(steps.astype(np.int64), outside.size - 1)]] = True
+    return mask
+
+
+def random(centre: BoolArray, count: int, generator: np.random.Generator) -> BoolArray:
+    """Sample exactly ``count`` positions: the calibration block and uniformly random ones.
+
+    Parameters
+    ----------
+    centre
+        True on the calibration block; one axis (lines) or more.
+    count
+        Number of True values wanted, at least those of ``centre``.
+    generator
+        Source of randomness.
+    """
+    outside = np.flatnonzero(~centre)
+    wanted = count - int(centre.sum())
+    mask = centre.copy()
+    order = np.argsort(generator.random(outside.size), kind="stable")
+    mask.ravel()[outside[order[:wanted]]] = True
+    return mask

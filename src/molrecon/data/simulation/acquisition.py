@@ -1,0 +1,147 @@
+"""Simulated undersampled multi-coil acquisitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from molrecon.data.masks import make_mask
+from molrecon.data.simulation.coil_maps import simulate_coil_maps
+from molrecon.data.simulation.noise import add_noise
+from molrecon.data.simulation.phase import simulate_phase
+from molrecon.data.simulation.randomness import integer, make_generator
+from molrecon.errors import InputError
+from molrecon.operators.fourier import fft_centred
+
+_MASK_SEEDS = (0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """A batch of scans and the images they came from.
+
+    Attributes
+    ----------
+    image
+        complex64 ``(batch, 1, *spatial)``, the truth.
+    kspace
+        complex64 ``(batch, coil, *spatial)``, noisy, zero where not sampled.
+    coil_maps
+        complex64 ``(batch, coil, *spatial)``, root sum of squares 1.
+    mask
+        bool ``(batch, 1, *spatial)``, true where sampled.
+    sigma
+        float32 ``(batch,)``, noise per complex k-space sample, in the units of ``image``.
+    """
+
+    image: Tensor
+    kspace: Tensor
+    coil_maps: Tensor
+    mask: Tensor
+    sigma: Tensor
+
+    def to(self, device: torch.device | str) -> Acquisition:
+        """Return the same batch on another device."""
+        return Acquisition(
+            image=self.image.to(device),
+            kspace=self.kspace.to(device),
+            coil_maps=self.coil_maps.to(device),
+            mask=self.mask.to(device),
+            sigma=self.sigma.to(device),
+        )
+
+
+def acquire(
+    image: Tensor,
+    coil_maps: Tensor,
+    mask: Tensor,
+    sigma: Tensor,
+    *,
+    generator: torch.Generator,
+) -> Acquisition:
+    """Measure images with given maps and masks: ``mask · (FFT(maps · image) + noise)``.
+
+    Shapes and units are those of `Acquisition`.
+    """
+    ndim = image.ndim - 2
+    kspace = fft_centred(coil_maps * image, ndim) * mask
+    per_sample = sigma.reshape(-1, *[1] * (ndim + 1))
+    noisy = add_noise(kspace, per_sample, mask=mask, generator=generator)
+    return Acquisition(image, noisy, coil_maps, mask, sigma)
+
+
+def simulate_acquisition(
+    image: Tensor,
+    *,
+    coils: int,
+    acceleration: float,
+    mask_kind: str,
+    calibration: int,
+    sigma: float,
+    seed: int,
+    phase: bool = True,
+) -> Acquisition:
+    """Simulate an undersampled multi-coil scan of an image.
+
+    Parameters
+    ----------
+    image
+        Real or complex, in any units: ``(y, x)``, ``(z, y, x)`` or a batch
+        ``(batch, 1, *spatial)``. Each image of a batch has maps, phase and mask of its own.
+    coils
+        Number of receive coils, at least 1.
+    acceleration, mask_kind, calibration
+        As in `molrecon.data.masks.make_mask`.
+    sigma
+        Noise per complex k-space sample, ``sqrt(E|n|²)``, in the units of ``image``.
+    seed
+        Non-negative; the same seed gives the same acquisition.
+    phase
+        Whether to multiply the image by a random smooth phase.
+
+    Returns
+    -------
+    Acquisition
+        Its ``image`` includes the simulated phase.
+
+    Raises
+    ------
+    InputError
+        If the image has not two or three spatial axes or holds NaN or infinite values, or an
+        option is out of its range.
+    """
+    if image.ndim in (2, 3):
+        image = image[None, None]
+    if image.ndim not in (4, 5) or image.shape[1] != 1:
+        raise InputError(
+            f"simulation: the image has shape {tuple(image.shape)}; give (y, x), (z, y, x) or "
+            "(batch, 1, *spatial)."
+        )
+    if not bool(torch.isfinite(torch.view_as_real(image) if image.is_complex() else image).all()):
+        raise InputError("simulation: the image holds NaN or infinite values; remove them first.")
+    generator = make_generator(seed)
+    batch, spatial = image.shape[0], tuple(image.shape[2:])
+    truth = image.to(torch.complex64)
+    if phase:
+        phases = [simulate_phase(spatial, generator=generator) for _ in range(batch)]
+        truth = truth * torch.stack(phases).unsqueeze(1)
+    maps = [simulate_coil_maps(spatial, coils, generator=generator) for _ in range(batch)]
+    masks = [
+        make_mask(
+            mask_kind,
+            spatial,
+            acceleration,
+            calibration=calibration,
+            seed=integer(_MASK_SEEDS, generator),
+        )
+        for _ in range(batch)
+    ]
+    return acquire(
+        truth,
+        torch.stack(maps),
+        torch.stack(masks).unsqueeze(1),
+        torch.full((batch,), float(sigma)),
+        generator=generator,
+    )

@@ -1,0 +1,72 @@
+"""Anderson acceleration of a fixed-point iteration, batched."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from molrecon.operators.base import per_sample
+
+
+class AndersonHistory:
+    """The last iterates of every sample, and the step they suggest.
+
+    With ``d_i = T(x_i) − x_i`` the next iterate is ``Σ a_i T(x_i)``, the weights minimising
+    ``‖Σ a_i d_i‖`` under ``Σ a_i = 1`` (Anderson 1965; Walker and Ni 2011, in differences).
+
+    Parameters
+    ----------
+    memory
+        Number of differences kept; 0 gives the plain iteration.
+    regularisation
+        Relative Tikhonov weight of the small least-squares problem.
+    """
+
+    def __init__(self, memory: int, regularisation: float = 1e-8) -> None:
+        self.memory = memory
+        self.regularisation = regularisation
+        self._images: list[Tensor] = []
+        self._steps: list[Tensor] = []
+        self._valid: list[Tensor] = []
+
+    def push(self, image: Tensor, step: Tensor, valid: Tensor) -> None:
+        """Remember ``T(x)`` and ``T(x) − x``; samples where ``valid`` is False are left out."""
+        self._images.append(image)
+        self._steps.append(step)
+        self._valid.append(valid)
+        if len(self._images) > self.memory + 1:
+            self._images.pop(0)
+            self._steps.pop(0)
+            self._valid.pop(0)
+
+    def propose(self) -> Tensor:
+        """Return the accelerated iterate, ``(batch, …)``; the plain step while alone."""
+        image, step = self._images[-1], self._steps[-1]
+        if len(self._images) == 1:
+            return image
+        batch = image.shape[0]
+        usable = torch.stack(self._valid[:-1], dim=1)
+        images = torch.stack([(image - i).flatten(1) for i in self._images[:-1]], dim=1)
+        steps = torch.stack([(step - s).flatten(1) for s in self._steps[:-1]], dim=1)
+        real_steps = _as_real(steps) * usable[..., None]
+        target = _as_real(step.flatten(1))
+        gram = (real_steps @ real_steps.mT).double()
+        right = (real_steps @ target[..., None]).double()
+        scale = gram.diagonal(dim1=1, dim2=2).amax(1).clamp_min(torch.finfo(gram.dtype).tiny)
+        identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+        gram = gram + (self.regularisation * scale)[:, None, None] * identity
+        # A sample's unusable rows are zero: the regularised diagonal gives them weight zero.
+        weights = torch.linalg.solve(gram, right).to(image.real.dtype)
+        weights = torch.where(torch.isfinite(weights), weights, torch.zeros_like(weights))
+        weights = weights * usable[..., None]
+        correction = (weights.to(images.dtype) * images).sum(1)
+        return image - correction.reshape(batch, *image.shape[1:])
+
+
+def _as_real(x: Tensor) -> Tensor:
+    return torch.view_as_real(x).flatten(-2) if x.is_complex() else x
+
+
+def select(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Per sample, ``a`` where ``condition`` (``(batch,)``) holds, else ``b``."""
+    return torch.where(per_sample(condition, a), a, b)

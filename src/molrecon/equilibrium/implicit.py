@@ -1,0 +1,127 @@
+"""Gradients of an equilibrium from the fixed point itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from molrecon.equilibrium.forward_backward import ForwardBackward
+from molrecon.equilibrium.inclusion import Inclusion
+from molrecon.equilibrium.solution import Solution
+from molrecon.operators.base import LinearOperator, inner
+
+
+@dataclass(frozen=True)
+class Equilibrium:
+    """Solve an inclusion, differentiably.
+
+    The backward pass solves the adjoint equation ``(I − J_Hᵀ + λAᴴA) w = ∂C/∂x*`` with the same
+    kind of iteration (supplement, Algorithm 2) and keeps one application of the network in
+    memory, whatever the number of iterations. Gradients reach the network's weights, λ, and
+    through the right-hand side everything it was made of (measurements, σ).
+
+    Parameters
+    ----------
+    forward, backward
+        The two solvers, with tolerances of their own.
+    raise_on_failure
+        Raise `ConvergenceError` when a solve does not converge. If False, the forward status is
+        in the `Solution` and the backward one goes to ``on_backward``.
+    """
+
+    forward: ForwardBackward = ForwardBackward()
+    backward: ForwardBackward = ForwardBackward()
+    raise_on_failure: bool = True
+
+    def __call__(
+        self,
+        inclusion: Inclusion,
+        x0: Tensor,
+        *,
+        certified: bool = False,
+        on_backward: Callable[[Solution], None] | None = None,
+    ) -> Solution:
+        """Solve from ``x0``; the value carries gradients if gradients are enabled.
+
+        Parameters
+        ----------
+        inclusion
+            The equation; ``lam``, ``rhs`` and H's weights may require gradients.
+        x0
+            Starting image ``(batch, *shape_in)``; it affects the work, never the answer.
+        certified
+            Whether ``inclusion.monotonicity`` is proved.
+        on_backward
+            Receives the `Solution` of the adjoint solve.
+
+        Raises
+        ------
+        ConvergenceError
+            If ``raise_on_failure`` and the forward (or, in the backward pass, the adjoint) solve
+            did not converge.
+        """
+        solution = self.forward(inclusion, x0, certified=certified)
+        if self.raise_on_failure:
+            solution.raise_unless_converged("forward solve")
+        if not torch.is_grad_enabled():
+            return solution
+        x = solution.value.detach().requires_grad_()
+        h = inclusion.H(x)
+        if not (h.requires_grad or inclusion.lam.requires_grad or inclusion.rhs.requires_grad):
+            return solution
+        value = _Attach.apply(h, inclusion.lam, inclusion.rhs, x, inclusion, self, on_backward)  # type: ignore[no-untyped-call]
+        return replace(solution, value=value, network_evaluations=solution.network_evaluations + 1)
+
+
+class _Attach(torch.autograd.Function):
+    """Identity on x* whose backward pass is the adjoint solve."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        h: Tensor,
+        lam: Tensor,
+        rhs: Tensor,
+        x: Tensor,
+        inclusion: Inclusion,
+        equilibrium: Equilibrium,
+        on_backward: Callable[[Solution], None] | None,
+    ) -> Tensor:
+        ctx.h, ctx.x = h, x
+        ctx.inclusion, ctx.equilibrium, ctx.on_backward = inclusion, equilibrium, on_backward
+        return x.detach().clone()
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        inclusion: Inclusion = ctx.inclusion
+        x: Tensor = ctx.x
+
+        def transposed_jacobian(w: Tensor) -> Tensor:
+            with torch.enable_grad():
+                (product,) = torch.autograd.grad(ctx.h, x, w, retain_graph=True)
+            return product
+
+        adjoint = replace(
+            inclusion, H=transposed_jacobian, rhs=g, lam=inclusion.lam.detach()
+        )
+        solution = ctx.equilibrium.backward(adjoint, torch.zeros_like(g))
+        if ctx.on_backward is not None:
+            ctx.on_backward(solution)
+        if ctx.equilibrium.raise_on_failure:
+            solution.raise_unless_converged("adjoint solve")
+        w = solution.value
+        lam_gradient = None
+        if ctx.needs_input_grad[1]:
+            lam_gradient = -inner(w, _normal(inclusion.A, x))
+        return w, lam_gradient, w, None, None, None, None
+
+
+def _normal(A: LinearOperator, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return A.normal(x)

@@ -1,0 +1,65 @@
+"""The equation that an equilibrium solves, forward and adjoint alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from molrecon.operators.base import LinearOperator, norm, per_sample
+
+
+@dataclass(frozen=True)
+class Inclusion:
+    """Find x with ``G(x) = (1 + shift) x − H(x) + λ AᴴA x − rhs = 0``.
+
+    Forward, ``rhs = λ Aᴴ y`` and H is the network (Pramanik et al. 2023, eq. 8). The adjoint
+    equation ``(I − J_Hᵀ + λAᴴA) w = g`` has the same form with ``H = J_Hᵀ`` and ``rhs = g``, so
+    one solver serves both.
+
+    Attributes
+    ----------
+    H
+        The network, or its vector–Jacobian product, on ``(batch, *shape_in)``.
+    A
+        The forward operator.
+    lam
+        Data weight λ > 0 of every sample, ``(batch,)``.
+    rhs
+        Right-hand side, ``(batch, *shape_in)``.
+    monotonicity
+        m: the bound ``Lip(H) ≤ 1 − m`` under which convergence and error bound hold.
+    shift
+        Extra multiple of x in the score; the published code adds a hidden one (its linear system
+        has 1.001·I), molrecon none.
+    """
+
+    H: Callable[[Tensor], Tensor]
+    A: LinearOperator
+    lam: Tensor
+    rhs: Tensor
+    monotonicity: float
+    shift: float = 0.0
+
+    @property
+    def strong_monotonicity(self) -> float:
+        """The constant μ with ``Re⟨G(x) − G(z), x − z⟩ ≥ μ‖x − z‖²``."""
+        return self.monotonicity + self.shift
+
+    def residual(self, x: Tensor, h: Tensor | None = None) -> Tensor:
+        """G(x), computed from its definition; ``h`` is H(x) if it is known."""
+        h = self.H(x) if h is None else h
+        data = per_sample(self.lam, x) * self.A.normal(x)
+        return (1 + self.shift) * x - h + data - self.rhs
+
+
+@torch.no_grad()
+def error_bound(inclusion: Inclusion, x: Tensor) -> Tensor:
+    r"""Bound on the distance of ``x`` to the solution, ``‖x − x*‖ ≤ ‖G(x)‖ / μ``, ``(batch,)``.
+
+    Holds for any x, however it was found, when the network has the monotonicity it claims:
+    ``μ‖x − x*‖² ≤ Re⟨G(x) − G(x*), x − x*⟩ ≤ ‖G(x)‖‖x − x*‖``.
+    """
+    return norm(inclusion.residual(x)) / inclusion.strong_monotonicity

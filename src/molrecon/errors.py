@@ -1,0 +1,19 @@
+"""The exceptions molrecon raises: one small hierarchy, each message a sentence a user can act on."""
+
+from __future__ import annotations
+
+
+class MolreconError(Exception):
+    """Base of every exception molrecon raises on purpose."""
+
+
+class InputError(MolreconError, ValueError):
+    """An argument, file or configuration is wrong; nothing has been computed or written.
+
+    The message names the file or argument, what was found, what was expected and what to do.
+    The command line prints it and exits with code 2.
+    """
+
+
+class ConvergenceError(MolreconError, RuntimeError):
+    """A solver did not reach its tolerance; the message says why and what to do."""

@@ -1,0 +1,233 @@
+"""Batched conjugate gradients for (I + c AᴴA) x = r, with an implicit gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from molrecon.errors import ConvergenceError, InputError
+from molrecon.linear.status import Status
+from molrecon.operators.base import LinearOperator, inner, norm, per_sample
+
+
+@dataclass(frozen=True)
+class LinearSolution:
+    """What a linear solve returns.
+
+    Attributes
+    ----------
+    value
+        The solution x, ``(batch, *shape_in)``.
+    status
+        One `Status` for every sample.
+    iterations
+        Iterations every sample took, ``(batch,)``.
+    residual
+        ‖r − (I + cAᴴA)x‖ of every sample (from the recurrence), ``(batch,)``.
+    initial_residual
+        The same at the starting point, computed explicitly, ``(batch,)``.
+    normal_evaluations
+        Applications of AᴴA, for the whole batch at once.
+    """
+
+    value: Tensor
+    status: tuple[Status, ...]
+    iterations: Tensor
+    residual: Tensor
+    initial_residual: Tensor
+    normal_evaluations: int
+
+
+@dataclass(frozen=True)
+class ConjugateGradient:
+    """Conjugate gradients for the shifted normal equations ``(I + c AᴴA) x = r``.
+
+    Every sample has its own ``c`` and stops by itself. The matrix has all eigenvalues in
+    ``[1, 1 + c‖A‖²]``, so the iteration always converges in exact arithmetic (Hestenes and
+    Stiefel 1952).
+
+    Parameters
+    ----------
+    rtol
+        A sample stops when its residual is at most ``rtol`` times the reference.
+    relative_to
+        The reference: ``"rhs"``, the norm of r, or ``"start"``, the residual at the starting
+        point, so that a warm start is always improved by the factor ``rtol``.
+    max_iterations
+        Cap on the iterations.
+    """
+
+    rtol: float = 1e-6
+    relative_to: Literal["rhs", "start"] = "rhs"
+    max_iterations: int = 500
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rtol < 1:
+            raise InputError(f"rtol is {self.rtol}, expected a value in [0, 1)")
+        if self.max_iterations < 1:
+            raise InputError(f"max_iterations is {self.max_iterations}, expected at least 1")
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        A: LinearOperator,
+        c: Tensor | float,
+        r: Tensor,
+        x0: Tensor | None = None,
+        *,
+        observer: Callable[[int, Tensor], None] | None = None,
+    ) -> LinearSolution:
+        """Solve without recording gradients; see `solve_regularised` for the differentiable call.
+
+        Parameters
+        ----------
+        A
+            The operator.
+        c
+            Non-negative weight, a number or ``(batch,)``.
+        r
+            Right-hand side, ``(batch, *shape_in)``.
+        x0
+            Warm start of the same shape; zero if not given.
+        observer
+            Called after every iteration with its number and the residual norms.
+
+        Raises
+        ------
+        InputError
+            If ``c`` is negative or not finite.
+        """
+        c = _as_weights(c, r)
+        x = torch.zeros_like(r) if x0 is None else x0.clone()
+        evaluations = 0
+        if x0 is None:
+            residual = r.clone()
+        else:
+            residual = r - x - per_sample(c, x) * A.normal(x)
+            evaluations += 1
+        rr = inner(residual, residual)
+        start = rr.sqrt()
+        rhs = norm(r)
+        reference = rhs if self.relative_to == "rhs" else start
+        # Below rounding level no iteration can help, whatever the tolerance says.
+        threshold = torch.maximum(self.rtol * reference, torch.finfo(rhs.dtype).eps * rhs)
+        direction = residual.clone()
+        iterations = torch.zeros(r.shape[0], dtype=torch.int64, device=r.device)
+        active = rr.sqrt() > threshold
+        for k in range(1, self.max_iterations + 1):
+            if not bool(active.any()):
+                break
+            product = direction + per_sample(c, direction) * A.normal(direction)
+            evaluations += 1
+            curvature = inner(direction, product)
+            step = torch.where(active, rr / curvature, torch.zeros_like(rr))
+            x = x + per_sample(step, x) * direction
+            residual = residual - per_sample(step, x) * product
+            previous, rr = rr, inner(residual, residual)
+            beta = torch.where(active, rr / previous, torch.zeros_like(rr))
+            direction = residual + per_sample(beta, x) * direction
+            iterations += active
+            active = active & (rr.sqrt() > threshold)
+            if observer is not None:
+                observer(k, rr.sqrt())
+        final = rr.sqrt()
+        return LinearSolution(
+            value=x,
+            status=_statuses(final, threshold),
+            iterations=iterations,
+            residual=final,
+            initial_residual=start,
+            normal_evaluations=evaluations,
+        )
+
+
+def solve_regularised(
+    A: LinearOperator,
+    c: Tensor | float,
+    r: Tensor,
+    x0: Tensor | None = None,
+    *,
+    solver: ConjugateGradient | None = None,
+) -> Tensor:
+    """Differentiable solution of ``(I + c AᴴA) x = r``.
+
+    The gradient is implicit, never through the iterations: with ``g = ∂C/∂x`` one more solve
+    gives ``w = (I + cAᴴA)⁻¹ g``; then ``∂C/∂r = w`` and ``∂C/∂c = −Re⟨w, AᴴA x⟩``. Gradients
+    with respect to the operator's own parameters (coil maps) are not propagated.
+
+    Parameters
+    ----------
+    A, c, r, x0
+        As in `ConjugateGradient`; ``c`` may require a gradient.
+    solver
+        The solver of both solves; by default to a residual of 1e-6.
+
+    Raises
+    ------
+    ConvergenceError
+        If the forward or the backward solve does not reach its tolerance.
+    """
+    weights = _as_weights(c, r)
+    return _Solve.apply(r, weights, A, x0, solver or ConjugateGradient())  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Solve(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx,
+        r: Tensor,
+        c: Tensor,
+        A: LinearOperator,
+        x0: Tensor | None,
+        solver: ConjugateGradient,
+    ) -> Tensor:
+        solution = solver(A, c, r, x0)
+        _raise_unless_converged(solution, "forward")
+        ctx.A, ctx.solver = A, solver  # type: ignore[attr-defined]
+        ctx.save_for_backward(solution.value, c)
+        return solution.value
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx, g: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:  # type: ignore[no-untyped-def]
+        x, c = ctx.saved_tensors
+        solution = ctx.solver(ctx.A, c, g)
+        _raise_unless_converged(solution, "backward")
+        w = solution.value
+        grad_c = -inner(w, ctx.A.normal(x)) if ctx.needs_input_grad[1] else None
+        return w, grad_c, None, None, None
+
+
+def _as_weights(c: Tensor | float, r: Tensor) -> Tensor:
+    weights = torch.as_tensor(c, dtype=r.real.dtype, device=r.device)
+    if not bool(torch.all(torch.isfinite(weights) & (weights >= 0))):
+        raise InputError(f"the weight of AᴴA is {c}, expected finite values of at least 0")
+    if weights.ndim > 1 or (weights.ndim == 1 and weights.shape[0] not in (1, r.shape[0])):
+        raise InputError(
+            f"the weight of AᴴA has shape {tuple(weights.shape)}, expected ({r.shape[0]},)"
+        )
+    return weights.expand(r.shape[0])
+
+
+def _statuses(residual: Tensor, threshold: Tensor) -> tuple[Status, ...]:
+    def one(value: float, limit: float) -> Status:
+        if not value < float("inf"):
+            return Status.NON_FINITE
+        return Status.CONVERGED if value <= limit else Status.ITERATION_LIMIT
+
+    return tuple(one(v, t) for v, t in zip(residual.tolist(), threshold.tolist(), strict=True))
+
+
+def _raise_unless_converged(solution: LinearSolution, which: str) -> None:
+    for sample, status in enumerate(solution.status):
+        if status is not Status.CONVERGED:
+            raise ConvergenceError(
+                f"The {which} linear solve of sample {sample} stopped at a residual of "
+                f"{solution.residual[sample]:.2e} after {int(solution.iterations[sample])} "
+                f"iterations. {status.sentence}"
+            )

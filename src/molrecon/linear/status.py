@@ -1,0 +1,33 @@
+"""How a solve ended."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Status(Enum):
+    """The result of an iterative solve, one for every sample of a batch."""
+
+    CONVERGED = "converged"
+    ITERATION_LIMIT = "iteration limit"
+    DIVERGED = "diverged"
+    NON_FINITE = "non-finite"
+
+    @property
+    def sentence(self) -> str:
+        """What the status means, and what to do about it."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Status.CONVERGED: "The tolerance was reached.",
+    Status.ITERATION_LIMIT: (
+        "The iteration limit was reached before the tolerance: allow more iterations or a looser "
+        "tolerance."
+    ),
+    Status.DIVERGED: (
+        "The residual grew instead of shrinking: the network is not monotone at this input; use a "
+        "certified model or a smaller step."
+    ),
+    Status.NON_FINITE: "NaN or infinity appeared: check the data and the weights for such values.",
+}

@@ -1,0 +1,34 @@
+"""Networks H: the learned part of a reconstruction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from molrecon.errors import InputError
+from molrecon.networks.base import Network
+from molrecon.networks.cnn import CNN
+
+NETWORKS: dict[str, Callable[..., Network]] = {"cnn": CNN}
+"""Networks by the name a configuration uses."""
+
+
+def build_network(config: Mapping[str, Any]) -> Network:
+    """Build a network from ``{"kind": name, **arguments}``.
+
+    Raises
+    ------
+    InputError
+        If the kind is unknown or an argument does not belong to it.
+    """
+    arguments = dict(config)
+    kind = arguments.pop("kind", None)
+    if kind not in NETWORKS:
+        raise InputError(f"network kind {kind!r} is unknown, expected one of {sorted(NETWORKS)}")
+    try:
+        return NETWORKS[kind](**arguments)
+    except TypeError as error:
+        raise InputError(f"network {kind!r} does not take these settings: {error}") from None
+
+
+__all__ = ["CNN", "NETWORKS", "Network", "build_network"]

@@ -1,0 +1,25 @@
+"""Centred, orthonormal Fourier transforms over the trailing axes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def spatial_dims(ndim: int) -> tuple[int, ...]:
+    """Return the axis numbers of the last ``ndim`` axes, as negative integers."""
+    return tuple(range(-ndim, 0))
+
+
+def fft_centred(x: Tensor, ndim: int) -> Tensor:
+    """Centred orthonormal FFT over the last ``ndim`` axes: zero frequency at index ``n // 2``."""
+    dims = spatial_dims(ndim)
+    shifted = torch.fft.ifftshift(x, dim=dims)
+    return torch.fft.fftshift(torch.fft.fftn(shifted, dim=dims, norm="ortho"), dim=dims)
+
+
+def ifft_centred(k: Tensor, ndim: int) -> Tensor:
+    """Inverse (and adjoint) of `fft_centred`."""
+    dims = spatial_dims(ndim)
+    shifted = torch.fft.ifftshift(k, dim=dims)
+    return torch.fft.fftshift(torch.fft.ifftn(shifted, dim=dims, norm="ortho"), dim=dims)

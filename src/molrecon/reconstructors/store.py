@@ -1,0 +1,132 @@
+"""Weights files: safetensors whose header holds the model's configuration and card."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from molrecon.errors import InputError
+from molrecon.reconstructors.configuration import ModelConfig
+from molrecon.reconstructors.mol import MOL
+
+FORMAT = "molrecon-1"
+_HEADER = "molrecon"
+
+
+def shipped_models() -> dict[str, Path]:
+    """Return the models that come with the package, by name."""
+    folder = Path(str(resources.files("molrecon"))) / "models"
+    return {file.stem: file for file in sorted(folder.glob("*.safetensors"))}
+
+
+def save(
+    model: MOL, path: str | Path, config: ModelConfig, *, about: Mapping[str, Any] | None = None
+) -> Path:
+    """Write a model's weights and settings; nothing is pickled.
+
+    Parameters
+    ----------
+    model
+        The model.
+    path
+        Target, ending in ``.safetensors``; replaced only once the new file is complete.
+    config
+        The configuration the model was built from.
+    about
+        Anything JSON can hold: training data, licence, validation figures.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: the folder {target.parent} does not exist; make it first")
+    header = {"format": FORMAT, "config": config.model_dump(mode="json"), "about": dict(about or {})}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(handle)
+    try:
+        save_file(tensors, temporary, metadata={_HEADER: json.dumps(header)})
+        os.replace(temporary, target)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return target
+
+
+def load(name_or_path: str | Path, *, device: str = "cpu") -> MOL:
+    """Load a shipped model by its name, or any weights file by its path, ready for inference.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, the file is missing or truncated, or its header does not fit its
+        weights.
+    """
+    path = resolve(name_or_path)
+    config, _ = read_header(path)
+    model = config.build()
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        model.load_state_dict(state)
+    except (SafetensorError, OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: the weights do not fit the header of the file ({reason})") from None
+    return model.to(device).eval()
+
+
+def resolve(name_or_path: str | Path) -> Path:
+    """Return the weights file of a shipped name or a path.
+
+    Raises
+    ------
+    InputError
+        If neither exists.
+    """
+    shipped = shipped_models()
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise InputError(
+            f"model {str(name_or_path)!r} is neither a file nor a shipped model; shipped are: "
+            f"{', '.join(shipped) or 'none'}"
+        )
+    return path
+
+
+def read_header(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
+    """Return a weights file's configuration and what its card says.
+
+    Raises
+    ------
+    InputError
+        If it is not a molrecon weights file.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a readable safetensors file ({error})") from None
+    try:
+        header = json.loads(metadata[_HEADER])
+        if header["format"] != FORMAT:
+            raise InputError(f"{path} has format {header['format']!r}, expected {FORMAT!r}")
+        return ModelConfig.model_validate(header["config"]), dict(header["about"])
+    except (KeyError, TypeError, json.JSONDecodeError):
+        raise InputError(f"{path} was not written by molrecon: its header is missing") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path}: the header's {where} is wrong: {first['msg'].lower()}") from None

@@ -1,0 +1,92 @@
+"""The state of an interrupted run, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from molrecon.errors import InputError
+
+
+@dataclass
+class Progress:
+    """Where a run stands: plain numbers that belong to its checkpoint."""
+
+    step: int = 0
+    skipped_steps: int = 0
+    failed_solves: int = 0
+    best_psnr: float = float("-inf")
+    best_step: int = -1
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def save_checkpoint(
+    path: Path,
+    *,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    vector: Tensor | None,
+    progress: Progress,
+    config: dict[str, Any],
+) -> None:
+    """Write everything that makes a resumed run equal an uninterrupted one."""
+    tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        for key, value in state.items():
+            tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value).cpu().contiguous()
+    if vector is not None:
+        tensors["constraint.vector"] = torch.view_as_real(vector).cpu().contiguous()
+    header = {"progress": json.dumps(vars(progress)), "config": json.dumps(config)}
+    temporary = path.with_name(f".{path.name}.part")
+    save_file(tensors, temporary, metadata=header)
+    os.replace(temporary, path)
+
+
+def load_checkpoint(
+    path: Path,
+    *,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    config: dict[str, Any],
+    device: torch.device,
+) -> tuple[Progress, Tensor | None]:
+    """Restore model and optimiser in place; return the progress and the constraint's vector.
+
+    Raises
+    ------
+    InputError
+        If the file is not a checkpoint of a run with this configuration.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a readable checkpoint ({error})") from None
+    if json.loads(metadata.get("config", "null")) != config:
+        raise InputError(
+            f"{path} belongs to a run with other settings: give the configuration it was started "
+            "with, or another output folder"
+        )
+    model.load_state_dict(_part(tensors, "model."))
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, value in _part(tensors, "optimizer.").items():
+        index, key = name.split(".", 1)
+        states.setdefault(int(index), {})[key] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
+    vector = tensors.get("constraint.vector")
+    restored = None if vector is None else torch.view_as_complex(vector).to(device)
+    return Progress(**json.loads(metadata["progress"])), restored
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,137 @@
+"""The settings of a training run, read from YAML."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from molrecon.data.simulation.training_set import SimulationConfig
+from molrecon.errors import InputError
+from molrecon.reconstructors.configuration import ModelConfig
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Strict):
+    """Where images come from; paths are relative to ``root``, which may name ``${VARIABLES}``."""
+
+    root: str = "."
+    train: list[str] = Field(min_length=1)
+    validation: list[str] = Field(min_length=1)
+    validation_count: int = Field(12, ge=1)
+    validation_acceleration: float = Field(4.0, ge=1)
+    validation_sigma: float = Field(0.01, gt=0)
+
+    def files(self, names: list[str]) -> list[Path]:
+        """Resolve names (globs allowed) to files.
+
+        Raises
+        ------
+        InputError
+            If a variable is not set or a name matches no file.
+        """
+        root = Path(os.path.expandvars(self.root)).expanduser()
+        unset = re.findall(r"\$\{?(\w+)\}?", str(root))
+        if unset:
+            raise InputError(
+                f"the configuration's data root needs the environment variable {unset[0]}: set it "
+                "to the folder that holds the training images"
+            )
+        found: list[Path] = []
+        for name in names:
+            matches = sorted(root.glob(name))
+            if not matches:
+                raise InputError(f"no file matches {name!r} in the data root {root}")
+            found += matches
+        return found
+
+
+class LipschitzConfig(_Strict):
+    """The constraint of MOL-LR, a log-barrier on a Lipschitz value at the training images."""
+
+    kind: Literal["none", "power", "published"] = "power"
+    threshold: float = Field(0.98, gt=0, lt=1)
+    margin: float = Field(3e-3, gt=0)
+    weight: float = Field(0.02, ge=0)
+    every: int = Field(2, ge=1)
+
+
+class Stage(_Strict):
+    """A part of the run with its own objective, images and schedule.
+
+    ``objective`` is ``"denoise"`` (H alone removes noise: a cheap pre-training) or
+    ``"reconstruct"`` (the whole equilibrium).
+    """
+
+    objective: Literal["denoise", "reconstruct"] = "reconstruct"
+    steps: int = Field(ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    final_learning_rate: float = Field(1e-6, ge=0)
+    simulation: SimulationConfig = SimulationConfig()
+    forward_tol: float = Field(1e-2, gt=0)
+    backward_tol: float = Field(5e-2, gt=0)
+    max_iterations: int = Field(40, ge=1)
+    inner_reduction: float = Field(0.1, ge=0, lt=1)
+    inner_iterations: int = Field(30, ge=1)
+
+
+class TrainingConfig(_Strict):
+    """A whole training run."""
+
+    name: str
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    output: str = "runs"
+    model: ModelConfig = ModelConfig()
+    data: DataConfig
+    stages: list[Stage] = Field(min_length=1)
+    loss: Literal["psnr", "mse", "magnitude-mse"] = "psnr"
+    lipschitz: LipschitzConfig = LipschitzConfig()
+    lam_learning_rate: float = Field(1e-2, gt=0)
+    clip_gradient: float = Field(1.0, gt=0)
+    validate_every: int = Field(250, ge=1)
+    checkpoint_every: int = Field(100, ge=1)
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages together."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> tuple[Stage, int]:
+        """Return the stage that holds a step, and the step's number within it."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        return self.stages[-1], self.stages[-1].steps - 1
+
+
+def read_config(path: str | Path) -> TrainingConfig:
+    """Read a training configuration.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not YAML, or holds a setting that is unknown or out of range.
+    """
+    file = Path(path)
+    try:
+        content = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot read the configuration ({error})") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    try:
+        return TrainingConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(f"{file}: {where}: {first['msg'].lower()}") from None

@@ -1,0 +1,212 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from molrecon.data.images import ImagePool
+from molrecon.data.simulation.training_set import sample_batch, validation_set
+from molrecon.reconstructors.store import save
+from molrecon.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from molrecon.training.configuration import Stage, TrainingConfig
+from molrecon.training.objective import Objective
+from molrecon.training.validation import validate
+
+Report = Callable[[dict[str, Any]], None]
+
+CONTRACTIVE = 1.0
+"""Only weights whose measured Lipschitz value is below this may become the best ones."""
+
+
+class Trainer:
+    """Train a model as a `TrainingConfig` says.
+
+    Every batch depends on ``(seed, step)`` alone and the checkpoint holds all other state, so a
+    resumed run equals an uninterrupted one on the same number of devices.
+
+    Parameters
+    ----------
+    config
+        The run.
+    fabric
+        Devices, precision and parallelism; one CPU or accelerator by default.
+    report
+        Called with a dictionary for every step (key ``"kind"`` is ``"step"``) and every validation
+        (``"validation"``); the same go to ``log.jsonl``.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, *, fabric: Fabric | None = None, report: Report | None = None
+    ) -> None:
+        self.config = config
+        self.fabric = fabric or Fabric(devices=1, precision=config.precision)
+        self.report = report or (lambda record: None)
+        self.folder = Path(config.output) / config.name
+        self.pool = ImagePool(config.data.files(config.data.train))
+        self.validation = self._validation_set()
+        torch.manual_seed(config.seed)
+        self.model = config.model.build()
+        self.objective = Objective(self.model, config)
+        self.optimizer = torch.optim.Adam(
+            [
+                {"params": list(self.model.network.parameters()), "share": 1.0},
+                {"params": list(self.model.weight.parameters()), "share": self._lam_share()},
+            ]
+        )
+        self.progress = Progress()
+
+    def run(self, *, resume: bool = False, time_limit: float = math.inf) -> Path:
+        """Train to the end or the time limit; return the file of the best weights.
+
+        Parameters
+        ----------
+        resume
+            Continue from the checkpoint in the output folder, if there is one.
+        time_limit
+            Seconds after which the run stops, with a checkpoint.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        module, optimizer = self.fabric.setup(self.objective, self.optimizer)
+        checkpoint = self.folder / "checkpoint.safetensors"
+        if resume and checkpoint.exists():
+            self._restore(checkpoint)
+        deadline = time.monotonic() + time_limit
+        while self.progress.step < self.config.steps and time.monotonic() < deadline:
+            self._step(module, optimizer)
+            done = self.progress.step == self.config.steps
+            if done or self.progress.step % self.config.validate_every == 0:
+                self._validate()
+            if done or self.progress.step % self.config.checkpoint_every == 0:
+                self._checkpoint(checkpoint)
+        self._checkpoint(checkpoint)
+        return self.folder / "best.safetensors"
+
+    def _step(self, module: Any, optimizer: Any) -> None:
+        config, step = self.config, self.progress.step
+        stage, stage_step = config.stage_at(step)
+        rate = _cosine(stage, stage_step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        started = time.monotonic()
+        stream = step * self.fabric.world_size + self.fabric.global_rank
+        batch = sample_batch(self.pool, stage.simulation, seed=config.seed, step=stream)
+        tensors = vars(batch.to(self.fabric.device))
+        optimizer.zero_grad()
+        result = module(tensors, stage, step)
+        self.fabric.backward(result["loss"])
+        length = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_gradient)
+        failed = int((~result["solved"]).sum())
+        usable = failed < len(result["solved"]) and bool(torch.isfinite(length))
+        adjoint = self.objective.backward_solution
+        usable = usable and (adjoint is None or adjoint.converged)
+        if self._everywhere(usable):
+            optimizer.step()
+        else:
+            self.progress.skipped_steps += 1
+        self.progress.failed_solves += failed
+        self.progress.step += 1
+        self._log(
+            {
+                "kind": "step",
+                "step": self.progress.step,
+                "objective": stage.objective,
+                "loss": float(result["loss"].detach()),
+                "psnr": float(result["psnr"].mean()),
+                "gradient": float(length),
+                "iterations": float(result["iterations"]) if "iterations" in result else None,
+                "adjoint_iterations": None if adjoint is None else adjoint.network_evaluations,
+                "lipschitz": float(result["lipschitz"].max()) if "lipschitz" in result else None,
+                "lam0": float(self.model.weight.log_lam0.detach().exp()),
+                "learning_rate": rate,
+                "failed_solves": self.progress.failed_solves,
+                "skipped_steps": self.progress.skipped_steps,
+                "seconds": time.monotonic() - started,
+            }
+        )
+
+    def _validate(self) -> None:
+        figures = validate(self.model, self.validation)
+        self.progress.curve.append({"step": float(self.progress.step), **figures})
+        eligible = figures["lipschitz"] < CONTRACTIVE and figures["failed"] == 0
+        if eligible and figures["psnr"] > self.progress.best_psnr:
+            self.progress.best_psnr = figures["psnr"]
+            self.progress.best_step = self.progress.step
+            self._save_best()
+        self._log({"kind": "validation", "step": self.progress.step, **figures})
+
+    def _save_best(self) -> None:
+        if self.fabric.is_global_zero:
+            about = {
+                "name": self.config.name,
+                "description": self.config.description,
+                "step": self.progress.step,
+                "training": self.config.model_dump(mode="json", exclude={"model", "output"}),
+                "curve": self.progress.curve,
+            }
+            save(self.model, self.folder / "best.safetensors", self.config.model, about=about)
+
+    def _checkpoint(self, path: Path) -> None:
+        if self.fabric.is_global_zero:
+            save_checkpoint(
+                path,
+                model=self.model,
+                optimizer=self.optimizer,
+                vector=self.objective.constraint.vector,
+                progress=self.progress,
+                config=self._identity(),
+            )
+
+    def _restore(self, path: Path) -> None:
+        self.progress, vector = load_checkpoint(
+            path,
+            model=self.model,
+            optimizer=self.optimizer,
+            config=self._identity(),
+            device=self.fabric.device,
+        )
+        self.objective.constraint.vector = vector
+
+    def _identity(self) -> dict[str, Any]:
+        return self.config.model_dump(mode="json", exclude={"output"})
+
+    def _lam_share(self) -> float:
+        return self.config.lam_learning_rate / self.config.stages[-1].learning_rate
+
+    def _everywhere(self, usable: bool) -> bool:
+        flag: Tensor = torch.tensor(float(usable), device=self.fabric.device)
+        return bool(self.fabric.all_reduce(flag, reduce_op="min") > 0)  # type: ignore[operator]
+
+    def _log(self, record: dict[str, Any]) -> None:
+        if self.fabric.is_global_zero:
+            with (self.folder / "log.jsonl").open("a") as file:
+                file.write(json.dumps(record) + "\n")
+            self.report(record)
+
+    def _validation_set(self) -> list[Any]:
+        config, data = self.config, self.config.data
+        simulation = config.stages[-1].simulation.model_copy(
+            update={
+                "accelerations": (data.validation_acceleration, data.validation_acceleration),
+                "sigma": (data.validation_sigma, data.validation_sigma),
+            }
+        )
+        files = data.files(data.validation)
+        acquisitions = validation_set(
+            files, simulation, seed=config.seed, count=data.validation_count
+        )
+        return [a.to(self.fabric.device) for a in acquisitions]
+
+
+def _cosine(stage: Stage, step: int) -> float:
+    progress = step / max(1, stage.steps - 1)
+    span = stage.learning_rate - stage.final_learning_rate
+    return stage.final_learning_rate + span * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,0 +1,112 @@
+"""What a training step computes: from a batch to a loss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from molrecon.data.simulation.acquisition import Acquisition
+from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.equilibrium.solution import Solution
+from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.linear.status import Status
+from molrecon.operators.base import per_sample
+from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.reconstructors.mol import MOL, peak
+from molrecon.training.configuration import Stage, TrainingConfig
+from molrecon.training.constraint import LipschitzConstraint
+from molrecon.training.losses import LOSSES
+
+
+class Objective(nn.Module):
+    """A model and its loss, as one module, so that it can be wrapped for several devices.
+
+    Attributes
+    ----------
+    backward_solution
+        The adjoint `Solution` of the last backward pass, None before it.
+    """
+
+    def __init__(self, model: MOL, config: TrainingConfig) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = LOSSES[config.loss]
+        self.constraint = LipschitzConstraint(config.lipschitz)
+        self.backward_solution: Solution | None = None
+
+    def forward(self, tensors: dict[str, Tensor], stage: Stage, step: int) -> dict[str, Tensor]:
+        """Return ``loss``, ``psnr`` (dB, peak 1), ``solved`` per sample, and what else is shown.
+
+        ``tensors`` are the fields of an `Acquisition`.
+        """
+        batch = Acquisition(**tensors)
+        self.backward_solution = None
+        estimate, solved, extra = _OBJECTIVES[stage.objective](self, batch, stage)
+        losses = self.loss(estimate, batch.image)
+        weights = solved.to(losses.dtype)
+        # A failed solve has no meaningful gradient: it is left out, and counted by the caller.
+        losses = torch.where(solved, losses, torch.zeros_like(losses))
+        loss = losses.sum() / weights.sum().clamp_min(1)
+        with torch.no_grad():
+            error = (estimate - batch.image).abs().square().flatten(1).mean(1)
+            extra |= {"psnr": -10 * torch.log10(error + 1e-10), "solved": solved}
+        if self.constraint.due(step):
+            image = estimate.detach()
+            scale = peak(image)
+            barrier, lipschitz = self.constraint(
+                self.model.network, image / per_sample(scale, image), batch.sigma / scale
+            )
+            loss = loss + barrier
+            extra["lipschitz"] = lipschitz
+        return {"loss": loss, **extra}
+
+    def _denoise(
+        self, batch: Acquisition, stage: Stage
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        # The zero-filled noise of a fully sampled scan, white in the image, at random levels.
+        generator = torch.Generator().manual_seed(int(batch.sigma.sum().mul(1e9).item()) % 2**31)
+        noise = torch.randn(batch.image.shape, generator=generator, dtype=batch.image.dtype)
+        noisy = batch.image + per_sample(batch.sigma, batch.image) * noise.to(batch.image.device)
+        estimate = self.model.network(noisy, batch.sigma)
+        return estimate, torch.ones_like(batch.sigma, dtype=torch.bool), {}
+
+    def _reconstruct(
+        self, batch: Acquisition, stage: Stage
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        A = CartesianMRI(batch.coil_maps, batch.mask)
+        solution = self.model(
+            batch.kspace,
+            A,
+            sigma=batch.sigma,
+            equilibrium=self._equilibrium(stage),
+            on_backward=self._keep,
+        )
+        solved = torch.tensor([s is Status.CONVERGED for s in solution.status]).to(A.device)
+        evaluations = torch.tensor(float(solution.network_evaluations))
+        return solution.value, solved, {"iterations": evaluations}
+
+    def _keep(self, solution: Solution) -> None:
+        self.backward_solution = solution
+
+    def _equilibrium(self, stage: Stage) -> Equilibrium:
+        own = self.model.equilibrium
+        limits: dict[str, Any] = {
+            "stopping": "residual",
+            "max_iterations": stage.max_iterations,
+            "inner": ConjugateGradient(
+                rtol=stage.inner_reduction,
+                relative_to="start",
+                max_iterations=stage.inner_iterations,
+            ),
+        }
+        return Equilibrium(
+            forward=replace(own.forward, tol=stage.forward_tol, **limits),
+            backward=replace(own.backward, tol=stage.backward_tol, **limits),
+            raise_on_failure=False,
+        )
+
+
+_OBJECTIVES = {"denoise": Objective._denoise, "reconstruct": Objective._reconstruct}

@@ -1,0 +1,68 @@
+"""Figures on held-out subjects during training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from molrecon.data.simulation.acquisition import Acquisition
+from molrecon.lipschitz.local import jacobian_norm
+from molrecon.operators.base import per_sample
+from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.reconstructors.mol import MOL, peak
+from molrecon.training.losses import magnitude_mean_squared_error
+
+LIPSCHITZ_IMAGES = 2
+
+
+def validate(model: MOL, acquisitions: Sequence[Acquisition]) -> dict[str, float]:
+    """Reconstruct held-out acquisitions with the model's own solver.
+
+    Returns
+    -------
+    dict
+        ``psnr``: mean over images of the PSNR of magnitudes, range = the target's maximum, dB;
+        ``lipschitz``: largest ‖J_H(x*)‖₂ at the first two images;
+        ``network_evaluations``: mean; ``failed``: solves that did not converge, which count as
+        the value they stopped at.
+    """
+    was_training = model.training
+    model.eval()
+    ratios, evaluations, failed, lipschitz = [], 0, 0, 0.0
+    # Failures are reported, not raised: an early network may not be monotone yet.
+    equilibrium = replace(
+        model.equilibrium,
+        forward=replace(model.equilibrium.forward, stopping="residual", tol=1e-3),
+        raise_on_failure=False,
+    )
+    for number, acquisition in enumerate(acquisitions):
+        A = CartesianMRI(acquisition.coil_maps, acquisition.mask)
+        with torch.no_grad():
+            solution = model(
+                acquisition.kspace, A, sigma=acquisition.sigma, equilibrium=equilibrium
+            )
+        failed += int(not solution.converged)
+        evaluations += solution.network_evaluations
+        target = acquisition.image
+        error = magnitude_mean_squared_error(solution.value, target)
+        ratios.append(float(10 * torch.log10(target.abs().max() ** 2 / error[0])))
+        if number < LIPSCHITZ_IMAGES:
+            image = solution.value.detach()
+            scale = peak(image)
+            sigma = acquisition.sigma / scale
+            measured = jacobian_norm(
+                lambda x, sigma=sigma: model.network(x, sigma),  # type: ignore[misc]
+                image / per_sample(scale, image),
+                tol=2e-3,
+                max_iterations=60,
+            )
+            lipschitz = max(lipschitz, float(measured.value.max()))
+    model.train(was_training)
+    return {
+        "psnr": sum(ratios) / len(ratios),
+        "lipschitz": lipschitz,
+        "network_evaluations": evaluations / len(ratios),
+        "failed": float(failed),
+    }

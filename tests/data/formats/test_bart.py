@@ -1,0 +1,111 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from molrecon.data.formats import read_array, read_image, read_scan, write_image
+from molrecon.errors import InputError
+
+
+def noise(*shape: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(np.complex64)
+
+
+def write(path: Path, array: np.ndarray, dimensions: str | None = None) -> None:
+    """Write as BART does: first axis fastest."""
+    array.ravel(order="F").tofile(path.with_suffix(".cfl"))
+    words = dimensions or " ".join(map(str, array.shape))
+    path.with_suffix(".hdr").write_text(f"# Dimensions\n{words} \n")
+
+
+@pytest.mark.parametrize("suffix", ["", ".cfl", ".hdr"])
+def test_rows_and_columns_of_a_slice_across_the_readout(tmp_path, suffix):
+    array = noise(1, 7, 5, 3)
+    write(tmp_path / "full", array, "1 7 5 3 1")
+    scan = read_scan(f"{tmp_path / 'full'}{suffix}")
+    expected = torch.from_numpy(np.moveaxis(array[0], -1, 0).copy())[None]
+    assert torch.equal(scan.kspace, expected)
+    assert "BART axes 0, 1, 2 of length (1, 7, 5)" in scan.notes[0]
+
+
+def test_a_name_with_a_dot_is_a_base_name(tmp_path):
+    write(tmp_path / "full", noise(4, 3, 1, 2))
+    for suffix in (".cfl", ".hdr"):
+        (tmp_path / f"full{suffix}").rename(tmp_path / f"scan.v2{suffix}")
+    assert read_scan(tmp_path / "scan.v2").kspace.shape == (1, 2, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "shape"),
+    [
+        ((7, 5, 1, 3), (1, 3, 7, 5)),
+        ((7, 1, 5, 3), (1, 3, 7, 5)),
+        ((7, 5), (1, 1, 7, 5)),
+        ((7, 5, 4, 3), (1, 3, 7, 5, 4)),
+        ((7, 5, 1, 3, 1, 1, 1, 1, 1, 1, 6), (6, 3, 7, 5)),
+    ],
+)
+def test_axes_by_number(tmp_path, dimensions, shape):
+    array = noise(*dimensions)
+    write(tmp_path / "k", array)
+    kspace = read_scan(tmp_path / "k.cfl").kspace
+    assert tuple(kspace.shape) == shape
+    index = tuple(min(1, length - 1) for length in dimensions)
+    place = (min(1, shape[0] - 1), min(1, shape[1] - 1), *(min(1, n - 1) for n in shape[2:]))
+    assert complex(kspace[place]) == array[index]
+
+
+def test_coil_maps_come_without_the_batch_axis(tmp_path):
+    write(tmp_path / "maps", noise(1, 7, 5, 3, 1))
+    assert read_array(tmp_path / "maps").shape == (3, 7, 5)
+
+
+def test_written_images_have_the_spatial_axes_first(tmp_path):
+    image = torch.from_numpy(noise(2, 1, 7, 5))
+    write_image(tmp_path / "image.cfl", image)
+    words = (tmp_path / "image.hdr").read_text().splitlines()[1].split()
+    assert [int(word) for word in words] == [7, 5] + [1] * 11 + [2, 1, 1]
+    raw = np.fromfile(tmp_path / "image.cfl", "<c8").reshape((7, 5, 2), order="F")
+    np.testing.assert_array_equal(raw[:, :, 1], image[1, 0].numpy())
+
+
+@pytest.mark.parametrize("remove", [".cfl", ".hdr"])
+def test_half_a_pair_is_refused(tmp_path, remove):
+    write(tmp_path / "k", noise(4, 3))
+    (tmp_path / f"k{remove}").unlink()
+    with pytest.raises(InputError, match=rf"There is no file .*k\{remove}"):
+        read_scan(tmp_path / "k")
+
+
+def test_truncated_data_are_refused(tmp_path):
+    write(tmp_path / "k", noise(4, 3), "4 4")
+    with pytest.raises(InputError, match=r"k\.cfl has 96 bytes, .* \(4, 4\) .* need 128"):
+        read_scan(tmp_path / "k.cfl")
+
+
+@pytest.mark.parametrize("words", ["", "4 x", "4 0", "-4 -3"])
+def test_a_bad_header_is_refused(tmp_path, words):
+    write(tmp_path / "k", noise(4, 3), words or " ")
+    with pytest.raises(InputError, match=r"k\.hdr"):
+        read_scan(tmp_path / "k.cfl")
+
+
+def test_a_foreign_header_is_refused(tmp_path):
+    write(tmp_path / "k", noise(4, 3))
+    (tmp_path / "k.hdr").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="could not be read as a BART header"):
+        read_scan(tmp_path / "k.cfl")
+
+
+def test_two_further_axes_are_refused(tmp_path):
+    write(tmp_path / "k", noise(4, 3, 1, 2, 2, 3))
+    with pytest.raises(InputError, match=r"beyond the coils \(4, 5\)"):
+        read_scan(tmp_path / "k.cfl")
+
+
+def test_coils_are_not_an_image(tmp_path):
+    write(tmp_path / "k", noise(4, 3, 1, 2))
+    with pytest.raises(InputError, match=r"image .* has shape \(1, 2, 4, 3\)"):
+        read_image(tmp_path / "k.cfl")

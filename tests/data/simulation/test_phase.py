@@ -1,0 +1,41 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from molrecon.data.simulation.phase import simulate_phase
+from molrecon.data.simulation.randomness import make_generator
+from molrecon.errors import InputError
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 20), min_size=1, max_size=3),
+    seed=st.integers(0, 1000),
+    strength=st.floats(0, 3),
+)
+def test_modulus_is_one(shape, seed, strength):
+    phase = simulate_phase(shape, generator=make_generator(seed), strength=strength)
+    assert phase.dtype == torch.complex64
+    torch.testing.assert_close(phase.abs(), torch.ones(tuple(shape)))
+
+
+def test_strength_zero_is_one_constant():
+    phase = simulate_phase((9, 7), generator=make_generator(3), strength=0)
+    torch.testing.assert_close(phase, phase[:1, :1].expand(9, 7))
+
+
+def test_phase_is_smooth_and_spans_radians():
+    spans = []
+    for seed in range(20):
+        phase = simulate_phase((96, 96), generator=make_generator(seed))
+        steps = (phase[1:] * phase[:-1].conj()).angle()
+        assert steps.abs().max() < 0.3
+        path = steps.cumsum(0)
+        spans.append((path.amax(0) - path.amin(0)).max().item())
+    assert 1 < sum(spans) / len(spans) < 8
+
+
+def test_negative_strength_is_refused():
+    with pytest.raises(InputError, match="strength"):
+        simulate_phase((4, 4), generator=make_generator(0), strength=-1)

@@ -1,0 +1,148 @@
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from molrecon.data.images import ImagePool
+from molrecon.data.simulation.training_set import SimulationConfig, sample_batch, validation_set
+from molrecon.errors import InputError
+from molrecon.operators.fourier import fft_centred
+
+CONFIG = SimulationConfig(
+    size=(24, 20),
+    batch_size=3,
+    coils=(4, 6),
+    accelerations=(2.0, 4.0),
+    calibration=(4, 8),
+    sigma=(1e-3, 1e-1),
+    masks_per_kind=4,
+)
+
+
+def bars(period, shape=(3, 60, 50)):
+    """Stripes of one period: images of one subject can be told from those of another."""
+    wave = 0.6 + 0.4 * np.cos(2 * np.pi * np.arange(shape[2]) / period)
+    # Fine texture fills k-space, so that the stripes keep about their period when resampled.
+    return wave + 0.03 * np.random.default_rng(0).random(shape)
+
+
+@pytest.fixture(scope="module")
+def subjects(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("subjects")
+    for name, period in {"a": 25.0, "b": 5.0}.items():
+        np.savez(folder / f"{name}.npz", T1w=bars(period))
+    return folder / "a.npz", folder / "b.npz"
+
+
+@pytest.fixture(scope="module")
+def pool(subjects):
+    return ImagePool(subjects[:1])
+
+
+def equal(first, second):
+    pairs = zip(asdict(first).values(), asdict(second).values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_batches_hold_what_the_configuration_says(pool):
+    coil_counts, sigmas = set(), []
+    for step in range(20):
+        batch = sample_batch(pool, CONFIG, seed=0, step=step)
+        coils = batch.kspace.shape[1]
+        coil_counts.add(coils)
+        sigmas += batch.sigma.tolist()
+        assert batch.image.shape == batch.mask.shape == (3, 1, 24, 20)
+        assert batch.kspace.shape == batch.coil_maps.shape == (3, coils, 24, 20)
+        sampled = batch.mask.float().mean((1, 2, 3))
+        assert (sampled > 0.9 / 4).all()
+        assert (sampled < 1.1 / 2).all()
+        assert batch.mask[:, 0, 12, 10].all()
+        assert (batch.kspace[~batch.mask.expand_as(batch.kspace)] == 0).all()
+        assert batch.image.abs().max() < 2
+    assert coil_counts == {4, 5, 6}
+    assert 1e-3 <= min(sigmas) < 3e-3
+    assert 3e-2 < max(sigmas) <= 0.1001
+
+
+def test_residual_is_the_noise(pool):
+    config = CONFIG.model_copy(update={"sigma": (0.05, 0.05), "size": (64, 64)})
+    batch = sample_batch(pool, config, seed=0, step=0)
+    residual = batch.kspace - batch.mask * fft_centred(batch.coil_maps * batch.image, 2)
+    sampled = residual[batch.mask.expand_as(residual)]
+    assert sampled.abs().square().mean().sqrt().item() == pytest.approx(0.05, rel=0.05)
+
+
+def test_a_batch_depends_on_seed_and_step_alone(subjects, pool):
+    straight = [sample_batch(pool, CONFIG, seed=3, step=step) for step in range(4)]
+    resumed_pool = ImagePool(subjects[:1])
+    torch.manual_seed(17)
+    state = torch.get_rng_state()
+    resumed = [sample_batch(resumed_pool, CONFIG, seed=3, step=step) for step in (3, 2)]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert equal(straight[3], resumed[0])
+    assert equal(straight[2], resumed[1])
+    assert not equal(straight[0], straight[1])
+    assert not equal(straight[0], sample_batch(pool, CONFIG, seed=4, step=0))
+
+
+def test_held_out_files_are_never_sampled(subjects, pool):
+    def has_fast_stripes(image):
+        energy = torch.fft.fft2(image - image.mean()).abs().square()
+        low = torch.fft.fftfreq(64).abs() < 0.1
+        return energy[low][:, low].sum() < 0.5 * energy.sum()
+
+    config = CONFIG.model_copy(update={"size": (64, 64), "batch_size": 8})
+    batches = [sample_batch(pool, config, seed=0, step=step) for step in range(5)]
+    crops = torch.cat([batch.image for batch in batches])[:, 0].abs()
+    assert not any(has_fast_stripes(crop) for crop in crops)
+    both = sample_batch(ImagePool(subjects), config, seed=0, step=0).image[:, 0].abs()
+    assert any(has_fast_stripes(crop) for crop in both)
+
+
+def test_validation_set_is_fixed_and_of_whole_slices(subjects):
+    first = validation_set(subjects, CONFIG, seed=1, count=5, shape=(40, 50))
+    again = validation_set(subjects, CONFIG, seed=1, count=5, shape=(40, 50))
+    other = validation_set(subjects, CONFIG, seed=2, count=5, shape=(40, 50))
+    assert len(first) == 5
+    assert all(scan.image.shape == (1, 1, 40, 50) for scan in first)
+    assert all(map(equal, first, again))
+    assert not equal(first[0], other[0])
+    # Slices of 60 × 50 are turned to lie along the longer side and shrunk to 40 × 48.
+    shown = first[0].image[0, 0].abs() > 0.01
+    assert shown.any(1).sum() == 40
+    assert shown.any(0).sum() == 48
+
+
+def test_lines_keep_part_of_the_budget_outside_the_calibration(pool):
+    config = CONFIG.model_copy(
+        update={"mask_kinds": {"equispaced": 1.0}, "accelerations": (5.0, 5.0)}
+    )
+    batch = sample_batch(pool, config, seed=0, step=0)
+    # 20 columns at 5x leave 4 lines, of which at most 2 are calibration.
+    lines = batch.mask[:, 0].all(1)
+    assert (lines.sum(1) == 4).all()
+    assert (batch.mask[:, 0].any(1) == lines).all()
+    assert lines[:, 9:11].all()
+
+
+def test_unknown_mask_kinds_are_refused(pool):
+    config = CONFIG.model_copy(update={"mask_kinds": {"spiral": 1.0}})
+    with pytest.raises(InputError, match="spiral"):
+        sample_batch(pool, config, seed=0, step=0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"coils": (8, 4)},
+        {"accelerations": (0.5, 4)},
+        {"sigma": (0, 0.1)},
+        {"mask_kinds": {}},
+        {"colis": (4, 8)},
+    ],
+)
+def test_configurations_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        SimulationConfig(**wrong)

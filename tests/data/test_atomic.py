@@ -1,0 +1,74 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from molrecon.data.atomic import atomic_path, check_writable
+from molrecon.errors import InputError
+
+
+def test_the_file_appears_only_after_the_block(tmp_path: Path):
+    target = tmp_path / "out.nii.gz"
+    with atomic_path(target) as part:
+        part.write_text("new")
+        assert not target.exists()
+        assert part.parent == tmp_path
+        assert part.name.endswith("out.nii.gz")
+    assert target.read_text() == "new"
+    assert os.listdir(tmp_path) == ["out.nii.gz"]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure):
+    target = tmp_path / "out.npy"
+    target.write_text("old")
+
+    def write() -> None:
+        with atomic_path(target) as part:
+            part.write_text("half")
+            raise failure
+
+    with pytest.raises(failure):
+        write()
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["out.npy"]
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path):
+    target = tmp_path / "out.npy"
+
+    def write() -> None:
+        with atomic_path(target) as part:
+            part.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match=r"out\.npy could not be written \(No space left"):
+        write()
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_folder_must_exist(tmp_path: Path):
+    with pytest.raises(InputError, match="nowhere does not exist; create"):
+        check_writable(tmp_path / "nowhere" / "out.npy")
+
+
+def test_the_folder_must_be_a_folder(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file is not a folder"):
+        check_writable(tmp_path / "file" / "out.npy")
+
+
+def test_the_target_must_not_be_a_folder(tmp_path: Path):
+    with pytest.raises(InputError, match="is an existing folder"):
+        check_writable(tmp_path)
+
+
+def test_the_folder_must_be_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # The superuser may write anywhere, so a folder without permissions would not show it.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(InputError, match="is not writable"):
+        check_writable(tmp_path / "out.npy")
+
+
+def test_a_writable_target_is_returned(tmp_path: Path):
+    assert check_writable(str(tmp_path / "out.npy")) == tmp_path / "out.npy"

@@ -1,0 +1,71 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from molrecon.data.scan import Scan
+from molrecon.errors import InputError
+
+
+def kspace(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.lists(st.integers(2, 6), min_size=2, max_size=3))
+def test_the_inferred_mask_is_where_any_coil_was_measured(batch, coils, spatial):
+    generator = torch.Generator().manual_seed(batch * 7 + coils)
+    mask = torch.rand(batch, 1, *spatial, generator=generator) < 0.5
+    mask.view(batch, -1)[:, 0] = True
+    samples = kspace(batch, coils, *spatial) * mask
+    # A coil that saw nothing does not make a sample unmeasured.
+    samples[:, 1:] = 0
+    scan = Scan(samples)
+    assert scan.ndim == len(spatial)
+    assert torch.equal(scan.sampling_mask(), mask)
+
+
+def test_a_given_mask_is_returned_as_it_is():
+    mask = torch.ones(1, 1, 4, 5, dtype=torch.bool)
+    assert Scan(kspace(2, 3, 4, 5) * (torch.arange(5) % 2), mask).sampling_mask() is mask
+
+
+def with_value(value: complex) -> torch.Tensor:
+    samples = kspace(2, 3, 4, 5)
+    samples[1, 2, 3, 4] = value
+    return samples
+
+
+def with_empty_item() -> torch.Tensor:
+    samples = kspace(2, 3, 4, 5)
+    samples[1] = 0
+    return samples
+
+
+MASK = torch.ones(1, 1, 4, 5, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"kspace": kspace(4, 5)}, r"shape \(4, 5\), but \(batch, coil, \*spatial\)"),
+        ({"kspace": kspace(1, 0, 4, 5)}, "without empty axes"),
+        ({"kspace": kspace(2, 3, 4, 5).to(torch.complex128)}, "complex128, expected torch.complex"),
+        ({"kspace": with_value(float("nan"))}, "k-space of a.npy: found NaN"),
+        ({"kspace": with_value(complex(0, float("inf")))}, "NaN or infinite"),
+        ({"kspace": 0 * kspace(2, 3, 4, 5)}, "found zeros everywhere"),
+        ({"kspace": with_empty_item()}, "found zeros throughout item 1"),
+        ({"mask": MASK.float()}, "mask of a.npy: found torch.float32"),
+        ({"mask": MASK[..., :4]}, r"mask of a.npy: found shape \(1, 1, 4, 4\)"),
+        ({"mask": ~MASK}, "mask of a.npy: found zeros everywhere"),
+        ({"coil_maps": kspace(1, 2, 4, 5)}, r"coil maps of a.npy: found shape \(1, 2, 4, 5\)"),
+        ({"coil_maps": kspace(3, 3, 4, 5)}, r"expected \(1, 3, 4, 5\) or \(2, 3, 4, 5\)"),
+        ({"coil_maps": with_value(float("nan"))}, "coil maps of a.npy: found NaN"),
+        ({"reference": kspace(1, 1, 4, 5)}, r"reference of a.npy: found shape \(1, 1, 4, 5\)"),
+        ({"sigma": 0.0}, "sigma of a.npy is 0.0"),
+        ({"sigma": -1.0}, "a positive number"),
+        ({"sigma": float("nan")}, "a positive number"),
+    ],
+)
+def test_unusable_parts_are_refused(parts, sentence):
+    with pytest.raises(InputError, match=sentence):
+        Scan(**({"kspace": kspace(2, 3, 4, 5), "source": "a.npy"} | parts))

@@ -1,0 +1,167 @@
+"""The noise estimate is right for known noise, whatever the mask and the signal."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from molrecon.errors import InputError
+from molrecon.operators.noise import estimate_sigma
+
+SHAPE = (96, 80)
+
+
+def white(coils: int, sigma: float, seed: int, shape: tuple[int, ...] = SHAPE) -> Tensor:
+    """Return noise (1, coil, *shape) with sqrt(E|n|²) = sigma."""
+    generator = torch.Generator().manual_seed(seed)
+    return sigma * torch.randn(1, coils, *shape, dtype=torch.complex64, generator=generator)
+
+
+def frequencies() -> tuple[Tensor, Tensor]:
+    """Return the coordinates of k-space, -1 … 1."""
+    y, x = ((torch.arange(n) - n // 2) / (n / 2) for n in SHAPE)
+    return torch.meshgrid(y, x, indexing="ij")
+
+
+def random_mask(fraction: float, seed: int) -> Tensor:
+    """Return a mask of points whose density falls from 1 to half the fraction."""
+    y, x = frequencies()
+    density = torch.clamp(fraction * (0.5 + 2 * torch.exp(-6 * (x**2 + y**2))), max=1)
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(SHAPE, generator=generator) < density)[None, None]
+
+
+def line_mask() -> Tensor:
+    """Return a mask of every fourth line and the central eight."""
+    mask = torch.zeros(1, 1, *SHAPE, dtype=torch.bool)
+    mask[..., ::4] = True
+    mask[..., 36:44] = True
+    return mask
+
+
+MASKS = {
+    "full": torch.ones(1, 1, *SHAPE, dtype=torch.bool),
+    "points": random_mask(0.25, 0),
+    "lines": line_mask(),
+    "ellipse": random_mask(0.4, 1) & (sum(c**2 for c in frequencies()) < 1),
+}
+
+
+def signal() -> Tensor:
+    """Return k-space of a smooth object: strong at the centre, negligible at the ends."""
+    y, x = frequencies()
+    return (1e4 * torch.exp(-30 * (x**2 + y**2)) * torch.polar(torch.ones(SHAPE), 9 * x))[
+        None, None
+    ]
+
+
+@pytest.mark.parametrize("name", MASKS)
+@pytest.mark.parametrize("coils", [1, 6])
+def test_white_noise(name: str, coils: int) -> None:
+    """Unbiased to 1 % over many scans, and each within four standard errors."""
+    estimates = torch.cat([estimate_sigma(white(coils, 3.0, s), MASKS[name]) for s in range(30)])
+
+    assert float(estimates.mean()) == pytest.approx(3.0, rel=0.025)
+    assert float((estimates - 3).abs().max()) < 0.2 * 3
+    assert float(estimates.std()) < 0.06 * 3
+
+
+def test_white_noise_within_five_percent() -> None:
+    estimates = [float(estimate_sigma(white(4, 0.7, s), MASKS["full"])) for s in range(20)]
+
+    assert estimates == pytest.approx([0.7] * 20, rel=0.05)
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_signal_at_low_frequencies_does_not_matter(name: str) -> None:
+    kspace = (signal() + white(8, 2.0, 1)) * MASKS[name]
+
+    assert float(estimate_sigma(kspace, MASKS[name])) == pytest.approx(2.0, rel=0.1)
+
+
+@settings(deadline=None, max_examples=25)
+@given(exponent=st.integers(-30, 30), name=st.sampled_from(sorted(MASKS)))
+def test_scaling_equivariance(exponent: int, name: str) -> None:
+    """Exact for powers of two, which do not round."""
+    kspace = signal() + white(3, 1.0, 2)
+    base = estimate_sigma(kspace, MASKS[name])
+
+    assert torch.equal(estimate_sigma(kspace * 2.0**exponent, MASKS[name]), base * 2.0**exponent)
+
+
+def test_sigma_is_the_root_mean_square_over_coils() -> None:
+    levels = torch.tensor([1.0, 2.0, 4.0]).view(1, 3, 1, 1)
+
+    sigma = estimate_sigma(levels * white(3, 1.0, 3), MASKS["full"])
+
+    assert float(sigma) == pytest.approx(math.sqrt((1 + 4 + 16) / 3), rel=0.05)
+
+
+def test_a_batch_is_its_items() -> None:
+    kspace = torch.cat([white(2, 1.0, 4), white(2, 5.0, 5)])
+    masks = torch.cat([MASKS["points"], MASKS["lines"]])
+
+    sigma = estimate_sigma(kspace, masks)
+
+    assert sigma.shape == (2,)
+    assert sigma.dtype == torch.float32
+    assert torch.equal(sigma[:1], estimate_sigma(kspace[:1], masks[:1]))
+    assert torch.equal(sigma[1:], estimate_sigma(kspace[1:], masks[1:]))
+
+
+def test_zero_filling_does_not_count_as_measurement() -> None:
+    """Also where zeros are rounding errors of single precision, and with a quarter missing."""
+    kspace = signal() + white(4, 2.0, 6)
+    kspace[..., :24] *= 1e-12
+    kspace[..., :10, :] = 0
+    kspace[..., -10:, :] = 0
+
+    assert float(estimate_sigma(kspace, MASKS["full"])) == pytest.approx(2.0, rel=0.1)
+
+
+def test_unsampled_positions_are_ignored() -> None:
+    kspace = white(2, 1.0, 7)
+    mask = MASKS["points"]
+
+    assert torch.equal(estimate_sigma(kspace, mask), estimate_sigma(kspace * mask, mask))
+
+
+@pytest.mark.parametrize("name", ["full", "points", "lines"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_noise_filtered_along_an_axis(name: str, axis: int) -> None:
+    """The background of the image shows the mean power, far above that in the corners."""
+    gain = torch.exp(-2 * (frequencies()[axis] + 0.3) ** 2)
+    sigma = float(gain.square().mean().sqrt())
+    estimates = [
+        float(estimate_sigma(gain * white(2, 1.0, s) + 1e-3 * signal(), MASKS[name]))
+        for s in range(8)
+    ]
+
+    assert sum(estimates) / 8 == pytest.approx(sigma, rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [(400,), (24, 20, 28)])
+def test_any_number_of_axes(shape: tuple[int, ...]) -> None:
+    kspace = white(6, 2.0, 8, shape)
+
+    assert float(estimate_sigma(kspace, torch.ones(1, 1, *shape, dtype=torch.bool))) == (
+        pytest.approx(2.0, rel=0.1)
+    )
+
+
+def test_refusals() -> None:
+    kspace = white(2, 1.0, 9)
+    few = torch.zeros_like(MASKS["full"])
+    few[..., 0, :10] = True
+
+    with pytest.raises(InputError, match="has 10 measured samples"):
+        estimate_sigma(kspace, few)
+    with pytest.raises(InputError, match="0 measured samples"):
+        estimate_sigma(0 * kspace, MASKS["full"])
+    with pytest.raises(InputError, match="mask: found shape"):
+        estimate_sigma(kspace, MASKS["full"][..., 1:])
