@@ -17,15 +17,17 @@ SHAPE = (64, 56)
 
 
 def phantom() -> tuple[Tensor, Tensor]:
-    """Return an image (1, 1, y, x) with smooth phase and 4 smooth maps (1, 4, y, x) of RSS 1."""
+    """Return an image (1, 1, y, x) with smooth phase and 4 smooth maps (1, 4, y, x), RSS 1."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 56), indexing="ij")
     centres = [(-1.2, 0.0), (1.2, 0.2), (0.1, -1.2), (0.0, 1.2)]
     maps = torch.stack(
         [
-            torch.polar(torch.exp(-((y - a) ** 2 + (x - b) ** 2) / 1.5), 1.5 * (a * x - b * y) + a)
+            torch.polar(torch.exp(-((y - a) ** 2 + (x - b) ** 2) / 1.5), 0.8 * (a * x - b * y))
             for a, b in centres
         ]
     )
+    # The phase of the first coil winds around a zero inside the object.
+    maps[0] = torch.complex(y - 0.1, x + 0.2)
     maps = maps / maps.abs().square().sum(dim=0, keepdim=True).sqrt()
     body = ((y / 0.8) ** 2 + (x / 0.7) ** 2 < 1).float() * (1 + 0.5 * torch.sin(9 * y) * x)
     return torch.polar(body, 0.8 * x * y)[None, None], maps[None]
@@ -75,14 +77,14 @@ def test_only_the_calibration_region_is_used(scan: tuple[Tensor, Tensor, Tensor,
 
 
 def test_phase_is_smooth_and_scale_free(scan: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
-    image, truth, kspace, mask = scan
+    image, _, kspace, mask = scan
     maps = estimate_coil_maps(kspace * mask, mask)
     inside = (image[0, 0].abs() > 0)[1:]
     steps = (maps[0, :, 1:] * maps[0, :, :-1].conj()).sum(dim=0)
     rotated = estimate_coil_maps(kspace * mask * (2.0 * torch.exp(torch.tensor(2j))), mask)
 
-    # Neighbouring maps agree in phase: the truth turns by at most 3 / 32 per pixel.
-    assert float(steps[inside].angle().abs().max()) < 0.15
+    # Neighbouring maps agree in phase: nothing winds as the first coil does.
+    assert float(steps[inside].angle().abs().max()) < 0.4
     torch.testing.assert_close(rotated, maps, atol=2e-4, rtol=0)
 
 

@@ -26,8 +26,8 @@ def estimate_coil_maps(
 
     Where the maps are supported their root sum of squares over the coils is 1; elsewhere they are
     0. Their common phase, which the data do not determine, is chosen so that the first principal
-    combination of the coils is real and positive everywhere: it has no zeros in the object, where
-    a single coil has, so the maps stay smooth. One coil needs no estimate and gets ones.
+    combination of the coils is real and positive everywhere: unlike a single coil it seldom
+    vanishes inside the object, so the maps stay smooth. One coil needs no estimate and gets ones.
 
     Parameters
     ----------

@@ -114,8 +114,9 @@ class ConjugateGradient:
         start = rr.sqrt()
         rhs = norm(r)
         reference = rhs if self.relative_to == "rhs" else start
-        # Below rounding level no iteration can help, whatever the tolerance says.
-        threshold = torch.maximum(self.rtol * reference, torch.finfo(rhs.dtype).eps * rhs)
+        # Relative to the start even where that is at the rounding level of r: correcting a warm
+        # start is iterative refinement, and stopping there would return it as if it were exact.
+        threshold = max(self.rtol, torch.finfo(rhs.dtype).eps) * reference
         direction = residual.clone()
         iterations = torch.zeros(r.shape[0], dtype=torch.int64, device=r.device)
         active = rr.sqrt() > threshold

@@ -8,8 +8,9 @@ from typing import Any
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.cnn import CNN
+from molrecon.networks.strict import STRICT_NETWORKS, ResidualStrictCNN, SpectralCNN
 
-NETWORKS: dict[str, Callable[..., Network]] = {"cnn": CNN}
+NETWORKS: dict[str, Callable[..., Network]] = {"cnn": CNN, **STRICT_NETWORKS}
 """Networks by the name a configuration uses."""
 
 
@@ -31,4 +32,11 @@ def build_network(config: Mapping[str, Any]) -> Network:
         raise InputError(f"network {kind!r} does not take these settings: {error}") from None
 
 
-__all__ = ["CNN", "NETWORKS", "Network", "build_network"]
+__all__ = [
+    "CNN",
+    "NETWORKS",
+    "Network",
+    "ResidualStrictCNN",
+    "SpectralCNN",
+    "build_network",
+]

@@ -13,7 +13,8 @@ from molrecon.errors import InputError
 def inner(a: Tensor, b: Tensor) -> Tensor:
     """Real inner product Re⟨a, b⟩ of every sample, shape ``(batch,)``."""
     product = a.conj() * b if a.is_complex() else a * b
-    return (product.real if product.is_complex() else product).flatten(1).sum(1)
+    real: Tensor = product.real if product.is_complex() else product
+    return real.flatten(1).sum(1)
 
 
 def norm(a: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ class LinearOperator(ABC):
 
     def __call__(self, x: Tensor) -> Tensor:
         """Apply A to images ``(batch, *shape_in)``."""
-        self._check(x, self.shape_in, "the image")
+        self._check(x, self.shape_in, "an image")
         return self._forward(x)
 
     @property
@@ -83,7 +84,7 @@ class LinearOperator(ABC):
 
     def normal(self, x: Tensor) -> Tensor:
         """Apply AᴴA to images ``(batch, *shape_in)``."""
-        self._check(x, self.shape_in, "the image")
+        self._check(x, self.shape_in, "an image")
         return self._normal(x)
 
     def estimate_sigma(self, y: Tensor) -> Tensor:
@@ -120,12 +121,12 @@ class LinearOperator(ABC):
     def _check(self, x: Tensor, shape: tuple[int, ...], what: str) -> None:
         if tuple(x.shape[1:]) != shape:
             raise InputError(
-                f"{type(self).__name__}: {what} has shape {tuple(x.shape)}, expected "
+                f"{type(self).__name__}: found {what} of shape {tuple(x.shape)}, expected "
                 f"(batch, {', '.join(map(str, shape))})"
             )
         if self.batch not in (1, x.shape[0]):
             raise InputError(
-                f"{type(self).__name__}: {what} has a batch of {x.shape[0]}, but the operator "
+                f"{type(self).__name__}: found {what} with a batch of {x.shape[0]}, but the operator "
                 f"holds parameters for {self.batch} samples"
             )
 
@@ -166,3 +167,5 @@ class Adjoint(LinearOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         return self._operator._forward(y)
 
+    def _check(self, x: Tensor, shape: tuple[int, ...], what: str) -> None:
+        self._operator._check(x, shape, "measurements")

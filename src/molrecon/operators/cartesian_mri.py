@@ -66,7 +66,7 @@ class CartesianMRI(LinearOperator):
 
     def estimate_sigma(self, y: Tensor) -> Tensor:
         """Estimate sigma from the outermost sampled k-space; see `estimate_sigma`."""
-        self._check(y, self.shape_out, "the k-space")
+        self._check(y, self.shape_out, "k-space")
         return estimate_sigma(y, self.mask)
 
     def _forward(self, x: Tensor) -> Tensor:

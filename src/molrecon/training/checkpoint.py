@@ -42,8 +42,10 @@ def save_checkpoint(
     for index, state in optimizer.state_dict()["state"].items():
         for key, value in state.items():
             tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value).cpu().contiguous()
+    for name, buffer in model.named_buffers():
+        tensors[f"buffer.{name}"] = _as_real(buffer)
     if vector is not None:
-        tensors["constraint.vector"] = torch.view_as_real(vector).cpu().contiguous()
+        tensors["constraint.vector"] = _as_real(vector)
     header = {"progress": json.dumps(vars(progress)), "config": json.dumps(config)}
     temporary = path.with_name(f".{path.name}.part")
     save_file(tensors, temporary, metadata=header)
@@ -77,6 +79,9 @@ def load_checkpoint(
             "with, or another output folder"
         )
     model.load_state_dict(_part(tensors, "model."))
+    buffers = dict(model.named_buffers())
+    for name, value in _part(tensors, "buffer.").items():
+        _as_real_view(buffers[name]).copy_(value)
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in _part(tensors, "optimizer.").items():
         index, key = name.split(".", 1)
@@ -90,3 +95,11 @@ def load_checkpoint(
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _as_real_view(x: Tensor) -> Tensor:
+    return torch.view_as_real(x) if x.is_complex() else x
+
+
+def _as_real(x: Tensor) -> Tensor:
+    return _as_real_view(x.detach()).cpu().contiguous()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -33,10 +35,10 @@ def test_density_falls_with_radius(frequency: np.ndarray) -> None:
     edges = np.linspace(0, 0.9, 7)
     rings = [
         frequency[(radius >= low) & (radius < high)].mean()
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        for low, high in itertools.pairwise(edges)
     ]
 
-    assert all(inner > outer for inner, outer in zip(rings[:-1], rings[1:], strict=True))
+    assert all(inner > outer for inner, outer in itertools.pairwise(rings))
 
 
 def test_density_is_isotropic_on_a_non_square_grid(frequency: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 import math
 
 import numpy as np
@@ -77,18 +77,14 @@ def poisson_disc(centre: BoolArray, count: int, generator: np.random.Generator) 
     while len(points) < count:
         squared = np.ceil((factor * spacing_at) ** 2).astype(np.int64)
         blocked = np.zeros(spacing_at.size, dtype=bool)
-        discs = {
-            int(key): _disc_offsets(int(key), padded_shape)
-            for key in np.unique(squared[flat.ravel()])
-        }
-        _block_discs(blocked, np.asarray(points, dtype=np.int64), squared, discs)
+        _block_discs(blocked, np.asarray(points, dtype=np.int64), squared, padded_shape)
         for point in candidates[~blocked[candidates]].tolist():
             if blocked[point]:
                 continue
             points.append(point)
             if len(points) == count:
                 break
-            blocked[point + discs[int(squared[point])]] = True
+            blocked[point + _disc_offsets(int(squared[point]), padded_shape)] = True
         factor *= SHRINK
 
     mask = np.zeros(spacing_at.size, dtype=bool)
@@ -96,24 +92,20 @@ def poisson_disc(centre: BoolArray, count: int, generator: np.random.Generator) 
     return mask.reshape(padded_shape)[inside]
 
 
+@functools.lru_cache(maxsize=4096)
 def _disc_offsets(squared_radius: int, padded_shape: tuple[int, ...]) -> IntArray:
     """Return flat offsets of the positions nearer than the radius (integer squared distances)."""
-    reach = range(-math.isqrt(squared_radius), math.isqrt(squared_radius) + 1)
+    reach = math.isqrt(squared_radius)
+    steps = np.indices((2 * reach + 1,) * len(padded_shape)).reshape(len(padded_shape), -1) - reach
     strides = [math.prod(padded_shape[axis + 1 :]) for axis in range(len(padded_shape))]
-    return np.asarray(
-        [
-            sum(step * stride for step, stride in zip(steps, strides, strict=True))
-            for steps in itertools.product(reach, repeat=len(padded_shape))
-            if sum(step * step for step in steps) < squared_radius
-        ],
-        dtype=np.int64,
-    )
+    near = (steps**2).sum(axis=0) < squared_radius
+    return np.asarray(strides @ steps[:, near], dtype=np.int64)
 
 
 def _block_discs(
-    blocked: BoolArray, points: IntArray, squared: IntArray, discs: dict[int, IntArray]
+    blocked: BoolArray, points: IntArray, squared: IntArray, padded_shape: tuple[int, ...]
 ) -> None:
     """Block the disc of every point, all points of one radius at a time."""
     for key in np.unique(squared[points]):
         centres = points[squared[points] == key]
-        blocked[centres[:, None] + discs[int(key)]] = True
+        blocked[centres[:, None] + _disc_offsets(int(key), padded_shape)] = True

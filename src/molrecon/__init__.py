@@ -1,0 +1,67 @@
+"""molrecon: learned image reconstruction with monotone operators, with bounds a user can check."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from molrecon.data.coil_maps import combine_coils, estimate_coil_maps
+    from molrecon.data.formats import read_image, read_scan, write_image, write_scan
+    from molrecon.data.masks import make_mask
+    from molrecon.data.scan import Scan
+    from molrecon.equilibrium.forward_backward import ForwardBackward
+    from molrecon.equilibrium.implicit import Equilibrium
+    from molrecon.equilibrium.solution import Solution
+    from molrecon.errors import ConvergenceError, InputError, MolreconError
+    from molrecon.linear.conjugate_gradient import ConjugateGradient, solve_regularised
+    from molrecon.linear.status import Status
+    from molrecon.networks import CNN, Network
+    from molrecon.operators.base import LinearOperator
+    from molrecon.operators.cartesian_mri import CartesianMRI
+    from molrecon.reconstructors.mol import MOL
+    from molrecon.reconstructors.sense import SENSE
+    from molrecon.reconstructors.store import load, save
+
+# Imported on first use, so that `import molrecon` and the command line start at once.
+_HOMES = {
+    "CNN": "molrecon.networks",
+    "CartesianMRI": "molrecon.operators.cartesian_mri",
+    "ConjugateGradient": "molrecon.linear.conjugate_gradient",
+    "ConvergenceError": "molrecon.errors",
+    "Equilibrium": "molrecon.equilibrium.implicit",
+    "ForwardBackward": "molrecon.equilibrium.forward_backward",
+    "InputError": "molrecon.errors",
+    "LinearOperator": "molrecon.operators.base",
+    "MOL": "molrecon.reconstructors.mol",
+    "MolreconError": "molrecon.errors",
+    "Network": "molrecon.networks",
+    "SENSE": "molrecon.reconstructors.sense",
+    "Scan": "molrecon.data.scan",
+    "Solution": "molrecon.equilibrium.solution",
+    "Status": "molrecon.linear.status",
+    "combine_coils": "molrecon.data.coil_maps",
+    "estimate_coil_maps": "molrecon.data.coil_maps",
+    "load": "molrecon.reconstructors.store",
+    "make_mask": "molrecon.data.masks",
+    "read_image": "molrecon.data.formats",
+    "read_scan": "molrecon.data.formats",
+    "save": "molrecon.reconstructors.store",
+    "solve_regularised": "molrecon.linear.conjugate_gradient",
+    "write_image": "molrecon.data.formats",
+    "write_scan": "molrecon.data.formats",
+}
+
+__all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'molrecon' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

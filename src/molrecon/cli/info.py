@@ -1,0 +1,152 @@
+"""``molrecon info``: what a file holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molrecon.cli import output
+from molrecon.cli.command import Command
+from molrecon.cli.options import Json
+from molrecon.cli.sampling import Sampling, sampling_of
+from molrecon.errors import InputError
+
+if TYPE_CHECKING:
+    from molrecon.data.formats import ImageData
+    from molrecon.data.scan import Scan
+
+
+def info(
+    file: Annotated[
+        str, typer.Argument(help="Raw data or an image; FILE::KEY for one array of a file.")
+    ],
+    json: Json = False,
+) -> None:
+    """Say what a file holds and what is missing to reconstruct it.
+
+    Shown are the format, sizes, sampled share of k-space, calibration region and noise. Formats
+    are BART .cfl/.hdr, .npy, .npz, HDF5 (fastMRI and MoDL layouts), NIfTI and pictures.
+    """
+    from molrecon.data.formats import describe, kind_of, read_image, read_scan
+    from molrecon.data.formats.location import Location
+    from molrecon.data.formats.registry import find
+
+    kind = kind_of(file)
+    facts: dict[str, Any] = {
+        "file": file,
+        "kind": kind,
+        "format": find(Location.parse(file).path, lambda one: one).name,
+        "arrays": {name: str(entry) for name, entry in describe(file).items()},
+    }
+    facts |= _scan_facts(read_scan(file)) if kind == "scan" else _image_facts(read_image(file))
+    if json:
+        output.print_json(facts)
+    else:
+        output.print_facts(file, _rows(facts))
+
+
+def _scan_facts(scan: Scan) -> dict[str, Any]:
+    sampling = sampling_of(scan)
+    sigma, source = _noise(scan)
+    return {
+        "slices": sampling.slices,
+        "coils": sampling.coils,
+        "shape": sampling.shape,
+        "spatial_axes": scan.ndim,
+        "sampled": sampling.share,
+        "acceleration": sampling.acceleration,
+        "calibration": sampling.calibration,
+        "sigma": sigma,
+        "sigma_source": source,
+        "relative_sigma": None if sigma is None else sigma / _peak(scan),
+        "has_coil_maps": scan.coil_maps is not None,
+        "has_mask": scan.mask is not None,
+        "has_reference": scan.reference is not None,
+        "missing": _missing(scan, sampling, sigma),
+        "notes": scan.notes,
+    }
+
+
+def _noise(scan: Scan) -> tuple[float | None, str]:
+    from molrecon.operators.noise import estimate_sigma
+
+    if scan.sigma is not None:
+        return scan.sigma, "given in the file"
+    try:
+        values = estimate_sigma(scan.kspace, scan.sampling_mask())
+    except InputError as error:
+        return None, str(error)
+    return float(values.median()), "estimated from the outer k-space"
+
+
+def _peak(scan: Scan) -> float:
+    """Return the peak of the root-sum-of-squares image, the unit of relative noise."""
+    from molrecon.operators.fourier import ifft_centred
+
+    images = ifft_centred(scan.kspace, scan.ndim)
+    return float(images.abs().square().sum(1).sqrt().max())
+
+
+def _missing(scan: Scan, sampling: Sampling, sigma: float | None) -> list[str]:
+    missing = []
+    if scan.coil_maps is None and sampling.coils > 1 and sampling.calibration is None:
+        missing.append(
+            "coil maps: there is no calibration region to estimate them from; give --coil-maps"
+        )
+    if sigma is None:
+        missing.append("noise: it cannot be estimated from these data; give --sigma")
+    return missing
+
+
+def _image_facts(image: ImageData) -> dict[str, Any]:
+    import numpy as np
+
+    return {
+        "shape": image.array.shape,
+        "axes": image.axes,
+        "spatial_axes": image.ndim,
+        "complex": bool(np.iscomplexobj(image.array)),
+        "peak": float(np.abs(image.array).max()),
+        "spacing": image.spacing,
+        "missing": ["k-space: this is an image; make a scan of it with 'molrecon simulate'"],
+        "notes": image.notes,
+    }
+
+
+def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    arrays = ", ".join(f"{name} ({entry})" for name, entry in facts["arrays"].items())
+    rows = [("Holds", f"{facts['kind']}, in {facts['format']}"), ("Arrays", arrays)]
+    rows += _scan_rows(facts) if facts["kind"] == "scan" else _image_rows(facts)
+    rows += [("Read as", "; ".join(facts["notes"]))] if facts["notes"] else []
+    rows.append(("To reconstruct", "; ".join(facts["missing"]) or "nothing is missing"))
+    return rows
+
+
+def _scan_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    calibration, sigma = facts["calibration"], facts["sigma"]
+    noise = "unknown" if sigma is None else f"σ = {sigma:.4g} per k-space sample"
+    if sigma is not None:
+        noise += f", {facts['relative_sigma']:.2%} of the peak of the image"
+    present = [name for name in ("coil_maps", "mask", "reference") if facts[f"has_{name}"]]
+    return [
+        ("Slices", str(facts["slices"])),
+        ("Coils", str(facts["coils"])),
+        ("Shape", f"{output.shape_text(facts['shape'])}, all {facts['spatial_axes']} spatial"),
+        ("Sampled", f"{facts['sampled']:.1%} of k-space ({facts['acceleration']:.2f}×)"),
+        ("Calibration", output.shape_text(calibration) if calibration else "none"),
+        ("Noise", f"{noise} ({facts['sigma_source']})"),
+        ("Comes with", ", ".join(present).replace("_", " ") or "k-space alone"),
+    ]
+
+
+def _image_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    spacing = facts["spacing"]
+    return [
+        ("Shape", f"{output.shape_text(facts['shape'])} ({', '.join(facts['axes'])})"),
+        ("Values", f"{'complex' if facts['complex'] else 'real'}, peak {facts['peak']:.4g}"),
+        ("Spacing", f"{' × '.join(f'{x:.3g}' for x in spacing)} mm" if spacing else "unknown"),
+    ]
+
+
+COMMAND = Command("info", info, "molrecon info scan.cfl")

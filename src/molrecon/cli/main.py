@@ -1,0 +1,59 @@
+"""The command ``molrecon``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import molrecon
+from molrecon.cli import demo, evaluate, info, models, reconstruct, simulate, train
+from molrecon.cli.failures import Commands
+
+COMMANDS = (
+    demo.COMMAND,
+    info.COMMAND,
+    simulate.COMMAND,
+    reconstruct.COMMAND,
+    evaluate.COMMAND,
+    models.COMMAND,
+    train.COMMAND,
+)
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=(
+        "Exit codes: 0 done; 2 wrong input, nothing was written; 3 a solver did not converge, "
+        "nothing was written."
+    ),
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"molrecon {molrecon.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Reconstruct undersampled MRI with monotone operator learning, and say how far to trust it."""
+
+
+for command in COMMANDS:
+    app.command(command.name, epilog=command.epilog)(command.function)
+
+
+def run() -> None:
+    """Run the command line."""
+    app(prog_name="molrecon")

@@ -1,0 +1,79 @@
+"""What commands print: tables for people, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """Print one JSON object; numbers that JSON cannot hold become null."""
+    typer.echo(json.dumps(_finite(values), ensure_ascii=False))
+
+
+def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
+    """Print named facts, one per line."""
+    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, Text(value))
+    Console().print(table)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table whose first column holds names and whose others hold figures."""
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+def print_note(text: str) -> None:
+    """Print a remark on standard error."""
+    Console(stderr=True).print(Text(text), style="yellow")
+
+
+def progress_bar() -> Progress:
+    """Return a progress display on standard error that disappears when it is done."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """Return a shape as a person writes it."""
+    return " × ".join(map(str, shape))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value

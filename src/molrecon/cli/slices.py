@@ -1,0 +1,113 @@
+"""Reconstruction of all slices of a scan, one after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from molrecon.errors import ConvergenceError, InputError
+
+if TYPE_CHECKING:
+    from molrecon.data.scan import Scan
+    from molrecon.equilibrium.solution import Solution
+    from molrecon.reconstructors.methods import Method
+
+Report = Callable[[str, int], None]
+
+
+def solve_slices(
+    scan: Scan, method: Method, *, tol: float, device: str, report: Report
+) -> list[Solution]:
+    """Reconstruct every slice; coil maps are estimated where the scan has none.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+    method
+        The method, built for ``device``.
+    tol
+        Tolerance on the relative distance to the method's solution.
+    device
+        Where to compute.
+    report
+        Called with what is being done and the number of slices done.
+
+    Raises
+    ------
+    InputError
+        If the method is not made for this number of spatial axes, or coil maps are missing and
+        there is no calibration region.
+    ConvergenceError
+        If a slice did not converge.
+    """
+    from dataclasses import replace
+
+    from molrecon.data.calibration import calibration_region
+    from molrecon.data.coil_maps import estimate_coil_maps
+    from molrecon.operators.cartesian_mri import CartesianMRI
+
+    if method.ndim not in (None, scan.ndim):
+        raise InputError(
+            f"The scan {scan.source} has {scan.ndim} spatial axes, but the model {method.model} "
+            f"reconstructs {method.ndim}; give a scan or a model of the same number of axes."
+        )
+    mask = scan.sampling_mask()
+    if scan.coil_maps is None and scan.kspace.shape[1] > 1:
+        # Refused here, before the first slice, if it is missing.
+        calibration_region(mask)
+    solutions = []
+    count = scan.kspace.shape[0]
+    for number in range(count):
+        label = f"slice {number + 1} of {count}: " if count > 1 else ""
+        y = scan.kspace[number : number + 1]
+        sampled = mask[number : number + 1] if mask.shape[0] > 1 else mask
+        if scan.coil_maps is None:
+            report(f"{label}coil maps", number)
+            maps = estimate_coil_maps(y, sampled)
+        else:
+            maps = scan.coil_maps
+            maps = maps[number : number + 1] if maps.shape[0] > 1 else maps
+        report(f"{label}{method.name}", number)
+        A = CartesianMRI(maps, sampled).to(device)
+        solution = method.solve(y.to(device), A, scan.sigma, tol)
+        _require_converged(solution, f"{scan.source}, slice {number}", tol)
+        solutions.append(replace(solution, value=solution.value.cpu()))
+        report(f"{label}{method.name}", number + 1)
+    return solutions
+
+
+def facts_of(solution: Solution) -> dict[str, Any]:
+    """Return what is known about the reconstruction of one slice, as plain values."""
+    return {
+        "status": solution.status[0].value,
+        "iterations": int(solution.iterations[0]),
+        "network_evaluations": solution.network_evaluations,
+        "normal_evaluations": solution.normal_evaluations,
+        "relative_residual": float(solution.relative_residual[0]),
+        "error_bound": float(solution.error_bound[0]),
+        "certified": solution.certified,
+        "lam": None if solution.lam is None else float(solution.lam[0]),
+        "sigma": None if solution.sigma is None else float(solution.sigma[0]),
+        "seconds": solution.seconds,
+    }
+
+
+def worst_of(facts: Sequence[dict[str, Any]]) -> int:
+    """Return the number of the slice with the largest error bound."""
+    bounds = [item["error_bound"] for item in facts]
+    return max(range(len(bounds)), key=lambda i: -1.0 if math.isnan(bounds[i]) else bounds[i])
+
+
+def _require_converged(solution: Solution, where: str, tol: float) -> None:
+    from molrecon.linear.status import Status
+
+    status = solution.status[0]
+    if status is not Status.CONVERGED:
+        raise ConvergenceError(
+            f"{where}: the solve ended with status {status.value!r} after "
+            f"{int(solution.iterations[0])} iterations, with an error bound of "
+            f"{float(solution.error_bound[0]):.1e} where {tol:.1e} was wanted; nothing was written. "
+            f"{status.sentence}"
+        )

@@ -1,0 +1,93 @@
+"""Retrospective undersampling of a fully sampled scan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from molrecon.data.coil_maps import combine_coils, estimate_coil_maps
+from molrecon.data.masks import make_mask
+from molrecon.data.scan import Scan
+from molrecon.errors import InputError
+
+FULL = 0.75
+"""Least share of samples within their bounding box: scanners may cut the corners (π/4 remains)."""
+
+
+def undersample(
+    scan: Scan,
+    acceleration: float,
+    *,
+    mask_kind: str = "variable-density",
+    calibration: int = 24,
+    seed: int = 0,
+) -> Scan:
+    """Return the scan as if only a part of k-space had been measured, the same in every item.
+
+    Parameters
+    ----------
+    scan
+        Fully sampled; zero padding at the edges and cut corners are accepted and stay unmeasured.
+    acceleration, mask_kind, calibration, seed
+        As in `molrecon.data.masks.make_mask`.
+
+    Raises
+    ------
+    InputError
+        If the scan is undersampled already, or an argument is out of its range.
+    """
+    measured = scan.sampling_mask()
+    _require_full(measured, scan.source)
+    spatial = scan.kspace.shape[2:]
+    drawn = make_mask(mask_kind, spatial, acceleration, calibration=calibration, seed=seed)
+    mask = drawn & measured
+    return replace(
+        scan, kspace=scan.kspace * mask, mask=mask, notes=(*scan.notes, "undersampled afterwards")
+    )
+
+
+def reference_image(full: Scan, undersampled: Scan) -> Tensor:
+    """Return the image to compare reconstructions of an undersampled scan with.
+
+    It is the fully sampled scan combined with the coil maps that a reconstruction will use: those
+    of the scan, or else those estimated from the calibration region that is left.
+
+    Parameters
+    ----------
+    full
+        The fully sampled scan.
+    undersampled
+        What `undersample` made of it.
+
+    Returns
+    -------
+    Tensor
+        complex64 ``(batch, 1, *spatial)``.
+
+    Raises
+    ------
+    InputError
+        If the scan has no coil maps and no calibration region is left.
+    """
+    maps = undersampled.coil_maps
+    if maps is None:
+        maps = estimate_coil_maps(undersampled.kspace, undersampled.sampling_mask())
+    return combine_coils(full.kspace, maps)
+
+
+def _require_full(measured: Tensor, source: str) -> None:
+    for item in measured[:, 0]:
+        box = item
+        for axis in range(item.ndim):
+            others = [other for other in range(item.ndim) if other != axis]
+            lines = torch.nonzero(item.any(dim=tuple(others)) if others else item).flatten()
+            box = box.narrow(axis, int(lines[0]), int(lines[-1] - lines[0]) + 1)
+        share = float(box.float().mean())
+        if share < FULL:
+            raise InputError(
+                f"The scan {source} is undersampled already ({share:.0%} of its samples were "
+                "measured), but a fully sampled one was expected; reconstruct it as it is, or "
+                "start from the full scan."
+            )

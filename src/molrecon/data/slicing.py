@@ -1,0 +1,69 @@
+"""Two-dimensional slices of an image file."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molrecon.data.formats.image_data import ImageData
+from molrecon.errors import InputError
+
+
+def axial_axis(image: ImageData) -> int:
+    """Return the axis of a volume ``(z, y, x)`` that runs most nearly from foot to head.
+
+    The affine decides; without one it is the first axis.
+    """
+    if image.affine is None:
+        return 0
+    directions = image.affine[:3, :3]
+    lengths = np.linalg.norm(directions, axis=0)
+    along = np.abs(directions[2]) / np.where(lengths > 0, lengths, 1)
+    # The affine counts voxel axes as (x, y, z), the array as (z, y, x).
+    return 2 - int(np.argmax(along))
+
+
+def image_slices(image: ImageData, number: int | None = None) -> tuple[Tensor, int | None]:
+    """Return the slices of an image to simulate scans of.
+
+    Parameters
+    ----------
+    image
+        A slice, a stack of slices or a volume.
+    number
+        The slice wanted. By default the middle axial one of a volume, and all of a stack.
+
+    Returns
+    -------
+    tuple
+        Real or complex ``(batch, 1, y, x)``, and the number of the slice if one was chosen.
+
+    Raises
+    ------
+    InputError
+        If there is no such slice, or the file is a stack of volumes.
+    """
+    if image.axes == ("batch", "z", "y", "x"):
+        raise InputError(
+            f"The image {image.source} is a stack of volumes of shape {image.array.shape}, but one "
+            "image, stack of slices or volume was expected; take one out first."
+        )
+    volume = image.axes == ("z", "y", "x")
+    axis = axial_axis(image) if volume else 0
+    stack = image.array if image.array.ndim == 3 else image.array[None]
+    count = stack.shape[axis]
+    if number is not None and not 0 <= number < count:
+        raise InputError(
+            f"The slice {number} does not exist in {image.source}, which has {count}; choose one "
+            f"of 0 to {count - 1}."
+        )
+    if number is None and volume:
+        number = count // 2
+    chosen = stack if number is None else np.take(stack, number, axis)[None]
+    if not np.abs(chosen).reshape(len(chosen), -1).max(axis=1).all():
+        raise InputError(
+            f"The image {image.source} is zero throughout the chosen slice, but a scan needs an "
+            "object; choose another slice."
+        )
+    return torch.from_numpy(np.ascontiguousarray(chosen))[:, None], number

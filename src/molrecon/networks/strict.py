@@ -1,0 +1,162 @@
+"""Networks whose Lipschitz bound holds by construction (MOL-SN)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from molrecon.errors import InputError
+from molrecon.networks.base import Network
+from molrecon.networks.normalised import NormalisedConvolution
+
+
+class StrictNetwork(Network):
+    """A network of normalised convolutions with ``Lip(H) ≤ lipschitz``, for every input and σ.
+
+    Parameters
+    ----------
+    lipschitz
+        The bound 1 − m, in (0, 1].
+    """
+
+    def __init__(self, *, ndim: int, channels: int, noise_conditioned: bool, lipschitz: float):
+        super().__init__()
+        if not 0 < lipschitz <= 1:
+            raise InputError(f"lipschitz is {lipschitz}, expected a bound in (0, 1]")
+        self.ndim, self.channels, self.noise_conditioned = ndim, channels, noise_conditioned
+        self.lipschitz = lipschitz
+
+    def lipschitz_bound(self) -> float | None:
+        """The proved bound; None in training mode, where the norms are estimates."""
+        return None if self.training else self.lipschitz
+
+    def _convolution(self, channels_in: int, channels_out: int, size: int) -> NormalisedConvolution:
+        return NormalisedConvolution(
+            channels_in,
+            channels_out,
+            ndim=self.ndim,
+            kernel_size=size,
+            noise_conditioned=self.noise_conditioned,
+        )
+
+
+class ResidualStrictCNN(StrictNetwork):
+    r"""Residual 1-Lipschitz layers between an isometric lift and its adjoint.
+
+    The image is lifted to ``features`` channels by appending zeros, passes ``layers`` steps
+    ``z ← z − 2 Wᵀ relu(W z + b)`` and is cut back to its own channels. With ``‖W‖ ≤ 1`` every
+    step is gradient descent of step 2/L on the convex, L-smooth ``½‖relu(Wz + b)‖²``, L ≤ 1, and
+    so nonexpansive (convex potential layers, Meunier et al. 2022); the identity is among the
+    steps, which is why depth does not attenuate the image as it does in a chain of normalised
+    layers. The result is multiplied by ``lipschitz``.
+
+    Parameters
+    ----------
+    ndim, channels, kernel_size, noise_conditioned
+        As in `CNN`.
+    features
+        Width of the lift.
+    layers
+        Residual steps.
+    lipschitz
+        The bound 1 − m.
+    """
+
+    def __init__(
+        self,
+        *,
+        ndim: int = 2,
+        channels: int = 2,
+        features: int = 32,
+        layers: int = 6,
+        kernel_size: int = 3,
+        noise_conditioned: bool = True,
+        lipschitz: float = 0.98,
+    ) -> None:
+        super().__init__(
+            ndim=ndim,
+            channels=channels,
+            noise_conditioned=noise_conditioned,
+            lipschitz=lipschitz,
+        )
+        if features < channels:
+            raise InputError(f"features is {features}, expected at least channels = {channels}")
+        self.features = features
+        self.convolutions = nn.ModuleList(
+            self._convolution(features, features, kernel_size) for _ in range(layers)
+        )
+
+    def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
+        """Lift, descend, cut back."""
+        zeros = x.new_zeros(x.shape[0], self.features - self.channels, *x.shape[2:])
+        z = torch.cat([x, zeros], dim=1)
+        for layer in self.convolutions:
+            weight = layer.normalised_weight()  # type: ignore[operator]
+            active = torch.relu(layer(z, code, weight))
+            z = z - 2 * layer.transposed(active, weight)  # type: ignore[operator]
+        return self.lipschitz * z[:, : self.channels]
+
+
+class SpectralCNN(StrictNetwork):
+    """The paper's chain with every convolution normalised, ReLU between them (MOL-SN as published).
+
+    Kept for comparison: a chain of normalised layers attenuates the image, see
+    `ResidualStrictCNN`. It starts near the identity: the kernels pass the image's channels on, and
+    a bias keeps them in the linear range of the ReLU.
+
+    Parameters
+    ----------
+    ndim, channels, features, layers, kernel_size, noise_conditioned
+        As in `CNN`.
+    lipschitz
+        The bound 1 − m.
+    """
+
+    def __init__(
+        self,
+        *,
+        ndim: int = 2,
+        channels: int = 2,
+        features: int = 64,
+        layers: int = 5,
+        kernel_size: int = 3,
+        noise_conditioned: bool = True,
+        lipschitz: float = 0.98,
+    ) -> None:
+        super().__init__(
+            ndim=ndim,
+            channels=channels,
+            noise_conditioned=noise_conditioned,
+            lipschitz=lipschitz,
+        )
+        widths = [channels, *[features] * (layers - 1), channels]
+        self.convolutions = nn.ModuleList(
+            self._convolution(a, b, kernel_size)
+            for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self._start_near_identity()
+
+    def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
+        """Apply the chain."""
+        for layer in self.convolutions[:-1]:
+            x = torch.relu(layer(x, code))
+        return self.lipschitz * self.convolutions[-1](x, code)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def _start_near_identity(self) -> None:
+        offset = 1.5  # more than any value of an image with a peak of 1
+        for layer in self.convolutions:
+            spread = 0.3 * layer.weight[0].numel() ** -0.5  # type: ignore[union-attr,operator,index]
+            noise = spread * torch.randn_like(layer.weight)  # type: ignore[arg-type]
+            noise[: self.channels] *= 0.1
+            nn.init.dirac_(layer.weight).add_(noise)  # type: ignore[arg-type]
+        self.convolutions[0].bias[: self.channels] += offset  # type: ignore[index,operator]
+        self.convolutions[-1].bias[: self.channels] -= offset  # type: ignore[index,operator]
+
+
+STRICT_NETWORKS: dict[str, Callable[..., Network]] = {
+    "residual-strict": ResidualStrictCNN,
+    "spectral": SpectralCNN,
+}

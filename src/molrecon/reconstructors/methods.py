@@ -1,0 +1,102 @@
+"""The methods a user can name, all called in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from molrecon.equilibrium.solution import Solution
+from molrecon.errors import InputError
+from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.operators.base import LinearOperator
+from molrecon.reconstructors.sense import SENSE
+from molrecon.reconstructors.store import load
+from molrecon.reconstructors.zero_filled import ZeroFilled
+
+Solve = Callable[[Tensor, LinearOperator, float | None, float], Solution]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to reconstruct.
+
+    Attributes
+    ----------
+    name
+        The name it goes by.
+    solve
+        Takes measurements ``(batch, *A.shape_out)``, the operator, sigma (None to have it
+        estimated) and the tolerance on the relative distance to the method's own solution, and
+        returns a `Solution`. A solve that fails is a status of it; nothing is raised.
+    model
+        The trained model it uses, if it uses one.
+    ndim
+        Number of spatial axes it is made for; None for any.
+    """
+
+    name: str
+    solve: Solve
+    model: str | None = None
+    ndim: int | None = None
+
+
+def _mol(model: str | Path, device: str) -> Method:
+    mol = load(model, device=device)
+    statuses_only = replace(mol.equilibrium, raise_on_failure=False)
+
+    @torch.no_grad()
+    def solve(y: Tensor, A: LinearOperator, sigma: float | None, tol: float) -> Solution:
+        return mol(y, A, sigma=sigma, tol=tol, equilibrium=statuses_only)  # type: ignore[no-any-return]
+
+    return Method("mol", solve, str(model), mol.network.ndim)
+
+
+def _sense(model: str | Path, device: str) -> Method:
+    lam = SENSE().lam
+
+    def solve(y: Tensor, A: LinearOperator, sigma: float | None, tol: float) -> Solution:
+        # ‖x‖ ≥ ‖λAᴴy‖ / (1 + λ), so this residual leaves an error of at most tol · ‖x‖.
+        return SENSE(lam, ConjugateGradient(rtol=min(tol, 0.5) / (1 + lam)))(y, A)
+
+    return Method("sense", solve)
+
+
+def _zero_filled(model: str | Path, device: str) -> Method:
+    zero_filled = ZeroFilled()
+    return Method("zero-filled", lambda y, A, sigma, tol: zero_filled(y, A))
+
+
+METHODS: dict[str, Callable[[str | Path, str], Method]] = {
+    "mol": _mol,
+    "sense": _sense,
+    "zero-filled": _zero_filled,
+}
+"""Methods by name; each is built from the name or file of a model, if it needs one, and a device."""
+
+
+def build_method(
+    name: str, *, model: str | Path = "brain2d-lr", device: str = "cpu"
+) -> Method:
+    """Build a method by its name.
+
+    Parameters
+    ----------
+    name
+        One of `METHODS`.
+    model
+        A shipped model or a weights file; only methods that need one look at it.
+    device
+        Where the method computes.
+
+    Raises
+    ------
+    InputError
+        If there is no such method or model.
+    """
+    if name not in METHODS:
+        raise InputError(f"method: found {name!r}, expected one of {', '.join(METHODS)}.")
+    return METHODS[name](model, device)

@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from molrecon.errors import ConvergenceError
+from molrecon.linear.conjugate_gradient import ConjugateGradient, solve_regularised
+from molrecon.operators.base import LinearOperator
+
+from ..support import Dense, cartesian_mri, normal
+
+TIGHT = ConjugateGradient(rtol=1e-13)
+
+
+def test_gradients_equal_finite_differences():
+    A = cartesian_mri((3, 4), mask_batch=2)
+    r = normal(2, 1, 3, 4).requires_grad_()
+    c = torch.tensor([0.7, 30.0], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda r, c: solve_regularised(A, c, r, solver=TIGHT), (r, c), atol=1e-6
+    )
+
+
+def test_gradients_of_a_shared_weight_add_up():
+    A, r = cartesian_mri((3, 4)), normal(2, 1, 3, 4)
+    shared = torch.tensor(5.0, dtype=torch.float64, requires_grad=True)
+    own = torch.full((2,), 5.0, dtype=torch.float64, requires_grad=True)
+    for c in (shared, own):
+        solve_regularised(A, c, r, solver=TIGHT).abs().square().sum().backward()
+    assert shared.grad.item() == pytest.approx(own.grad.sum().item(), rel=1e-9)
+    assert shared.grad.item() != 0
+
+
+def test_gradient_does_not_depend_on_the_start():
+    A, r = cartesian_mri((3, 4)), normal(1, 1, 3, 4)
+    gradients = []
+    for x0 in (None, normal(1, 1, 3, 4, seed=8)):
+        leaf = r.clone().requires_grad_()
+        solve_regularised(A, 5.0, leaf, x0, solver=TIGHT).abs().sum().backward()
+        gradients.append(leaf.grad)
+    assert torch.allclose(*gradients, rtol=1e-9)
+
+
+class Counting(Dense):
+    """Counts applications while gradients are recorded."""
+
+    recorded = 0
+
+    def _normal(self, x):
+        self.recorded += torch.is_grad_enabled()
+        return super()._normal(x)
+
+
+def test_iterations_are_not_recorded():
+    operator: LinearOperator = Counting(normal(1, 5, 6))
+    r = normal(1, 1, 6).requires_grad_()
+    x = solve_regularised(operator, 100.0, r)
+    x.abs().sum().backward()
+    assert operator.recorded == 0
+    assert x.grad_fn.next_functions[0][0].variable is r
+
+
+def test_failure_raises_in_both_directions():
+    A, r = cartesian_mri((6, 5)), normal(1, 1, 6, 5)
+    lazy = ConjugateGradient(rtol=1e-12, max_iterations=2)
+    with pytest.raises(ConvergenceError, match=r"forward linear solve of sample 0 .* after 2 iter"):
+        solve_regularised(A, 100.0, r, solver=lazy)
+    # The exact solution as the start needs no iteration; the gradient does.
+    exact = solve_regularised(A, 100.0, r, solver=ConjugateGradient(rtol=1e-14))
+    x = solve_regularised(A, 100.0, r.requires_grad_(), exact, solver=lazy)
+    with pytest.raises(ConvergenceError, match="backward linear solve"):
+        x.abs().sum().backward()

@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from molrecon.errors import InputError
+from molrecon.operators.base import inner, norm, per_sample
+
+from ..support import Dense, cartesian_mri, dense_matrices, normal
+
+
+def test_inner_is_the_real_part_per_sample():
+    a, b = normal(2, 1, 3), normal(2, 1, 3, seed=1)
+    expected = torch.stack([torch.vdot(x.flatten(), y.flatten()).real for x, y in zip(a, b)])
+    assert torch.allclose(inner(a, b), expected)
+    assert torch.allclose(inner(a, a), norm(a) ** 2)
+    real = a.real
+    assert torch.allclose(inner(real, real), (real**2).sum((1, 2)))
+
+
+def test_per_sample_multiplies_whole_samples():
+    x = normal(2, 1, 3)
+    scaled = per_sample(torch.tensor([2.0, -1.0]), x) * x
+    assert torch.equal(scaled[0], 2 * x[0])
+    assert torch.equal(scaled[1], -x[1])
+
+
+def test_the_adjoint_is_an_operator_too():
+    A = cartesian_mri((3, 4), mask_batch=2)
+    y = normal(2, 3, 3, 4)
+    assert torch.allclose(dense_matrices(A.H), dense_matrices(A).mH)
+    assert torch.allclose(A.H.normal(y), A(A.H(y)))
+    assert torch.allclose(A.H.norm(tol=1e-9), A.norm(tol=1e-9), rtol=1e-4)
+    assert A.H.to(dtype=torch.complex64).dtype == torch.complex64
+    assert A.H.device == A.device
+
+
+def test_norm_is_reproducible_and_zero_for_zero():
+    operator = Dense(normal(1, 4, 6))
+    assert torch.equal(operator.norm(), operator.norm())
+    assert Dense(torch.zeros(1, 4, 6, dtype=torch.complex128)).norm().item() == 0
+
+
+def test_an_operator_without_a_noise_estimate_asks_for_sigma():
+    with pytest.raises(InputError, match="give sigma"):
+        Dense(normal(1, 4, 6)).estimate_sigma(normal(1, 1, 4))
+
+
+def test_messages_tell_images_from_measurements():
+    operator = Dense(normal(1, 4, 6))
+    with pytest.raises(InputError, match=r"^Dense: found an image of shape \(1, 1, 5\)"):
+        operator(normal(1, 1, 5))
+    with pytest.raises(InputError, match=r"^Dense: found measurements of shape \(1, 1, 5\)"):
+        operator.H(normal(1, 1, 5))

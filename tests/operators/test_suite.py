@@ -1,0 +1,131 @@
+"""What every forward model must satisfy; the operators stand in `suite`."""
+
+import pytest
+import torch
+
+from molrecon.errors import InputError
+from molrecon.operators.base import inner, norm
+
+from ..support import dense_matrices, normal
+from .suite import OPERATORS
+
+
+@pytest.fixture(params=OPERATORS)
+def operator(request):
+    return OPERATORS[request.param]()
+
+
+def batch_of(operator):
+    return operator.batch if operator.batch > 1 else 2
+
+
+def images(operator, seed=0):
+    return normal(batch_of(operator), *operator.shape_in, seed=seed, dtype=operator.dtype)
+
+
+def measurements(operator, seed=1):
+    return normal(batch_of(operator), *operator.shape_out, seed=seed, dtype=operator.dtype)
+
+
+def close(a, b, tolerance=1e-12):
+    return torch.allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_adjoint_with_respect_to_the_complex_inner_product(operator):
+    x, y = images(operator), measurements(operator)
+    left = (operator(x).conj() * y).flatten(1).sum(1)
+    right = (x.conj() * operator.H(y)).flatten(1).sum(1)
+    assert close(left, right)
+    assert close(inner(operator(x), y), inner(x, operator.H(y)))
+    assert left.abs().min() > 1e-3
+
+
+def test_adjoint_of_the_adjoint_is_the_operator(operator):
+    assert operator.H.H is operator
+    assert operator.H.shape_in == operator.shape_out
+    assert operator.H.shape_out == operator.shape_in
+
+
+def test_linear(operator):
+    x, z = images(operator, 2), images(operator, 3)
+    a = 1.3 - 0.7j if operator.dtype.is_complex else -1.3
+    assert close(operator(a * x + z), a * operator(x) + operator(z))
+    assert operator(x).shape == (batch_of(operator), *operator.shape_out)
+
+
+def test_every_sample_is_treated_by_itself(operator):
+    x = images(operator)
+    others = x.clone()
+    others[1:] = 7.0
+    assert close(operator(x)[0], operator(others)[0])
+    assert not close(operator(x)[1], operator(others)[1])
+
+
+def test_normal_is_adjoint_after_forward(operator):
+    x = images(operator)
+    assert close(operator.normal(x), operator.H(operator(x)))
+
+
+def test_norm_is_the_largest_singular_value(operator):
+    exact = torch.linalg.svdvals(dense_matrices(operator))[:, 0]
+    found = operator.norm(tol=1e-7, max_iterations=3000)
+    assert found.shape == (operator.batch,)
+    assert (found <= exact * (1 + 1e-12)).all()
+    assert torch.allclose(found, exact, rtol=1e-3)
+
+
+def test_reverse_and_forward_mode_derivatives(operator):
+    for function, point in (
+        (operator, images(operator)),
+        (operator.H, measurements(operator)),
+        (operator.normal, images(operator)),
+    ):
+        assert torch.autograd.gradcheck(
+            function, point.requires_grad_(), check_forward_ad=True, fast_mode=True
+        )
+
+
+def test_gradient_of_the_data_term(operator):
+    x, y = images(operator).requires_grad_(), measurements(operator)
+    norm(operator(x) - y).square().sum().backward()
+    assert close(x.grad, 2 * operator.H(operator(x.detach()) - y))
+
+
+def test_directional_derivative_is_the_operator(operator):
+    x, v = images(operator), images(operator, 5)
+    value, derivative = torch.func.jvp(operator, (x,), (v,))
+    assert close(value, operator(x))
+    assert close(derivative, operator(v))
+
+
+def test_single_precision_agrees_with_double(operator):
+    lower = torch.complex64 if operator.dtype.is_complex else torch.float32
+    single = operator.to(dtype=lower)
+    x = images(operator)
+    assert single.dtype == lower
+    assert single.device == operator.device
+    for low, high in (
+        (single(x.to(lower)), operator(x)),
+        (single.normal(x.to(lower)), operator.normal(x)),
+    ):
+        assert low.dtype == lower
+        assert close(low.to(high.dtype), high, 1e-5)
+
+
+def test_wrong_shapes_are_refused_with_a_sentence(operator):
+    expected = ", ".join(map(str, operator.shape_in))
+    for call in (operator, operator.normal):
+        with pytest.raises(InputError, match=rf"shape \(2, 9, 9\), expected \(batch, {expected}\)"):
+            call(torch.zeros(2, 9, 9, dtype=operator.dtype))
+    expected = ", ".join(map(str, operator.shape_out))
+    with pytest.raises(InputError, match=rf"expected \(batch, {expected}\)"):
+        operator.H(torch.zeros(2, *operator.shape_out, 1, dtype=operator.dtype))
+
+
+def test_a_batch_that_does_not_fit_the_parameters_is_refused(operator):
+    x = torch.zeros(5, *operator.shape_in, dtype=operator.dtype)
+    if operator.batch == 1:
+        assert operator(x).shape[0] == 5
+    else:
+        with pytest.raises(InputError, match=f"a batch of 5, .* {operator.batch} samples"):
+            operator(x)
