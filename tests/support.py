@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from molrecon.networks import CNN
+from molrecon.networks.convolution_norm import certified_norm
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.cartesian_mri import CartesianMRI
 
@@ -79,3 +84,55 @@ def dense_matrices(operator: LinearOperator) -> Tensor:
         basis[:, index] = 1
         columns.append(operator(basis.reshape(operator.batch, *operator.shape_in)).flatten(1))
     return torch.stack(columns, dim=2)
+
+
+def real_matrices(f: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
+    """Matrix of a real-linear map of complex images, ``(batch, 2n, 2n)``, for every sample."""
+    size = 2 * like[0].numel()
+    columns = []
+    for index in range(size):
+        basis = torch.zeros(size, dtype=like.real.dtype)
+        basis[index] = 1
+        image = torch.view_as_complex(basis.reshape(*like.shape[1:], 2)).expand_as(like)
+        columns.append(torch.view_as_real(f(image).resolve_conj()).flatten(1))
+    return torch.stack(columns, dim=2)
+
+
+def solve_real_linear(f: Callable[[Tensor], Tensor], right: Tensor) -> Tensor:
+    """Solve ``f(x) = right`` for a real-linear ``f``, sample by sample, densely."""
+    matrices = real_matrices(f, right)
+    flat = torch.linalg.solve(matrices, torch.view_as_real(right).flatten(1)[..., None])
+    return torch.view_as_complex(flat.reshape(*right.shape, 2))
+
+
+def contraction(n: int, factor: float, seed: int = 0) -> Callable[[Tensor], Tensor]:
+    """Make a real-linear, non-symmetric map of ``n`` complex pixels with norm ``factor``."""
+    matrix = normal(2 * n, 2 * n, seed=seed, dtype=torch.float64)
+    matrix = factor * matrix / torch.linalg.matrix_norm(matrix, 2)
+
+    def apply(x: Tensor) -> Tensor:
+        flat = torch.view_as_real(x.resolve_conj()).reshape(x.shape[0], -1)
+        return torch.view_as_complex((flat @ matrix.T).reshape(*x.shape, 2))
+
+    return apply
+
+
+def random_cnn(*, seed: int = 0, **arguments: Any) -> CNN:
+    """Make a small CNN in double precision, all of its weights and biases random."""
+    torch.manual_seed(seed)
+    network = CNN(**{"features": 4, "layers": 3, **arguments}).double()
+    for layer in network.convolutions:
+        torch.nn.init.kaiming_uniform_(layer.weight, a=5**0.5)
+        layer.bias.data.normal_(std=0.3)
+        if layer.noise_bias is not None:
+            layer.noise_bias.data.normal_()
+    return network
+
+
+def contractive_cnn(factor: float, **arguments: Any) -> CNN:
+    """Make a random CNN with ``Lip(H) ≤ factor``."""
+    network = random_cnn(**{"layers": 2, **arguments})
+    each = factor ** (1 / len(network.convolutions))
+    for layer in network.convolutions:
+        layer.weight.data *= each / certified_norm(layer.weight)
+    return network

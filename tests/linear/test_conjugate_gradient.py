@@ -163,6 +163,7 @@ def test_real_operators():
         ({"rtol": -0.1}, "rtol is -0.1"),
         ({"rtol": 1.0}, "rtol is 1.0"),
         ({"max_iterations": 0}, "max_iterations is 0"),
+        ({"relative_to": "end"}, "relative_to is 'end'"),
     ],
 )
 def test_settings_out_of_range_are_refused(arguments, sentence):

@@ -9,7 +9,8 @@ from ..support import Dense, cartesian_mri, dense_matrices, normal
 
 def test_inner_is_the_real_part_per_sample():
     a, b = normal(2, 1, 3), normal(2, 1, 3, seed=1)
-    expected = torch.stack([torch.vdot(x.flatten(), y.flatten()).real for x, y in zip(a, b)])
+    pairs = zip(a.flatten(1), b.flatten(1), strict=True)
+    expected = torch.stack([torch.vdot(x, y).real for x, y in pairs])
     assert torch.allclose(inner(a, b), expected)
     assert torch.allclose(inner(a, a), norm(a) ** 2)
     real = a.real

@@ -27,4 +27,4 @@ class Command:
     @property
     def epilog(self) -> str:
         """The last lines of the help."""
-        return f"[bold]Example:[/bold] {self.example}"
+        return f"**Example:** `{self.example}`"

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 def info(
     file: Annotated[
-        str, typer.Argument(help="Raw data or an image; FILE::KEY for one array of a file.")
+        str,
+        typer.Argument(
+            metavar="FILE", help="Raw data or an image; FILE::KEY for one array of a file."
+        ),
     ],
     json: Json = False,
 ) -> None:
@@ -127,12 +130,12 @@ def _scan_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     calibration, sigma = facts["calibration"], facts["sigma"]
     noise = "unknown" if sigma is None else f"σ = {sigma:.4g} per k-space sample"
     if sigma is not None:
-        noise += f", {facts['relative_sigma']:.2%} of the peak of the image"
+        noise += f", {facts['relative_sigma']:.2%} of the peak of the zero-filled image"
     present = [name for name in ("coil_maps", "mask", "reference") if facts[f"has_{name}"]]
     return [
         ("Slices", str(facts["slices"])),
         ("Coils", str(facts["coils"])),
-        ("Shape", f"{output.shape_text(facts['shape'])}, all {facts['spatial_axes']} spatial"),
+        ("Shape", f"{output.shape_text(facts['shape'])}, {facts['spatial_axes']} spatial axes"),
         ("Sampled", f"{facts['sampled']:.1%} of k-space ({facts['acceleration']:.2f}×)"),
         ("Calibration", output.shape_text(calibration) if calibration else "none"),
         ("Noise", f"{noise} ({facts['sigma_source']})"),

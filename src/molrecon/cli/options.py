@@ -30,7 +30,9 @@ Acceleration = Annotated[
 Calibration = Annotated[
     int, typer.Option(help="Width of the fully sampled centre of k-space, in samples.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of all that is random; the same seed, the same file.")]
+Seed = Annotated[
+    int, typer.Option(help="Seed of all that is random; the same seed, the same file.")
+]
 
 
 def require_positive(option: str, value: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,17 +25,47 @@ if TYPE_CHECKING:
 
     from molrecon.data.scan import Scan
 
-RELATIVE_SIGMA = 0.01
-"""Default noise over the peak of the image: that of a clinical head scan at 1.5 T."""
 COILS = 8
+RELATIVE_SIGMA = 0.01
+
+Number = Annotated[
+    int | None,
+    typer.Option(
+        "--slice",
+        help="Slice to take, from 0. By default the middle axial one of a volume, else all.",
+    ),
+]
+Coils = Annotated[
+    int | None, typer.Option(help=f"For an image: number of receive coils ({COILS} by default).")
+]
+Sigma = Annotated[
+    float | None,
+    typer.Option(
+        help="For an image: standard deviation of the noise per complex k-space sample, in the "
+        "units of the image (1 % of its peak by default)."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class _Sampling:
+    """How k-space is to be sampled."""
+
+    mask_kind: str
+    acceleration: float
+    calibration: int
+    seed: int
 
 
 def simulate(
     source: Annotated[
-        str, typer.Argument(help="A fully sampled scan, or an image or volume; FILE or FILE::KEY.")
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A fully sampled scan, an image or a volume: FILE or FILE::KEY."
+        ),
     ],
     out: Annotated[
-        str, typer.Option("--output", "-o", help="The scan to write: .npz or .h5.", metavar="FILE")
+        str, typer.Option("--output", "-o", help="Scan to write: .npz or .h5.", metavar="FILE")
     ],
     acceleration: Acceleration = 4.0,
     mask_kind: MaskKind = "variable-density",
@@ -42,35 +73,26 @@ def simulate(
     seed: Seed = 0,
     reference: Annotated[
         str | None,
-        typer.Option(help="Also write the image to compare with: .npy, .npz, .h5, .cfl, ….",
-                     metavar="FILE"),
+        typer.Option(help="Write the image to compare with, too: .npy, .h5, ….", metavar="FILE"),
     ] = None,
-    number: Annotated[
-        int | None,
-        typer.Option("--slice", help="Slice to use, from 0; of a volume by default the middle "
-                     "axial one, else all."),
-    ] = None,
-    coils: Annotated[
-        int | None, typer.Option(help=f"For an image: number of receive coils.  [default: {COILS}]")
-    ] = None,
-    sigma: Annotated[
-        float | None,
-        typer.Option(help="For an image: standard deviation of the noise per complex k-space "
-                     "sample, in the image's units.  [default: 1 % of its peak]"),
-    ] = None,
-    include_truth: Annotated[
+    number: Number = None,
+    coils: Coils = None,
+    sigma: Sigma = None,
+    include_maps: Annotated[
         bool,
-        typer.Option("--include-truth", help="For an image: store the true coil maps and sigma in "
-                     "the scan too; a reconstruction then uses them."),
+        typer.Option(
+            "--include-maps",
+            help="For an image: store the true coil maps in the scan, to be used in place of an "
+            "estimate.",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
     """Make an undersampled scan to try reconstructions on.
 
-    A fully sampled multi-coil SCAN is undersampled as it is; its reference is the full scan,
-    combined with the coil maps of the calibration region that is left. Of an IMAGE the scan is
-    simulated with random smooth coil maps, a smooth phase and noise; its reference is the complex
-    image.
+    A fully sampled scan is undersampled as it is; its reference is the full scan combined with
+    the coil maps of the calibration region that is left. Of an image, a scan with smooth random
+    coil maps, a smooth phase and noise is simulated; its reference is the complex image.
     """
     from molrecon.data.formats import (
         check_image_path,
@@ -83,38 +105,89 @@ def simulate(
     check_scan_path(out)
     if reference is not None:
         check_image_path(reference)
-    mask = {
-        "mask_kind": mask_kind, "acceleration": acceleration, "calibration": calibration,
-        "seed": seed,
-    }
+    require_positive("--sigma", sigma)
+    how = _Sampling(mask_kind, acceleration, calibration, seed)
     kind = kind_of(source)
-    if kind == "scan":
-        if coils is not None or sigma is not None or include_truth:
-            raise InputError(
-                f"{source} is a scan with coils and noise of its own, but --coils, --sigma and "
-                "--include-truth are for images; leave them out."
-            )
-        scan, truth = _from_scan(source, number, mask, wanted=reference is not None)
+    truth: Tensor | None
+    if kind == "image":
+        scan, truth, number, sigma = _of_image(source, number, how, coils, sigma, include_maps)
+    elif coils is None and sigma is None and not include_maps:
+        scan, truth = _of_scan(source, number, how, wanted=reference is not None)
     else:
-        require_positive("--sigma", sigma)
-        scan, truth, number = _from_image(
-            source, number, mask, coils=COILS if coils is None else coils, sigma=sigma,
-            include_truth=include_truth,
+        raise InputError(
+            f"{source} is a scan, with coils and noise of its own, but --coils, --sigma and "
+            "--include-maps are for images; leave them out."
         )
     write_scan(out, scan)
     if reference is not None and truth is not None:
         write_image(reference, truth)
+    _print(
+        scan,
+        {"output": out, "reference": reference, "source": source, "kind": kind}
+        | {"slice": number, "sigma": sigma, **vars(how)},
+        json,
+    )
+
+
+def _of_scan(
+    source: str, number: int | None, how: _Sampling, *, wanted: bool
+) -> tuple[Scan, Tensor | None]:
+    """Undersample a scan; return it with its reference if that is wanted."""
+    from molrecon.data.formats import read_scan
+    from molrecon.data.simulation.retrospective import reference_image, undersample
+
+    full = read_scan(source, slice_range=None if number is None else (number, number + 1))
+    scan = undersample(full, **vars(how))
+    return scan, reference_image(full, scan) if wanted else None
+
+
+def _of_image(
+    source: str,
+    number: int | None,
+    how: _Sampling,
+    coils: int | None,
+    sigma: float | None,
+    include_maps: bool,
+) -> tuple[Scan, Tensor, int | None, float]:
+    """Simulate a scan; return it with its reference, the slice chosen and the noise."""
+    from molrecon.data.formats import read_image
+    from molrecon.data.scan import Scan
+    from molrecon.data.simulation import simulate_acquisition
+    from molrecon.data.slicing import image_slices
+
+    image, number = image_slices(read_image(source), number)
+    sigma = RELATIVE_SIGMA * float(image.abs().max()) if sigma is None else sigma
+    acquisition = simulate_acquisition(
+        image, coils=COILS if coils is None else coils, sigma=sigma, **vars(how)
+    )
+    scan = Scan(
+        kspace=acquisition.kspace,
+        mask=acquisition.mask,
+        coil_maps=acquisition.coil_maps if include_maps else None,
+        source=source,
+    )
+    return scan, acquisition.image, number, sigma
+
+
+def _print(scan: Scan, facts: dict[str, Any], json: bool) -> None:
     sampling = sampling_of(scan)
-    facts: dict[str, Any] = {
-        "output": out, "reference": reference, "source": source, "kind": kind, "slice": number,
-        "slices": sampling.slices, "coils": sampling.coils, "shape": sampling.shape,
-        "sampled": sampling.share, **mask, "acceleration": sampling.acceleration,
-        "calibration": sampling.calibration,
-    }
     if json:
-        output.print_json(facts)
+        # What was made, which differs from what was asked for by the rounding to whole samples.
+        made = {"coils": sampling.coils, "slices": sampling.slices, "shape": sampling.shape}
+        made |= {"acceleration": sampling.acceleration, "sampled": sampling.share}
+        output.print_json(facts | made)
         return
-    rows = [("Made from", f"the {kind} {source}"), ("Scan", f"{out}: {sampling}")]
-    rows += [("Reference", reference)] if reference is not None else []
-    rows.append(("Next", f"molrecon reconstruct {out} -o image.npy"))
+    rows = [
+        ("Made from", f"the {facts['kind']} {facts['source']}"),
+        ("Scan", f"{facts['output']}: {sampling}"),
+    ]
+    rows += [("Reference", facts["reference"])] if facts["reference"] else []
+    rows.append(("Next", f"molrecon reconstruct {facts['output']} -o image.npy"))
     output.print_facts("Simulated scan", rows)
+
+
+COMMAND = Command(
+    "simulate",
+    simulate,
+    "molrecon simulate brain.cfl --acceleration 4 --seed 0 -o under.npz --reference ref.npy",
+)

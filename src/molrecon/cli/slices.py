@@ -108,6 +108,6 @@ def _require_converged(solution: Solution, where: str, tol: float) -> None:
         raise ConvergenceError(
             f"{where}: the solve ended with status {status.value!r} after "
             f"{int(solution.iterations[0])} iterations, with an error bound of "
-            f"{float(solution.error_bound[0]):.1e} where {tol:.1e} was wanted; nothing was written. "
-            f"{status.sentence}"
+            f"{float(solution.error_bound[0]):.1e} where {tol:.1e} was wanted. Nothing was "
+            f"written. {status.sentence}"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import torch
 from matplotlib import cbook
@@ -20,7 +22,7 @@ def sample_image() -> Tensor:
     Tensor
         float32 ``(256, 256)``, between 0 and 1, forehead to the left.
     """
-    with cbook.get_sample_data("s1045.ima.gz") as stream:
+    with gzip.open(cbook.get_sample_data("s1045.ima.gz", asfileobj=False)) as stream:
         # Two bytes per pixel, the first one zero: 256 grey values at most.
         pixels = np.frombuffer(stream.read(), dtype=">u2").reshape(256, 256)
     image = torch.from_numpy(pixels.astype(np.float32))

@@ -1,0 +1,1 @@
+"""Fixed-point solvers, the implicit gradient, and the solution a solve returns."""

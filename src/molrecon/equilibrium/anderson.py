@@ -31,8 +31,9 @@ class AndersonHistory:
 
     def push(self, image: Tensor, step: Tensor, valid: Tensor) -> None:
         """Remember ``T(x)`` and ``T(x) − x``; samples where ``valid`` is False are left out."""
-        self._images.append(image)
-        self._steps.append(step)
+        # Zeros in their place: NaN would survive the multiplication with a weight of zero.
+        self._images.append(select(valid, image, torch.zeros_like(image)))
+        self._steps.append(select(valid, step, torch.zeros_like(step)))
         self._valid.append(valid)
         if len(self._images) > self.memory + 1:
             self._images.pop(0)
@@ -52,7 +53,8 @@ class AndersonHistory:
         target = _as_real(step.flatten(1))
         gram = (real_steps @ real_steps.mT).double()
         right = (real_steps @ target[..., None]).double()
-        scale = gram.diagonal(dim1=1, dim2=2).amax(1).clamp_min(torch.finfo(gram.dtype).tiny)
+        scale = gram.diagonal(dim1=1, dim2=2).amax(1)
+        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
         identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
         gram = gram + (self.regularisation * scale)[:, None, None] * identity
         # A sample's unusable rows are zero: the regularised diagonal gives them weight zero.

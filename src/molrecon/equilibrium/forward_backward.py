@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -67,8 +67,15 @@ class ForwardBackward:
             raise InputError(f"alpha is {self.alpha}, expected a step in (0, 1]")
         if not self.tol > 0:
             raise InputError(f"tol is {self.tol}, expected a positive tolerance")
+        if self.stopping not in get_args(Stopping):
+            raise InputError(
+                f"stopping is {self.stopping!r}, expected one of {', '.join(get_args(Stopping))}"
+            )
         if self.max_iterations < 1 or self.memory < 0:
-            raise InputError("max_iterations must be at least 1 and memory at least 0")
+            raise InputError(
+                f"max_iterations is {self.max_iterations} and memory {self.memory}, expected at "
+                "least 1 and 0"
+            )
 
     @torch.no_grad()
     def __call__(self, inclusion: Inclusion, x0: Tensor, *, certified: bool = False) -> Solution:
@@ -175,8 +182,7 @@ class _State:
         self._plain = select(accepted, step.image, self._plain)
         proposal = self._plain
         if self._memory > 0:
-            clean = torch.nan_to_num
-            self._history.push(clean(step.image), clean(step.difference), accepted)
+            self._history.push(step.image, step.difference, accepted)
             proposal = select(accepted, self._history.propose(), self._plain)
         self._accelerated = accepted & (self.iterations > 1) & (self._memory > 0)
         self.x = select(self.active, proposal, self.value)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from molrecon.equilibrium.anderson import select
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.solution import Solution
@@ -31,11 +32,12 @@ class Equilibrium:
         The two solvers, with tolerances of their own.
     raise_on_failure
         Raise `ConvergenceError` when a solve does not converge. If False, the forward status is
-        in the `Solution` and the backward one goes to ``on_backward``.
+        in the `Solution` and the backward one goes to ``on_backward``; a sample whose adjoint
+        solve failed then contributes no gradient, since it would be a wrong one.
     """
 
-    forward: ForwardBackward = ForwardBackward()
-    backward: ForwardBackward = ForwardBackward()
+    forward: ForwardBackward = field(default_factory=ForwardBackward)
+    backward: ForwardBackward = field(default_factory=ForwardBackward)
     raise_on_failure: bool = True
 
     def __call__(
@@ -72,8 +74,6 @@ class Equilibrium:
             return solution
         x = solution.value.detach().requires_grad_()
         h = inclusion.H(x)
-        if not (h.requires_grad or inclusion.lam.requires_grad or inclusion.rhs.requires_grad):
-            return solution
         value = _Attach.apply(h, inclusion.lam, inclusion.rhs, x, inclusion, self, on_backward)  # type: ignore[no-untyped-call]
         return replace(solution, value=value, network_evaluations=solution.network_evaluations + 1)
 
@@ -97,7 +97,7 @@ class _Attach(torch.autograd.Function):
         return x.detach().clone()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         inclusion: Inclusion = ctx.inclusion
         x: Tensor = ctx.x
@@ -107,15 +107,13 @@ class _Attach(torch.autograd.Function):
                 (product,) = torch.autograd.grad(ctx.h, x, w, retain_graph=True)
             return product
 
-        adjoint = replace(
-            inclusion, H=transposed_jacobian, rhs=g, lam=inclusion.lam.detach()
-        )
+        adjoint = replace(inclusion, H=transposed_jacobian, rhs=g, lam=inclusion.lam.detach())
         solution = ctx.equilibrium.backward(adjoint, torch.zeros_like(g))
         if ctx.on_backward is not None:
             ctx.on_backward(solution)
         if ctx.equilibrium.raise_on_failure:
             solution.raise_unless_converged("adjoint solve")
-        w = solution.value
+        w = select(solution.solved, solution.value, torch.zeros_like(g))
         lam_gradient = None
         if ctx.needs_input_grad[1]:
             lam_gradient = -inner(w, _normal(inclusion.A, x))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from molrecon.errors import ConvergenceError
@@ -58,6 +59,12 @@ class Solution:
     def converged(self) -> bool:
         """Whether every sample reached its tolerance."""
         return all(status is Status.CONVERGED for status in self.status)
+
+    @property
+    def solved(self) -> Tensor:
+        """Which samples reached their tolerance, boolean ``(batch,)``."""
+        flags = [status is Status.CONVERGED for status in self.status]
+        return torch.tensor(flags, device=self.value.device)
 
     def raise_unless_converged(self, what: str = "solve") -> None:
         """Raise a `ConvergenceError` that names the first sample which did not converge."""

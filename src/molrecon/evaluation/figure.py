@@ -20,7 +20,7 @@ Zoom = tuple[slice, slice]
 
 _WHITE_PERCENTILE = 99.8
 _ERROR_PERCENTILE = 99.5
-_STYLE = {"fontsize": 11, "color": "white"}
+_STYLE: dict[str, Any] = {"fontsize": 11, "color": "white"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +106,7 @@ def comparison_figure(
     figure.suptitle(title, fontsize=14, color="white")
     headings = [("Reference", ""), *((panel.title, panel.caption) for panel in panels)]
     white = float(np.percentile(truth, _WHITE_PERCENTILE)) or peak
-    for column, (image, (name, caption)) in enumerate(
-        zip([truth, *images], headings, strict=True)
-    ):
+    for column, (image, (name, caption)) in enumerate(zip([truth, *images], headings, strict=True)):
         axes[0, column].set_title(f"{name}\n{caption}", **_STYLE)
         axes[0, column].imshow(image, cmap="gray", vmin=0, vmax=white)
         axes[1, column].imshow(image[zoom], cmap="gray", vmin=0, vmax=white)

@@ -1,0 +1,1 @@
+"""Solvers for the shifted normal equations (I + cAᴴA) x = r."""

@@ -69,6 +69,8 @@ class ConjugateGradient:
     def __post_init__(self) -> None:
         if not 0 <= self.rtol < 1:
             raise InputError(f"rtol is {self.rtol}, expected a value in [0, 1)")
+        if self.relative_to not in ("rhs", "start"):
+            raise InputError(f"relative_to is {self.relative_to!r}, expected 'rhs' or 'start'")
         if self.max_iterations < 1:
             raise InputError(f"max_iterations is {self.max_iterations}, expected at least 1")
 
@@ -194,7 +196,7 @@ class _Solve(torch.autograd.Function):
         return solution.value
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx, g: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:  # type: ignore[no-untyped-def]
         x, c = ctx.saved_tensors
         solution = ctx.solver(ctx.A, c, g)

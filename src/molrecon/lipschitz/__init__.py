@@ -1,0 +1,1 @@
+"""Lipschitz constants of networks: bounds from below, local values, and a barrier."""

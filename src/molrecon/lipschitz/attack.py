@@ -20,17 +20,24 @@ def difference_quotient(
     """
     x = x.detach()
     generator = torch.Generator().manual_seed(seed)
-    e = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
-    length = radius * norm(x)
-    e = e * per_sample(length / norm(e), e)
+    size = norm(x)
+    length = radius * torch.where(size > 0, size, torch.ones_like(size))
     with torch.no_grad():
         fx = f(x)
-    for _ in range(steps):
+    best = e = _of_length(length, torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x))
+    largest = torch.zeros_like(length)
+    for step in range(steps + 1):
         e = e.detach().requires_grad_()
         with torch.enable_grad():
             ratio = norm(f(x + e) - fx) / norm(e)
-            (direction,) = torch.autograd.grad(ratio.sum(), e)
-        e = e + direction * per_sample(length / norm(direction).clamp_min(1e-30), direction)
-        e = e * per_sample(length / norm(e), e)
-    e = e.detach()
-    return norm(f(x + e) - f(x)) / norm(e)
+            # The steps have a fixed length and overshoot, so the last point is not the best one.
+            best = torch.where(per_sample(ratio > largest, e), e, best).detach()
+            largest = torch.maximum(largest, ratio.detach())
+            if step < steps:
+                (direction,) = torch.autograd.grad(ratio.sum(), e)
+                e = _of_length(length, e + _of_length(length, direction))
+    return norm(f(x + best) - f(x)) / norm(best)
+
+
+def _of_length(length: Tensor, e: Tensor) -> Tensor:
+    return e * per_sample(length / norm(e).clamp_min(torch.finfo(length.dtype).tiny), e)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -62,21 +63,22 @@ def jacobian_norm(
     x = x.detach()
     v = _unit(start if start is not None else _random_like(x, seed))
     value = torch.zeros(x.shape[0], dtype=x.real.dtype, device=x.device)
-    iteration = 0
-    for iteration in range(1, max_iterations + 1):
+    iterations = 0
+    for _ in range(max_iterations):
         forward, transposed = jvp_and_vjp(f, x, v)
+        iterations += 1
         previous, value = value, norm(forward).detach()
         v = _unit(transposed(forward))
         if bool(torch.all((value - previous).abs() <= tol * value)):
             break
-    return JacobianNorm(value, v, iteration)
+    return JacobianNorm(value, v, iterations)
 
 
 def jvp_and_vjp(f: Map, x: Tensor, v: Tensor) -> tuple[Tensor, Map]:
     """Return Jv, differentiable in the weights of ``f``, and the map u ↦ Jᵀu."""
     point = x.detach().requires_grad_()
     with torch.enable_grad():
-        out, jv = torch.func.jvp(f, (point,), (v,))
+        out, jv = cast(tuple[Tensor, Tensor], torch.func.jvp(f, (point,), (v,)))
 
     def transposed(u: Tensor) -> Tensor:
         (product,) = torch.autograd.grad(out, point, u.detach(), retain_graph=True)

@@ -8,9 +8,14 @@ from typing import Any
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.cnn import CNN
+from molrecon.networks.residual import ResidualCNN
 from molrecon.networks.strict import STRICT_NETWORKS, ResidualStrictCNN, SpectralCNN
 
-NETWORKS: dict[str, Callable[..., Network]] = {"cnn": CNN, **STRICT_NETWORKS}
+NETWORKS: dict[str, Callable[..., Network]] = {
+    "cnn": CNN,
+    "residual": ResidualCNN,
+    **STRICT_NETWORKS,
+}
 """Networks by the name a configuration uses."""
 
 
@@ -36,6 +41,7 @@ __all__ = [
     "CNN",
     "NETWORKS",
     "Network",
+    "ResidualCNN",
     "ResidualStrictCNN",
     "SpectralCNN",
     "build_network",

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from molrecon.errors import InputError
 from molrecon.networks.layers import as_channels, as_image, noise_code
 
 
@@ -35,8 +36,17 @@ class Network(nn.Module, ABC):
         sigma
             Noise level of every sample relative to the image peak, ``(batch,)``; ignored by
             networks that are not conditioned on the noise.
+
+        Raises
+        ------
+        InputError
+            If the image has another number of axes or channels than the network, or the network
+            needs sigma and it is not given.
         """
-        code = noise_code(sigma).to(x.real.dtype) if self.noise_conditioned and sigma is not None else None
+        self._check(x)
+        code = None
+        if self.noise_conditioned and sigma is not None:
+            code = noise_code(sigma).to(x.real.dtype).expand(x.shape[0])
         return as_image(self.apply_channels(as_channels(x), code), like=x)
 
     @abstractmethod
@@ -46,3 +56,27 @@ class Network(nn.Module, ABC):
     def lipschitz_bound(self) -> float | None:
         """Proved bound on Lip(H), or None if there is none."""
         return None
+
+    def _check(self, x: Tensor) -> None:
+        channels = x.shape[1] * (2 if x.is_complex() else 1)
+        if x.ndim - 2 != self.ndim or channels != self.channels:
+            raise InputError(
+                f"the network is made for {self.ndim} spatial axes and {self.channels} real "
+                f"channels, found {x.dtype} images of shape {tuple(x.shape)}: use another model"
+            )
+
+    def start_from(self, other: Network) -> None:
+        """Take over the weights of a trained network of the same kind.
+
+        Raises
+        ------
+        InputError
+            If the other network's weights do not fit.
+        """
+        try:
+            self.load_state_dict(other.state_dict())
+        except RuntimeError as error:
+            raise InputError(
+                f"the initial network {type(other).__name__} does not fit "
+                f"{type(self).__name__}: {' '.join(str(error).split())}"
+            ) from None

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
+from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.layers import Convolution
+
+START_GAIN = 0.9
+"""Gain of a new network: a little below the bound that training will keep."""
 
 
 class CNN(Network):
@@ -29,6 +35,11 @@ class CNN(Network):
         Odd width of the kernels.
     noise_conditioned
         Whether the biases depend on the noise level.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
     """
 
     def __init__(
@@ -42,14 +53,20 @@ class CNN(Network):
         noise_conditioned: bool = True,
     ) -> None:
         super().__init__()
+        if layers < 2 or features < 1:
+            raise InputError(
+                f"layers is {layers} and features {features}, expected at least 2 and 1"
+            )
         self.ndim, self.channels, self.noise_conditioned = ndim, channels, noise_conditioned
         widths = [channels, *[features] * (layers - 1), channels]
         self.convolutions = nn.ModuleList(
             Convolution(
                 a, b, ndim=ndim, kernel_size=kernel_size, noise_conditioned=noise_conditioned
             )
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            for a, b in pairwise(widths)
         )
+        if features >= 2 * channels:
+            self._start_near_identity()
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Apply the chain to real channels."""
@@ -57,3 +74,25 @@ class CNN(Network):
             x = torch.relu(layer(x, code))
         out: Tensor = self.convolutions[-1](x, code)
         return out
+
+    @torch.no_grad()
+    def _start_near_identity(self) -> None:
+        """Pass ``relu(x) − relu(−x) = x`` through the first ``2·channels`` features.
+
+        A chain without skip connections would otherwise spend its training learning the
+        identity, and would meet the Lipschitz constraint from above.
+        """
+        n = self.channels
+        first, *middle, last = self.convolutions
+        pairs = torch.arange(n)
+        centre = (first.weight.shape[-1] // 2,) * self.ndim  # type: ignore[union-attr,operator]
+        for layer in (first, *middle):
+            layer.weight[: 2 * n] = 0  # type: ignore[index,operator]
+        last.weight.zero_()  # type: ignore[operator]
+        first.weight[(2 * pairs, pairs, *centre)] = 1  # type: ignore[index,operator]
+        first.weight[(2 * pairs + 1, pairs, *centre)] = -1  # type: ignore[index,operator]
+        features = torch.arange(2 * n)
+        for layer in middle:
+            layer.weight[(features, features, *centre)] = 1  # type: ignore[index,operator]
+        last.weight[(pairs, 2 * pairs, *centre)] = START_GAIN  # type: ignore[index,operator]
+        last.weight[(pairs, 2 * pairs + 1, *centre)] = -START_GAIN  # type: ignore[index,operator]

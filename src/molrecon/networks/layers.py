@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+import math
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ def as_image(channels: Tensor, like: Tensor) -> Tensor:
 
 def noise_code(sigma: Tensor) -> Tensor:
     """Map noise levels in `NOISE_RANGE` to [-1, 1] on a logarithmic scale, clamped outside."""
-    low, high = (torch.log(torch.as_tensor(v)).item() for v in NOISE_RANGE)
+    low, high = map(math.log, NOISE_RANGE)
     return (2 * (sigma.log() - low) / (high - low) - 1).clamp(-1, 1)
 
 
@@ -71,7 +71,7 @@ class Convolution(nn.Module):
         super().__init__()
         if ndim not in CONVOLUTIONS:
             raise InputError(f"ndim is {ndim}, expected 2 or 3")
-        if kernel_size % 2 == 0:
+        if kernel_size < 1 or kernel_size % 2 == 0:
             raise InputError(f"kernel_size is {kernel_size}, expected an odd width")
         self.padding = kernel_size // 2
         self.ndim = ndim
@@ -80,7 +80,9 @@ class Convolution(nn.Module):
         self.noise_bias = nn.Parameter(torch.zeros(channels_out)) if noise_conditioned else None
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
-    def forward(self, x: Tensor, code: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, code: Tensor | None = None, weight: Tensor | None = None
+    ) -> Tensor:
         """Convolve ``(batch, channels_in, *spatial)``, with ``weight`` in place of its own if given.
 
         ``code`` is `noise_code` of every sample, ``(batch,)``.
@@ -91,4 +93,4 @@ class Convolution(nn.Module):
             if code is None:
                 raise InputError("this network is conditioned on the noise level: give sigma")
             out = out + (code[:, None] * self.noise_bias).reshape(*out.shape[:2], *[1] * self.ndim)
-        return cast(Tensor, out)
+        return out

@@ -1,0 +1,1 @@
+"""Forward models A, one file each."""

@@ -13,13 +13,23 @@ from molrecon.errors import InputError
 def inner(a: Tensor, b: Tensor) -> Tensor:
     """Real inner product Re⟨a, b⟩ of every sample, shape ``(batch,)``."""
     product = a.conj() * b if a.is_complex() else a * b
-    real: Tensor = product.real if product.is_complex() else product
-    return real.flatten(1).sum(1)
+    values: Tensor = product.real if product.is_complex() else product
+    total: Tensor = values.flatten(1).sum(1)
+    return total
 
 
 def norm(a: Tensor) -> Tensor:
     """Euclidean norm of every sample, shape ``(batch,)``."""
     return torch.linalg.vector_norm(a.flatten(1), dim=1)
+
+
+def magnitude(a: Tensor) -> Tensor:
+    """Largest magnitude of every sample, shape ``(batch,)``; 1 for a sample of zeros.
+
+    Divided by it, a sample's squares neither overflow nor vanish, whatever its unit.
+    """
+    largest = a.abs().flatten(1).amax(1)
+    return torch.where(largest > 0, largest, torch.ones_like(largest))
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
@@ -86,6 +96,14 @@ class LinearOperator(ABC):
         """Apply AᴴA to images ``(batch, *shape_in)``."""
         self._check(x, self.shape_in, "an image")
         return self._normal(x)
+
+    @property
+    def support(self) -> Tensor | None:
+        """Pixels the measurements can see, bool ``(batch or 1, *shape_in)``; None for all.
+
+        An image that is zero on all of them is mapped to zero.
+        """
+        return None
 
     def estimate_sigma(self, y: Tensor) -> Tensor:
         """Estimate the noise standard deviation per measured sample, shape ``(batch,)``.

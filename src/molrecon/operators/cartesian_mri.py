@@ -46,6 +46,8 @@ class CartesianMRI(LinearOperator):
         weights = mask.to(coil_maps.real.dtype)
         self._mask = torch.fft.ifftshift(weights, dim=self._dims)
         self._mask_squared = self._mask**2
+        seen = (coil_maps != 0).any(dim=1, keepdim=True)
+        self._support = None if bool(seen.all()) else seen
 
     @property
     def dtype(self) -> torch.dtype:
@@ -56,6 +58,11 @@ class CartesianMRI(LinearOperator):
     def device(self) -> torch.device:
         """The device of the coil maps."""
         return self.coil_maps.device
+
+    @property
+    def support(self) -> Tensor | None:
+        """Pixels where a coil map is not zero; None if that is so everywhere."""
+        return self._support
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None

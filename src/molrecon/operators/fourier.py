@@ -14,12 +14,14 @@ def spatial_dims(ndim: int) -> tuple[int, ...]:
 def fft_centred(x: Tensor, ndim: int) -> Tensor:
     """Centred orthonormal FFT over the last ``ndim`` axes: zero frequency at index ``n // 2``."""
     dims = spatial_dims(ndim)
-    shifted = torch.fft.ifftshift(x, dim=dims)
-    return torch.fft.fftshift(torch.fft.fftn(shifted, dim=dims, norm="ortho"), dim=dims)
+    k: Tensor = torch.fft.fftn(torch.fft.ifftshift(x, dim=dims), dim=dims, norm="ortho")
+    shifted: Tensor = torch.fft.fftshift(k, dim=dims)
+    return shifted
 
 
 def ifft_centred(k: Tensor, ndim: int) -> Tensor:
     """Inverse (and adjoint) of `fft_centred`."""
     dims = spatial_dims(ndim)
-    shifted = torch.fft.ifftshift(k, dim=dims)
-    return torch.fft.fftshift(torch.fft.ifftn(shifted, dim=dims, norm="ortho"), dim=dims)
+    x: Tensor = torch.fft.ifftn(torch.fft.ifftshift(k, dim=dims), dim=dims, norm="ortho")
+    shifted: Tensor = torch.fft.fftshift(x, dim=dims)
+    return shifted

@@ -75,12 +75,10 @@ METHODS: dict[str, Callable[[str | Path, str], Method]] = {
     "sense": _sense,
     "zero-filled": _zero_filled,
 }
-"""Methods by name; each is built from the name or file of a model, if it needs one, and a device."""
+"""Methods by name, each built from a model (which only some need) and a device."""
 
 
-def build_method(
-    name: str, *, model: str | Path = "brain2d-lr", device: str = "cpu"
-) -> Method:
+def build_method(name: str, *, model: str | Path = "brain2d-lr", device: str = "cpu") -> Method:
     """Build a method by its name.
 
     Parameters

@@ -16,7 +16,7 @@ from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks.base import Network
-from molrecon.operators.base import LinearOperator, per_sample
+from molrecon.operators.base import LinearOperator, magnitude, per_sample
 from molrecon.reconstructors.weights import DataWeight
 
 START_LAM = 100.0
@@ -35,6 +35,10 @@ class MOL(nn.Module):
     Measurements may have any unit: they are divided by the peak of a short SENSE reconstruction
     (its 99.9th percentile), and the image is multiplied by it again. The guarantees hold with
     that scale held fixed.
+
+    Where no coil sees anything (`LinearOperator.support`) the image is zero: with P the projection
+    on the rest, H is replaced by PHP, which has the same Lipschitz bound. Left alone, x = H(x)
+    would hold there, a free invention of the network that also slows the solver down.
 
     Parameters
     ----------
@@ -113,7 +117,8 @@ class MOL(nn.Module):
         Raises
         ------
         InputError
-            If σ is not positive and finite, y holds NaN or is all zero, or shapes do not fit.
+            If σ is not positive and finite, y holds NaN or is zero wherever it was sampled, or
+            shapes do not fit.
         ConvergenceError
             If the solve does not converge and the equilibrium is set to raise.
         """
@@ -122,6 +127,7 @@ class MOL(nn.Module):
         with torch.no_grad():
             start = sense_start(y, A)
             scale = peak(start)
+            _check_scale(scale)
             if sigma is None:  # noise-free data: the weight's floor takes over
                 sigma = torch.maximum(A.estimate_sigma(y), 1e-6 * scale)
         noise = _as_sigma(sigma, y)
@@ -129,14 +135,15 @@ class MOL(nn.Module):
         lam = self.weight(relative_noise)
         rhs = per_sample(lam / scale, y) * A.H(y)
         inclusion = Inclusion(
-            H=lambda x: self.network(x, relative_noise),
+            H=lambda x: self._confined(x, relative_noise, A.support),
             A=A,
             lam=lam,
             rhs=rhs,
             monotonicity=self.monotonicity,
             shift=self.shift,
         )
-        start = start if x0 is None else x0
+        if x0 is not None:
+            start = x0 if A.support is None else x0 * A.support
         equilibrium = equilibrium or self.equilibrium
         if tol is not None:
             equilibrium = replace(equilibrium, forward=replace(equilibrium.forward, tol=tol))
@@ -153,6 +160,11 @@ class MOL(nn.Module):
             sigma=noise.detach(),
             seconds=time.perf_counter() - started,
         )
+
+    def _confined(self, x: Tensor, sigma: Tensor, support: Tensor | None) -> Tensor:
+        """Apply PHP, with P the projection on the support."""
+        h: Tensor = self.network(x if support is None else x * support, sigma)
+        return h if support is None else h * support
 
 
 def published_equilibrium() -> Equilibrium:
@@ -174,7 +186,9 @@ def published_equilibrium() -> Equilibrium:
 
 def sense_start(y: Tensor, A: LinearOperator) -> Tensor:
     """Return a short SENSE reconstruction ``(batch, *shape_in)``: the start, and the scale."""
-    return START_SOLVER(A, START_LAM, START_LAM * A.H(y)).value
+    unit = magnitude(y)
+    start = START_SOLVER(A, START_LAM, START_LAM * A.H(y / per_sample(unit, y))).value
+    return start * per_sample(unit, start)
 
 
 def peak(image: Tensor) -> Tensor:
@@ -188,11 +202,26 @@ def _check_measurements(y: Tensor) -> None:
     if not bool(torch.isfinite(y).all()):
         raise InputError("the measurements hold NaN or infinite values: check the raw data")
     if not bool((y.flatten(1) != 0).any(1).all()):
-        raise InputError("the measurements of a sample are all zero: there is nothing to reconstruct")
+        raise InputError(
+            "the measurements of a sample are all zero: there is nothing to reconstruct"
+        )
+
+
+def _check_scale(scale: Tensor) -> None:
+    if not bool(torch.all(torch.isfinite(scale) & (scale > 0))):
+        raise InputError(
+            f"the measurements give images of peak {scale.tolist()}, expected positive numbers: "
+            "check that data and mask belong together"
+        )
 
 
 def _as_sigma(sigma: Tensor | float, y: Tensor) -> Tensor:
-    values = torch.as_tensor(sigma, dtype=y.real.dtype, device=y.device).expand(y.shape[0])
+    values = torch.as_tensor(sigma, dtype=y.real.dtype, device=y.device)
+    if values.shape not in ((), (1,), (y.shape[0],)):
+        raise InputError(
+            f"sigma has shape {tuple(values.shape)}, expected a number or ({y.shape[0]},)"
+        )
+    values = values.expand(y.shape[0])
     if not bool(torch.all(torch.isfinite(values) & (values > 0))):
         raise InputError(f"sigma is {sigma}, expected positive finite noise levels")
     return values

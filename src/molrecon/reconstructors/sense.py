@@ -10,7 +10,7 @@ from torch import Tensor
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.linear.conjugate_gradient import ConjugateGradient
-from molrecon.operators.base import LinearOperator, norm, per_sample
+from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
 
 
 class SENSE:
@@ -41,13 +41,14 @@ class SENSE:
         ``‖x − x*‖ ≤ ‖residual‖``.
         """
         started = time.perf_counter()
-        rhs = self.lam * A.H(y)
+        unit = magnitude(y)
+        rhs = self.lam * A.H(y / per_sample(unit, y))
         linear = self.solver(A, self.lam, rhs)
         x = linear.value
         explicit = rhs - x - self.lam * A.normal(x)
         bound = norm(explicit) / norm(x).clamp_min(torch.finfo(x.real.dtype).tiny)
         return Solution(
-            value=x,
+            value=x * per_sample(unit, x),
             status=linear.status,
             iterations=linear.iterations,
             network_evaluations=0,
@@ -56,6 +57,6 @@ class SENSE:
             error_bound=bound,
             certified=True,
             monotonicity=1.0,
-            lam=per_sample(torch.full_like(bound, self.lam), bound),
+            lam=torch.full_like(bound, self.lam),
             seconds=time.perf_counter() - started,
         )

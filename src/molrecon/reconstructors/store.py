@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 
 from molrecon.errors import InputError
 from molrecon.reconstructors.configuration import ModelConfig
@@ -52,15 +52,21 @@ def save(
     target = Path(path)
     if not target.parent.is_dir():
         raise InputError(f"{target}: the folder {target.parent} does not exist; make it first")
-    header = {"format": FORMAT, "config": config.model_dump(mode="json"), "about": dict(about or {})}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
+    header = {
+        "format": FORMAT,
+        "config": config.model_dump(mode="json"),
+        "about": dict(about or {}),
+    }
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+    }
+    temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
     try:
-        save_file(tensors, temporary, metadata={_HEADER: json.dumps(header)})
+        # Written by us: the library's own writer makes files that only their owner may read.
+        temporary.write_bytes(serialise(tensors, metadata={_HEADER: json.dumps(header)}))
         os.replace(temporary, target)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return target
 
 
@@ -75,14 +81,19 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> MOL:
     """
     path = resolve(name_or_path)
     config, _ = read_header(path)
-    model = config.build()
+    try:
+        model = config.build()
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         model.load_state_dict(state)
     except (SafetensorError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: the weights do not fit the header of the file ({reason})") from None
+        raise InputError(
+            f"{path}: the weights do not fit the header of the file ({reason})"
+        ) from None
     return model.to(device).eval()
 
 

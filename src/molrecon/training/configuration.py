@@ -35,7 +35,7 @@ class DataConfig(_Strict):
         Raises
         ------
         InputError
-            If a variable is not set or a name matches no file.
+            If a variable is not set, or a name is not relative or matches no file.
         """
         root = Path(os.path.expandvars(self.root)).expanduser()
         unset = re.findall(r"\$\{?(\w+)\}?", str(root))
@@ -46,7 +46,12 @@ class DataConfig(_Strict):
             )
         found: list[Path] = []
         for name in names:
-            matches = sorted(root.glob(name))
+            try:
+                matches = sorted(root.glob(name))
+            except (ValueError, NotImplementedError) as error:
+                raise InputError(
+                    f"{name!r} is no name or pattern relative to the data root {root} ({error})"
+                ) from None
             if not matches:
                 raise InputError(f"no file matches {name!r} in the data root {root}")
             found += matches
@@ -83,13 +88,14 @@ class Stage(_Strict):
 
 
 class TrainingConfig(_Strict):
-    """A whole training run."""
+    """A whole training run; ``initial`` is a shipped model or a weights file to start from."""
 
     name: str
     description: str = ""
     seed: int = Field(0, ge=0)
     output: str = "runs"
     model: ModelConfig = ModelConfig()
+    initial: str | None = None
     data: DataConfig
     stages: list[Stage] = Field(min_length=1)
     loss: Literal["psnr", "mse", "magnitude-mse"] = "psnr"

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from molrecon.data.images import ImagePool
 from molrecon.data.simulation.training_set import sample_batch, validation_set
-from molrecon.reconstructors.store import save
+from molrecon.errors import InputError
+from molrecon.reconstructors.store import load, save
 from molrecon.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from molrecon.training.configuration import Stage, TrainingConfig
 from molrecon.training.objective import Objective
@@ -55,6 +56,10 @@ class Trainer:
         self.validation = self._validation_set()
         torch.manual_seed(config.seed)
         self.model = config.model.build()
+        if config.initial is not None:
+            start = load(config.initial)
+            self.model.network.start_from(start.network)
+            self.model.weight.load_state_dict(start.weight.state_dict())
         self.objective = Objective(self.model, config)
         self.optimizer = torch.optim.Adam(
             [
@@ -67,18 +72,32 @@ class Trainer:
     def run(self, *, resume: bool = False, time_limit: float = math.inf) -> Path:
         """Train to the end or the time limit; return the file of the best weights.
 
+        The file exists once a validation has found the network contractive and every solve
+        successful.
+
         Parameters
         ----------
         resume
             Continue from the checkpoint in the output folder, if there is one.
         time_limit
             Seconds after which the run stops, with a checkpoint.
+
+        Raises
+        ------
+        InputError
+            If the output folder holds a run that is not to be resumed, or one with other settings.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         module, optimizer = self.fabric.setup(self.objective, self.optimizer)
         checkpoint = self.folder / "checkpoint.safetensors"
-        if resume and checkpoint.exists():
+        if checkpoint.exists():
+            if not resume:
+                raise InputError(
+                    f"{self.folder} holds an earlier run: resume it, delete it, or give another "
+                    "name or output folder"
+                )
             self._restore(checkpoint)
+        self._trim_log()
         deadline = time.monotonic() + time_limit
         while self.progress.step < self.config.steps and time.monotonic() < deadline:
             self._step(module, optimizer)
@@ -104,10 +123,12 @@ class Trainer:
         result = module(tensors, stage, step)
         self.fabric.backward(result["loss"])
         length = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_gradient)
-        failed = int((~result["solved"]).sum())
-        usable = failed < len(result["solved"]) and bool(torch.isfinite(length))
         adjoint = self.objective.backward_solution
-        usable = usable and (adjoint is None or adjoint.converged)
+        solved = result["solved"] if adjoint is None else result["solved"] & adjoint.solved
+        failed = int((~solved).sum())
+        # Failed solves give no gradient. Where all fail, the constraint's own gradient still leads
+        # back to a contraction, where solves succeed again.
+        usable = (bool(solved.any()) or "lipschitz" in result) and bool(torch.isfinite(length))
         if self._everywhere(usable):
             optimizer.step()
         else:
@@ -185,6 +206,14 @@ class Trainer:
         flag: Tensor = torch.tensor(float(usable), device=self.fabric.device)
         return bool(self.fabric.all_reduce(flag, reduce_op="min") > 0)  # type: ignore[operator]
 
+    def _trim_log(self) -> None:
+        """Drop what was logged after the checkpoint: those steps are done, and logged, again."""
+        log = self.folder / "log.jsonl"
+        if self.fabric.is_global_zero and log.exists():
+            lines = log.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if _logged_step(line) <= self.progress.step]
+            log.write_text("".join(kept))
+
     def _log(self, record: dict[str, Any]) -> None:
         if self.fabric.is_global_zero:
             with (self.folder / "log.jsonl").open("a") as file:
@@ -204,6 +233,13 @@ class Trainer:
             files, simulation, seed=config.seed, count=data.validation_count
         )
         return [a.to(self.fabric.device) for a in acquisitions]
+
+
+def _logged_step(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except json.JSONDecodeError:  # the run was stopped while it wrote
+        return math.inf
 
 
 def _cosine(stage: Stage, step: int) -> float:

@@ -12,7 +12,6 @@ from molrecon.data.simulation.acquisition import Acquisition
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.solution import Solution
 from molrecon.linear.conjugate_gradient import ConjugateGradient
-from molrecon.linear.status import Status
 from molrecon.operators.base import per_sample
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.mol import MOL, peak
@@ -84,9 +83,8 @@ class Objective(nn.Module):
             equilibrium=self._equilibrium(stage),
             on_backward=self._keep,
         )
-        solved = torch.tensor([s is Status.CONVERGED for s in solution.status]).to(A.device)
         evaluations = torch.tensor(float(solution.network_evaluations))
-        return solution.value, solved, {"iterations": evaluations}
+        return solution.value, solution.solved, {"iterations": evaluations}
 
     def _keep(self, solution: Solution) -> None:
         self.backward_solution = solution

@@ -1,0 +1,126 @@
+"""``molrecon train``: a model from a configuration."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Annotated
+
+import typer
+
+from molrecon.cli import output
+from molrecon.cli.command import Command
+from molrecon.cli.options import Json, require_positive
+from molrecon.cli.training_display import TrainingDisplay
+from molrecon.errors import InputError
+
+NO_WEIGHTS = "none yet: at no validation was the network contracting and every solve successful"
+
+
+def train(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="Configuration, YAML.")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the checkpoint of an earlier run.")
+    ] = False,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="Stop after so many seconds, with a checkpoint to resume from."),
+    ] = None,
+    output_folder: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", help="Folder of runs, in place of the configuration's.", metavar="DIR"
+        ),
+    ] = None,
+    devices: Annotated[
+        str, typer.Option(help="Number of devices to train on, or auto for all.", metavar="N")
+    ] = "1",
+    accelerator: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")
+    ] = "auto",
+    json: Json = False,
+) -> None:
+    """Train a model; progress, figures and weights go to OUTPUT/NAME.
+
+    Shown live are the PSNR of the training images, the Lipschitz value, the iterations of the
+    solver, and how many solves failed and steps were skipped. The weights that did best on the
+    validation images are kept.
+    """
+    from lightning_fabric import Fabric
+
+    from molrecon.training.configuration import read_config
+    from molrecon.training.loop import Trainer
+
+    require_positive("--time-limit", time_limit)
+    settings = read_config(config)
+    if output_folder is not None:
+        settings = settings.model_copy(update={"output": output_folder})
+    fabric = Fabric(
+        accelerator=_accelerator(accelerator),
+        devices=_devices(devices),
+        precision=settings.precision,
+    )
+    fabric.launch()
+    started = time.perf_counter()
+    with TrainingDisplay(settings.name, settings.steps) as display:
+        trainer = Trainer(settings, fabric=fabric, report=display.report)
+        weights = trainer.run(
+            resume=resume, time_limit=math.inf if time_limit is None else time_limit
+        )
+    progress = trainer.progress
+    # A file of that name may be left from an earlier run.
+    has_weights = progress.best_step >= 0
+    facts = {
+        "name": settings.name,
+        "weights": str(weights) if has_weights else None,
+        "steps": progress.step,
+        "finished": progress.step >= settings.steps,
+        "best_psnr": progress.best_psnr,
+        "best_step": progress.best_step if has_weights else None,
+        "failed_solves": progress.failed_solves,
+        "skipped_steps": progress.skipped_steps,
+        "seconds": time.perf_counter() - started,
+        "curve": progress.curve,
+    }
+    if not fabric.is_global_zero:
+        return
+    if json:
+        output.print_json(facts)
+        return
+    best = f"{facts['best_psnr']:.2f} dB at step {facts['best_step']}"
+    output.print_facts(
+        settings.name,
+        [
+            ("Weights", str(weights) if has_weights else NO_WEIGHTS),
+            ("Steps", f"{progress.step} of {settings.steps}, {facts['seconds']:.0f} s"),
+            ("Best", best if has_weights else "none yet"),
+            (
+                "Failures",
+                f"{progress.failed_solves} solves, {progress.skipped_steps} steps skipped",
+            ),
+        ],
+    )
+    if not facts["finished"]:
+        output.print_note(f"To go on: molrecon train {config} --resume")
+
+
+def _devices(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if not (text.isdigit() and int(text) > 0):
+        raise InputError(f"--devices is {text!r}, but a positive number or auto was expected.")
+    return int(text)
+
+
+def _accelerator(name: str) -> str:
+    from lightning_fabric.accelerators import ACCELERATOR_REGISTRY
+
+    known = ["auto", *ACCELERATOR_REGISTRY.available_accelerators()]
+    if name not in known:
+        raise InputError(f"--accelerator is {name!r}, but one of {', '.join(known)} was expected.")
+    if name != "auto" and not ACCELERATOR_REGISTRY[name]["accelerator"].is_available():
+        raise InputError(f"--accelerator is {name!r}, but this machine has none; use auto.")
+    return name
+
+
+COMMAND = Command("train", train, "molrecon train configs/brain2d-lr.yaml --time-limit 3600")

@@ -1,0 +1,58 @@
+"""``molrecon demo``."""
+
+import pytest
+from PIL import Image
+
+from molrecon.cli import demo as demo_module
+from molrecon.data import sample_image as sample
+from molrecon.data.formats import read_image, read_scan
+
+from .conftest import SHAPE, phantom
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Replace the image by a small one, for speed."""
+    monkeypatch.setattr(sample, "sample_image", phantom)
+    monkeypatch.setattr(demo_module, "BRAIN", (slice(10, 30), slice(10, 30)))
+    monkeypatch.setitem(demo_module.SETTINGS, "calibration", 16)
+    monkeypatch.setitem(demo_module.SETTINGS, "acceleration", 3.0)
+
+
+def test_all_methods_on_one_scan(small, files, run_json, tmp_path):
+    folder = tmp_path / "demo"
+    facts = run_json("demo", "--model", files.model, "--model", files.model, "-o", folder)
+    assert [item["method"] for item in facts["methods"]] == ["zero-filled", "sense", "mol", "mol"]
+    for item in facts["methods"]:
+        assert item["psnr"] > 10
+        assert 0 < item["ssim"] <= 1
+        assert item["status"] == "converged"
+    assert facts["methods"][2]["error_bound"] <= 1e-3
+    with Image.open(facts["figure"]) as picture:
+        assert picture.width > 800
+    assert read_scan(facts["scan"]).kspace.shape == (1, 8, *SHAPE)
+    assert read_image(facts["reference"]).tensor().shape == (1, 1, *SHAPE)
+    assert {path.suffix for path in folder.iterdir()} == {".npz", ".npy", ".png"}
+
+
+def test_the_table(small, files, run, tmp_path):
+    result = run("demo", "--model", files.model, "-o", tmp_path)
+    text = result.stdout
+    for part in ("Zero-filled", "SENSE", "MOL, tiny", "PSNR", "SSIM", "error bound", "%"):
+        assert part in text
+    assert "conditional" in result.stderr
+
+
+def test_its_scan_can_be_reconstructed_and_evaluated(small, files, run_json, tmp_path):
+    facts = run_json("demo", "--model", files.model, "-o", tmp_path)
+    out = tmp_path / "image.npy"
+    run_json("reconstruct", facts["scan"], "--method", "sense", "-o", out)
+    found = run_json("evaluate", out, facts["reference"])
+    assert found["psnr"] == pytest.approx(facts["methods"][1]["psnr"], abs=0.01)
+
+
+def test_refusals(files, refused, tmp_path):
+    refused("demo", "--model", files.model, "-o", tmp_path / "no" / "demo", naming=["demo"])
+    file = tmp_path / "file"
+    file.write_text("")
+    refused("demo", "--model", files.model, "-o", file, naming=["file"])

@@ -1,0 +1,55 @@
+"""``molrecon info``."""
+
+import numpy as np
+import pytest
+import torch
+
+from molrecon.data.formats import write_image
+
+from .conftest import COILS, SHAPE, SIGMA
+
+
+def test_a_scan(files, run_json):
+    facts = run_json("info", files.under)
+    assert facts["kind"] == "scan"
+    assert facts["coils"] == COILS
+    assert facts["shape"] == list(SHAPE)
+    assert facts["spatial_axes"] == 2
+    assert facts["acceleration"] == pytest.approx(2)
+    assert facts["calibration"][0] >= 16
+    assert facts["sigma"] == pytest.approx(SIGMA, rel=0.4)
+    assert facts["missing"] == []
+
+
+def test_a_full_scan_is_fully_sampled(files, run_json):
+    facts = run_json("info", files.full)
+    assert facts["sampled"] == 1
+    assert facts["calibration"] == list(SHAPE)
+
+
+def test_what_is_missing_is_said(files, tmp_path, run_json, run):
+    kspace = np.load(files.full)
+    kspace[:, SHAPE[0] // 2] = 0
+    np.save(tmp_path / "holes.npy", kspace)
+    facts = run_json("info", tmp_path / "holes.npy")
+    assert facts["calibration"] is None
+    assert "--coil-maps" in facts["missing"][0]
+    assert "--coil-maps" in run("info", tmp_path / "holes.npy").stdout
+
+
+def test_an_image(tmp_path, run_json, run):
+    path = tmp_path / "a.nii.gz"
+    write_image(path, torch.ones(1, 1, 4, 6, 5), spacing=(3.0, 2.0, 1.0))
+    facts = run_json("info", path)
+    assert facts["kind"] == "image"
+    assert facts["shape"] == [4, 6, 5]
+    assert facts["spacing"] == [3.0, 2.0, 1.0]
+    text = run("info", path).stdout
+    assert "4 × 6 × 5" in text
+    assert "simulate" in text
+
+
+def test_the_table_names_the_same_facts(files, run):
+    text = run("info", files.under).stdout
+    for part in (f"{SHAPE[0]} × {SHAPE[1]}", "50.0% of k-space", "nothing is missing"):
+        assert part in text

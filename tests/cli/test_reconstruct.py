@@ -1,0 +1,162 @@
+"""``molrecon reconstruct``."""
+
+import numpy as np
+import pytest
+import torch
+
+import molrecon
+from molrecon.data.formats import read_image, read_scan
+from molrecon.data.scan import Scan
+from molrecon.operators.cartesian_mri import CartesianMRI
+
+from .conftest import COILS, SHAPE, tiny_model
+
+KEYS = [
+    "method",
+    "model",
+    "status",
+    "iterations",
+    "network_evaluations",
+    "normal_evaluations",
+    "relative_residual",
+    "error_bound",
+    "certified",
+    "lam",
+    "sigma",
+    "seconds",
+]
+
+
+def test_mol(files, run_json, tmp_path):
+    out = tmp_path / "image.npy"
+    facts = run_json("reconstruct", files.under, "--model", files.model, "-o", out)
+    assert [key for key in KEYS if key not in facts] == []
+    assert facts["method"] == "mol"
+    assert facts["model"] == str(files.model)
+    assert facts["status"] == "converged"
+    assert 0 < facts["error_bound"] <= 1e-3
+    assert facts["network_evaluations"] >= 1
+    assert facts["certified"] is False
+    assert facts["sigma"] > 0
+    assert facts["lam"] > 0
+    assert facts["seconds"] > 0
+    assert np.load(out).shape == SHAPE
+    assert np.load(out).dtype == np.complex64
+
+
+def operator(scan: Scan) -> CartesianMRI:
+    mask = scan.sampling_mask()
+    return CartesianMRI(molrecon.estimate_coil_maps(scan.kspace, mask), mask)
+
+
+def test_it_is_the_library_that_computes(files, run_json, tmp_path):
+    out = tmp_path / "image.npy"
+    run_json("reconstruct", files.under, "--model", files.model, "--sigma", 0.02, "-o", out)
+    scan = read_scan(files.under)
+    with torch.no_grad():
+        model = molrecon.load(files.model)
+        expected = model(scan.kspace, operator(scan), sigma=0.02, tol=1e-3).value
+    assert np.allclose(np.load(out), expected[0, 0].numpy(), atol=1e-5)
+
+
+def test_the_tolerance_is_the_bound(files, run_json, tmp_path):
+    out = tmp_path / "image.npy"
+    loose, tight = (
+        run_json("reconstruct", files.under, "--model", files.model, "--tol", tol, "-o", out)
+        for tol in (3e-2, 1e-4)
+    )
+    assert tight["error_bound"] <= 1e-4 < loose["error_bound"] <= 3e-2
+    assert tight["iterations"] > loose["iterations"]
+
+
+def test_sense_and_zero_filled(files, run_json, tmp_path):
+    out = tmp_path / "image.npy"
+    scan = read_scan(files.under)
+    A = operator(scan)
+    facts = run_json("reconstruct", files.under, "--method", "sense", "-o", out)
+    assert facts["certified"] is True
+    assert facts["error_bound"] <= 1e-3
+    assert facts["model"] is None
+    expected = molrecon.SENSE()(scan.kspace, A).value[0, 0].numpy()
+    assert np.linalg.norm(np.load(out) - expected) <= 1e-3 * np.linalg.norm(expected)
+    facts = run_json("reconstruct", files.under, "--method", "zero-filled", "-o", out)
+    assert facts["error_bound"] is None
+    assert facts["network_evaluations"] == 0
+    assert np.allclose(np.load(out), A.H(scan.kspace)[0, 0].numpy(), atol=1e-6)
+
+
+def test_given_maps_and_mask_are_used(files, run_json, tmp_path):
+    scan = read_scan(files.under)
+    mask = scan.sampling_mask().numpy()
+    maps = molrecon.estimate_coil_maps(scan.kspace, scan.sampling_mask()).numpy()
+    np.save(tmp_path / "kspace.npy", np.load(files.full))
+    np.save(tmp_path / "mask.npy", mask[0, 0])
+    np.savez(tmp_path / "maps.npz", coil_maps=maps)
+    common = ("--method", "sense", "-o")
+    run_json("reconstruct", files.under, *common, tmp_path / "a.npy")
+    facts = run_json(
+        "reconstruct",
+        tmp_path / "kspace.npy",
+        "--mask",
+        tmp_path / "mask.npy",
+        "--coil-maps",
+        tmp_path / "maps.npz",
+        *common,
+        tmp_path / "b.npy",
+    )
+    assert "maps.npz" in facts["coil_maps"]
+    assert np.allclose(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"), atol=1e-6)
+
+
+def test_slices_are_reconstructed_one_by_one(files, run_json, tmp_path):
+    under = read_scan(files.under)
+    np.savez(
+        tmp_path / "two.npz",
+        kspace=torch.cat([under.kspace, 3 * under.kspace]).numpy(),
+        mask=under.mask.numpy(),
+    )
+    out = tmp_path / "image.npy"
+    facts = run_json("reconstruct", tmp_path / "two.npz", "--model", files.model, "-o", out)
+    assert len(facts["slices"]) == 2
+    assert facts["error_bound"] == max(item["error_bound"] for item in facts["slices"])
+    assert facts["slices"][1]["sigma"] == pytest.approx(3 * facts["slices"][0]["sigma"], rel=1e-3)
+    images = np.load(out)
+    assert images.shape == (2, 1, *SHAPE)
+    assert np.allclose(images[1], 3 * images[0], atol=5e-3 * np.abs(images).max())
+
+
+def test_a_single_coil_needs_no_calibration_region(files, run_json, tmp_path):
+    kspace = np.load(files.full)[0]
+    kspace[::2] = 0
+    np.save(tmp_path / "one.npy", kspace)
+    facts = run_json(
+        "reconstruct", tmp_path / "one.npy", "--method", "sense", "-o", tmp_path / "image.npy"
+    )
+    assert "one coil" in facts["coil_maps"]
+
+
+@pytest.mark.parametrize("extension", [".npz", ".h5", ".cfl", ".nii.gz", ".png"])
+def test_output_formats(files, run_json, tmp_path, extension):
+    out = tmp_path / f"image{extension}"
+    run_json("reconstruct", files.under, "--method", "zero-filled", "-o", out)
+    assert read_image(out).tensor().shape == (1, 1, *SHAPE)
+
+
+def test_the_table_says_how_far_to_trust_it(files, run, tmp_path):
+    result = run("reconstruct", files.under, "--model", files.model, "-o", tmp_path / "i.npy")
+    text = " ".join((result.stdout + result.stderr).split())
+    assert "at most" in text
+    assert "conditional" in text
+    assert "not" in result.stderr
+    assert f"{COILS} coils" in text
+
+
+def test_a_solve_that_fails_writes_nothing(files, run, tmp_path):
+    model = tiny_model(tmp_path / "stiff.safetensors", forward={"max_iterations": 1})
+    out = tmp_path / "image.npy"
+    result = run("reconstruct", files.under, "--model", model, "--tol", 1e-6, "-o", out)
+    assert result.exit_code == 3
+    assert result.stdout == ""
+    assert "iteration limit" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not out.exists()

@@ -1,0 +1,92 @@
+"""``molrecon train``."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import molrecon
+
+from .conftest import phantom
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    image = phantom().numpy()
+    np.savez(tmp_path / "images.npz", images=np.stack([image, 0.5 * image]))
+    settings = {
+        "name": "short",
+        "output": str(tmp_path / "runs"),
+        "model": {"network": {"kind": "cnn", "features": 4, "layers": 2}},
+        "data": {
+            "root": str(tmp_path),
+            "train": ["images.npz"],
+            "validation": ["images.npz"],
+            "validation_count": 1,
+        },
+        "stages": [
+            {
+                "objective": "denoise",
+                "steps": 2,
+                "simulation": {
+                    "size": [24, 24],
+                    "batch_size": 1,
+                    "coils": [2, 2],
+                    "masks_per_kind": 1,
+                    "calibration": [4, 4],
+                },
+            }
+        ],
+        "validate_every": 2,
+        "checkpoint_every": 1,
+    }
+    path = tmp_path / "short.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def test_a_run(config, run_json, tmp_path):
+    facts = run_json("train", config, "--accelerator", "cpu")
+    assert facts["steps"] == 2
+    assert facts["finished"] is True
+    assert len(facts["curve"]) == 1
+    assert facts["seconds"] > 0
+    assert (tmp_path / "runs" / "short" / "checkpoint.safetensors").is_file()
+    if facts["weights"] is not None:
+        assert molrecon.load(facts["weights"]).monotonicity == 0.02
+
+
+def test_a_run_that_was_stopped_goes_on(config, run_json, run, tmp_path):
+    other = tmp_path / "elsewhere"
+    common = ("train", config, "--accelerator", "cpu", "--output", other)
+    facts = run_json(*common, "--time-limit", 1e-9)
+    assert facts["steps"] == 0
+    assert facts["finished"] is False
+    assert facts["weights"] is None
+    facts = run_json(*common, "--resume")
+    assert facts["steps"] == 2
+    assert (other / "short" / "log.jsonl").is_file()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_figures_for_people(config, run):
+    result = run("train", config, "--accelerator", "cpu")
+    assert result.exit_code == 0
+    assert "2 of 2" in result.stdout
+    assert "validation PSNR" in result.stderr
+    assert "Lipschitz value" in result.stderr
+
+
+def test_refusals(config, refused, tmp_path):
+    refused("train", tmp_path / "none.yaml", naming=["none.yaml"])
+    refused("train", config, "--time-limit", -1, naming=["--time-limit"])
+    refused("train", config, "--devices", "some", naming=["--devices"])
+    refused("train", config, "--accelerator", "abacus", naming=["abacus", "cpu"])
+    text = config.read_text()
+    config.write_text(text.replace("denoise", "dream"))
+    refused("train", config, naming=["short.yaml", "objective"])
+    config.write_text(text.replace("images.npz", "none.npz"))
+    refused("train", config, "--accelerator", "cpu", naming=["none.npz"])
+    config.write_text("steps: [")
+    refused("train", config, naming=["short.yaml", "YAML"])

@@ -1,0 +1,64 @@
+"""THEORY section 4: a measurement error Δb moves the solution by at most ½√(λ/m)‖Δb‖."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from molrecon.equilibrium.forward_backward import ForwardBackward
+from molrecon.equilibrium.inclusion import Inclusion
+from molrecon.operators.base import norm
+
+from ..support import Dense, cartesian_mri, contractive_cnn, normal
+
+SOLVER = ForwardBackward(tol=1e-10, max_iterations=5000)
+
+
+def gain(inclusion, y, change):
+    """How much further the solution moves than the measurements."""
+    moved = []
+    for data in (y, y + change):
+        rhs = inclusion.lam * inclusion.A.H(data)
+        solution = SOLVER(replace(inclusion, rhs=rhs), torch.zeros_like(rhs))
+        assert solution.converged
+        moved.append(solution.value)
+    return (norm(moved[1] - moved[0]) / norm(change)).item()
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    m=st.floats(0.05, 0.9),
+    lam=st.floats(0.05, 50),
+    size=st.floats(1e-3, 10),
+    seed=st.integers(0, 99),
+)
+def test_bound_holds_for_convolutional_networks(m, lam, size, seed):
+    A = cartesian_mri((5, 4), coils=2, seed=seed)
+    network = contractive_cnn(1 - m, seed=seed, noise_conditioned=False).requires_grad_(False)
+    y = A(normal(1, 1, 5, 4, seed=seed))
+    inclusion = Inclusion(
+        H=network,
+        A=A,
+        lam=torch.tensor([lam], dtype=torch.float64),
+        rhs=torch.zeros(1, 1, 5, 4, dtype=torch.complex128),
+        monotonicity=m,
+    )
+    change = size * normal(*y.shape, seed=seed + 1)
+    assert gain(inclusion, y, change) <= 0.5 * (lam / m) ** 0.5 + 1e-6
+
+
+@pytest.mark.parametrize(("m", "lam"), [(0.1, 1.0), (0.5, 20.0)])
+def test_bound_is_attained_where_the_operator_is_weak(m, lam):
+    """One pixel, A = √(m/λ), H = (1 − m)x: no smaller bound can hold."""
+    weak = (m / lam) ** 0.5
+    inclusion = Inclusion(
+        H=lambda x: (1 - m) * x,
+        A=Dense(torch.full((1, 1, 1), weak, dtype=torch.complex128)),
+        lam=torch.tensor([lam], dtype=torch.float64),
+        rhs=torch.zeros(1, 1, 1, dtype=torch.complex128),
+        monotonicity=m,
+    )
+    y, change = normal(1, 1, 1), normal(1, 1, 1, seed=1)
+    assert gain(inclusion, y, change) == pytest.approx(0.5 * (lam / m) ** 0.5, rel=1e-6)

@@ -1,0 +1,61 @@
+"""Methods by name."""
+
+import math
+
+import pytest
+import torch
+
+import molrecon
+from molrecon.errors import InputError
+from molrecon.linear.status import Status
+from molrecon.reconstructors.configuration import ModelConfig
+from molrecon.reconstructors.methods import METHODS, build_method
+from molrecon.reconstructors.zero_filled import ZeroFilled
+
+from ..support import cartesian_mri, normal
+
+
+@pytest.fixture
+def scan():
+    A = cartesian_mri((16, 12), dtype=torch.complex64)
+    x = normal(1, 1, 16, 12, dtype=torch.complex64)
+    return A(x), A
+
+
+def test_zero_filled(scan):
+    y, A = scan
+    solution = ZeroFilled()(y, A)
+    assert torch.equal(solution.value, A.H(y))
+    assert solution.converged
+    assert math.isnan(float(solution.error_bound[0]))
+    assert solution.normal_evaluations == solution.network_evaluations == 0
+
+
+@pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-3])
+def test_the_tolerance_of_sense_bounds_the_error(scan, tol):
+    y, A = scan
+    exact = build_method("sense").solve(y, A, None, 1e-6).value
+    solution = build_method("sense").solve(y, A, None, tol)
+    error = torch.linalg.vector_norm(solution.value - exact)
+    assert float(error / torch.linalg.vector_norm(exact)) <= tol
+    assert float(solution.error_bound[0]) <= tol
+
+
+def test_a_solve_of_mol_that_fails_is_a_status(scan, tmp_path):
+    config = ModelConfig.model_validate(
+        {"network": {"kind": "cnn", "features": 2, "layers": 2}, "forward": {"max_iterations": 1}}
+    )
+    path = molrecon.save(config.build(), tmp_path / "m.safetensors", config)
+    method = build_method("mol", model=path)
+    solution = method.solve(*scan, 0.1, 1e-9)
+    assert solution.status == (Status.ITERATION_LIMIT,)
+    assert not solution.value.requires_grad
+    assert (method.model, method.ndim) == (str(path), 2)
+
+
+def test_names():
+    assert set(METHODS) == {"mol", "sense", "zero-filled"}
+    with pytest.raises(InputError, match="mol, sense, zero-filled"):
+        build_method("magic")
+    with pytest.raises(InputError, match="neither a file nor a shipped model"):
+        build_method("mol", model="heart9d")

@@ -1,0 +1,273 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from molrecon.equilibrium.forward_backward import ForwardBackward
+from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.errors import ConvergenceError, InputError
+from molrecon.operators.base import norm
+from molrecon.reconstructors.mol import MOL, peak, published_equilibrium, sense_start
+from molrecon.reconstructors.weights import DataWeight
+
+from ..support import cartesian_mri, contractive_cnn, normal
+
+SPATIAL = (24, 20)
+
+
+def smooth_image(batch=1, dtype=torch.complex128):
+    y, x = torch.meshgrid(*[torch.linspace(-1, 1, n) for n in SPATIAL], indexing="ij")
+    image = torch.exp(-3 * (x**2 + 2 * y**2) + 1j * x).to(dtype)
+    return torch.stack([(1 + b) * image.roll(b, 0) for b in range(batch)]).unsqueeze(1)
+
+
+def scan(batch=1, sigma=0.02, dtype=torch.complex128):
+    A = cartesian_mri(SPATIAL, coils=4, mask_batch=batch, dtype=dtype)
+    clean = A(smooth_image(batch, dtype))
+    noise = normal(*clean.shape, seed=5, dtype=dtype)
+    return A, clean + sigma * A.mask * noise
+
+
+def model(m=0.1, *, tol=1e-8, shift=0.0, weight=None, **arguments):
+    solver = ForwardBackward(tol=tol, max_iterations=1000)
+    return MOL(
+        contractive_cnn(1 - m, **arguments),
+        weight or DataWeight(lam0=0.05, floor=0.01),
+        monotonicity=m,
+        equilibrium=Equilibrium(solver, solver),
+        shift=shift,
+    )
+
+
+def relative(a, b):
+    return (norm(a - b) / norm(b)).max().item()
+
+
+@torch.no_grad()
+def test_solves_its_equation_in_the_units_of_the_data():
+    A, y = scan()
+    mol = model()
+    solution = mol(y, A, sigma=0.02)
+    scale = peak(sense_start(y, A))
+    x, sigma = solution.value / scale, 0.02 / scale
+    lam = mol.weight(sigma)
+    residual = x - mol.network(x, sigma) + lam * A.H(A(x) - y / scale)
+    assert norm(residual).item() < 1e-7 * norm(lam * A.H(y / scale)).item()
+    assert solution.lam.item() == pytest.approx(lam.item())
+    assert solution.sigma.item() == pytest.approx(0.02)
+    assert solution.seconds > 0
+    assert not solution.certified
+
+
+def test_scale_is_the_peak_of_the_image():
+    A, y = scan()
+    assert peak(sense_start(y, A)).item() == pytest.approx(1.0, rel=0.15)
+    values = torch.arange(1, 1001).reshape(1, 1, 40, 25) * torch.exp(torch.tensor(0.3j))
+    assert peak(values).item() == pytest.approx(999)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("exponent", [-90, -3, 80])
+def test_units_of_the_data_are_those_of_the_image(exponent):
+    """Powers of two are exact in floating point, so the result is the same to the last bit."""
+    A, y = scan(batch=2, dtype=torch.complex64)
+    mol = model(tol=1e-3).float()
+    one = mol(y, A, sigma=0.02)
+    other = mol(y * 2.0**exponent, A, sigma=0.02 * 2.0**exponent)
+    assert torch.equal(other.value, one.value * 2.0**exponent)
+    assert torch.equal(other.error_bound, one.error_bound)
+    assert torch.equal(other.lam, one.lam)
+
+
+@torch.no_grad()
+@settings(deadline=None, max_examples=8)
+@given(st.floats(1e-9, 1e9))
+def test_scaling_equivariance(factor):
+    A, y = scan()
+    mol = model()
+    expected = factor * mol(y, A, sigma=0.02).value
+    assert relative(mol(factor * y, A, sigma=0.02 * factor).value, expected) < 1e-6
+    expected = factor * mol(y, A).value
+    assert relative(mol(factor * y, A).value, expected) < 1e-6
+
+
+@torch.no_grad()
+def test_noise_level_is_estimated_when_not_given():
+    A, y = scan(batch=2, sigma=0.05)
+    solution = model()(y, A)
+    assert torch.equal(solution.sigma, A.estimate_sigma(y))
+    assert torch.allclose(solution.value, model()(y, A, sigma=solution.sigma).value)
+
+
+@torch.no_grad()
+def test_a_batch_equals_its_samples():
+    A, y = scan(batch=2)
+    mol, sigma = model(), torch.tensor([0.02, 0.05]).double()
+    together = mol(y, A, sigma=sigma)
+    for i in (0, 1):
+        alone = mol(y[i : i + 1], type(A)(A.coil_maps, A.mask[i : i + 1]), sigma=sigma[i])
+        assert relative(together.value[i : i + 1], alone.value) < 1e-7
+        assert together.lam[i].item() == pytest.approx(alone.lam.item())
+
+
+@torch.no_grad()
+def test_start_changes_the_work_and_not_the_image():
+    A, y = scan()
+    mol = model()
+    expected = mol(y, A, sigma=0.02)
+    far = mol(y, A, sigma=0.02, x0=100 * normal(1, 1, *SPATIAL))
+    near = mol(y, A, sigma=0.02, x0=expected.value)
+    assert relative(far.value, expected.value) < 1e-7
+    assert near.network_evaluations < expected.network_evaluations < far.network_evaluations
+
+
+@torch.no_grad()
+def test_tolerance_can_be_given_per_call():
+    A, y = scan()
+    mol = model()
+    exact = mol(y, A, sigma=0.02).value
+    rough = mol(y, A, sigma=0.02, tol=1e-2)
+    assert 1e-8 < relative(rough.value, exact) <= rough.error_bound.item() <= 1e-2
+    assert mol.equilibrium.forward.tol == 1e-8
+
+
+@torch.no_grad()
+def test_more_noise_means_less_weight_on_the_data():
+    A, y = scan()
+    lams = [model()(y, A, sigma=s).lam.item() for s in (0.005, 0.02, 0.2)]
+    assert lams == sorted(lams, reverse=True)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [1e-3, 1.0])
+def test_robustness_bound_in_the_units_of_the_data(size):
+    """Without biases H is positively homogeneous, so the scale drops out and the bound is exact."""
+    A, y = scan()
+    m, lam = 0.1, 8.0
+    mol = model(m, weight=DataWeight("fixed", lam0=lam), noise_conditioned=False)
+    for layer in mol.network.convolutions:
+        layer.bias.data.zero_()
+    one = mol(y, A, sigma=0.02).value
+    for seed in range(3):
+        change = size * A.mask * normal(*y.shape, seed=seed)
+        moved = norm(mol(y + change, A, sigma=0.02).value - one)
+        assert 0 < moved.item() <= 0.5 * (lam / m) ** 0.5 * norm(change).item() * (1 + 1e-6)
+
+
+def test_gradients_reach_weights_data_weight_and_noise_level():
+    A, y = scan()
+    mol = model(tol=1e-12, weight=DataWeight(lam0=0.05, floor=0.01).double())
+    sigma = torch.tensor([0.02], dtype=torch.float64, requires_grad=True)
+    target = smooth_image()
+    leaves = [mol.network.convolutions[0].weight, mol.network.convolutions[1].noise_bias]
+    leaves += [mol.weight.log_lam0, mol.weight.log_floor, sigma]
+
+    def loss():
+        return norm(mol(y, A, sigma=sigma).value - target).square().sum()
+
+    gradients = torch.autograd.grad(loss(), leaves)
+    for number, (leaf, gradient) in enumerate(zip(leaves, gradients, strict=True)):
+        direction = normal(*leaf.shape, seed=number, dtype=leaf.dtype)
+        # Small, lest it cross a kink of the network.
+        step, values = 1e-7, []
+        for sign in (1, -1):
+            with torch.no_grad():
+                leaf += sign * step * direction
+                values.append(loss().item())
+                leaf -= sign * step * direction
+        slope = (values[0] - values[1]) / (2 * step)
+        assert (gradient * direction).sum().item() == pytest.approx(slope, rel=1e-4, abs=1e-7)
+
+
+def test_gradient_of_the_data_holds_the_scale_fixed():
+    A, y = scan()
+    mol = model(weight=DataWeight("fixed", lam0=5.0), noise_conditioned=False)
+    for layer in mol.network.convolutions:
+        layer.bias.data.zero_()
+    leaf = y.clone().requires_grad_()
+    direction = A.mask * normal(*y.shape, seed=3)
+    target = smooth_image()
+    loss = norm(mol(leaf, A, sigma=0.02).value - target).square().sum()
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    with torch.no_grad():
+        step = 1e-5
+        slope = sum(
+            sign * norm(mol(y + sign * step * direction, A, sigma=0.02).value - target) ** 2
+            for sign in (1, -1)
+        ) / (2 * step)
+    assert (gradient.conj() * direction).real.sum().item() == pytest.approx(slope.item(), rel=1e-4)
+
+
+def test_adjoint_solution_is_reported():
+    A, y = scan()
+    seen = []
+    model()(y, A, sigma=0.02, on_backward=seen.append).value.abs().sum().backward()
+    assert len(seen) == 1
+    assert seen[0].converged
+
+
+def test_certified_needs_a_proved_bound():
+    mol = model(m=0.1)
+    for bound, expected in ((None, False), (0.95, False), (0.9, True), (0.5, True)):
+        mol.network.lipschitz_bound = lambda b=bound: b
+        assert mol.certified is expected
+    A, y = scan()
+    with torch.no_grad():
+        assert mol(y, A, sigma=0.02).certified
+
+
+def test_failure_raises_by_default():
+    A, y = scan()
+    mol = model()
+    mol.equilibrium = Equilibrium(ForwardBackward(tol=1e-9, max_iterations=2))
+    with torch.no_grad(), pytest.raises(ConvergenceError, match="forward solve of sample 0"):
+        mol(y, A, sigma=0.02)
+    with torch.no_grad():
+        quiet = replace(mol.equilibrium, raise_on_failure=False)
+        solution = mol(y, A, sigma=0.02, equilibrium=quiet)
+    assert not solution.converged
+    assert solution.iterations.item() == 2
+
+
+@torch.no_grad()
+def test_published_settings_lead_to_the_equation_with_the_hidden_multiple():
+    A, y = scan(sigma=0.05)
+    shifted, plain = (model(0.7, shift=shift) for shift in (0.1, 0.0))
+    expected, other = (mol(y, A, sigma=0.05).value for mol in (shifted, plain))
+    solution = shifted(y, A, sigma=0.05, equilibrium=published_equilibrium())
+    assert solution.converged
+    assert relative(solution.value, expected) < 0.5 * relative(other, expected)
+    assert solution.normal_evaluations == 6 * solution.network_evaluations
+
+
+A_SCAN, Y_SCAN = scan()
+
+
+@pytest.mark.parametrize(
+    ("y", "sigma", "sentence"),
+    [
+        (Y_SCAN, 0.0, r"sigma is 0.0, expected positive finite"),
+        (Y_SCAN, -0.1, r"sigma is -0.1"),
+        (Y_SCAN, math.nan, "sigma is nan"),
+        (Y_SCAN, math.inf, "sigma is inf"),
+        (Y_SCAN, torch.tensor([0.1, 0.2]), r"sigma has shape \(2,\), expected a number or \(1,\)"),
+        (Y_SCAN * complex(math.nan), 0.1, "measurements hold NaN"),
+        (Y_SCAN * math.inf, 0.1, "measurements hold NaN or infinite"),
+        (Y_SCAN * 0, 0.1, "measurements of a sample are all zero"),
+        (torch.cat([Y_SCAN, 0 * Y_SCAN]), 0.1, "measurements of a sample are all zero"),
+        (torch.where(A_SCAN.mask, 0, 1 + 0 * Y_SCAN), 0.1, "data and mask belong together"),
+        (Y_SCAN[:, :3], 0.1, r"measurements of shape \(1, 3, 24, 20\)"),
+    ],
+)
+def test_wrong_input_is_refused(y, sigma, sentence):
+    with torch.no_grad(), pytest.raises(InputError, match=sentence):
+        model()(y, A_SCAN, sigma=sigma)
+
+
+@pytest.mark.parametrize("m", [0.0, 1.0, -0.1, math.nan])
+def test_monotonicity_out_of_range_is_refused(m):
+    with pytest.raises(InputError, match=r"expected m in \(0, 1\)"):
+        MOL(contractive_cnn(0.5), monotonicity=m)

@@ -1,0 +1,112 @@
+import pytest
+
+from molrecon.errors import InputError
+from molrecon.training.configuration import read_config
+
+from .runs import SIMULATION, config, settings, write_config
+
+
+def test_settings_arrive(folder):
+    read = config(folder, seed=7, loss="mse", lipschitz={"kind": "published", "every": 3})
+    assert (read.seed, read.loss, read.lipschitz.every) == (7, "mse", 3)
+    assert read.steps == 6
+    assert read.model.network["features"] == 4
+    assert read.stages[0].simulation.size == (24, 20)
+
+
+def test_stages_follow_each_other(folder):
+    read = config(folder)
+    found = [(read.stage_at(step)[0].objective, read.stage_at(step)[1]) for step in range(7)]
+    assert found == [
+        ("denoise", 0),
+        ("denoise", 1),
+        ("reconstruct", 0),
+        ("reconstruct", 1),
+        ("reconstruct", 2),
+        ("reconstruct", 3),
+        ("reconstruct", 3),
+    ]
+
+
+def test_files_are_found_by_name_and_pattern(folder, monkeypatch):
+    data = config(folder).data
+    assert data.files(["b.npz", "a*"]) == [folder / "b.npz", folder / "a.npz"]
+    assert data.files(["*.npz"]) == [folder / "a.npz", folder / "b.npz"]
+    monkeypatch.setenv("TEST_SUBJECTS", str(folder))
+    elsewhere = data.model_copy(update={"root": "${TEST_SUBJECTS}"})
+    assert elsewhere.files(["a.npz"]) == [folder / "a.npz"]
+
+
+@pytest.mark.parametrize(
+    ("root", "name", "sentence"),
+    [
+        ("${TEST_NOT_SET}", "a.npz", "environment variable TEST_NOT_SET"),
+        (None, "c.npz", r"no file matches 'c.npz' in the data root"),
+        (None, "/a.npz", r"'/a.npz' is no name or pattern relative to the data root"),
+        (None, "", r"'' is no name or pattern"),
+    ],
+)
+def test_files_that_cannot_be_found_are_named(folder, root, name, sentence):
+    data = config(folder).data
+    if root is not None:
+        data = data.model_copy(update={"root": root})
+    with pytest.raises(InputError, match=sentence):
+        data.files([name])
+
+
+STAGE = {"objective": "denoise", "steps": 2, "simulation": SIMULATION}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"colour": "red"}, "colour: extra inputs are not permitted"),
+        ({"stages": []}, "stages: list should have at least 1 item"),
+        ({"stages": [STAGE | {"steps": 0}]}, r"stages.0.steps: input should be greater than"),
+        ({"stages": [STAGE | {"objective": "guess"}]}, r"stages.0.objective: input should be"),
+        ({"loss": "l7"}, "loss: input should be 'psnr'"),
+        ({"lipschitz": {"threshold": 1.0}}, "lipschitz.threshold: input should be less than 1"),
+        ({"model": {"monotonicity": 0}}, "model.monotonicity: input should be greater than 0"),
+        (
+            {"stages": [STAGE | {"simulation": SIMULATION | {"coils": [5, 2]}}]},
+            "the lower bound 5 is above the upper one 2",
+        ),
+        ({"clip_gradient": "much"}, "clip_gradient: input should be a valid number"),
+    ],
+)
+def test_wrong_settings_are_refused_with_a_sentence(folder, changes, sentence):
+    path = write_config(folder, **changes)
+    with pytest.raises(InputError, match=sentence) as caught:
+        read_config(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_missing_settings_are_named(folder):
+    path = folder / "tiny.yaml"
+    content = settings(folder)
+    del content["data"]["train"]
+    path.write_text(str(content))
+    with pytest.raises(InputError, match=r"data.train: field required"):
+        read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"name: [1, 2", "is not valid YAML"),
+        (b"- 1\n- 2\n", "the file: input should be a valid dictionary"),
+        (b"", "the file: input should be a valid dictionary"),
+        (b"\xff\xfe\x00\x81", "cannot read the configuration"),
+    ],
+)
+def test_files_that_are_no_configuration_are_refused(folder, content, sentence):
+    path = folder / "tiny.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=sentence):
+        read_config(path)
+
+
+def test_missing_file_and_folder_are_refused(folder):
+    for path in (folder / "none.yaml", folder):
+        with pytest.raises(InputError, match="cannot read the configuration"):
+            read_config(path)

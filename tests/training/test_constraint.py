@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from molrecon.lipschitz.attack import difference_quotient
+from molrecon.lipschitz.barrier import log_barrier
+from molrecon.lipschitz.local import jacobian_norm
+from molrecon.training.configuration import LipschitzConfig
+from molrecon.training.constraint import LipschitzConstraint
+
+from ..support import normal, random_cnn
+
+X = normal(2, 1, 6, 5)
+SIGMA = torch.tensor([0.01, 0.1]).double()
+
+
+def test_persistent_vectors_approach_the_norm_over_the_steps():
+    network, constraint = random_cnn(), LipschitzConstraint(LipschitzConfig())
+    values = torch.stack([constraint(network, X, SIGMA)[1] for _ in range(200)])
+    exact = jacobian_norm(lambda z: network(z, SIGMA), X, tol=1e-9, max_iterations=4000).value
+    assert (values.diff(dim=0) >= -1e-12).all()
+    assert (values <= exact * (1 + 1e-4)).all()
+    assert torch.allclose(values[-1], exact, rtol=1e-2)
+    assert (values[0] < 0.9 * exact).all()
+
+
+def test_is_the_weighted_barrier_of_the_value():
+    config = LipschitzConfig(weight=0.3, threshold=0.5, margin=0.01)
+    barrier, value = LipschitzConstraint(config)(random_cnn(), X, SIGMA)
+    assert barrier.item() == pytest.approx(0.3 * log_barrier(value, 0.5, 0.01).mean().item())
+    assert barrier.requires_grad
+    assert not value.requires_grad
+
+
+def test_published_estimator():
+    network = random_cnn()
+    config = LipschitzConfig(kind="published")
+    _, value = LipschitzConstraint(config)(network, X, SIGMA)
+    assert torch.allclose(value, difference_quotient(lambda z: network(z, SIGMA), X))
+
+
+@pytest.mark.parametrize("kind", ["power", "published"])
+def test_descending_brings_the_value_below_the_threshold(kind):
+    network = random_cnn()
+    for layer in network.convolutions:
+        layer.weight.data *= 2
+    exact = lambda: jacobian_norm(lambda z: network(z, SIGMA), X).value.max().item()  # noqa: E731
+    assert exact() > 1.2
+    constraint = LipschitzConstraint(LipschitzConfig(kind=kind, threshold=0.9, margin=0.01))
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        constraint(network, X, SIGMA)[0].backward()
+        optimizer.step()
+    assert exact() < 0.9
+
+
+def test_acts_when_it_is_due():
+    constraint = LipschitzConstraint(LipschitzConfig(every=3))
+    assert [step for step in range(8) if constraint.due(step)] == [0, 3, 6]
+    assert not LipschitzConstraint(LipschitzConfig(kind="none")).due(0)
+
+
+def test_images_of_another_shape_start_anew():
+    network, constraint = random_cnn(), LipschitzConstraint(LipschitzConfig())
+    constraint(network, X, SIGMA)
+    constraint(network, X[..., :4], SIGMA)
+    assert constraint.vector.shape == X[..., :4].shape
