@@ -1,4 +1,4 @@
-"""The exceptions molrecon raises: one small hierarchy, each message a sentence a user can act on."""
+"""The exceptions molrecon raises: each message is a sentence that a user can act on."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Every error bound must hold, however badly the inner systems are solved."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -71,8 +72,9 @@ def test_bounds_hold_for_convolutional_networks(solver, lam, seed):
     check(solver(inclusion, x0), inclusion, exact.value)
 
 
-def test_bound_is_attained():
-    """With H = (1 − m)x and no data, G(x) = mx: the bound is the distance itself."""
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_bound_is_attained(shift):
+    """With H = (1 − m)x and no data, G(x) = (m + shift)x: the bound is the distance itself."""
     m = 0.1
     A = cartesian_mri((4, 3))
     inclusion = Inclusion(
@@ -81,11 +83,12 @@ def test_bound_is_attained():
         lam=torch.zeros(1, dtype=torch.float64),
         rhs=torch.zeros(1, 1, 4, 3, dtype=torch.complex128),
         monotonicity=m,
+        shift=shift,
     )
     x = normal(1, 1, 4, 3)
     assert torch.allclose(error_bound(inclusion, x), norm(x))
     solution = ForwardBackward(memory=0, max_iterations=3)(inclusion, x)
-    assert torch.allclose(solution.value, (1 - m) ** 3 * x)
+    assert torch.allclose(solution.value, ((1 - m) / (1 + shift)) ** 3 * x)
     assert torch.allclose(solution.error_bound, torch.ones(1).double())
 
 

@@ -146,7 +146,7 @@ def _bound(result: dict[str, Any]) -> str:
 def _print(image: str, results: list[dict[str, Any]]) -> None:
     output.print_table(
         f"{image[0].upper()}{image[1:]}\n{SUMMARY}",
-        ("", "PSNR, dB", "SSIM", "NMSE", "iterations", "error bound", "seconds"),
+        ("", "PSNR/dB", "SSIM", "NMSE", "iter.", "bound", "time/s"),
         [
             (
                 _title(result),

@@ -46,8 +46,8 @@ def _facts(name: str, path: Path) -> dict[str, Any]:
         "network": settings["network"],
         "data_weight": settings["weight"],
         "data": (training.get("data") or {}).get("train"),
-        "licence": about.get("licence"),
-        "validation": about.get("validation") or (at_best[-1] if at_best else None),
+        "licence": (training.get("card") or {}).get("licence"),
+        "validation": at_best[-1] if at_best else None,
         "about": {key: value for key, value in about.items() if key not in ("curve", "training")},
     }
 

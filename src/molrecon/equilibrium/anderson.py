@@ -60,7 +60,6 @@ class AndersonHistory:
         # A sample's unusable rows are zero: the regularised diagonal gives them weight zero.
         weights = torch.linalg.solve(gram, right).to(image.real.dtype)
         weights = torch.where(torch.isfinite(weights), weights, torch.zeros_like(weights))
-        weights = weights * usable[..., None]
         correction = (weights.to(images.dtype) * images).sum(1)
         return image - correction.reshape(batch, *image.shape[1:])
 

@@ -41,7 +41,7 @@ def transfer_function(weight: Tensor, points: int) -> Tensor:
     enough. A shift of the kernel's centre changes phases only, never norms.
     """
     dims = tuple(range(2, weight.ndim))
-    spectrum = torch.fft.rfftn(weight, s=[points] * len(dims), dim=dims)
+    spectrum: Tensor = torch.fft.rfftn(weight, s=[points] * len(dims), dim=dims)
     return spectrum.flatten(2).permute(2, 0, 1)
 
 
@@ -56,7 +56,8 @@ def transfer_matrix(weight: Tensor, frequency: Tensor) -> Tensor:
     """Transfer matrix ``(channels_out, channels_in)`` at one frequency ``(ndim,)``."""
     axes = [torch.arange(n, device=weight.device, dtype=frequency.dtype) for n in weight.shape[2:]]
     positions = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
-    phases = torch.polar(torch.ones(len(positions), device=weight.device).to(frequency.dtype), -(positions @ frequency))
+    angles = -(positions @ frequency)
+    phases = torch.polar(torch.ones_like(angles), angles)
     return weight.flatten(2).to(phases.dtype) @ phases
 
 

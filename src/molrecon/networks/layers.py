@@ -83,7 +83,7 @@ class Convolution(nn.Module):
     def forward(
         self, x: Tensor, code: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
-        """Convolve ``(batch, channels_in, *spatial)``, with ``weight`` in place of its own if given.
+        """Convolve ``(batch, channels_in, *spatial)``, with ``weight`` in place of its own.
 
         ``code`` is `noise_code` of every sample, ``(batch,)``.
         """

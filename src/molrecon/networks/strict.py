@@ -9,7 +9,12 @@ from torch import Tensor, nn
 
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
+from molrecon.networks.convolution_norm import certified_norm
 from molrecon.networks.normalised import NormalisedConvolution
+
+START_OFFSET = 1.5
+"""More than any value of an image with a peak of 1."""
+START_NOISE = 0.03
 
 
 class StrictNetwork(Network):
@@ -146,14 +151,19 @@ class SpectralCNN(StrictNetwork):
 
     @torch.no_grad()
     def _start_near_identity(self) -> None:
-        offset = 1.5  # more than any value of an image with a peak of 1
         for layer in self.convolutions:
-            spread = 0.3 * layer.weight[0].numel() ** -0.5  # type: ignore[union-attr,operator,index]
-            noise = spread * torch.randn_like(layer.weight)  # type: ignore[arg-type]
-            noise[: self.channels] *= 0.1
+            noise = torch.randn_like(layer.weight)  # type: ignore[arg-type]
+            noise *= START_NOISE / certified_norm(noise)
             nn.init.dirac_(layer.weight).add_(noise)  # type: ignore[arg-type]
-        self.convolutions[0].bias[: self.channels] += offset  # type: ignore[index,operator]
-        self.convolutions[-1].bias[: self.channels] -= offset  # type: ignore[index,operator]
+        self.convolutions[0].bias[: self.channels] += START_OFFSET  # type: ignore[index,operator]
+        # Far from the border, the image zero is mapped to zero.
+        extent = [2 * len(self.convolutions) + 1] * self.ndim
+        code = torch.zeros(1) if self.noise_conditioned else None
+        self.lipschitz, bound = 1.0, self.lipschitz
+        zero = self.eval().apply_channels(torch.zeros(1, self.channels, *extent), code)
+        self.train().lipschitz = bound
+        centre = zero[(0, slice(None), *[len(self.convolutions)] * self.ndim)]
+        self.convolutions[-1].bias -= centre  # type: ignore[operator]
 
 
 STRICT_NETWORKS: dict[str, Callable[..., Network]] = {

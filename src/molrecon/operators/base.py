@@ -12,15 +12,13 @@ from molrecon.errors import InputError
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
     """Real inner product Re⟨a, b⟩ of every sample, shape ``(batch,)``."""
-    product = a.conj() * b if a.is_complex() else a * b
-    values: Tensor = product.real if product.is_complex() else product
-    total: Tensor = values.flatten(1).sum(1)
-    return total
+    return torch.real(torch.mul(a.conj(), b)).flatten(1).sum(1)
 
 
 def norm(a: Tensor) -> Tensor:
     """Euclidean norm of every sample, shape ``(batch,)``."""
-    return torch.linalg.vector_norm(a.flatten(1), dim=1)
+    length: Tensor = torch.linalg.vector_norm(a.flatten(1), dim=1)
+    return length
 
 
 def magnitude(a: Tensor) -> Tensor:
@@ -144,8 +142,8 @@ class LinearOperator(ABC):
             )
         if self.batch not in (1, x.shape[0]):
             raise InputError(
-                f"{type(self).__name__}: found {what} with a batch of {x.shape[0]}, but the operator "
-                f"holds parameters for {self.batch} samples"
+                f"{type(self).__name__}: found {what} with a batch of {x.shape[0]}, but the "
+                f"operator holds parameters for {self.batch} samples"
             )
 
 

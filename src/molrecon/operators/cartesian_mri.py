@@ -79,7 +79,8 @@ class CartesianMRI(LinearOperator):
     def _forward(self, x: Tensor) -> Tensor:
         coils = self._maps * torch.fft.ifftshift(x, dim=self._dims)
         k = torch.fft.fftn(coils, dim=self._dims, norm="ortho")
-        return torch.fft.fftshift(self._mask * k, dim=self._dims)
+        shifted: Tensor = torch.fft.fftshift(self._mask * k, dim=self._dims)
+        return shifted
 
     def _adjoint(self, y: Tensor) -> Tensor:
         k = self._mask * torch.fft.ifftshift(y, dim=self._dims)
@@ -93,7 +94,8 @@ class CartesianMRI(LinearOperator):
     def _combine(self, k: Tensor) -> Tensor:
         coils = torch.fft.ifftn(k, dim=self._dims, norm="ortho")
         image = (self._maps.conj() * coils).sum(1, keepdim=True)
-        return torch.fft.fftshift(image, dim=self._dims)
+        shifted: Tensor = torch.fft.fftshift(image, dim=self._dims)
+        return shifted
 
 
 def _check_arguments(coil_maps: Tensor, mask: Tensor) -> None:

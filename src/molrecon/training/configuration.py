@@ -87,11 +87,20 @@ class Stage(_Strict):
     inner_iterations: int = Field(30, ge=1)
 
 
+class CardConfig(_Strict):
+    """What the model card says beyond the settings."""
+
+    licence: str = "not stated"
+    data: str = ""
+    not_for: str = "not stated"
+
+
 class TrainingConfig(_Strict):
     """A whole training run; ``initial`` is a shipped model or a weights file to start from."""
 
     name: str
     description: str = ""
+    card: CardConfig = CardConfig()
     seed: int = Field(0, ge=0)
     output: str = "runs"
     model: ModelConfig = ModelConfig()

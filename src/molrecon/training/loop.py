@@ -17,6 +17,7 @@ from molrecon.data.images import ImagePool
 from molrecon.data.simulation.training_set import sample_batch, validation_set
 from molrecon.errors import InputError
 from molrecon.reconstructors.store import load, save
+from molrecon.training.card import model_card
 from molrecon.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from molrecon.training.configuration import Stage, TrainingConfig
 from molrecon.training.objective import Objective
@@ -173,7 +174,9 @@ class Trainer:
                 "training": self.config.model_dump(mode="json", exclude={"model", "output"}),
                 "curve": self.progress.curve,
             }
-            save(self.model, self.folder / "best.safetensors", self.config.model, about=about)
+            weights = self.folder / "best.safetensors"
+            save(self.model, weights, self.config.model, about=about)
+            (self.folder / "card.md").write_text(model_card(weights))
 
     def _checkpoint(self, path: Path) -> None:
         if self.fabric.is_global_zero:

@@ -1,0 +1,85 @@
+"""The model card that goes with a weights file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from molrecon.reconstructors.store import load, read_header
+
+
+def model_card(weights: str | Path) -> str:
+    """Write a Markdown card from what a weights file says about itself.
+
+    Raises
+    ------
+    InputError
+        If the file is not a molrecon weights file.
+    """
+    path = Path(weights)
+    config, about = read_header(path)
+    model = load(path)
+    run = about.get("training", {})
+    card = run.get("card", {})
+    parameters = sum(p.numel() for p in model.parameters())
+    guarantee = (
+        f"Certified: Lip(H) ≤ {model.network.lipschitz_bound():g} for every image and noise level."
+        if model.certified
+        else f"Not certified: trained towards Lip(H) ≤ {1 - config.monotonicity:g}; error bounds "
+        "are conditional on it."
+    )
+    sections = [
+        f"# {about.get('name', path.stem)}",
+        f"{about.get('description', '')}. {guarantee}",
+        "## Licence\n\n" + str(card.get("licence", "not stated")),
+        "## Data\n\nTrained on (file names):\n\n" + _bullets(run.get("data", {}).get("train", ())),
+        "Validated on subjects that were not trained on:\n\n"
+        + _bullets(run.get("data", {}).get("validation", ())),
+        str(card.get("data", "")),
+        "## Not for\n\n" + str(card.get("not_for", "not stated")),
+        "## Settings\n\n"
+        + _table(
+            {
+                "network": _inline(config.network),
+                "weights": f"{parameters:,}",
+                "data weight": _inline(config.weight.model_dump()),
+                "monotonicity m": config.monotonicity,
+                "seed": run.get("seed"),
+                "started from": run.get("initial") or "fresh weights",
+                "loss": run.get("loss"),
+                "Lipschitz constraint": _inline(run.get("lipschitz", {})),
+                "steps": ", ".join(
+                    f"{s['steps']} to {s['objective']}" for s in run.get("stages", ())
+                ),
+                "best step": about.get("step"),
+            }
+        ),
+        "## Training curve\n\nHeld-out subject, PSNR of magnitudes in dB (range: the target's "
+        "maximum, mean over images), largest ‖J_H‖₂ measured, network evaluations per solve.\n\n"
+        + _curve(about.get("curve", ())),
+    ]
+    return "\n\n".join(s for s in sections if s) + "\n"
+
+
+def _bullets(items: Any) -> str:
+    return "\n".join(f"* `{item}`" for item in items)
+
+
+def _inline(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in settings.items())
+
+
+def _table(rows: Mapping[str, Any]) -> str:
+    lines = [f"| {key} | {value} |" for key, value in rows.items()]
+    return "\n".join(["| setting | value |", "|---|---|", *lines])
+
+
+def _curve(points: Any) -> str:
+    lines = [
+        f"| {p['step']:.0f} | {p['psnr']:.2f} | {p['lipschitz']:.3f} | "
+        f"{p['network_evaluations']:.1f} |"
+        for p in points
+    ]
+    head = ["| step | PSNR | ‖J‖ | evaluations |", "|---|---|---|---|"]
+    return "\n".join([*head, *lines])
