@@ -14,9 +14,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from common import Undersampled, brain, data_root, magnitude_psnr, undersample
 
 import molrecon
+from common import Undersampled, brain, data_root, magnitude_psnr, undersample
 from molrecon import SENSE, CartesianMRI, estimate_coil_maps, read_image
 from molrecon.data.simulation.acquisition import simulate_acquisition
 

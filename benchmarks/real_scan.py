@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 
 import torch
-from common import Undersampled, brain, magnitude_psnr, oracle, summary, undersample
 from torch import Tensor
 
 import molrecon
+from common import Undersampled, brain, magnitude_psnr, oracle, summary, undersample
 from molrecon import SENSE
 
 

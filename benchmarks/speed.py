@@ -14,9 +14,9 @@ import time
 from dataclasses import replace
 
 import torch
-from common import brain, magnitude_psnr, undersample
 
 import molrecon
+from common import brain, magnitude_psnr, undersample
 from molrecon import ConjugateGradient, Equilibrium, ForwardBackward, Solution
 from molrecon.reconstructors.mol import published_equilibrium
 

@@ -54,7 +54,7 @@ _HOMES = {
     "write_scan": "molrecon.data.formats",
 }
 
-__all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604
+__all__ = [*sorted(_HOMES), "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ def randomise(network, factor):
     for layer in network.convolutions:
         torch.nn.init.kaiming_uniform_(layer.weight, a=5**0.5)
         layer.weight.data *= factor
+        layer.bias.data.zero_()
 
 
 def prepared(settings, *, factor=0.5, report=None):

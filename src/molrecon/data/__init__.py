@@ -1,0 +1,1 @@
+"""Raw data and images: formats, coil maps, masks, noise and simulation."""

@@ -27,8 +27,8 @@ class ForwardBackward:
 
     (Pramanik et al. 2023, supplement eq. 1.) If ``Lip(H) ≤ 1 − m`` the map contracts with factor
     ``1 − αm`` for every α in (0, 1], and its fixed point does not depend on α. Anderson
-    acceleration proposes iterates; one that does not lower the residual is discarded for the
-    plain step, which carries the guarantee. Every sample of a batch stops by itself.
+    acceleration proposes iterates; one that does not lower the residual by that factor is discarded
+    for the plain step, which carries the guarantee. Every sample of a batch stops by itself.
 
     Parameters
     ----------
@@ -117,6 +117,7 @@ class ForwardBackward:
             relative_residual=length / size,
             relative_change=length / norm(x).clamp_min(torch.finfo(length.dtype).tiny),
             relative_bound=bound / size,
+            contraction=contraction,
         )
 
     def _converged(self, step: _Step) -> Tensor:
@@ -136,6 +137,7 @@ class _Step:
     relative_residual: Tensor
     relative_change: Tensor
     relative_bound: Tensor
+    contraction: float
 
 
 class _State:
@@ -161,7 +163,8 @@ class _State:
     def advance(self, step: _Step, converged: Tensor) -> None:
         self.iterations += self.active
         finite = torch.isfinite(step.residual)
-        rejected = self._accelerated & ~(step.residual <= self._best)
+        # What the plain step is sure to reach, an accelerated one has to reach too.
+        rejected = self._accelerated & ~(step.residual <= step.contraction * self._best)
         accepted = self.active & finite & ~rejected
         self.value = select(accepted, step.image, self.value)
         self.relative_residual = torch.where(

@@ -61,14 +61,14 @@ def jacobian_norm(
         Of the random start.
     """
     x = x.detach()
-    v = _unit(start if start is not None else _random_like(x, seed))
+    v = unit(start if start is not None else _random_like(x, seed))
     value = torch.zeros(x.shape[0], dtype=x.real.dtype, device=x.device)
     iterations = 0
     for _ in range(max_iterations):
         forward, transposed = jvp_and_vjp(f, x, v)
         iterations += 1
         previous, value = value, norm(forward).detach()
-        v = _unit(transposed(forward))
+        v = unit(transposed(forward))
         if bool(torch.all((value - previous).abs() <= tol * value)):
             break
     return JacobianNorm(value, v, iterations)
@@ -87,7 +87,8 @@ def jvp_and_vjp(f: Map, x: Tensor, v: Tensor) -> tuple[Tensor, Map]:
     return jv, transposed
 
 
-def _unit(v: Tensor) -> Tensor:
+def unit(v: Tensor) -> Tensor:
+    """Divide every sample by its norm."""
     length = norm(v).clamp_min(torch.finfo(v.real.dtype).tiny)
     return v / per_sample(length, v)
 

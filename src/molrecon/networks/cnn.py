@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
-from molrecon.networks.layers import Convolution
+from molrecon.networks.layers import START_OFFSET, Convolution, layers_of
 
 START_GAIN = 0.9
 """Gain of a new network: a little below the bound that training will keep."""
@@ -65,7 +65,7 @@ class CNN(Network):
             )
             for a, b in pairwise(widths)
         )
-        if features >= 2 * channels:
+        if features >= channels:
             self._start_near_identity()
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
@@ -77,22 +77,15 @@ class CNN(Network):
 
     @torch.no_grad()
     def _start_near_identity(self) -> None:
-        """Pass ``relu(x) − relu(−x) = x`` through the first ``2·channels`` features.
+        """Pass the image through its own channels, lifted into the linear range of the ReLU.
 
         A chain without skip connections would otherwise spend its training learning the
         identity, and would meet the Lipschitz constraint from above.
         """
-        n = self.channels
-        first, *middle, last = self.convolutions
-        pairs = torch.arange(n)
-        centre = (first.weight.shape[-1] // 2,) * self.ndim  # type: ignore[union-attr,operator]
+        first, *middle, last = layers_of(self.convolutions)
+        image = slice(self.channels)
         for layer in (first, *middle):
-            layer.weight[: 2 * n] = 0  # type: ignore[index,operator]
-        last.weight.zero_()  # type: ignore[operator]
-        first.weight[(2 * pairs, pairs, *centre)] = 1  # type: ignore[index,operator]
-        first.weight[(2 * pairs + 1, pairs, *centre)] = -1  # type: ignore[index,operator]
-        features = torch.arange(2 * n)
-        for layer in middle:
-            layer.weight[(features, features, *centre)] = 1  # type: ignore[index,operator]
-        last.weight[(pairs, 2 * pairs, *centre)] = START_GAIN  # type: ignore[index,operator]
-        last.weight[(pairs, 2 * pairs + 1, *centre)] = -START_GAIN  # type: ignore[index,operator]
+            layer.weight[image] = nn.init.dirac_(torch.empty_like(layer.weight))[image]
+        first.bias[image] += START_OFFSET
+        last.weight.copy_(START_GAIN * nn.init.dirac_(torch.empty_like(last.weight)))
+        last.bias[image] -= START_GAIN * START_OFFSET

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,9 @@ CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 NOISE_RANGE = (1e-3, 0.3)
 """Noise levels, relative to the image peak, between which a network tells noise levels apart."""
+
+START_OFFSET = 1.5
+"""A bias above any value of an image with a peak of 1: it keeps a ReLU in its linear range."""
 
 
 def as_channels(x: Tensor) -> Tensor:
@@ -94,3 +98,8 @@ class Convolution(nn.Module):
                 raise InputError("this network is conditioned on the noise level: give sigma")
             out = out + (code[:, None] * self.noise_bias).reshape(*out.shape[:2], *[1] * self.ndim)
         return out
+
+
+def layers_of(modules: nn.ModuleList) -> list[Convolution]:
+    """Return a list of modules as what they are."""
+    return [cast(Convolution, module) for module in modules]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor
 
@@ -76,7 +74,7 @@ class NormalisedConvolution(Convolution):
     def transposed(self, x: Tensor, weight: Tensor) -> Tensor:
         """Apply the adjoint of the convolution (without bias) with kernel ``weight``."""
         flipped = weight.transpose(0, 1).flip(tuple(range(2, weight.ndim)))
-        return cast(Tensor, CONVOLUTIONS[self.ndim](x, flipped, padding=self.padding))
+        return CONVOLUTIONS[self.ndim](x, flipped, padding=self.padding)
 
     def _estimated_norm(self) -> Tensor:
         """Norm estimate, differentiable: Re uᴴŴ(ω)v at the maximum, u and v held fixed."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.convolution_norm import certified_norm
-from molrecon.networks.layers import Convolution
+from molrecon.networks.layers import Convolution, layers_of
 from molrecon.networks.strict import ResidualStrictCNN
 
 
@@ -61,16 +61,16 @@ class ResidualCNN(Network):
         self.inner = nn.ModuleList(convolution(noise_conditioned) for _ in range(layers))
         self.outer = nn.ModuleList(convolution(False) for _ in range(layers))
         self.log_gain = nn.Parameter(torch.tensor(gain).log())
-        for layer in self.inner:
+        for layer in layers_of(self.inner):
             with torch.no_grad():
-                layer.weight /= max(1.0, certified_norm(layer.weight))
+                layer.weight.div_(max(1.0, certified_norm(layer.weight)))
         self._tie()
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Lift, add the residuals, cut back."""
         zeros = x.new_zeros(x.shape[0], self.features - self.channels, *x.shape[2:])
         z = torch.cat([x, zeros], dim=1)
-        for inner, outer in zip(self.inner, self.outer, strict=True):
+        for inner, outer in zip(layers_of(self.inner), layers_of(self.outer), strict=True):
             z = z + outer(torch.relu(inner(z, code)))
         return self.log_gain.exp() * z[:, : self.channels]
 
@@ -86,7 +86,7 @@ class ResidualCNN(Network):
                 f"layers, expected {self.features} and {len(self.inner)}"
             )
         other.eval()
-        for layer, source in zip(self.inner, other.convolutions, strict=True):
+        for layer, source in zip(layers_of(self.inner), other._layers(), strict=True):
             layer.load_state_dict(source.state_dict())
             layer.weight.copy_(source.normalised_weight())
         self.log_gain.copy_(torch.tensor(other.lipschitz).log())
@@ -94,7 +94,7 @@ class ResidualCNN(Network):
 
     @torch.no_grad()
     def _tie(self) -> None:
-        for inner, outer in zip(self.inner, self.outer, strict=True):
+        for inner, outer in zip(layers_of(self.inner), layers_of(self.outer), strict=True):
             axes = tuple(range(2, inner.weight.ndim))
             outer.weight.copy_(-2 * inner.weight.transpose(0, 1).flip(axes))
             outer.bias.zero_()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +12,9 @@ from torch import Tensor, nn
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.convolution_norm import certified_norm
+from molrecon.networks.layers import START_OFFSET
 from molrecon.networks.normalised import NormalisedConvolution
 
-START_OFFSET = 1.5
-"""More than any value of an image with a peak of 1."""
 START_NOISE = 0.03
 
 
@@ -26,16 +27,22 @@ class StrictNetwork(Network):
         The bound 1 − m, in (0, 1].
     """
 
-    def __init__(self, *, ndim: int, channels: int, noise_conditioned: bool, lipschitz: float):
+    def __init__(
+        self, *, ndim: int, channels: int, noise_conditioned: bool, lipschitz: float
+    ) -> None:
         super().__init__()
         if not 0 < lipschitz <= 1:
             raise InputError(f"lipschitz is {lipschitz}, expected a bound in (0, 1]")
         self.ndim, self.channels, self.noise_conditioned = ndim, channels, noise_conditioned
         self.lipschitz = lipschitz
+        self.convolutions = nn.ModuleList()
 
     def lipschitz_bound(self) -> float | None:
         """The proved bound; None in training mode, where the norms are estimates."""
         return None if self.training else self.lipschitz
+
+    def _layers(self) -> list[NormalisedConvolution]:
+        return [cast(NormalisedConvolution, layer) for layer in self.convolutions]
 
     def _convolution(self, channels_in: int, channels_out: int, size: int) -> NormalisedConvolution:
         return NormalisedConvolution(
@@ -97,10 +104,10 @@ class ResidualStrictCNN(StrictNetwork):
         """Lift, descend, cut back."""
         zeros = x.new_zeros(x.shape[0], self.features - self.channels, *x.shape[2:])
         z = torch.cat([x, zeros], dim=1)
-        for layer in self.convolutions:
-            weight = layer.normalised_weight()  # type: ignore[operator]
+        for layer in self._layers():
+            weight = layer.normalised_weight()
             active = torch.relu(layer(z, code, weight))
-            z = z - 2 * layer.transposed(active, weight)  # type: ignore[operator]
+            z = z - 2 * layer.transposed(active, weight)
         return self.lipschitz * z[:, : self.channels]
 
 
@@ -138,32 +145,33 @@ class SpectralCNN(StrictNetwork):
         )
         widths = [channels, *[features] * (layers - 1), channels]
         self.convolutions = nn.ModuleList(
-            self._convolution(a, b, kernel_size)
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            self._convolution(a, b, kernel_size) for a, b in pairwise(widths)
         )
         self._start_near_identity()
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Apply the chain."""
-        for layer in self.convolutions[:-1]:
+        *hidden, last = self._layers()
+        for layer in hidden:
             x = torch.relu(layer(x, code))
-        return self.lipschitz * self.convolutions[-1](x, code)  # type: ignore[no-any-return]
+        out: Tensor = last(x, code)
+        return self.lipschitz * out
 
     @torch.no_grad()
     def _start_near_identity(self) -> None:
-        for layer in self.convolutions:
-            noise = torch.randn_like(layer.weight)  # type: ignore[arg-type]
+        for layer in self._layers():
+            noise = torch.randn_like(layer.weight)
             noise *= START_NOISE / certified_norm(noise)
-            nn.init.dirac_(layer.weight).add_(noise)  # type: ignore[arg-type]
-        self.convolutions[0].bias[: self.channels] += START_OFFSET  # type: ignore[index,operator]
+            nn.init.dirac_(layer.weight).add_(noise)
+        self._layers()[0].bias[: self.channels] += START_OFFSET
         # Far from the border, the image zero is mapped to zero.
         extent = [2 * len(self.convolutions) + 1] * self.ndim
         code = torch.zeros(1) if self.noise_conditioned else None
         self.lipschitz, bound = 1.0, self.lipschitz
         zero = self.eval().apply_channels(torch.zeros(1, self.channels, *extent), code)
         self.train().lipschitz = bound
-        centre = zero[(0, slice(None), *[len(self.convolutions)] * self.ndim)]
-        self.convolutions[-1].bias -= centre  # type: ignore[operator]
+        centre = zero.flatten(2)[0, :, zero[0, 0].numel() // 2]
+        self._layers()[-1].bias.sub_(centre)
 
 
 STRICT_NETWORKS: dict[str, Callable[..., Network]] = {

@@ -147,12 +147,14 @@ class MOL(nn.Module):
         equilibrium = equilibrium or self.equilibrium
         if tol is not None:
             equilibrium = replace(equilibrium, forward=replace(equilibrium.forward, tol=tol))
-        solution = equilibrium(
-            inclusion,
-            start / per_sample(scale, start),
-            certified=self.certified,
-            on_backward=on_backward,
-        )
+        wanted = any(p.requires_grad for p in self.parameters()) or rhs.requires_grad
+        with torch.set_grad_enabled(torch.is_grad_enabled() and wanted):
+            solution = equilibrium(
+                inclusion,
+                start / per_sample(scale, start),
+                certified=self.certified,
+                on_backward=on_backward,
+            )
         return replace(
             solution,
             value=solution.value * per_sample(scale, start),

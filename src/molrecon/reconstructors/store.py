@@ -73,6 +73,8 @@ def save(
 def load(name_or_path: str | Path, *, device: str = "cpu") -> MOL:
     """Load a shipped model by its name, or any weights file by its path, ready for inference.
 
+    The model is in evaluation mode and its weights require no gradients.
+
     Raises
     ------
     InputError
@@ -94,7 +96,7 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> MOL:
         raise InputError(
             f"{path}: the weights do not fit the header of the file ({reason})"
         ) from None
-    return model.to(device).eval()
+    return model.to(device).eval().requires_grad_(False)
 
 
 def resolve(name_or_path: str | Path) -> Path:

@@ -66,6 +66,7 @@ class LipschitzConfig(_Strict):
     margin: float = Field(3e-3, gt=0)
     weight: float = Field(0.02, ge=0)
     every: int = Field(2, ge=1)
+    iterations: int = Field(4, ge=1)
 
 
 class Stage(_Strict):
