@@ -20,7 +20,7 @@ demo: $(INSTALLED)
 	$(BIN)/molrecon demo --output demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

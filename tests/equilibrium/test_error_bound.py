@@ -1,5 +1,7 @@
 """Every error bound must hold, however badly the inner systems are solved."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -35,7 +37,14 @@ def check(solution, inclusion, exact):
     distance = norm(solution.value - exact)
     room = 1e-12 * norm(exact)
     assert (distance <= solution.error_bound * norm(solution.value) + room).all()
-    assert (distance <= error_bound(inclusion, solution.value) + room).all()
+    plain = error_bound(inclusion, solution.value)
+    assert (distance <= plain + room).all()
+    # The tighter bound holds too, whether its linear system is solved or hardly begun.
+    for iterations in (1, 3, 200):
+        solver = ConjugateGradient(rtol=1e-8, max_iterations=iterations)
+        tight = error_bound(inclusion, solution.value, solver=solver)
+        assert (distance <= tight + room).all()
+        assert (tight <= plain).all()
 
 
 @settings(deadline=None, max_examples=150)
@@ -70,6 +79,23 @@ def test_bounds_hold_for_convolutional_networks(solver, lam, seed):
     exact = reference(inclusion, x0)
     assert exact.converged
     check(solver(inclusion, x0), inclusion, exact.value)
+
+
+def test_the_weighted_bound_does_not_count_what_the_data_amplify():
+    """An error that the data see strongly: ‖G‖/m is far off, the weighted bound is not."""
+    m, lam = 0.1, 1000.0
+    A = cartesian_mri((4, 3), fraction=1.1)  # everything sampled: AᴴA = I
+    inclusion = Inclusion(
+        H=lambda x: (1 - m) * x,
+        A=A,
+        lam=torch.tensor([lam], dtype=torch.float64),
+        rhs=torch.zeros(1, 1, 4, 3, dtype=torch.complex128),
+        monotonicity=m,
+    )
+    x = normal(1, 1, 4, 3)
+    assert error_bound(inclusion, x).item() == pytest.approx((1 + lam / m) * norm(x).item())
+    tight = error_bound(inclusion, x, solver=ConjugateGradient(rtol=1e-10)).item()
+    assert tight == pytest.approx(math.sqrt((m + lam) / m) * norm(x).item())
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3])

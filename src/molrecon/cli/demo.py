@@ -11,7 +11,6 @@ import typer
 from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.options import Device, Json, Seed, resolve_device
-from molrecon.cli.reconstruct import DEFAULT_MODEL
 from molrecon.cli.slices import facts_of, solve_slices
 from molrecon.errors import InputError
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 SETTINGS: dict[str, Any] = {"coils": 8, "acceleration": 4.0, "calibration": 24, "sigma": 0.01}
 SUMMARY = "8 coils, 1 % noise, 4× undersampled"
 TOLERANCE = 1e-3
+MODELS = ["brain2d-lr", "brain2d-sn"]
 BRAIN = (slice(60, 150), slice(90, 180))
 """The part of the sample image that is magnified: cortex, brain stem and cerebellum."""
 
@@ -39,7 +39,7 @@ def demo(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Model to show ({DEFAULT_MODEL} by default); may be repeated.",
+            help=f"Model to show ({' and '.join(MODELS)} by default); may be repeated.",
             metavar="NAME|FILE",
         ),
     ] = None,
@@ -61,7 +61,7 @@ def demo(
 
     device = resolve_device(device)
     methods = [build_method(name, device=device) for name in ("zero-filled", "sense")]
-    methods += [build_method("mol", model=name, device=device) for name in model or [DEFAULT_MODEL]]
+    methods += [build_method("mol", model=name, device=device) for name in model or MODELS]
     target = _made(folder)
     acquisition = simulate_acquisition(
         sample_image(), mask_kind="variable-density", seed=seed, **SETTINGS
@@ -146,7 +146,7 @@ def _bound(result: dict[str, Any]) -> str:
 def _print(image: str, results: list[dict[str, Any]]) -> None:
     output.print_table(
         f"{image[0].upper()}{image[1:]}\n{SUMMARY}",
-        ("", "PSNR/dB", "SSIM", "NMSE", "iter.", "bound", "time/s"),
+        ("", "PSNR/dB", "SSIM", "NMSE", "iter.", "error bound", "time/s"),
         [
             (
                 _title(result),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from molrecon.operators.base import LinearOperator, norm, per_sample
+from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.operators.base import LinearOperator, inner, norm, per_sample
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,33 @@ class Inclusion:
 
 
 @torch.no_grad()
-def error_bound(inclusion: Inclusion, x: Tensor) -> Tensor:
-    r"""Bound on the distance of ``x`` to the solution, ``‖x − x*‖ ≤ ‖G(x)‖ / μ``, ``(batch,)``.
+def error_bound(
+    inclusion: Inclusion, x: Tensor, *, solver: ConjugateGradient | None = None
+) -> Tensor:
+    r"""Bound on the distance of ``x`` to the solution, ``‖x − x*‖``, ``(batch,)``.
 
-    Holds for any x, however it was found, when the network has the monotonicity it claims:
-    ``μ‖x − x*‖² ≤ Re⟨G(x) − G(x*), x − x*⟩ ≤ ‖G(x)‖‖x − x*‖``.
+    Both bounds hold for any x, however it was found, when the network has the monotonicity it
+    claims. Without ``solver`` it is ``‖G(x)‖ / μ``, from
+    ``μ‖x − x*‖² ≤ Re⟨G(x) − G(x*), x − x*⟩ ≤ ‖G(x)‖‖x − x*‖``. With one it is the tighter
+    ``‖G(x)‖_{M⁻¹} / √μ``, ``M = μI + λAᴴA``, which does not count what the data term amplifies.
+
+    Parameters
+    ----------
+    inclusion
+        The equation.
+    x
+        Any image ``(batch, *shape_in)``.
+    solver
+        Solver of ``M u = G(x)``. However inexact its u is, the result is a bound: with the
+        residual ``r = G − Mu``, ``⟨G, M⁻¹G⟩ = 2⟨u, G⟩ − ⟨u, Mu⟩ + ⟨r, M⁻¹r⟩`` and the last term
+        is at most ``‖r‖² / μ``.
     """
-    return norm(inclusion.residual(x)) / inclusion.strong_monotonicity
+    g = inclusion.residual(x)
+    mu = inclusion.strong_monotonicity
+    plain = norm(g) / mu
+    if solver is None:
+        return plain
+    u = solver(inclusion.A, inclusion.lam / mu, g / mu).value
+    product = mu * u + per_sample(inclusion.lam, u) * inclusion.A.normal(u)
+    square = 2 * inner(u, g) - inner(u, product) + norm(g - product) ** 2 / mu
+    return torch.minimum(plain, (square.clamp_min(0) / mu).sqrt())
