@@ -2,8 +2,8 @@
 
     MOLRECON_DATA=… python benchmarks/never_below_sense.py [MODEL …]
 
-The real 8-coil scan, the 0.055 T single-coil scans (every person, contrast and slice; noisy
-references), and simulated scans of the 3 T slices, the volumes and the cine frames; several masks
+The real 8-coil scan, the 0.055 T single-coil scans (every person and contrast, two slices;
+noisy references), and simulated scans of the 3 T slices, the volumes and the cine frames; several masks
 and accelerations. Magnitudes, range = the reference's maximum.
 """
 
@@ -35,7 +35,7 @@ def low_field() -> Iterator[tuple[str, Undersampled]]:
     for path in sorted((data_root() / "single_coil_mri/hku").glob("*.npz")):
         with np.load(path) as file:
             for contrast in file.files:
-                for number, plane in enumerate(file[contrast]):
+                for number, plane in enumerate(file[contrast][1:3]):
                     kspace = torch.from_numpy(plane.astype(np.complex64))[None, None]
                     for acceleration in ACCELERATIONS:
                         scan = undersample(
