@@ -2,8 +2,8 @@
 
     MOLRECON_DATA=… python benchmarks/never_below_sense.py [MODEL …]
 
-The real 8-coil scan, the 0.055 T single-coil scans (every person and contrast, two slices;
-noisy references), and simulated scans of the 3 T slices, the volumes and the cine frames; several masks
+The real 8-coil scan, the 0.055 T single-coil scans (every person and contrast, two slices; noisy
+references), and simulated scans of the 3 T slices, the volumes and the cine frames; several masks
 and accelerations. Magnitudes, range = the reference's maximum.
 """
 
