@@ -16,7 +16,7 @@ from molrecon.cli.slices import facts_of, solve_slices, worst_of
 if TYPE_CHECKING:
     from molrecon.data.scan import Scan
 
-DEFAULT_MODEL = "brain2d-lr"
+DEFAULT_MODEL = "brain2d-sn"
 
 
 def reconstruct(
@@ -184,5 +184,5 @@ def _distance(facts: dict[str, Any]) -> str:
 
 
 COMMAND = Command(
-    "reconstruct", reconstruct, "molrecon reconstruct under.npz --model brain2d-lr -o image.nii.gz"
+    "reconstruct", reconstruct, "molrecon reconstruct under.npz --model brain2d-sn -o image.nii.gz"
 )

@@ -78,7 +78,7 @@ METHODS: dict[str, Callable[[str | Path, str], Method]] = {
 """Methods by name, each built from a model (which only some need) and a device."""
 
 
-def build_method(name: str, *, model: str | Path = "brain2d-lr", device: str = "cpu") -> Method:
+def build_method(name: str, *, model: str | Path = "brain2d-sn", device: str = "cpu") -> Method:
     """Build a method by its name.
 
     Parameters
