@@ -118,6 +118,17 @@ def test_never_exceeds_its_bound(kind, seed, blow_up, size, sigma):
 
 
 @pytest.mark.parametrize("kind", STRICT)
+def test_the_bound_survives_weights_changed_behind_its_back(kind):
+    network = strict(kind)
+    level, x = torch.tensor([0.1]).double(), normal(1, 1, 7, 6)
+    network(x, level)
+    for layer in network.convolutions:
+        layer.weight.data.mul_(50)
+    assert jacobian_norm(lambda u: network(u, level), x).value.item() <= network.lipschitz
+    assert all(certified_norm(c.normalised_weight()) <= 1 + 2e-5 for c in network.convolutions)
+
+
+@pytest.mark.parametrize("kind", STRICT)
 def test_works_in_three_dimensions(kind):
     network = strict(kind, ndim=3, blow_up=5.0)
     level = torch.tensor([0.1]).double()

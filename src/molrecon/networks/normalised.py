@@ -50,7 +50,7 @@ class NormalisedConvolution(Convolution):
         start = torch.randn(frequencies, channels_in, 1, generator=generator, dtype=torch.complex64)
         self.register_buffer("vectors", start, persistent=False)
         self._estimate: tuple[int, Tensor, Tensor, Tensor] | None = None
-        self._certified: tuple[int, float] | None = None
+        self._certified: tuple[Tensor, float] | None = None
 
     def normalised_weight(self) -> Tensor:
         """Return the kernel in use, of operator norm at most 1 (certified in evaluation mode)."""
@@ -60,10 +60,13 @@ class NormalisedConvolution(Convolution):
 
     def certified_norm(self) -> float:
         """Upper bound on the operator norm of the raw kernel."""
-        version = self.weight._version
-        if self._certified is None or self._certified[0] != version:
-            self._certified = (version, certified_norm(self.weight, points=GRID_POINTS))
-        return self._certified[1]
+        kernel = self.weight.detach()
+        known = self._certified
+        # By value: a version counter misses weights that were changed through ``.data``.
+        if known is None or not torch.equal(known[0], kernel.double().cpu()):
+            norm = certified_norm(kernel, points=GRID_POINTS)
+            known = self._certified = (kernel.double().cpu().clone(), norm)
+        return known[1]
 
     def forward(
         self, x: Tensor, code: Tensor | None = None, weight: Tensor | None = None
