@@ -17,6 +17,7 @@ from molrecon.operators.base import norm
 
 from ..support import normal
 
+ROUNDING = 1 + 1e-12
 STRICT = [ResidualStrictCNN, SpectralCNN]
 
 
@@ -112,9 +113,9 @@ def test_never_exceeds_its_bound(kind, seed, blow_up, size, sigma):
     z = x + size * z
     with torch.no_grad():
         gain = norm(network(x, level) - network(z, level)) / norm(x - z)
-    assert gain.item() <= 0.9
+    assert gain.item() <= 0.9 * ROUNDING
     local = jacobian_norm(lambda u: network(u, level), x, max_iterations=20)
-    assert local.value.item() <= 0.9
+    assert local.value.item() <= 0.9 * ROUNDING
 
 
 @pytest.mark.parametrize("kind", STRICT)
@@ -149,8 +150,8 @@ def test_states_its_bound_in_evaluation_mode_only(kind):
 def test_residual_layers_can_pass_the_image_unchanged():
     network = strict(ResidualStrictCNN, lipschitz=1.0)
     with torch.no_grad():
-        for layer in network.convolutions:
-            layer.bias.fill_(-100.0)  # no unit is active
+        for clip in network.clips:
+            clip.log_threshold.fill_(-100.0)  # nothing passes
     x = normal(1, 1, 6, 6)
     assert torch.allclose(network(x, torch.tensor([0.1]).double()), x)
 

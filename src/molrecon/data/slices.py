@@ -70,11 +70,11 @@ def load_slices(
     minimum_signal
         Slices with a smaller share of pixels above a tenth of the 99.9th percentile are left out.
     usual_size
-        Length in pixels of the longer side of a usual scan. Scales lie from 0.7 to 1.4 times the
+        Length in pixels of the longer side of a usual scan. Scales lie from 0.7 times the
         one that brings the slice to this length, or fills its k-space if that is smaller (see
         `effective_bandwidth`: stored images are often interpolated), or leaves it as it is if
-        even that is. Slices that are small already are not shrunk further, and none is enlarged
-        to more than 1.15 times what fills k-space.
+        even that is, up to twice that. Slices that are small already are not shrunk further, and
+        none is enlarged to more than 1.6 times what fills k-space.
 
     Raises
     ------
@@ -157,8 +157,8 @@ def _sensible_scales(image: Tensor, usual_size: int) -> tuple[float, float]:
     bandwidth = effective_bandwidth(image)
     centre = min(1.0, bandwidth, to_usual)
     lowest = max(0.7 * centre, min(centre, 0.7 * to_usual))
-    # A raw scan fills its k-space: larger pictures would teach that its outer part is empty.
-    return lowest, min(1.4 * centre, 1.15 * bandwidth)
+    # Raw scans fill their k-space, and most training images do; vendors' data are often zero-filled.
+    return lowest, min(2.0 * centre, 1.6 * bandwidth)
 
 
 def _with_signal(volume: Tensor, axis: int, minimum: float) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from molrecon.errors import InputError
+from molrecon.networks.convolution_norm import certified_norm
 
 CONVOLUTIONS = {2: nn.functional.conv2d, 3: nn.functional.conv3d}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -36,6 +37,12 @@ def as_image(channels: Tensor, like: Tensor) -> Tensor:
         return channels.to(like.dtype).contiguous()
     real, imaginary = channels.to(like.real.dtype).chunk(2, dim=1)
     return torch.complex(real.contiguous(), imaginary.contiguous())
+
+
+def lift(x: Tensor, features: int) -> Tensor:
+    """Append channels of zeros up to ``features``: an isometry, whose adjoint cuts them off."""
+    zeros = x.new_zeros(x.shape[0], features - x.shape[1], *x.shape[2:])
+    return torch.cat([x, zeros], dim=1)
 
 
 def noise_code(sigma: Tensor) -> Tensor:
@@ -98,6 +105,49 @@ class Convolution(nn.Module):
                 raise InputError("this network is conditioned on the noise level: give sigma")
             out = out + (code[:, None] * self.noise_bias).reshape(*out.shape[:2], *[1] * self.ndim)
         return out
+
+
+class SoftClip(nn.Module):
+    """Clip every feature to ``[-τ, τ]``, τ learned per feature and set by the noise level.
+
+    ``h − clip(h)`` is soft thresholding, so a residual layer that subtracts what is clipped removes
+    small (noisy) features and keeps large ones, as wavelet shrinkage does. Clipping is monotone and
+    1-Lipschitz for every τ, the derivative of a convex (Huber) function.
+
+    A new one has ``τ = 0.4 sigma``, or 0.4 times the middle of `NOISE_RANGE` where the noise level
+    is not known.
+    """
+
+    def __init__(self, features: int, *, noise_conditioned: bool) -> None:
+        super().__init__()
+        low, high = map(math.log, NOISE_RANGE)
+        middle, half = (high + low) / 2, (high - low) / 2
+        self.log_threshold = nn.Parameter(torch.full((features,), middle + math.log(0.4)))
+        self.slope = nn.Parameter(torch.full((features,), half)) if noise_conditioned else None
+
+    def forward(self, h: Tensor, code: Tensor | None) -> Tensor:
+        """Clip ``(batch, features, *spatial)``; ``code`` is `noise_code` of every sample."""
+        log_threshold = self.log_threshold[None]
+        if self.slope is not None:
+            if code is None:
+                raise InputError("this network is conditioned on the noise level: give sigma")
+            log_threshold = log_threshold + code[:, None] * self.slope
+        threshold = log_threshold.exp().to(h.dtype)
+        threshold = threshold.reshape(-1, h.shape[1], *[1] * (h.ndim - 2))
+        return torch.clamp(h, min=-threshold, max=threshold)
+
+
+@torch.no_grad()
+def start_high_pass(weight: Tensor) -> None:
+    """Fill a kernel with random filters that ignore constant images, of operator norm 1.
+
+    Thresholding pays where features are sparse, and those of images are differences. Started from
+    filters that see the mean, a thresholding network learns to switch itself off instead.
+    """
+    nn.init.normal_(weight)
+    if weight[0, 0].numel() > 1:
+        weight -= weight.mean(dim=tuple(range(2, weight.ndim)), keepdim=True)
+    weight /= certified_norm(weight)
 
 
 def layers_of(modules: nn.ModuleList) -> list[Convolution]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.convolution_norm import certified_norm
-from molrecon.networks.layers import START_OFFSET
+from molrecon.networks.layers import START_OFFSET, SoftClip, lift, start_high_pass
 from molrecon.networks.normalised import NormalisedConvolution
 
 START_NOISE = 0.03
@@ -58,16 +58,16 @@ class ResidualStrictCNN(StrictNetwork):
     r"""Residual 1-Lipschitz layers between an isometric lift and its adjoint.
 
     The image is lifted to ``features`` channels by appending zeros, passes ``layers`` steps
-    ``z ← z − 2 Wᵀ relu(W z + b)`` and is cut back to its own channels. With ``‖W‖ ≤ 1`` every
-    step is gradient descent of step 2/L on the convex, L-smooth ``½‖relu(Wz + b)‖²``, L ≤ 1, and
-    so nonexpansive (convex potential layers, Meunier et al. 2022); the identity is among the
-    steps, which is why depth does not attenuate the image as it does in a chain of normalised
+    ``z ← z − 2 Wᵀ clip(W z + b, ±τ)`` and is cut back to its own channels. With ``‖W‖ ≤ 1`` every
+    step is gradient descent of step 2/L on a convex, L-smooth function (Huber of ``Wz + b``),
+    L ≤ 1, and so nonexpansive (convex potential layers, Meunier et al. 2022); the identity is among
+    the steps, which is why depth does not attenuate the image as it does in a chain of normalised
     layers. The result is multiplied by ``lipschitz``.
 
     Parameters
     ----------
     ndim, channels, kernel_size, noise_conditioned
-        As in `CNN`.
+        As in `CNN`; here the noise level sets the thresholds τ as well.
     features
         Width of the lift.
     layers
@@ -82,7 +82,7 @@ class ResidualStrictCNN(StrictNetwork):
         ndim: int = 2,
         channels: int = 2,
         features: int = 32,
-        layers: int = 6,
+        layers: int = 5,
         kernel_size: int = 3,
         noise_conditioned: bool = True,
         lipschitz: float = 0.98,
@@ -99,15 +99,18 @@ class ResidualStrictCNN(StrictNetwork):
         self.convolutions = nn.ModuleList(
             self._convolution(features, features, kernel_size) for _ in range(layers)
         )
+        self.clips = nn.ModuleList(
+            SoftClip(features, noise_conditioned=noise_conditioned) for _ in range(layers)
+        )
+        for layer in self._layers():
+            start_high_pass(layer.weight)
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Lift, descend, cut back."""
-        zeros = x.new_zeros(x.shape[0], self.features - self.channels, *x.shape[2:])
-        z = torch.cat([x, zeros], dim=1)
-        for layer in self._layers():
+        z = lift(x, self.features)
+        for layer, clip in zip(self._layers(), self.clips, strict=True):
             weight = layer.normalised_weight()
-            active = torch.relu(layer(z, code, weight))
-            z = z - 2 * layer.transposed(active, weight)
+            z = z - 2 * layer.transposed(clip(layer(z, code, weight), code), weight)
         return self.lipschitz * z[:, : self.channels]
 
 

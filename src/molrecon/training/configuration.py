@@ -97,7 +97,13 @@ class CardConfig(_Strict):
 
 
 class TrainingConfig(_Strict):
-    """A whole training run; ``initial`` is a shipped model or a weights file to start from."""
+    """A whole training run.
+
+    ``initial`` is a shipped model or a weights file to start from. ``target`` is what a
+    reconstruction is compared with: the full scan with its noise, which is what real data offer
+    and which keeps the model faithful to the samples it was given, or the noise-free image, which
+    teaches it to remove the noise of measured samples too.
+    """
 
     name: str
     description: str = ""
@@ -109,6 +115,7 @@ class TrainingConfig(_Strict):
     data: DataConfig
     stages: list[Stage] = Field(min_length=1)
     loss: Literal["psnr", "mse", "magnitude-mse"] = "psnr"
+    target: Literal["full-scan", "noise-free"] = "full-scan"
     lipschitz: LipschitzConfig = LipschitzConfig()
     lam_learning_rate: float = Field(1e-2, gt=0)
     clip_gradient: float = Field(1.0, gt=0)

@@ -156,7 +156,7 @@ class Trainer:
         )
 
     def _validate(self) -> None:
-        figures = validate(self.model, self.validation)
+        figures = validate(self.model, self.validation, self.objective.target)
         self.progress.curve.append({"step": float(self.progress.step), **figures})
         eligible = figures["lipschitz"] < CONTRACTIVE and figures["failed"] == 0
         if eligible and figures["psnr"] > self.progress.best_psnr:

@@ -17,7 +17,7 @@ from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.mol import MOL, peak
 from molrecon.training.configuration import Stage, TrainingConfig
 from molrecon.training.constraint import LipschitzConstraint
-from molrecon.training.losses import LOSSES
+from molrecon.training.losses import LOSSES, TARGETS
 
 
 class Objective(nn.Module):
@@ -33,6 +33,7 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.loss = LOSSES[config.loss]
+        self.target = TARGETS[config.target]
         self.constraint = LipschitzConstraint(config.lipschitz)
         self.backward_solution: Solution | None = None
 
@@ -43,14 +44,14 @@ class Objective(nn.Module):
         """
         batch = Acquisition(**tensors)
         self.backward_solution = None
-        estimate, solved, extra = _OBJECTIVES[stage.objective](self, batch, stage)
-        losses = self.loss(estimate, batch.image)
+        estimate, target, solved, extra = _OBJECTIVES[stage.objective](self, batch, stage)
+        losses = self.loss(estimate, target)
         weights = solved.to(losses.dtype)
         # A failed solve has no meaningful gradient: it is left out, and counted by the caller.
         losses = torch.where(solved, losses, torch.zeros_like(losses))
         loss = losses.sum() / weights.sum().clamp_min(1)
         with torch.no_grad():
-            error = (estimate - batch.image).abs().square().flatten(1).mean(1)
+            error = (estimate - target).abs().square().flatten(1).mean(1)
             extra |= {"psnr": -10 * torch.log10(error + 1e-10), "solved": solved}
         if self.constraint.due(step):
             image = estimate.detach()
@@ -64,17 +65,17 @@ class Objective(nn.Module):
 
     def _denoise(
         self, batch: Acquisition, stage: Stage
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
         # The zero-filled noise of a fully sampled scan, white in the image, at random levels.
         generator = torch.Generator().manual_seed(int(batch.sigma.sum().mul(1e9).item()) % 2**31)
         noise = torch.randn(batch.image.shape, generator=generator, dtype=batch.image.dtype)
         noisy = batch.image + per_sample(batch.sigma, batch.image) * noise.to(batch.image.device)
         estimate = self.model.network(noisy, batch.sigma)
-        return estimate, torch.ones_like(batch.sigma, dtype=torch.bool), {}
+        return estimate, batch.image, torch.ones_like(batch.sigma, dtype=torch.bool), {}
 
     def _reconstruct(
         self, batch: Acquisition, stage: Stage
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
         A = CartesianMRI(batch.coil_maps, batch.mask)
         solution = self.model(
             batch.kspace,
@@ -84,7 +85,7 @@ class Objective(nn.Module):
             on_backward=self._keep,
         )
         evaluations = torch.tensor(float(solution.network_evaluations))
-        return solution.value, solution.solved, {"iterations": evaluations}
+        return solution.value, self.target(batch), solution.solved, {"iterations": evaluations}
 
     def _keep(self, solution: Solution) -> None:
         self.backward_solution = solution

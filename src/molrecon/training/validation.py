@@ -12,12 +12,14 @@ from molrecon.lipschitz.local import jacobian_norm
 from molrecon.operators.base import per_sample
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.mol import MOL, peak
-from molrecon.training.losses import magnitude_mean_squared_error
+from molrecon.training.losses import TARGETS, Target, magnitude_mean_squared_error
 
 LIPSCHITZ_IMAGES = 2
 
 
-def validate(model: MOL, acquisitions: Sequence[Acquisition]) -> dict[str, float]:
+def validate(
+    model: MOL, acquisitions: Sequence[Acquisition], target: Target = TARGETS["full-scan"]
+) -> dict[str, float]:
     """Reconstruct held-out acquisitions with the model's own solver.
 
     Returns
@@ -45,9 +47,9 @@ def validate(model: MOL, acquisitions: Sequence[Acquisition]) -> dict[str, float
             )
         failed += int(not solution.converged)
         evaluations += solution.network_evaluations
-        target = acquisition.image
-        error = magnitude_mean_squared_error(solution.value, target)
-        ratios.append(float(10 * torch.log10(target.abs().max() ** 2 / error[0])))
+        truth = target(acquisition)
+        error = magnitude_mean_squared_error(solution.value, truth)
+        ratios.append(float(10 * torch.log10(truth.abs().max() ** 2 / error[0])))
         if number < LIPSCHITZ_IMAGES:
             image = solution.value.detach()
             scale = peak(image)

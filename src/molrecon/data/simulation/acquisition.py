@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from molrecon.data.coil_maps import combine_coils
 from molrecon.data.masks import make_mask
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.data.simulation.noise import add_noise
@@ -25,11 +26,14 @@ class Acquisition:
     Attributes
     ----------
     image
-        complex64 ``(batch, 1, *spatial)``, the truth.
+        complex64 ``(batch, 1, *spatial)``, the truth, zero where all maps are.
+    full_scan
+        complex64 ``(batch, 1, *spatial)``, what a full scan with the same noise would have given:
+        all samples combined with the maps.
     kspace
         complex64 ``(batch, coil, *spatial)``, noisy, zero where not sampled.
     coil_maps
-        complex64 ``(batch, coil, *spatial)``, root sum of squares 1.
+        complex64 ``(batch, coil, *spatial)``, root sum of squares 1, or 0 outside the support.
     mask
         bool ``(batch, 1, *spatial)``, true where sampled.
     sigma
@@ -37,6 +41,7 @@ class Acquisition:
     """
 
     image: Tensor
+    full_scan: Tensor
     kspace: Tensor
     coil_maps: Tensor
     mask: Tensor
@@ -44,13 +49,8 @@ class Acquisition:
 
     def to(self, device: torch.device | str) -> Acquisition:
         """Return the same batch on another device."""
-        return Acquisition(
-            image=self.image.to(device),
-            kspace=self.kspace.to(device),
-            coil_maps=self.coil_maps.to(device),
-            mask=self.mask.to(device),
-            sigma=self.sigma.to(device),
-        )
+        moved = {name: value.to(device) for name, value in vars(self).items()}
+        return Acquisition(**moved)
 
 
 def acquire(
@@ -60,16 +60,19 @@ def acquire(
     sigma: Tensor,
     *,
     generator: torch.Generator,
+    support: Tensor | None = None,
 ) -> Acquisition:
     """Measure images with given maps and masks: ``mask · (FFT(maps · image) + noise)``.
 
-    Shapes and units are those of `Acquisition`.
+    Shapes and units are those of `Acquisition`. ``support``, boolean ``(batch, 1, *spatial)``, is
+    where the maps are known to a reconstruction; what lies outside is measured nevertheless.
     """
     ndim = image.ndim - 2
-    kspace = fft_centred(coil_maps * image, ndim) * mask
     per_sample = sigma.reshape(-1, *[1] * (ndim + 1))
-    noisy = add_noise(kspace, per_sample, mask=mask, generator=generator)
-    return Acquisition(image, noisy, coil_maps, mask, sigma)
+    full = add_noise(fft_centred(coil_maps * image, ndim), per_sample, generator=generator)
+    if support is not None:
+        coil_maps, image = coil_maps * support, image * support
+    return Acquisition(image, combine_coils(full, coil_maps), full * mask, coil_maps, mask, sigma)
 
 
 def simulate_acquisition(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from molrecon.data.images import ImagePool
+from molrecon.data.slices import SIGNAL
 from molrecon.data.masks import MASK_KINDS, make_mask
 from molrecon.data.simulation.acquisition import Acquisition, acquire
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
@@ -23,6 +24,9 @@ from molrecon.errors import InputError
 
 _STREAM = {"training": 0, "validation": 1, "masks": 2}
 """First word of the seed, so that equal seeds of different uses draw different numbers."""
+
+_MARGINS = (2, 8)
+"""Pixels by which estimated coil maps reach beyond the object."""
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -52,6 +56,8 @@ class SimulationConfig(BaseModel):
         Noise per complex k-space sample, log-uniform, relative to an image peak of 1.
     phase
         Strength of the smooth phase, uniform; see `simulate_phase`.
+    support_share
+        Share of images whose maps are zero away from the object, as estimated maps are.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,6 +74,7 @@ class SimulationConfig(BaseModel):
     masks_per_kind: Count = 256
     sigma: tuple[Positive, Positive] = (1e-3, 5e-2)
     phase: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] = (0.0, 1.5)
+    support_share: Annotated[float, Field(ge=0, le=1)] = 0.6
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:
@@ -160,20 +167,32 @@ def _simulate(images: Tensor, config: SimulationConfig, generator: torch.Generat
     """Give real images ``(batch, 1, y, x)`` phase, maps, masks and noise, all at random."""
     batch, spatial = images.shape[0], tuple(images.shape[2:])
     coils = integer(config.coils, generator)
-    phases, maps, masks, sigmas = [], [], [], []
-    for _ in range(batch):
+    phases, maps, masks, sigmas, supports = [], [], [], [], []
+    for image in images[:, 0]:
         strength = uniform(config.phase, generator)
         phases.append(simulate_phase(spatial, generator=generator, strength=strength))
         maps.append(simulate_coil_maps(spatial, coils, generator=generator))
         masks.append(_draw_mask(spatial, config, generator))
         sigmas.append(log_uniform(config.sigma, generator))
+        supports.append(_draw_support(image, config.support_share, generator))
     return acquire(
         images * torch.stack(phases).unsqueeze(1),
         torch.stack(maps),
         torch.stack(masks).unsqueeze(1),
         torch.tensor(sigmas),
         generator=generator,
+        support=torch.stack(supports).unsqueeze(1),
     )
+
+
+def _draw_support(image: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Draw where maps are known: around the object, or everywhere."""
+    margin = integer(_MARGINS, generator)
+    if uniform((0, 1), generator) >= share:
+        return torch.ones_like(image, dtype=torch.bool)
+    signal = (image > SIGNAL * image.max()).float()[None]
+    grown = torch.nn.functional.max_pool2d(signal, 2 * margin + 1, stride=1, padding=margin)
+    return grown[0] > 0
 
 
 def _draw_mask(
