@@ -86,6 +86,14 @@ def dense_matrices(operator: LinearOperator) -> Tensor:
     return torch.stack(columns, dim=2)
 
 
+def solve_shifted(operator: LinearOperator, c: float | Tensor, r: Tensor) -> Tensor:
+    """Solve ``(I + c AᴴA) x = r`` densely, sample by sample."""
+    matrices = dense_matrices(operator)
+    gram = matrices.mH @ matrices
+    system = torch.eye(gram.shape[-1]) + torch.as_tensor(c).reshape(-1, 1, 1) * gram
+    return torch.linalg.solve(system, r.flatten(1)[..., None]).reshape(r.shape)
+
+
 def real_matrices(f: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
     """Matrix of a real-linear map of complex images, ``(batch, 2n, 2n)``, for every sample."""
     size = 2 * like[0].numel()

@@ -16,23 +16,34 @@ if TYPE_CHECKING:
     from molrecon.equilibrium.implicit import Equilibrium
     from molrecon.equilibrium.solution import Solution
     from molrecon.errors import ConvergenceError, InputError, MolreconError
-    from molrecon.linear.conjugate_gradient import ConjugateGradient, solve_regularised
+    from molrecon.linear.closed_form import ClosedForm
+    from molrecon.linear.conjugate_gradient import ConjugateGradient
+    from molrecon.linear.regularised import solve_regularised
     from molrecon.linear.status import Status
     from molrecon.networks import CNN, Network
     from molrecon.operators.base import LinearOperator
+    from molrecon.operators.blur import Blur
     from molrecon.operators.cartesian_mri import CartesianMRI
+    from molrecon.operators.denoising import Denoising
+    from molrecon.operators.inpainting import Inpainting
+    from molrecon.operators.kernels import bicubic_kernel, box_kernel, gaussian_kernel
+    from molrecon.operators.super_resolution import SuperResolution
     from molrecon.reconstructors.mol import MOL
     from molrecon.reconstructors.sense import SENSE
     from molrecon.reconstructors.store import load, save
 
 # Imported on first use, so that `import molrecon` and the command line start at once.
 _HOMES = {
+    "Blur": "molrecon.operators.blur",
     "CNN": "molrecon.networks",
     "CartesianMRI": "molrecon.operators.cartesian_mri",
+    "ClosedForm": "molrecon.linear.closed_form",
     "ConjugateGradient": "molrecon.linear.conjugate_gradient",
     "ConvergenceError": "molrecon.errors",
+    "Denoising": "molrecon.operators.denoising",
     "Equilibrium": "molrecon.equilibrium.implicit",
     "ForwardBackward": "molrecon.equilibrium.forward_backward",
+    "Inpainting": "molrecon.operators.inpainting",
     "InputError": "molrecon.errors",
     "LinearOperator": "molrecon.operators.base",
     "MOL": "molrecon.reconstructors.mol",
@@ -42,14 +53,18 @@ _HOMES = {
     "Scan": "molrecon.data.scan",
     "Solution": "molrecon.equilibrium.solution",
     "Status": "molrecon.linear.status",
+    "SuperResolution": "molrecon.operators.super_resolution",
+    "bicubic_kernel": "molrecon.operators.kernels",
+    "box_kernel": "molrecon.operators.kernels",
     "combine_coils": "molrecon.data.coil_maps",
     "estimate_coil_maps": "molrecon.data.coil_maps",
+    "gaussian_kernel": "molrecon.operators.kernels",
     "load": "molrecon.reconstructors.store",
     "make_mask": "molrecon.data.masks",
     "read_image": "molrecon.data.formats",
     "read_scan": "molrecon.data.formats",
     "save": "molrecon.reconstructors.store",
-    "solve_regularised": "molrecon.linear.conjugate_gradient",
+    "solve_regularised": "molrecon.linear.regularised",
     "write_image": "molrecon.data.formats",
     "write_scan": "molrecon.data.formats",
 }

@@ -11,20 +11,9 @@ from molrecon.linear.status import Status
 from molrecon.operators.base import norm
 from molrecon.operators.cartesian_mri import CartesianMRI
 
-from ..support import Dense, cartesian_mri, dense_matrices, normal, with_singular_values
+from ..support import Dense, cartesian_mri, normal, solve_shifted, with_singular_values
 
 TIGHT = ConjugateGradient(rtol=1e-12)
-
-
-def system(operator, c):
-    """Dense (I + c AᴴA) of every sample."""
-    matrices = dense_matrices(operator)
-    gram = matrices.mH @ matrices
-    return torch.eye(gram.shape[-1]) + torch.as_tensor(c).reshape(-1, 1, 1) * gram
-
-
-def solved(operator, c, r):
-    return torch.linalg.solve(system(operator, c), r.flatten(1)[..., None]).reshape(r.shape)
 
 
 @settings(deadline=None, max_examples=20)
@@ -38,7 +27,7 @@ def test_equals_the_dense_solution(spatial, weights, seed):
     c = torch.tensor(weights, dtype=torch.float64)
     r = normal(2, 1, *spatial, seed=seed + 5)
     solution = TIGHT(A, c, r)
-    assert torch.allclose(solution.value, solved(A, c, r), rtol=1e-8, atol=1e-8)
+    assert torch.allclose(solution.value, solve_shifted(A, c, r), rtol=1e-8, atol=1e-8)
     assert solution.status == (Status.CONVERGED, Status.CONVERGED)
 
 
@@ -100,7 +89,7 @@ def test_infinite_right_hand_side_is_a_status():
 
 def test_warm_start_at_the_solution_costs_one_application():
     A, r = cartesian_mri((4, 5)), normal(1, 1, 4, 5)
-    exact = solved(A, 10.0, r)
+    exact = solve_shifted(A, 10.0, r)
     warm = ConjugateGradient(rtol=1e-6)(A, 10.0, r, exact)
     assert torch.equal(warm.value, exact)
     assert warm.iterations.item() == 0
@@ -113,13 +102,13 @@ def test_starting_image_is_not_overwritten():
     kept = x0.clone()
     solution = TIGHT(A, 10.0, r, x0)
     assert torch.equal(x0, kept)
-    assert torch.allclose(solution.value, solved(A, 10.0, r))
+    assert torch.allclose(solution.value, solve_shifted(A, 10.0, r))
 
 
 def test_relative_to_the_start_always_improves_a_warm_start():
     """Relative to the right-hand side, a good start comes back as it is, as if it were exact."""
     A, c, r = cartesian_mri((6, 5)), 100.0, normal(1, 1, 6, 5)
-    exact = solved(A, c, r)
+    exact = solve_shifted(A, c, r)
     start = exact + 1e-4 * normal(1, 1, 6, 5, seed=9)
     lazy = ConjugateGradient(rtol=0.05, relative_to="rhs")(A, c, r, start)
     assert torch.equal(lazy.value, start)
@@ -154,7 +143,7 @@ def test_observer_sees_every_iteration():
 def test_real_operators():
     operator = Dense(normal(2, 6, 4, dtype=torch.float64))
     r = normal(2, 1, 4, dtype=torch.float64)
-    assert torch.allclose(TIGHT(operator, 3.0, r).value, solved(operator, 3.0, r))
+    assert torch.allclose(TIGHT(operator, 3.0, r).value, solve_shifted(operator, 3.0, r))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from molrecon.errors import ConvergenceError
-from molrecon.linear.conjugate_gradient import ConjugateGradient, solve_regularised
+from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.linear.regularised import solve_regularised
 from molrecon.operators.base import LinearOperator
 
 from ..support import Dense, cartesian_mri, normal

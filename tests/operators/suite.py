@@ -3,12 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from molrecon.operators.base import LinearOperator
+from molrecon.operators.blur import Blur
+from molrecon.operators.denoising import Denoising
+from molrecon.operators.inpainting import Inpainting
+from molrecon.operators.super_resolution import SuperResolution
 
 from ..support import Dense, cartesian_mri, normal
+
+REAL, COMPLEX = torch.float64, torch.complex128
+
+
+def blur(
+    shape: tuple[int, ...], *kernel: int, dtype: torch.dtype = REAL, own: bool = False
+) -> Blur:
+    """Make a blur with a random kernel ``(batch, channel, *size)``, complex if ``own``."""
+    values = normal(*kernel, dtype=COMPLEX if own else REAL, seed=len(shape))
+    return Blur(values, shape, dtype=dtype)
+
+
+def super_resolution(
+    shape: tuple[int, ...],
+    factor: int | tuple[int, ...],
+    *kernel: int,
+    dtype: torch.dtype = REAL,
+    own: bool = False,
+) -> SuperResolution:
+    """Make a super-resolution operator with such a kernel."""
+    values = normal(*kernel, dtype=COMPLEX if own else REAL, seed=len(shape))
+    return SuperResolution(shape, factor, values, dtype=dtype)
+
+
+def inpainting(*mask: int, weighted: bool = False, **arguments: Any) -> Inpainting:
+    """Make an inpainting operator with a random mask."""
+    draw = torch.rand(mask, generator=torch.Generator().manual_seed(2)).double()
+    return Inpainting(draw if weighted else draw < 0.6, **{"dtype": REAL, **arguments})
+
 
 OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     "mri, even": lambda: cartesian_mri((4, 6)),
@@ -20,7 +54,47 @@ OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     "mri, masks per sample": lambda: cartesian_mri((4, 3), mask_batch=3),
     "mri, weighted mask": lambda: cartesian_mri((4, 5), weighted=True),
     "mri, 3D per sample": lambda: cartesian_mri((3, 2, 3), coils=2, maps_batch=2, mask_batch=2),
+    "denoising": lambda: Denoising((1, 5, 4), dtype=REAL),
+    "denoising, colour, 1D": lambda: Denoising((3, 7), dtype=REAL),
+    "denoising, complex, 3D": lambda: Denoising((1, 2, 3, 2), dtype=COMPLEX),
+    "inpainting": lambda: inpainting(1, 1, 5, 4),
+    "inpainting, colour": lambda: inpainting(1, 1, 3, 3, channels=3),
+    "inpainting, mask per channel and sample": lambda: inpainting(2, 3, 2, 3),
+    "inpainting, complex, 3D, weighted": lambda: inpainting(
+        3, 1, 3, 2, 2, weighted=True, dtype=COMPLEX
+    ),
+    "blur, even": lambda: blur((1, 4, 6), 1, 1, 3, 3),
+    "blur, odd": lambda: blur((1, 5, 3), 1, 1, 2, 3),
+    "blur, 1D": lambda: blur((1, 9), 1, 1, 4),
+    "blur, 3D": lambda: blur((1, 2, 3, 4), 1, 1, 2, 1, 3),
+    "blur, colour": lambda: blur((3, 3, 3), 1, 1, 3, 2),
+    "blur, kernel per channel and sample": lambda: blur((3, 2, 5), 2, 3, 2, 3),
+    "blur, complex image": lambda: blur((1, 4, 3), 2, 1, 3, 3, dtype=COMPLEX),
+    "blur, complex kernel": lambda: blur((1, 5, 4), 1, 1, 3, 4, dtype=COMPLEX, own=True),
+    "super-resolution": lambda: super_resolution((1, 4, 6), 2, 1, 1, 3, 3),
+    "super-resolution, odd": lambda: super_resolution((1, 6, 3), 3, 1, 1, 3, 3),
+    "super-resolution, not a multiple": lambda: super_resolution((1, 5, 7), 2, 1, 1, 3, 4),
+    "super-resolution, factor 3 of 8 by 4": lambda: super_resolution((1, 8, 4), 3, 1, 1, 3, 3),
+    "super-resolution, one axis": lambda: super_resolution((1, 3, 6), (1, 3), 1, 1, 2, 5),
+    "super-resolution, 1D": lambda: super_resolution((1, 8), 4, 1, 1, 6),
+    "super-resolution, 3D": lambda: super_resolution((1, 2, 4, 2), 2, 1, 1, 2, 2, 2),
+    "super-resolution, colour": lambda: super_resolution((3, 4, 2), 2, 1, 1, 3, 2),
+    "super-resolution, kernel per channel and sample": lambda: super_resolution(
+        (3, 3, 4), (3, 2), 2, 3, 3, 2
+    ),
+    "super-resolution, colour, not a multiple": lambda: super_resolution((3, 3, 3), 2, 2, 1, 2, 2),
+    "super-resolution, complex image": lambda: super_resolution(
+        (1, 4, 4), 2, 1, 1, 3, 3, dtype=COMPLEX
+    ),
+    "super-resolution, complex kernel": lambda: super_resolution(
+        (1, 4, 6), 2, 2, 1, 3, 3, dtype=COMPLEX, own=True
+    ),
     "matrix": lambda: Dense(normal(1, 3, 5)),
     "real matrix": lambda: Dense(normal(2, 6, 4, dtype=torch.float64)),
 }
-"""Makers of small operators in double precision (images of at most about 30 pixels), by name."""
+"""Makers of small operators in double precision (images of at most about 35 pixels), by name."""
+
+WITHOUT_CLOSED_FORM = {name for name in OPERATORS if name.startswith(("mri", "matrix", "real"))} | {
+    name for name in OPERATORS if "not a multiple" in name or "of 8 by 4" in name
+}
+"""Operators whose `resolvent` is None; all others have to have one."""

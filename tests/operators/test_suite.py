@@ -4,10 +4,13 @@ import pytest
 import torch
 
 from molrecon.errors import InputError
+from molrecon.linear.closed_form import ClosedForm
+from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.linear.status import Status
 from molrecon.operators.base import inner, norm
 
-from ..support import dense_matrices, normal
-from .suite import OPERATORS
+from ..support import dense_matrices, normal, solve_shifted
+from .suite import OPERATORS, WITHOUT_CLOSED_FORM
 
 
 @pytest.fixture(params=OPERATORS)
@@ -74,11 +77,52 @@ def test_norm_is_the_largest_singular_value(operator):
     assert torch.allclose(found, exact, rtol=1e-3)
 
 
+def closed_form_of(operator):
+    c, r = weights_of(operator), images(operator, 4)
+    if operator.resolvent(c, r) is None:
+        return []
+    return [(lambda r: operator.resolvent(c, r), r)]
+
+
+def test_nominal_norm_is_about_the_norm(operator):
+    exact = torch.linalg.svdvals(dense_matrices(operator))[:, 0]
+    nominal = operator.nominal_norm
+    assert nominal.shape == (operator.batch,)
+    assert nominal.dtype == exact.dtype
+    reduction = torch.Size(operator.shape_in).numel() / torch.Size(operator.shape_out).numel()
+    assert (nominal > 0).all()
+    if type(operator).__name__ != "Dense":
+        assert (exact <= nominal * max(reduction, 1) ** 0.5 * (1 + 1e-12)).all()
+
+
+def weights_of(operator):
+    return torch.logspace(-1, 2, batch_of(operator), dtype=operator.dtype.to_real())
+
+
+def test_closed_form_is_the_dense_inverse(request, operator):
+    c, r = weights_of(operator), images(operator, 4)
+    found = operator.resolvent(c, r)
+    if request.node.callspec.params["operator"] in WITHOUT_CLOSED_FORM:
+        assert found is None
+    else:
+        assert found.dtype == operator.dtype
+        assert close(found, solve_shifted(operator, c, r), 1e-10)
+
+
+def test_direct_and_iterative_solutions_agree(operator):
+    c, r = weights_of(operator), images(operator, 4)
+    iterative = ConjugateGradient(rtol=1e-13)(operator, c, r)
+    direct = ClosedForm(ConjugateGradient(rtol=1e-13))(operator, c, r)
+    assert close(direct.value, iterative.value, 1e-9)
+    assert direct.status == iterative.status == (Status.CONVERGED,) * batch_of(operator)
+
+
 def test_reverse_and_forward_mode_derivatives(operator):
     for function, point in (
         (operator, images(operator)),
         (operator.H, measurements(operator)),
         (operator.normal, images(operator)),
+        *closed_form_of(operator),
     ):
         assert torch.autograd.gradcheck(
             function, point.requires_grad_(), check_forward_ad=True, fast_mode=True
@@ -114,7 +158,7 @@ def test_single_precision_agrees_with_double(operator):
 
 def test_wrong_shapes_are_refused_with_a_sentence(operator):
     expected = ", ".join(map(str, operator.shape_in))
-    for call in (operator, operator.normal):
+    for call in (operator, operator.normal, lambda r: operator.resolvent(torch.ones(2), r)):
         with pytest.raises(InputError, match=rf"shape \(2, 9, 9\), expected \(batch, {expected}\)"):
             call(torch.zeros(2, 9, 9, dtype=operator.dtype))
     expected = ", ".join(map(str, operator.shape_out))

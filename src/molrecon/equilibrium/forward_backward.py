@@ -12,7 +12,9 @@ from molrecon.equilibrium.anderson import AndersonHistory, select
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
+from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
 from molrecon.operators.base import norm
 
@@ -46,8 +48,9 @@ class ForwardBackward:
     memory
         Anderson memory; 0 for the plain iteration.
     inner
-        Solver of the linear systems, warm-started at the current iterate. Its tolerance must be
-        relative to the *starting* residual, which is αG(x): relative to the right-hand side it
+        Solver of the linear systems, warm-started at the current iterate; by default direct where
+        the operator has a closed form. The tolerance of an iterative one must be relative to the
+        *starting* residual, which is αG(x): relative to the right-hand side it
         would return its start near the solution, and x − T(x) would vanish by mistake.
     """
 
@@ -56,9 +59,9 @@ class ForwardBackward:
     stopping: Stopping = "bound"
     max_iterations: int = 200
     memory: int = 5
-    inner: ConjugateGradient = field(
-        default_factory=lambda: ConjugateGradient(
-            rtol=0.05, relative_to="start", max_iterations=100
+    inner: LinearSolver = field(
+        default_factory=lambda: ClosedForm(
+            ConjugateGradient(rtol=0.05, relative_to="start", max_iterations=100)
         )
     )
 
@@ -98,7 +101,7 @@ class ForwardBackward:
         h = inclusion.H(x)
         s = 1 + a * inclusion.shift
         target = ((1 - a) * x + a * (h + inclusion.rhs)) / s
-        # The residual of this system at x is −αG(x)/s, computed explicitly by the solver.
+        # The residual of this system at x is −αG(x)/s, where a warm-started solver begins.
         linear = self.inner(inclusion.A, a * inclusion.lam / s, target, x)
         state.network_evaluations += 1
         state.normal_evaluations += linear.normal_evaluations

@@ -1,4 +1,4 @@
-"""Batched conjugate gradients for (I + c AᴴA) x = r, with an implicit gradient."""
+"""Batched conjugate gradients for (I + c AᴴA) x = r."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from molrecon.errors import ConvergenceError, InputError
+from molrecon.errors import InputError
 from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator, inner, norm, per_sample
 
@@ -149,63 +148,6 @@ class ConjugateGradient:
         )
 
 
-def solve_regularised(
-    A: LinearOperator,
-    c: Tensor | float,
-    r: Tensor,
-    x0: Tensor | None = None,
-    *,
-    solver: ConjugateGradient | None = None,
-) -> Tensor:
-    """Differentiable solution of ``(I + c AᴴA) x = r``.
-
-    The gradient is implicit, never through the iterations: with ``g = ∂C/∂x`` one more solve
-    gives ``w = (I + cAᴴA)⁻¹ g``; then ``∂C/∂r = w`` and ``∂C/∂c = −Re⟨w, AᴴA x⟩``. Gradients
-    with respect to the operator's own parameters (coil maps) are not propagated.
-
-    Parameters
-    ----------
-    A, c, r, x0
-        As in `ConjugateGradient`; ``c`` may require a gradient.
-    solver
-        The solver of both solves; by default to a residual of 1e-6.
-
-    Raises
-    ------
-    ConvergenceError
-        If the forward or the backward solve does not reach its tolerance.
-    """
-    weights = _as_weights(c, r)
-    return _Solve.apply(r, weights, A, x0, solver or ConjugateGradient())  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _Solve(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: torch.autograd.function.FunctionCtx,
-        r: Tensor,
-        c: Tensor,
-        A: LinearOperator,
-        x0: Tensor | None,
-        solver: ConjugateGradient,
-    ) -> Tensor:
-        solution = solver(A, c, r, x0)
-        _raise_unless_converged(solution, "forward")
-        ctx.A, ctx.solver = A, solver  # type: ignore[attr-defined]
-        ctx.save_for_backward(solution.value, c)
-        return solution.value
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, g: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:  # type: ignore[no-untyped-def]
-        x, c = ctx.saved_tensors
-        solution = ctx.solver(ctx.A, c, g)
-        _raise_unless_converged(solution, "backward")
-        w = solution.value
-        grad_c = -inner(w, ctx.A.normal(x)) if ctx.needs_input_grad[1] else None
-        return w, grad_c, None, None, None
-
-
 def _as_weights(c: Tensor | float, r: Tensor) -> Tensor:
     weights = torch.as_tensor(c, dtype=r.real.dtype, device=r.device)
     if not bool(torch.all(torch.isfinite(weights) & (weights >= 0))):
@@ -224,13 +166,3 @@ def _statuses(residual: Tensor, threshold: Tensor) -> tuple[Status, ...]:
         return Status.CONVERGED if value <= limit else Status.ITERATION_LIMIT
 
     return tuple(one(v, t) for v, t in zip(residual.tolist(), threshold.tolist(), strict=True))
-
-
-def _raise_unless_converged(solution: LinearSolution, which: str) -> None:
-    for sample, status in enumerate(solution.status):
-        if status is not Status.CONVERGED:
-            raise ConvergenceError(
-                f"The {which} linear solve of sample {sample} stopped at a residual of "
-                f"{solution.residual[sample]:.2e} after {int(solution.iterations[sample])} "
-                f"iterations. {status.sentence}"
-            )

@@ -80,6 +80,9 @@ class LinearOperator(ABC):
     def _normal(self, x: Tensor) -> Tensor:
         return self._adjoint(self._forward(x))
 
+    def _resolvent(self, c: Tensor, r: Tensor) -> Tensor | None:
+        return None
+
     def __call__(self, x: Tensor) -> Tensor:
         """Apply A to images ``(batch, *shape_in)``."""
         self._check(x, self.shape_in, "an image")
@@ -95,6 +98,19 @@ class LinearOperator(ABC):
         self._check(x, self.shape_in, "an image")
         return self._normal(x)
 
+    def resolvent(self, c: Tensor, r: Tensor) -> Tensor | None:
+        """Exact ``(I + c AᴴA)⁻¹ r`` where it has a closed form, else None.
+
+        Parameters
+        ----------
+        c
+            Non-negative weight of every sample, ``(batch,)``.
+        r
+            Right-hand side, ``(batch, *shape_in)``.
+        """
+        self._check(r, self.shape_in, "an image")
+        return self._resolvent(c, r)
+
     @property
     def support(self) -> Tensor | None:
         """Pixels the measurements can see, bool ``(batch or 1, *shape_in)``; None for all.
@@ -102,6 +118,15 @@ class LinearOperator(ABC):
         An image that is zero on all of them is mapped to zero.
         """
         return None
+
+    @property
+    def nominal_norm(self) -> Tensor:
+        """About the size of ‖A‖, known without work, shape ``(batch,)``: 1 by convention.
+
+        An operator that scales images by another factor says so here, so that a fixed weight of
+        the data term can be given relative to ``‖A‖²``.
+        """
+        return torch.ones(self.batch, dtype=self.dtype.to_real(), device=self.device)
 
     def estimate_sigma(self, y: Tensor) -> Tensor:
         """Estimate the noise standard deviation per measured sample, shape ``(batch,)``.

@@ -25,3 +25,19 @@ def ifft_centred(k: Tensor, ndim: int) -> Tensor:
     x: Tensor = torch.fft.ifftn(torch.fft.ifftshift(k, dim=dims), dim=dims, norm="ortho")
     shifted: Tensor = torch.fft.fftshift(x, dim=dims)
     return shifted
+
+
+def filter_circular(x: Tensor, transfer: Tensor, ndim: int) -> Tensor:
+    """Multiply the spectrum over the last ``ndim`` axes by ``transfer``: a circular convolution.
+
+    ``transfer`` has its zero frequency first. For real images it has to be the spectrum of a real
+    kernel, and half of it is used.
+    """
+    dims = spatial_dims(ndim)
+    if x.is_complex():
+        filtered: Tensor = torch.fft.ifftn(torch.fft.fftn(x, dim=dims) * transfer, dim=dims)
+        return filtered
+    spectrum = torch.fft.rfftn(x, dim=dims)
+    half = transfer[..., : spectrum.shape[-1]]
+    real: Tensor = torch.fft.irfftn(spectrum * half, s=x.shape[-ndim:], dim=dims)
+    return real

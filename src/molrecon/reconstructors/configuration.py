@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from molrecon.equilibrium.forward_backward import ForwardBackward, Stopping
 from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks import build_network
 from molrecon.reconstructors.mol import MOL
@@ -45,10 +46,12 @@ class SolverConfig(BaseModel):
             stopping=self.stopping,
             max_iterations=self.max_iterations,
             memory=self.memory,
-            inner=ConjugateGradient(
-                rtol=self.inner_reduction,
-                relative_to="start",
-                max_iterations=self.inner_iterations,
+            inner=ClosedForm(
+                ConjugateGradient(
+                    rtol=self.inner_reduction,
+                    relative_to="start",
+                    max_iterations=self.inner_iterations,
+                )
             ),
         )
 

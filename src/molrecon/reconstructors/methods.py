@@ -11,6 +11,7 @@ from torch import Tensor
 
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
+from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import LinearOperator
 from molrecon.reconstructors.sense import SENSE
@@ -60,7 +61,8 @@ def _sense(model: str | Path, device: str) -> Method:
 
     def solve(y: Tensor, A: LinearOperator, sigma: float | None, tol: float) -> Solution:
         # ‖x‖ ≥ ‖λAᴴy‖ / (1 + λ), so this residual leaves an error of at most tol · ‖x‖.
-        return SENSE(lam, ConjugateGradient(rtol=min(tol, 0.5) / (1 + lam)))(y, A)
+        solver = ClosedForm(ConjugateGradient(rtol=min(tol, 0.5) / (1 + lam)))
+        return SENSE(lam, solver)(y, A)
 
     return Method("sense", solve)
 

@@ -14,13 +14,14 @@ from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
+from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks.base import Network
 from molrecon.operators.base import LinearOperator, magnitude, per_sample
 from molrecon.reconstructors.weights import DataWeight
 
 START_LAM = 100.0
-START_SOLVER = ConjugateGradient(rtol=1e-2, max_iterations=15)
+START_SOLVER = ClosedForm(ConjugateGradient(rtol=1e-2, max_iterations=15))
 SCALE_QUANTILE = 0.999
 
 
@@ -96,7 +97,7 @@ class MOL(nn.Module):
         y
             Measurements ``(batch, *A.shape_out)``, any unit.
         A
-            The forward operator, of norm about 1.
+            The forward operator, of a norm about its `LinearOperator.nominal_norm`.
         sigma
             Standard deviation of the noise per complex sample, in the unit of ``y``; a number or
             ``(batch,)``. Estimated from the data if not given (`LinearOperator.estimate_sigma`).
@@ -187,9 +188,15 @@ def published_equilibrium() -> Equilibrium:
 
 
 def sense_start(y: Tensor, A: LinearOperator) -> Tensor:
-    """Return a short SENSE reconstruction ``(batch, *shape_in)``: the start, and the scale."""
+    """Return a short SENSE reconstruction ``(batch, *shape_in)``: the start, and the scale.
+
+    Its weight is relative to ``‖A‖²``: a fixed one would shrink the image, and the scale with it,
+    by ``‖A‖²λ / (1 + ‖A‖²λ)`` for operators of small norm.
+    """
     unit = magnitude(y)
-    start = START_SOLVER(A, START_LAM, START_LAM * A.H(y / per_sample(unit, y))).value
+    lam = START_LAM / A.nominal_norm**2
+    rhs = A.H(y / per_sample(unit, y))
+    start = START_SOLVER(A, lam, per_sample(lam, rhs) * rhs).value
     return start * per_sample(unit, start)
 
 

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
+from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.linear.solver import LinearSolver
 from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
 
 
 class SENSE:
-    """``min_x λ‖Ax − y‖² + ‖x‖²``, that is ``(I + λAᴴA) x = λAᴴy``, by conjugate gradients.
+    """``min_x λ‖Ax − y‖² + ‖x‖²``, that is ``(I + λAᴴA) x = λAᴴy``.
 
     Pruessmann et al. 1999/2001 with Tikhonov weight 1/λ. The default λ = 100 is the published
     one; it has no unit, since ‖A‖ ≤ 1 for coil maps of unit root sum of squares.
@@ -24,14 +26,14 @@ class SENSE:
     lam
         Weight λ > 0 of the data term.
     solver
-        The linear solver.
+        The linear solver; by default the operator's closed form or else conjugate gradients.
     """
 
-    def __init__(self, lam: float = 100.0, solver: ConjugateGradient | None = None) -> None:
+    def __init__(self, lam: float = 100.0, solver: LinearSolver | None = None) -> None:
         if not lam > 0:
             raise InputError(f"lam is {lam}, expected a positive weight")
         self.lam = lam
-        self.solver = solver or ConjugateGradient(rtol=1e-5)
+        self.solver = solver or ClosedForm(ConjugateGradient(rtol=1e-5))
 
     @torch.no_grad()
     def __call__(self, y: Tensor, A: LinearOperator) -> Solution:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from molrecon.data.simulation.acquisition import Acquisition
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.solution import Solution
+from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import per_sample
 from molrecon.operators.cartesian_mri import CartesianMRI
@@ -95,10 +96,12 @@ class Objective(nn.Module):
         limits: dict[str, Any] = {
             "stopping": "residual",
             "max_iterations": stage.max_iterations,
-            "inner": ConjugateGradient(
-                rtol=stage.inner_reduction,
-                relative_to="start",
-                max_iterations=stage.inner_iterations,
+            "inner": ClosedForm(
+                ConjugateGradient(
+                    rtol=stage.inner_reduction,
+                    relative_to="start",
+                    max_iterations=stage.inner_iterations,
+                )
             ),
         }
         return Equilibrium(

@@ -1,0 +1,98 @@
+"""The operator's own inverse of I + c AᴴA, where it has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from molrecon.linear.conjugate_gradient import (
+    ConjugateGradient,
+    LinearSolution,
+    _as_weights,
+    _statuses,
+)
+from molrecon.linear.solver import LinearSolver
+from molrecon.operators.base import LinearOperator, norm, per_sample
+
+ROUNDING = 16.0
+"""Residual that is accepted, in units of the rounding of the terms it is made of."""
+
+PASSES = 3
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """Solve ``(I + c AᴴA) x = r`` directly where A has a `resolvent`, else by another solver.
+
+    The residual is computed from its definition. Where rounding left more of it than it has to
+    (large c, in single precision), the residual is solved for again and added: iterative
+    refinement, which seldom takes more than one extra pass. A closed form that even so does not
+    solve the equation is only a start for the other solver. Whether the other solver is used, and
+    what it finds, is for every batch; each sample is refined by itself.
+
+    Parameters
+    ----------
+    otherwise
+        Solver of the systems without a closed form; its tolerances play no role where there is
+        one.
+    """
+
+    otherwise: LinearSolver = field(default_factory=ConjugateGradient)
+
+    @torch.no_grad()
+    def __call__(
+        self, A: LinearOperator, c: Tensor | float, r: Tensor, x0: Tensor | None = None
+    ) -> LinearSolution:
+        """Solve without recording gradients; see `solve_regularised` for the differentiable call.
+
+        Parameters
+        ----------
+        A, c, r
+            As in `ConjugateGradient`.
+        x0
+            Warm start of the other solver; a closed form needs none, and `LinearSolution` then
+            counts passes as iterations, from zero.
+
+        Raises
+        ------
+        InputError
+            If ``c`` is negative or not finite.
+        """
+        weights = _as_weights(c, r)
+        correction = A.resolvent(weights, r)
+        if correction is None:
+            return self.otherwise(A, c, r, x0)
+        x, start = torch.zeros_like(r), norm(r)
+        passes = torch.zeros(r.shape[0], dtype=torch.int64, device=r.device)
+        active = torch.ones_like(passes, dtype=torch.bool)
+        evaluations = 0
+        while correction is not None:
+            x = torch.where(per_sample(active, x), x + correction, x)
+            passes += active
+            evaluations += 1
+            residual = r - x - per_sample(weights, x) * A.normal(x)
+            final = norm(residual)
+            accepted = _rounding(A, weights, start, norm(x))
+            active = final > accepted
+            unfinished = bool(active.any())
+            again = unfinished and evaluations < PASSES
+            correction = A.resolvent(weights, residual) if again else None
+        if unfinished:
+            other = self.otherwise(A, c, r, x)
+            return replace(other, normal_evaluations=other.normal_evaluations + evaluations)
+        return LinearSolution(
+            value=x,
+            status=_statuses(final, accepted),
+            iterations=passes,
+            residual=final,
+            initial_residual=start,
+            normal_evaluations=evaluations,
+        )
+
+
+def _rounding(A: LinearOperator, c: Tensor, r: Tensor, x: Tensor) -> Tensor:
+    """Residual that the rounding of r, x and cAᴴAx leaves, from the norms of r and x."""
+    eps = torch.finfo(r.dtype).eps
+    return ROUNDING * eps * (r + (1 + c * A.nominal_norm**2) * x)

@@ -1,0 +1,123 @@
+"""Blur: convolution with a known kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from molrecon.errors import InputError
+from molrecon.operators.base import LinearOperator, per_sample
+from molrecon.operators.checks import check_parameter, image_dtype, image_shape
+from molrecon.operators.fourier import filter_circular, spatial_dims
+
+
+class Blur(LinearOperator):
+    """Circular convolution ``A x = kernel ∗ x`` in any number of axes, for deblurring.
+
+    The kernel's origin is its pixel ``n // 2`` along every axis of length n, the middle one if n is
+    odd. Opposite borders of the image are neighbours, which makes A diagonal in the Fourier
+    domain: ``A = F⁻¹ diag(k̂) F``, and ``(I + cAᴴA)⁻¹ = F⁻¹ diag(1 / (1 + c|k̂|²)) F``. A photograph
+    is not periodic: pad it, or expect errors within a kernel's width of its border. A
+    non-negative kernel of sum 1 has ``‖A‖ = 1``.
+
+    Parameters
+    ----------
+    kernel
+        Real or complex ``(batch or 1, channel or 1, *size)``; a kernel of one channel is shared by
+        all. See `gaussian_kernel`, `box_kernel` and `bicubic_kernel`.
+    shape
+        ``(channel, *spatial)`` of the images; 1 channel for gray or complex ones, 3 for colour.
+    dtype
+        Of the images; by default that of the kernel.
+
+    Raises
+    ------
+    InputError
+        If the kernel does not fit, is larger than the image, is zero everywhere in a sample or
+        holds NaN or infinity, or a complex kernel is to act on real images.
+    """
+
+    def __init__(
+        self, kernel: Tensor, shape: Sequence[int], *, dtype: torch.dtype | None = None
+    ) -> None:
+        self.shape_in = self.shape_out = image_shape(shape)
+        self._dtype = image_dtype(dtype or kernel.dtype)
+        _check_kernel(kernel, self.shape_in, self._dtype)
+        self.kernel = kernel
+        self.batch = kernel.shape[0]
+        self.ndim = len(self.shape_in) - 1
+        transfer = _transfer(kernel, self.shape_in[1:])
+        power = transfer.abs().square()
+        self._largest_gain = power.flatten(1).amax(1).sqrt().to(self._dtype.to_real())
+        self._transfer = transfer.to(self._dtype.to_complex())
+        self._power = power.to(self._dtype.to_real())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of images."""
+        return self._dtype
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the kernel."""
+        return self.kernel.device
+
+    @property
+    def nominal_norm(self) -> Tensor:
+        """‖A‖, the largest magnitude of the kernel's spectrum, ``(batch,)``."""
+        return self._largest_gain
+
+    @property
+    def power(self) -> Tensor:
+        """Eigenvalues ``|k̂|²`` of AᴴA, ``(batch, channel or 1, *spatial)``, frequency 0 first."""
+        return self._power
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Blur:
+        """Return the operator on another device or in another precision."""
+        return Blur(self.kernel.to(device=device), self.shape_in, dtype=dtype or self._dtype)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._filter(x, self._transfer)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._filter(y, self._transfer.conj())
+
+    def _normal(self, x: Tensor) -> Tensor:
+        return self._filter(x, self._power)
+
+    def _resolvent(self, c: Tensor, r: Tensor) -> Tensor:
+        return self._filter(r, 1 / (1 + per_sample(c, r) * self._power))
+
+    def _filter(self, x: Tensor, transfer: Tensor) -> Tensor:
+        if self.kernel.is_complex():
+            x = x.to(self._dtype)
+        return filter_circular(x, transfer, self.ndim)
+
+
+def _transfer(kernel: Tensor, spatial: tuple[int, ...]) -> Tensor:
+    """Spectrum of the kernel on the image's grid, in double precision, frequency 0 first."""
+    size = kernel.shape[2:]
+    dims = spatial_dims(len(spatial))
+    precise = kernel.to(torch.complex128 if kernel.is_complex() else torch.float64)
+    padding = [p for n, k in zip(spatial[::-1], size[::-1], strict=True) for p in (0, n - k)]
+    padded = torch.nn.functional.pad(precise, padding)
+    centred = torch.roll(padded, [-(k // 2) for k in size], dims)
+    spectrum: Tensor = torch.fft.fftn(centred, dim=dims)
+    return spectrum
+
+
+def _check_kernel(kernel: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    check_parameter("kernel", kernel, shape)
+    if any(k > n for k, n in zip(kernel.shape[2:], shape[1:], strict=True)):
+        raise InputError(
+            f"kernel has {tuple(kernel.shape[2:])} pixels, more than the image's "
+            f"{tuple(shape[1:])}: give a smaller kernel or larger images"
+        )
+    if kernel.is_complex() and not dtype.is_complex:
+        raise InputError(f"kernel is {kernel.dtype}, expected a real one for {dtype} images")
+    if not bool((kernel != 0).flatten(1).any(1).all()):
+        raise InputError("kernel is zero everywhere in a sample: nothing is measured")

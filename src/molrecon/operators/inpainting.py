@@ -1,0 +1,88 @@
+"""Inpainting: some pixels of the image are measured."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from molrecon.errors import InputError
+from molrecon.operators.base import LinearOperator, per_sample
+from molrecon.operators.checks import check_parameter, image_dtype
+
+
+class Inpainting(LinearOperator):
+    """Pixels that are known, ``A x = mask · x``, in any number of axes; the others count as zero.
+
+    All pixels belong to the image (`support` is None): those that were not measured are what the
+    network is asked for.
+
+    Parameters
+    ----------
+    mask
+        Boolean (or weights in [0, 1]) ``(batch or 1, channels or 1, *spatial)``; True where the
+        pixel was measured.
+    channels
+        Channels of the images, 1 for gray or complex ones, 3 for colour; by default those of the
+        mask. A mask of one channel is shared by all.
+    dtype
+        Of the images; real or complex.
+
+    Raises
+    ------
+    InputError
+        If the mask does not fit, has values outside [0, 1] or is zero everywhere in a sample.
+    """
+
+    def __init__(
+        self, mask: Tensor, *, channels: int | None = None, dtype: torch.dtype = torch.float32
+    ) -> None:
+        _check_mask(mask, channels)
+        self.mask = mask
+        self.batch = mask.shape[0]
+        self.shape_in = self.shape_out = (channels or mask.shape[1], *mask.shape[2:])
+        self._dtype = image_dtype(dtype)
+        self._weights = mask.to(dtype.to_real())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of images."""
+        return self._dtype
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the mask."""
+        return self.mask.device
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Inpainting:
+        """Return the operator on another device or in another precision."""
+        mask = self.mask.to(device=device)
+        return Inpainting(mask, channels=self.shape_in[0], dtype=dtype or self._dtype)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._weights * x
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._weights * y
+
+    def _resolvent(self, c: Tensor, r: Tensor) -> Tensor:
+        return r / (1 + per_sample(c, r) * self._weights**2)
+
+
+def _check_mask(mask: Tensor, channels: int | None) -> None:
+    if mask.is_complex() or mask.ndim < 3:
+        raise InputError(
+            f"mask is {mask.dtype} of shape {tuple(mask.shape)}, expected a real or boolean tensor "
+            "(batch or 1, channels or 1, *spatial)"
+        )
+    if channels is not None and channels < 1:
+        raise InputError(f"channels is {channels}, expected at least 1")
+    check_parameter("mask", mask, (channels or mask.shape[1], *mask.shape[2:]))
+    if bool(((mask < 0) | (mask > 1)).any()):
+        raise InputError(
+            f"mask has values from {float(mask.min()):g} to {float(mask.max()):g}, expected "
+            "weights in [0, 1]"
+        )
+    if not bool((mask != 0).flatten(1).any(1).all()):
+        raise InputError("mask is zero everywhere in a sample: no pixel was measured")
