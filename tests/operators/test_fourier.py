@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molrecon.operators.fourier import fft_centred, ifft_centred
+from molrecon.operators.fourier import fft_centred, filter_circular, ifft_centred
 
 from ..support import normal
 
@@ -52,3 +52,17 @@ def test_leading_axes_are_left_alone():
     for i in range(2):
         for j in range(3):
             assert torch.allclose(fft_centred(x, 2)[i, j], fft_centred(x[i, j], 2))
+
+
+@settings(deadline=None, max_examples=40)
+@given(shapes, st.integers(0, 99))
+def test_filters_are_circular_convolutions_of_real_and_complex_images(shape, seed):
+    ndim = len(shape)
+    dims = tuple(range(1, ndim + 1))
+    kernel, x = normal(1, *shape, seed=seed).real, normal(2, *shape, seed=seed + 1)
+    transfer = torch.fft.fftn(kernel, dim=dims)
+    filtered = filter_circular(x, transfer, ndim)
+    assert torch.allclose(filter_circular(x.real, transfer, ndim), filtered.real)
+    assert torch.allclose(
+        torch.fft.fftn(filtered, dim=dims), torch.fft.fftn(x, dim=dims) * transfer
+    )

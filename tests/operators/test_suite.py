@@ -45,6 +45,7 @@ def test_adjoint_with_respect_to_the_complex_inner_product(operator):
 
 def test_adjoint_of_the_adjoint_is_the_operator(operator):
     assert operator.H.H is operator
+    assert torch.equal(operator.H.nominal_norm, operator.nominal_norm)
     assert operator.H.shape_in == operator.shape_out
     assert operator.H.shape_out == operator.shape_in
 

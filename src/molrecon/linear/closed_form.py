@@ -20,6 +20,7 @@ ROUNDING = 16.0
 """Residual that is accepted, in units of the rounding of the terms it is made of."""
 
 PASSES = 3
+"""Applications of a closed form before the other solver takes over."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,10 @@ class ClosedForm:
     """Solve ``(I + c AᴴA) x = r`` directly where A has a `resolvent`, else by another solver.
 
     The residual is computed from its definition. Where rounding left more of it than it has to
-    (large c, in single precision), the residual is solved for again and added: iterative
-    refinement, which seldom takes more than one extra pass. A closed form that even so does not
-    solve the equation is only a start for the other solver. Whether the other solver is used, and
-    what it finds, is for every batch; each sample is refined by itself.
+    (large c, in single precision), the equation is solved again with the residual on its right
+    and the result is added: iterative refinement, of each sample by itself, which seldom takes
+    more than one extra pass. If `PASSES` of them leave a sample unsolved, the closed form is not
+    one, and the other solver goes on from what it gave.
 
     Parameters
     ----------
@@ -52,8 +53,8 @@ class ClosedForm:
         A, c, r
             As in `ConjugateGradient`.
         x0
-            Warm start of the other solver; a closed form needs none, and `LinearSolution` then
-            counts passes as iterations, from zero.
+            Warm start of the other solver. A closed form needs none: its solution starts at zero
+            and counts passes as iterations.
 
         Raises
         ------

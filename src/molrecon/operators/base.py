@@ -198,6 +198,11 @@ class Adjoint(LinearOperator):
         return Adjoint(self._operator.to(device, dtype))
 
     @property
+    def nominal_norm(self) -> Tensor:
+        """That of the operator."""
+        return self._operator.nominal_norm
+
+    @property
     def H(self) -> LinearOperator:  # type: ignore[override]  # noqa: N802
         """The operator A itself."""
         return self._operator
