@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molrecon.lipschitz.local import jacobian_norm, jvp_and_vjp
+from molrecon.lipschitz.local import jacobian_norm, jvp_and_vjp, top_singular_vector
 from molrecon.operators.base import inner, norm
 
 from ..support import normal, random_cnn
@@ -119,3 +119,28 @@ def test_the_weights_gather_no_gradient():
     f = network()
     jacobian_norm(f, normal(1, 1, 4, 5))
     assert all(parameter.grad is None for parameter in f.parameters())
+
+
+def test_ritz_vectors_span_a_matrix_after_as_many_steps_as_columns():
+    matrix = normal(2, 5, 5, dtype=torch.float64)
+    f = lambda z: torch.einsum("bij,bj->bi", matrix, z)  # noqa: E731
+    x = normal(2, 5, dtype=torch.float64)
+    vector = top_singular_vector(f, x, normal(2, 5, seed=1, dtype=torch.float64), steps=5)
+    exact = torch.linalg.matrix_norm(matrix, 2)
+    assert torch.allclose(norm(f(vector)), exact, rtol=1e-6)
+    assert torch.allclose(norm(vector), torch.ones(2).double())
+
+
+def test_a_ritz_vector_is_no_worse_than_as_many_power_iterations():
+    f, x, start = network(), normal(2, 1, 6, 5), normal(2, 1, 6, 5, seed=1)
+    exact = jacobian_norm(f, x, tol=1e-9, max_iterations=4000).value
+    for steps in (2, 4, 8):
+        power = jacobian_norm(f, x, start=start, tol=0.0, max_iterations=steps).value
+        forward, _ = jvp_and_vjp(f, x, top_singular_vector(f, x, start, steps))
+        assert (norm(forward) >= power * (1 - 1e-3)).all()
+        assert (norm(forward) <= exact * (1 + 1e-6)).all()
+
+
+def test_weights_that_are_not_numbers_give_a_vector_and_no_exception():
+    vector = top_singular_vector(lambda z: z * torch.nan, normal(1, 4), normal(1, 4), steps=3)
+    assert vector.shape == (1, 4)

@@ -4,7 +4,18 @@ import pytest
 import torch
 
 from molrecon.errors import InputError
-from molrecon.networks.layers import NOISE_RANGE, Convolution, as_channels, as_image, noise_code
+from molrecon.networks.convolution_norm import certified_norm
+from molrecon.networks.layers import (
+    NOISE_RANGE,
+    Convolution,
+    SoftClip,
+    as_channels,
+    as_image,
+    lift,
+    noise_code,
+    start_high_pass,
+)
+from molrecon.operators.base import norm
 
 from ..support import normal
 
@@ -76,3 +87,53 @@ def test_a_weight_can_be_put_in_place_of_the_own_one():
 def test_arguments_out_of_range_are_refused(arguments, sentence):
     with pytest.raises(InputError, match=sentence):
         Convolution(1, 1, **arguments)
+
+
+def test_what_is_not_clipped_is_soft_thresholded():
+    clip = SoftClip(3, noise_conditioned=True)
+    torch.nn.init.uniform_(clip.log_threshold, -4, 0)
+    h, code = normal(2, 3, 4, 5, dtype=torch.float32), torch.tensor([0.2, -0.4])
+    threshold = (clip.log_threshold + code[:, None] * clip.slope).exp()[..., None, None]
+    shrunk = torch.sign(h) * (h.abs() - threshold).clamp_min(0)
+    assert torch.allclose(h - clip(h, code), shrunk, atol=1e-6)
+
+
+def test_new_thresholds_are_a_fixed_share_of_the_noise():
+    sigma = torch.tensor([0.003, 0.02, 0.1])
+    clip = SoftClip(1, noise_conditioned=True)
+    large = torch.full((3, 1, 2), 9.0)
+    assert torch.allclose(clip(large, noise_code(sigma))[:, 0, 0], 0.4 * sigma, rtol=1e-4)
+    with pytest.raises(InputError, match="sigma"):
+        clip(large, None)
+
+
+def test_clipping_has_derivatives_in_features_and_thresholds():
+    clip = SoftClip(2, noise_conditioned=True).double()
+    clip.log_threshold.data.fill_(-0.5)
+    h, code = normal(2, 2, 3, dtype=torch.float64).requires_grad_(), torch.tensor([0.1, -0.1])
+    assert torch.autograd.gradcheck(lambda u: clip(u, code), h, check_forward_ad=True)
+    loss = lambda: clip(h, code).square().sum()  # noqa: E731
+    gradient, slope = torch.autograd.grad(loss(), [clip.log_threshold, clip.slope])
+    for parameter, expected in ((clip.log_threshold, gradient), (clip.slope, slope)):
+        with torch.no_grad():
+            parameter[0] += 1e-6
+            up = loss()
+            parameter[0] -= 2e-6
+            down = loss()
+            parameter[0] += 1e-6
+        assert expected[0].item() == pytest.approx((up - down).item() / 2e-6, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 3, 3), (5, 3, 3, 3, 3), (3, 3, 1, 1)])
+def test_high_pass_kernels_have_norm_one_and_ignore_constants(shape):
+    weight = torch.empty(shape)
+    start_high_pass(weight)
+    assert certified_norm(weight) == pytest.approx(1, rel=1e-4)
+    if shape[-1] > 1:
+        assert weight.flatten(2).sum(2).abs().max() < 1e-6
+
+
+def test_the_lift_keeps_lengths_and_is_undone_by_a_cut():
+    x = normal(2, 3, 4, 5)
+    assert torch.equal(norm(lift(x, 7)), norm(x))
+    assert torch.equal(lift(x, 7)[:, :3], x)

@@ -157,7 +157,7 @@ def _sensible_scales(image: Tensor, usual_size: int) -> tuple[float, float]:
     bandwidth = effective_bandwidth(image)
     centre = min(1.0, bandwidth, to_usual)
     lowest = max(0.7 * centre, min(centre, 0.7 * to_usual))
-    # Raw scans fill their k-space, and most training images do; vendors' data are often zero-filled.
+    # Raw scans fill their k-space; what vendors store is often zero-filled.
     return lowest, min(2.0 * centre, 1.6 * bandwidth)
 
 

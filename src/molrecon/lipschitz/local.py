@@ -118,8 +118,12 @@ def top_singular_vector(f: Map, x: Tensor, start: Tensor, steps: int) -> Tensor:
     for k, row in enumerate(rows):
         gram[:, k, : k + 1] = row
         gram[:, : k + 1, k] = row
-    weights = torch.linalg.eigh(gram.double()).eigenvectors[..., -1].to(gram.dtype)
-    return unit(sum((per_sample(weights[:, k], x) * v for k, v in enumerate(basis)), torch.zeros_like(x)))
+    # NaN and infinity stay: the value measured at the vector shows them.
+    weights = torch.linalg.eigh(gram.double().nan_to_num()).eigenvectors[..., -1].to(gram.dtype)
+    vector = torch.zeros_like(x)
+    for k, v in enumerate(basis):
+        vector = vector + per_sample(weights[:, k], x) * v
+    return unit(vector)
 
 
 def jvp_and_vjp(f: Map, x: Tensor, v: Tensor) -> tuple[Tensor, Map]:

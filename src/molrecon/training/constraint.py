@@ -41,7 +41,8 @@ class LipschitzConstraint:
         # The persistent vector knows the network, the random one what is new in these images.
         known = self.vector
         v = random if known is None or known.shape != x.shape else unit(known + random)
-        v = top_singular_vector(lambda z: network(z, sigma), x, v, self.config.iterations)
+        # A space of one vector more than iterations: one alone would stay where it is.
+        v = top_singular_vector(lambda z: network(z, sigma), x, v, self.config.iterations + 1)
         self.vector = v.detach()
         value, _ = jvp_and_vjp(lambda z: network(z, sigma), x, self.vector)
         return norm(value)

@@ -3,7 +3,9 @@ from dataclasses import asdict
 import pytest
 import torch
 
+from molrecon.data.coil_maps import combine_coils
 from molrecon.data.simulation.acquisition import acquire, simulate_acquisition
+from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.data.simulation.randomness import make_generator
 from molrecon.errors import InputError
 from molrecon.operators.fourier import fft_centred
@@ -97,3 +99,29 @@ def test_acquire_leaves_its_inputs_alone():
 def test_unusable_images_are_refused(image, words):
     with pytest.raises(InputError, match=words):
         simulate_acquisition(image, **OPTIONS, seed=0)
+
+
+def test_the_full_scan_holds_the_noise_of_the_samples_and_of_those_left_out():
+    image = torch.rand(24, 30, generator=make_generator(0))
+    scan = simulate_acquisition(image, **OPTIONS, seed=0)
+    complete = simulate_acquisition(image, **{**OPTIONS, "acceleration": 1}, seed=0)
+    assert complete.mask.all()
+    everything = combine_coils(complete.kspace, complete.coil_maps)
+    torch.testing.assert_close(complete.full_scan, everything)
+    noise = scan.full_scan - scan.image
+    # Maps of unit root sum of squares keep the noise of one sample in one pixel.
+    assert noise.abs().square().mean().sqrt().item() == pytest.approx(0.02, rel=0.1)
+
+
+def test_outside_the_support_maps_are_unknown_but_measured():
+    generator = make_generator(1)
+    image = torch.rand(1, 1, 12, 10, generator=generator) + 0j
+    maps = simulate_coil_maps((12, 10), 4, generator=generator)[None]
+    mask, sigma = torch.ones(1, 1, 12, 10, dtype=torch.bool), torch.zeros(1)
+    support = torch.zeros_like(mask)
+    support[..., 3:9, 2:8] = True
+    whole = acquire(image, maps, mask, sigma, generator=generator)
+    part = acquire(image, maps, mask, sigma, generator=generator, support=support)
+    assert torch.equal(part.kspace, whole.kspace)
+    for name in ("image", "full_scan", "coil_maps"):
+        torch.testing.assert_close(getattr(part, name), getattr(whole, name) * support)

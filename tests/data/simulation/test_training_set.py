@@ -146,3 +146,16 @@ def test_unknown_mask_kinds_are_refused(pool):
 def test_configurations_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         SimulationConfig(**wrong)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_maps_end_around_the_object_where_asked(tmp_path, share):
+    image = np.zeros((2, 60, 50))
+    image[:, 20:40, 15:35] = 1 + 0.1 * np.random.default_rng(0).random((2, 20, 20))
+    np.savez(tmp_path / "square.npz", a=image)
+    config = CONFIG.model_copy(update={"support_share": share, "size": (56, 56)})
+    batch = sample_batch(ImagePool([tmp_path / "square.npz"]), config, seed=0, step=0)
+    seen = (batch.coil_maps != 0).any(1, keepdim=True)
+    assert seen.all() == (share == 0)
+    assert seen[batch.image.abs() > 0.2].all()
+    assert (batch.image[~seen] == 0).all()

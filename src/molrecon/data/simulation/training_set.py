@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from molrecon.data.images import ImagePool
-from molrecon.data.slices import SIGNAL
 from molrecon.data.masks import MASK_KINDS, make_mask
 from molrecon.data.simulation.acquisition import Acquisition, acquire
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.data.simulation.phase import simulate_phase
 from molrecon.data.simulation.randomness import integer, log_uniform, make_generator, uniform
 from molrecon.data.simulation.resampling import fourier_resample
+from molrecon.data.slices import SIGNAL
 from molrecon.errors import InputError
 
 _STREAM = {"training": 0, "validation": 1, "masks": 2}
@@ -165,7 +165,7 @@ def _fitted(image: Tensor, shape: tuple[int, int]) -> Tensor:
 
 def _simulate(images: Tensor, config: SimulationConfig, generator: torch.Generator) -> Acquisition:
     """Give real images ``(batch, 1, y, x)`` phase, maps, masks and noise, all at random."""
-    batch, spatial = images.shape[0], tuple(images.shape[2:])
+    spatial = tuple(images.shape[2:])
     coils = integer(config.coils, generator)
     phases, maps, masks, sigmas, supports = [], [], [], [], []
     for image in images[:, 0]:
