@@ -128,6 +128,18 @@ class LinearOperator(ABC):
         """
         return torch.ones(self.batch, dtype=self.dtype.to_real(), device=self.device)
 
+    def completed(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return what a complete measurement would have shown, given an estimate ``x``.
+
+        Operators that know of no complete measurement return ``x`` itself.
+        """
+        return x
+
+    @property
+    def completion_gain(self) -> Tensor:
+        """Bound on how much `completed` enlarges differences of ``x``, ``(batch or 1,)``."""
+        return torch.ones(1, device=self.device)
+
     def estimate_sigma(self, y: Tensor) -> Tensor:
         """Estimate the noise standard deviation per measured sample, shape ``(batch,)``.
 

@@ -71,6 +71,25 @@ class CartesianMRI(LinearOperator):
         maps = self.coil_maps.to(device=device, dtype=dtype or self.dtype)
         return CartesianMRI(maps, self.mask.to(device=device))
 
+    def completed(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return ``x + Aᴴ(y − A x)``: the combined full scan, measured samples kept as they are.
+
+        A full scan with noise n, combined with maps S of unit root sum of squares, is
+        ``Sᴴ Fᴴ (F S x + n)``. Split into the samples at hand and the others, M + M̄ = 1, its
+        expectation given y is ``Aᴴ y + Sᴴ Fᴴ M̄ F S E[x|y] = Aᴴ y + (I − AᴴA) E[x|y]``, since noise
+        that was not measured averages out. So the best prediction of the full scan follows from
+        the best estimate of the image, and holds the noise of the measured samples.
+        """
+        return x + self.H(y - self(x))
+
+    @property
+    def completion_gain(self) -> Tensor:
+        """Bound on ``‖I − AᴴA‖``: 1 for maps of a root sum of squares up to √2."""
+        power = self.coil_maps.abs().square().sum(1).flatten(1).amax(1)
+        weight = self._mask_squared.flatten(1).amax(1)
+        gain: Tensor = (power * weight - 1).clamp_min(1)
+        return gain
+
     def estimate_sigma(self, y: Tensor) -> Tensor:
         """Estimate sigma from the outermost sampled k-space; see `estimate_sigma`."""
         self._check(y, self.shape_out, "k-space")

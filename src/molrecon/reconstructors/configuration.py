@@ -11,7 +11,7 @@ from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks import build_network
-from molrecon.reconstructors.mol import MOL
+from molrecon.reconstructors.mol import MOL, Output
 from molrecon.reconstructors.weights import DataWeight
 
 
@@ -65,6 +65,7 @@ class ModelConfig(BaseModel):
     weight: WeightConfig = WeightConfig()
     monotonicity: float = Field(0.02, gt=0, lt=1)
     shift: float = Field(0.0, ge=0)
+    output: Output = "fixed-point"
     forward: SolverConfig = SolverConfig()
     backward: SolverConfig = SolverConfig()
 
@@ -82,4 +83,5 @@ class ModelConfig(BaseModel):
             monotonicity=self.monotonicity,
             equilibrium=Equilibrium(self.forward.build(), self.backward.build()),
             shift=self.shift,
+            output=self.output,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,10 @@ from molrecon.errors import InputError
 from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks.base import Network
-from molrecon.operators.base import LinearOperator, magnitude, per_sample
+from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
 from molrecon.reconstructors.weights import DataWeight
+
+Output = Literal["fixed-point", "full-scan"]
 
 START_LAM = 100.0
 START_SOLVER = ClosedForm(ConjugateGradient(rtol=1e-2, max_iterations=15))
@@ -53,6 +56,11 @@ class MOL(nn.Module):
         The solvers.
     shift
         Hidden multiple of x in the published score, see `Inclusion`.
+    output
+        ``"fixed-point"``: the image is x*. ``"full-scan"``: it is what a full scan would have
+        shown, ``x* + Aᴴ(y − A x*)``, which keeps the measured samples with their noise
+        (`CartesianMRI.completed`); its error bound follows from that of x*, since ``I − AᴴA`` is
+        nonexpansive.
     """
 
     def __init__(
@@ -63,8 +71,11 @@ class MOL(nn.Module):
         monotonicity: float = 0.02,
         equilibrium: Equilibrium | None = None,
         shift: float = 0.0,
+        output: Output = "fixed-point",
     ) -> None:
         super().__init__()
+        if output not in get_args(Output):
+            raise InputError(f"output is {output!r}, expected one of {', '.join(get_args(Output))}")
         if not 0 < monotonicity < 1:
             raise InputError(f"monotonicity is {monotonicity}, expected m in (0, 1)")
         self.network = network
@@ -72,6 +83,7 @@ class MOL(nn.Module):
         self.monotonicity = monotonicity
         self.equilibrium = equilibrium or Equilibrium()
         self.shift = shift
+        self.output = output
 
     @property
     def certified(self) -> bool:
@@ -89,6 +101,7 @@ class MOL(nn.Module):
         tol: float | None = None,
         equilibrium: Equilibrium | None = None,
         on_backward: Callable[[Solution], None] | None = None,
+        output: Output | None = None,
     ) -> Solution:
         """Reconstruct.
 
@@ -109,6 +122,8 @@ class MOL(nn.Module):
             Solvers in place of the model's own.
         on_backward
             Receives the adjoint solution in the backward pass.
+        output
+            In place of the model's own.
 
         Returns
         -------
@@ -156,6 +171,8 @@ class MOL(nn.Module):
                 certified=self.certified,
                 on_backward=on_backward,
             )
+        if (output or self.output) == "full-scan":
+            solution = _completed(solution, A, y / per_sample(scale, y))
         return replace(
             solution,
             value=solution.value * per_sample(scale, start),
@@ -168,6 +185,15 @@ class MOL(nn.Module):
         """Apply PHP, with P the projection on the support."""
         h: Tensor = self.network(x if support is None else x * support, sigma)
         return h if support is None else h * support
+
+
+def _completed(solution: Solution, A: LinearOperator, y: Tensor) -> Solution:
+    x = solution.value
+    value = A.completed(x, y)
+    size, before = norm(value.detach()), norm(x.detach())
+    ratio = before / size.clamp_min(torch.finfo(size.dtype).tiny)
+    bound = solution.error_bound * A.completion_gain.to(ratio.dtype) * ratio
+    return replace(solution, value=value, error_bound=bound)
 
 
 def published_equilibrium() -> Equilibrium:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from molrecon.data.simulation.training_set import SimulationConfig
 from molrecon.errors import InputError
 from molrecon.reconstructors.configuration import ModelConfig
+from molrecon.reconstructors.mol import Output
 
 
 class _Strict(BaseModel):
@@ -102,7 +103,8 @@ class TrainingConfig(_Strict):
     ``initial`` is a shipped model or a weights file to start from. ``target`` is what a
     reconstruction is compared with: the full scan with its noise, which is what real data offer
     and which keeps the model faithful to the samples it was given, or the noise-free image, which
-    teaches it to remove the noise of measured samples too.
+    teaches it to remove the noise of measured samples too. ``trained_output`` is what is compared, in
+    place of the model's own.
     """
 
     name: str
@@ -116,6 +118,7 @@ class TrainingConfig(_Strict):
     stages: list[Stage] = Field(min_length=1)
     loss: Literal["psnr", "mse", "magnitude-mse"] = "psnr"
     target: Literal["full-scan", "noise-free"] = "full-scan"
+    trained_output: Output | None = None
     lipschitz: LipschitzConfig = LipschitzConfig()
     lam_learning_rate: float = Field(1e-2, gt=0)
     clip_gradient: float = Field(1.0, gt=0)

@@ -35,6 +35,7 @@ class Objective(nn.Module):
         self.model = model
         self.loss = LOSSES[config.loss]
         self.target = TARGETS[config.target]
+        self.output = config.trained_output
         self.constraint = LipschitzConstraint(config.lipschitz)
         self.backward_solution: Solution | None = None
 
@@ -84,6 +85,7 @@ class Objective(nn.Module):
             sigma=batch.sigma,
             equilibrium=self._equilibrium(stage),
             on_backward=self._keep,
+            output=self.output,
         )
         evaluations = torch.tensor(float(solution.network_evaluations))
         return solution.value, self.target(batch), solution.solved, {"iterations": evaluations}

@@ -1,0 +1,96 @@
+"""The full scan that a reconstruction predicts: measured samples kept, the others filled in."""
+
+import pytest
+import torch
+
+from molrecon.data.coil_maps import combine_coils
+from molrecon.errors import InputError
+from molrecon.operators.base import norm
+from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.operators.fourier import fft_centred
+from molrecon.reconstructors.mol import MOL
+
+from ..support import cartesian_mri, dense_matrices, normal
+from .test_mol import model, scan
+
+
+def test_measured_samples_come_from_the_data_and_the_others_from_the_estimate():
+    A, x = cartesian_mri((6, 5), coils=3), normal(1, 1, 6, 5)
+    maps = A.coil_maps / A.coil_maps.abs().square().sum(1, keepdim=True).sqrt()
+    A = CartesianMRI(maps, A.mask)
+    full = normal(1, 3, 6, 5, seed=1)
+    estimated = fft_centred(A.coil_maps * x, 2)
+    mixed = torch.where(A.mask, full, estimated)
+    assert torch.allclose(A.completed(x, full * A.mask), combine_coils(mixed, A.coil_maps))
+
+
+def test_is_the_posterior_mean_of_the_full_scan():
+    """A Gaussian image and white noise: the conditional expectation has a closed form."""
+    A = cartesian_mri((3, 4), coils=2)
+    maps = A.coil_maps / A.coil_maps.abs().square().sum(1, keepdim=True).sqrt()
+    A, complete = CartesianMRI(maps, A.mask), CartesianMRI(maps, torch.ones_like(A.mask))
+    sigma2, y = 0.3, normal(1, 2, 3, 4, seed=3)
+    y = y * A.mask
+    sampled = A.mask.expand(1, 2, 3, 4).flatten()
+    everything = dense_matrices(complete)[0]
+    matrix, data = everything[sampled], y.flatten()[sampled]
+    covariance = matrix @ matrix.mH + sigma2 * torch.eye(len(matrix))
+    weights = torch.linalg.solve(covariance, data)
+    mean = (matrix.mH @ weights).reshape(1, 1, 3, 4)  # E[x | y] for x ~ N(0, I)
+    # k = E x + n has covariance E Eᴴ + σ²I with y: E[k | y], combined.
+    cross = everything @ matrix.mH + sigma2 * torch.eye(len(sampled))[:, sampled]
+    full = (everything.mH @ (cross @ weights)).reshape(1, 1, 3, 4)
+    assert torch.allclose(A.completed(mean, y), full, atol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_differences_grow_by_no_more_than_the_gain(scale):
+    A = cartesian_mri((4, 5), coils=2, maps_batch=2)
+    A = CartesianMRI(scale * A.coil_maps, A.mask)
+    matrices = dense_matrices(A)
+    change = torch.eye(20) - matrices.mH @ matrices
+    assert (torch.linalg.matrix_norm(change, 2) <= A.completion_gain * (1 + 1e-12)).all()
+
+
+def test_the_output_can_be_the_full_scan():
+    A, y = scan(batch=2)
+    mol = model()
+    inner, full = mol(y, A, sigma=0.02), mol(y, A, sigma=0.02, output="full-scan")
+    assert torch.allclose(full.value, A.completed(inner.value, y))
+    own = MOL(mol.network, mol.weight, monotonicity=0.1, output="full-scan")
+    own.equilibrium = mol.equilibrium
+    assert torch.equal(own(y, A, sigma=0.02).value, full.value)
+    with pytest.raises(InputError, match="output"):
+        MOL(mol.network, output="both")
+
+
+@torch.no_grad()
+def test_its_bound_holds():
+    A, y = scan()
+    mol = model()
+    exact = mol(y, A, sigma=0.02, output="full-scan").value
+    for tol in (1e-1, 1e-2, 1e-3):
+        rough = mol(y, A, sigma=0.02, tol=tol, output="full-scan")
+        distance = norm(rough.value - exact) / norm(rough.value)
+        assert distance <= rough.error_bound
+        assert rough.error_bound < 2 * tol
+
+
+def test_gradients_pass_through_it():
+    A, y = scan()
+    mol = model()
+    target = normal(1, 1, 24, 20)
+    loss = lambda b: (  # noqa: E731
+        norm(mol(b, A, sigma=0.02, output="full-scan").value - target).square().sum()
+    )
+    weight, step = mol.network.convolutions[0].weight, 1e-4
+    (gradient,) = torch.autograd.grad(loss(y), weight)
+    change = normal(*weight.shape, seed=4, dtype=torch.float64)
+    values = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            weight += sign * step * change
+            values.append(loss(y).item())
+            weight -= sign * step * change
+    slope = (values[0] - values[1]) / (2 * step)
+    assert (gradient * change).sum().item() == pytest.approx(slope, rel=1e-3)
