@@ -103,8 +103,8 @@ class TrainingConfig(_Strict):
     ``initial`` is a shipped model or a weights file to start from. ``target`` is what a
     reconstruction is compared with: the full scan with its noise, which is what real data offer
     and which keeps the model faithful to the samples it was given, or the noise-free image, which
-    teaches it to remove the noise of measured samples too. ``trained_output`` is what is compared, in
-    place of the model's own.
+    teaches it to remove the noise of measured samples too. ``trained_output`` is what
+    is compared, in place of the model's own.
     """
 
     name: str
