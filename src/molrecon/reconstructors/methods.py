@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,8 +14,9 @@ from molrecon.errors import InputError
 from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import LinearOperator
+from molrecon.reconstructors.configuration import LEARNED
 from molrecon.reconstructors.sense import SENSE
-from molrecon.reconstructors.store import load
+from molrecon.reconstructors.store import load, read_header, resolve
 from molrecon.reconstructors.zero_filled import ZeroFilled
 
 Solve = Callable[[Tensor, LinearOperator, float | None, float], Solution]
@@ -45,15 +46,30 @@ class Method:
     ndim: int | None = None
 
 
-def _mol(model: str | Path, device: str) -> Method:
-    mol = load(model, device=device)
-    statuses_only = replace(mol.equilibrium, raise_on_failure=False)
+Builder = Callable[[str | Path, str], Method]
 
-    @torch.no_grad()
-    def solve(y: Tensor, A: LinearOperator, sigma: float | None, tol: float) -> Solution:
-        return mol(y, A, sigma=sigma, tol=tol, equilibrium=statuses_only)  # type: ignore[no-any-return]
 
-    return Method("mol", solve, str(model), mol.network.ndim)
+def _learned(name: str) -> Builder:
+    """Return the builder of a learned method: it takes a model that was trained for it."""
+
+    def build(model: str | Path, device: str) -> Method:
+        path = resolve(model)
+        found = read_header(path)[0].method
+        if found != name:
+            raise InputError(
+                f"model {str(model)!r} was trained for the method {found}, but {name} is wanted: "
+                f"use the method {found}, or a model trained for {name}"
+            )
+        loaded = load(path, device=device)
+
+        @torch.no_grad()
+        def solve(y: Tensor, A: LinearOperator, sigma: float | None, tol: float) -> Solution:
+            solution: Solution = loaded(y, A, sigma=sigma, tol=tol, raise_on_failure=False)
+            return solution
+
+        return Method(name, solve, str(model), loaded.network.ndim)
+
+    return build
 
 
 def _sense(model: str | Path, device: str) -> Method:
@@ -72,8 +88,8 @@ def _zero_filled(model: str | Path, device: str) -> Method:
     return Method("zero-filled", lambda y, A, sigma, tol: zero_filled(y, A))
 
 
-METHODS: dict[str, Callable[[str | Path, str], Method]] = {
-    "mol": _mol,
+METHODS: dict[str, Builder] = {
+    **{name: _learned(name) for name in LEARNED},
     "sense": _sense,
     "zero-filled": _zero_filled,
 }

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from molrecon.data.simulation.training_set import SimulationConfig
 from molrecon.errors import InputError
-from molrecon.reconstructors.configuration import ModelConfig
-from molrecon.reconstructors.mol import Output
+from molrecon.reconstructors.configuration import AnyModelConfig
+from molrecon.reconstructors.learned import Output
+from molrecon.reconstructors.mol import MOLConfig
 
 
 class _Strict(BaseModel):
@@ -60,7 +61,10 @@ class DataConfig(_Strict):
 
 
 class LipschitzConfig(_Strict):
-    """The constraint of MOL-LR, a log-barrier on a Lipschitz value at the training images."""
+    """The constraint of MOL-LR, a log-barrier on a Lipschitz value at the training images.
+
+    It has no effect on methods whose convergence rests on no Lipschitz constant.
+    """
 
     kind: Literal["none", "power", "published"] = "power"
     threshold: float = Field(0.98, gt=0, lt=1)
@@ -73,8 +77,9 @@ class LipschitzConfig(_Strict):
 class Stage(_Strict):
     """A part of the run with its own objective, images and schedule.
 
-    ``objective`` is ``"denoise"`` (H alone removes noise: a cheap pre-training) or
-    ``"reconstruct"`` (the whole equilibrium).
+    ``objective`` is ``"denoise"`` (the network alone removes noise: a cheap pre-training) or
+    ``"reconstruct"`` (the whole method). Tolerances and limits are those of equilibrium methods;
+    methods of a fixed number of iterations keep their own.
     """
 
     objective: Literal["denoise", "reconstruct"] = "reconstruct"
@@ -112,7 +117,7 @@ class TrainingConfig(_Strict):
     card: CardConfig = CardConfig()
     seed: int = Field(0, ge=0)
     output: str = "runs"
-    model: ModelConfig = ModelConfig()
+    model: AnyModelConfig = MOLConfig()
     initial: str | None = None
     data: DataConfig
     stages: list[Stage] = Field(min_length=1)

@@ -26,7 +26,8 @@ from molrecon.training.validation import validate
 Report = Callable[[dict[str, Any]], None]
 
 CONTRACTIVE = 1.0
-"""Only weights whose measured Lipschitz value is below this may become the best ones."""
+"""Only weights whose measured Lipschitz value is below this may become the best ones, for methods
+that rest on one."""
 
 
 class Trainer:
@@ -60,14 +61,14 @@ class Trainer:
         if config.initial is not None:
             start = load(config.initial)
             self.model.network.start_from(start.network)
-            self.model.weight.load_state_dict(start.weight.state_dict())
+            if self.model.weight is not None and start.weight is not None:
+                self.model.weight.load_state_dict(start.weight.state_dict())
         self.objective = Objective(self.model, config)
-        self.optimizer = torch.optim.Adam(
-            [
-                {"params": list(self.model.network.parameters()), "share": 1.0},
-                {"params": list(self.model.weight.parameters()), "share": self._lam_share()},
-            ]
-        )
+        groups = [{"params": list(self.model.network.parameters()), "share": 1.0}]
+        if self.model.weight is not None:
+            scalars = list(self.model.weight.parameters())
+            groups.append({"params": scalars, "share": self._lam_share()})
+        self.optimizer = torch.optim.Adam(groups)
         self.progress = Progress()
 
     def run(self, *, resume: bool = False, time_limit: float = math.inf) -> Path:
@@ -147,7 +148,7 @@ class Trainer:
                 "iterations": float(result["iterations"]) if "iterations" in result else None,
                 "adjoint_iterations": None if adjoint is None else adjoint.network_evaluations,
                 "lipschitz": float(result["lipschitz"].max()) if "lipschitz" in result else None,
-                "lam0": float(self.model.weight.log_lam0.detach().exp()),
+                "lam0": self._lam0(),
                 "learning_rate": rate,
                 "failed_solves": self.progress.failed_solves,
                 "skipped_steps": self.progress.skipped_steps,
@@ -158,7 +159,8 @@ class Trainer:
     def _validate(self) -> None:
         figures = validate(self.model, self.validation, self.objective.target)
         self.progress.curve.append({"step": float(self.progress.step), **figures})
-        eligible = figures["lipschitz"] < CONTRACTIVE and figures["failed"] == 0
+        # A value that is not a number is not below it.
+        eligible = figures.get("lipschitz", 0.0) < CONTRACTIVE and figures["failed"] == 0
         if eligible and figures["psnr"] > self.progress.best_psnr:
             self.progress.best_psnr = figures["psnr"]
             self.progress.best_step = self.progress.step
@@ -201,6 +203,10 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         return self.config.model_dump(mode="json", exclude={"output"})
+
+    def _lam0(self) -> float | None:
+        weight = self.model.weight
+        return None if weight is None else float(weight.log_lam0.detach().exp())
 
     def _lam_share(self) -> float:
         return self.config.lam_learning_rate / self.config.stages[-1].learning_rate
