@@ -10,10 +10,12 @@ from molrecon.networks.base import Network
 from molrecon.networks.cnn import CNN
 from molrecon.networks.residual import ResidualCNN
 from molrecon.networks.strict import STRICT_NETWORKS, ResidualStrictCNN, SpectralCNN
+from molrecon.networks.unet import UNet
 
 NETWORKS: dict[str, Callable[..., Network]] = {
     "cnn": CNN,
     "residual": ResidualCNN,
+    "unet": UNet,
     **STRICT_NETWORKS,
 }
 """Networks by the name a configuration uses."""
@@ -44,5 +46,6 @@ __all__ = [
     "ResidualCNN",
     "ResidualStrictCNN",
     "SpectralCNN",
+    "UNet",
     "build_network",
 ]

@@ -8,13 +8,23 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, SerializeAsAny, TypeAdapter
 from pydantic_core import PydanticCustomError
 
+from molrecon.reconstructors.admm_net import ADMMNetConfig
+from molrecon.reconstructors.de_grad import DEGradConfig
+from molrecon.reconstructors.mnm_mol import MnMMOLConfig
+from molrecon.reconstructors.modl import MoDLConfig
 from molrecon.reconstructors.mol import MOLConfig
 from molrecon.reconstructors.settings import ModelConfig as ModelConfig
 from molrecon.reconstructors.settings import SolverConfig as SolverConfig
 from molrecon.reconstructors.settings import WeightConfig as WeightConfig
+from molrecon.reconstructors.unet import UNetConfig
 
 LEARNED: dict[str, type[ModelConfig]] = {
     "mol": MOLConfig,
+    "modl": MoDLConfig,
+    "admm-net": ADMMNetConfig,
+    "de-grad": DEGradConfig,
+    "unet": UNetConfig,
+    "mnm-mol": MnMMOLConfig,
 }
 """The settings of every learned method, by the name of the method."""
 
