@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,8 +15,12 @@ from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import LinearOperator
 from molrecon.reconstructors.configuration import LEARNED
-from molrecon.reconstructors.sense import SENSE
+from molrecon.reconstructors.l1_wavelet import L1Wavelet
+from molrecon.reconstructors.sense import SENSE, regularised_least_squares
+from molrecon.reconstructors.sparse import Sparse
 from molrecon.reconstructors.store import load, read_header, resolve
+from molrecon.reconstructors.tikhonov import Tikhonov
+from molrecon.reconstructors.total_variation import TotalVariation
 from molrecon.reconstructors.zero_filled import ZeroFilled
 
 Solve = Callable[[Tensor, LinearOperator, float | None, float], Solution]
@@ -83,6 +87,27 @@ def _sense(model: str | Path, device: str) -> Method:
     return Method("sense", solve)
 
 
+def _tikhonov(model: str | Path, device: str) -> Method:
+    def solve(y: Tensor, A: LinearOperator, sigma: float | None, tol: float) -> Solution:
+        # The first solve finds λ, the second is as accurate as `_sense`.
+        first = Tikhonov()(y, A, sigma=sigma)
+        assert first.lam is not None
+        largest = float((first.lam * A.nominal_norm**2).max())
+        solver = ClosedForm(ConjugateGradient(rtol=min(tol, 0.5) / (1 + largest)))
+        final = regularised_least_squares(y, A, first.lam, solver)
+        return replace(final, sigma=first.sigma, seconds=first.seconds + final.seconds)
+
+    return Method("tikhonov", solve)
+
+
+def _sparse(name: str, kind: Callable[[], Sparse]) -> Builder:
+    def build(model: str | Path, device: str) -> Method:
+        sparse = kind()
+        return Method(name, lambda y, A, sigma, tol: sparse(y, A, sigma=sigma))
+
+    return build
+
+
 def _zero_filled(model: str | Path, device: str) -> Method:
     zero_filled = ZeroFilled()
     return Method("zero-filled", lambda y, A, sigma, tol: zero_filled(y, A))
@@ -91,6 +116,9 @@ def _zero_filled(model: str | Path, device: str) -> Method:
 METHODS: dict[str, Builder] = {
     **{name: _learned(name) for name in LEARNED},
     "sense": _sense,
+    "tikhonov": _tikhonov,
+    "l1-wavelet": _sparse("l1-wavelet", L1Wavelet),
+    "tv": _sparse("tv", TotalVariation),
     "zero-filled": _zero_filled,
 }
 """Methods by name, each built from a model (which only some need) and a device."""

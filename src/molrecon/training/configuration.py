@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -148,21 +148,36 @@ class TrainingConfig(_Strict):
 def read_config(path: str | Path) -> TrainingConfig:
     """Read a training configuration.
 
+    A file may name another one under ``extends``, relative to itself; its own top-level settings
+    then take the place of those of the other.
+
     Raises
     ------
     InputError
-        If the file is missing, not YAML, or holds a setting that is unknown or out of range.
+        If a file is missing, not YAML, or holds a setting that is unknown or out of range.
     """
     file = Path(path)
-    try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot read the configuration ({error})") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    content = _content(file, ())
     try:
         return TrainingConfig.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(f"{file}: {where}: {first['msg'].lower()}") from None
+
+
+def _content(file: Path, within: tuple[Path, ...]) -> Any:
+    if file.resolve() in within:
+        raise InputError(f"{file} extends itself, directly or through other files")
+    try:
+        content = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot read the configuration ({error})") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or "extends" not in content:
+        return content
+    base = _content(file.parent / str(content.pop("extends")), (*within, file.resolve()))
+    if not isinstance(base, dict):
+        raise InputError(f"{file}: what it extends is no mapping of settings")
+    return base | content
