@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from pydantic import ValidationError
 from torch import Tensor
 
 from molrecon.data.images import ImagePool
@@ -198,11 +199,12 @@ class Trainer:
             optimizer=self.optimizer,
             config=self._identity(),
             device=self.fabric.device,
+            complete=_completed,
         )
         self.objective.constraint.vector = vector
 
     def _identity(self) -> dict[str, Any]:
-        return self.config.model_dump(mode="json", exclude={"output"})
+        return _identity(self.config)
 
     def _lam0(self) -> float | None:
         weight = self.model.weight
@@ -242,6 +244,17 @@ class Trainer:
             files, simulation, seed=config.seed, count=data.validation_count
         )
         return [a.to(self.fabric.device) for a in acquisitions]
+
+
+def _identity(config: TrainingConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json", exclude={"output"})
+
+
+def _completed(settings: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return _identity(TrainingConfig.model_validate(settings))
+    except ValidationError:  # of another version, and so of another run
+        return settings
 
 
 def _logged_step(line: str) -> float:
