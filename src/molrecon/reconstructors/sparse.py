@@ -127,14 +127,17 @@ class Sparse(ABC):
         self, A: LinearOperator, y: Tensor, sample: int, lam: float, norm: float
     ) -> tuple[Any, float, int]:
         linop = _linop(self._sigpy, A, y, sample)
-        algorithm = self._solver(linop, y[sample].numpy(), lam, norm)
+        # Complex for real images too: sigpy's thresholds turn real arrays into complex ones.
+        data = y[sample].to(y.dtype.to_complex()).numpy()
+        algorithm = self._solver(linop, data, lam, norm)
         change = float("inf")
         while algorithm.iter < self.max_iterations and change > self.tol:
             before = algorithm.x.copy()
             algorithm.update()
             size = float(np.linalg.norm(algorithm.x))
             change = float(np.linalg.norm(algorithm.x - before)) / size if size > 0 else 0.0
-        return algorithm.x, change, algorithm.iter
+        image = algorithm.x if A.dtype.is_complex else algorithm.x.real
+        return image, change, algorithm.iter
 
     def _status(self, change: float) -> Status:
         if not change < float("inf"):
@@ -156,12 +159,13 @@ def _sigpy(who: str) -> ModuleType:
 
 
 def _linop(sigpy: ModuleType, A: LinearOperator, y: Tensor, sample: int) -> Any:
-    """Wrap one sample of an operator as sigpy's; arrays exclude the batch axis."""
+    """Wrap one sample of an operator as sigpy's; arrays exclude the batch axis and are complex."""
 
     def apply(operator: Any, array: Any) -> Any:
+        one = torch.from_numpy(array if A.dtype.is_complex else array.real)
         # An operator that holds parameters for several samples wants as many images.
-        batch = torch.from_numpy(array)[None].expand(A.batch, *array.shape)
-        return operator(batch)[sample if A.batch > 1 else 0].numpy()
+        batch = one[None].expand(A.batch, *array.shape)
+        return operator(batch)[sample if A.batch > 1 else 0].numpy().astype(array.dtype)
 
     class Wrapped(sigpy.linop.Linop):  # type: ignore[misc, name-defined]
         def __init__(self, operator: Any, adjoint: Any, shape_out: Any, shape_in: Any) -> None:

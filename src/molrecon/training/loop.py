@@ -147,7 +147,7 @@ class Trainer:
                 "psnr": float(result["psnr"].mean()),
                 "gradient": float(length),
                 "iterations": float(result["iterations"]) if "iterations" in result else None,
-                "adjoint_iterations": None if adjoint is None else adjoint.network_evaluations,
+                "adjoint_iterations": self._adjoint_iterations(),
                 "lipschitz": float(result["lipschitz"].max()) if "lipschitz" in result else None,
                 "lam0": self._lam0(),
                 "learning_rate": rate,
@@ -205,6 +205,13 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         return _identity(self.config)
+
+    def _adjoint_iterations(self) -> int | None:
+        adjoint = self.objective.backward_solution
+        # Unrolled methods have linear solves in their backward pass, and no iteration.
+        if adjoint is None or self.model.equilibrium is None:
+            return None
+        return adjoint.network_evaluations
 
     def _lam0(self) -> float | None:
         weight = self.model.weight
