@@ -78,7 +78,7 @@ def load_checkpoint(
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a readable checkpoint ({error})") from None
     found = json.loads(metadata.get("config", "null"))
-    if found is None or complete(found) != config:
+    if not isinstance(found, dict) or complete(found) != config:
         raise InputError(
             f"{path} belongs to a run with other settings: give the configuration it was started "
             "with, or another output folder"
