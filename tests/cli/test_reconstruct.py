@@ -165,7 +165,7 @@ def test_a_solve_that_fails_writes_nothing(files, run, tmp_path):
 RIVALS = {
     "modl": {"network": {"kind": "cnn", "features": 4, "layers": 2, "residual": True}},
     "admm-net": {"network": {"kind": "cnn", "features": 4, "layers": 2, "residual": True}},
-    "de-grad": {"network": {"kind": "spectral", "features": 4, "layers": 2}},
+    "de-grad": {"network": {"kind": "kernel-normalised", "features": 4, "layers": 2}},
     "mnm-mol": {"network": {"kind": "cnn", "features": 4, "layers": 2}},
     "unet": {"network": {"kind": "unet", "features": 2}},
 }
@@ -179,7 +179,7 @@ def test_other_learned_methods(method, files, run_json, run, refused, tmp_path):
     facts = run_json(*common, "--method", method)
     assert (facts["method"], facts["status"]) == (method, "converged")
     assert np.isfinite(np.load(tmp_path / "image.npy")).all()
-    bounded = method in ("de-grad", "mnm-mol")
+    bounded = method == "mnm-mol"
     assert (facts["error_bound"] is not None) is bounded
     text = run(*common, "--method", method).stdout
     assert ("not known: the method bounds no distance" in text) is not bounded

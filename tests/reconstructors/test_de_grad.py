@@ -1,5 +1,7 @@
 """DE-GRAD: its equation, its gradient and its step."""
 
+import math
+
 import pytest
 import torch
 
@@ -72,6 +74,22 @@ def test_error_bound_holds(tol):
     error = norm(rough.value - exact) / norm(rough.value)
     assert error.item() <= rough.error_bound.item() <= tol
     assert rough.monotonicity == pytest.approx(0.2)
+
+
+@torch.no_grad()
+def test_what_has_no_bound_says_so():
+    A, y = scan()
+    published = model("de-grad", network={"kind": "kernel-normalised", "features": 3, "layers": 2})
+    assert published.constraint_text is None
+    solution = published(y, A, sigma=SIGMA)
+    assert solution.converged
+    assert math.isnan(solution.error_bound.item())
+    assert math.isnan(solution.monotonicity)
+    strict = model("de-grad")
+    assert strict.constraint_text == "Lip(N) ≤ 0.8, D = I − N"
+    # The bound of the network, 0.8, is not enough for this m.
+    assert model("de-grad", monotonicity=0.3).constraint_text is None
+    assert strict.train().constraint_text is None
 
 
 @torch.no_grad()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
-from molrecon.operators.base import LinearOperator, per_sample
+from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, Problem
 from molrecon.reconstructors.settings import ModelConfig, SolverConfig
 
@@ -24,21 +24,23 @@ class DEGrad(LearnedReconstructor):
 
     (Gilton, Ongie, Willett, IEEE TCI 2021, DE-Grad.) There is no weight of the data term: D has to
     learn it. A is counted in units of `LinearOperator.nominal_norm`, lest the answer depend on how
-    an operator is scaled.
+    an operator is scaled. η changes the speed and never the answer (its gradient at a fixed point
+    is zero), so it is a setting and is not learned.
 
     If ``Lip(N) ≤ 1 − m`` and ``η ≤ 2 / (2 + ‖A‖²)`` the step contracts with ``1 − ηm``, since
-    ``‖(1 − η)I − ηAᴴA‖ ≤ 1 − η``. η itself changes the speed and never the answer (its gradient at
-    a fixed point is zero), so it is a setting and is not learned. The error bound rests on both
-    conditions; that on ‖A‖ is taken on trust, so the solution is never certified.
+    ``‖(1 − η)I − ηAᴴA‖ ≤ 1 − η``. A `SpectralCNN` satisfies the first condition, and the error
+    bound then takes the second on trust, so it is not certified. The kernel-wise normalisation
+    that the method was published with satisfies neither for sure: there the error bound is NaN,
+    and solves that fail say so.
 
     Parameters
     ----------
     network
-        N, usually ``spectral``.
+        N, as published a `KernelNormalisedCNN`.
     step
         η in (0, 2/3], which is the bound above for ‖A‖ = 1.
     monotonicity
-        m in (0, 1).
+        m in (0, 1), for the error bound.
     equilibrium
         The solvers; their α and inner solver play no role.
     output
@@ -71,13 +73,13 @@ class DEGrad(LearnedReconstructor):
         self.monotonicity = monotonicity
 
     @property
-    def constraint_text(self) -> str:
-        """The bound on N that convergence rests on."""
-        return f"Lip(N) ≤ {1 - self.monotonicity:g}, D = I − N"
+    def constraint_text(self) -> str | None:
+        """The bound on N that the error bound rests on; None where there is none."""
+        return f"Lip(N) ≤ {1 - self.monotonicity:g}, D = I − N" if self._is_bounded() else None
 
-    def constrained_map(self, A: LinearOperator, sigma: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return N."""
-        return lambda x: self.network(x, sigma)
+    def _is_bounded(self) -> bool:
+        bound = self.network.lipschitz_bound()
+        return bound is not None and bound <= 1 - self.monotonicity
 
     def solve(self, problem: Problem) -> Solution:
         """Solve the equation, in units of the image peak."""
@@ -96,22 +98,23 @@ class DEGrad(LearnedReconstructor):
             monotonicity=self.monotonicity,
         )
         solution = equation.solve(
-            problem.solvers(self.equilibrium),
-            problem.start,
-            on_backward=problem.on_backward,
+            problem.solvers(self.equilibrium), problem.start, on_backward=problem.on_backward
         )
+        if not self._is_bounded():
+            unknown = torch.full_like(solution.error_bound, torch.nan)
+            solution = replace(solution, error_bound=unknown, monotonicity=float("nan"))
         return replace(solution, lam=weight)
 
 
 class DEGradConfig(ModelConfig):
-    """Settings of a `DEGrad` model: the paper's network, every layer normalised."""
+    """Settings of a `DEGrad` model: the paper's network, every kernel normalised."""
 
     method: Literal["de-grad"] = "de-grad"
-    network: dict[str, Any] = Field(default_factory=lambda: {"kind": "spectral"})
+    network: dict[str, Any] = Field(default_factory=lambda: {"kind": "kernel-normalised"})
     step: float = Field(0.5, gt=0, le=2 / 3)
     monotonicity: float = Field(0.02, gt=0, lt=1)
-    forward: SolverConfig = SolverConfig(max_iterations=1000)
-    backward: SolverConfig = SolverConfig(max_iterations=1000)
+    forward: SolverConfig = SolverConfig(stopping="residual", tol=1e-4, max_iterations=1000)
+    backward: SolverConfig = SolverConfig(stopping="residual", tol=1e-4, max_iterations=1000)
 
     def build(self) -> DEGrad:
         """Build the model, with fresh weights."""

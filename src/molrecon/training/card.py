@@ -66,7 +66,7 @@ def _guarantee(model: LearnedReconstructor) -> str:
     if model.certified:
         bound = model.network.lipschitz_bound()
         return f"Certified: Lip(H) ≤ {bound:g} for every image and noise level."
-    if model.monotonicity is None:
+    if model.constraint_text is None:
         return "No guarantee: nothing bounds the distance of its images to anything."
     return (
         f"Not certified: trained towards {model.constraint_text}; error bounds are conditional on "
