@@ -8,6 +8,7 @@ import molrecon
 from molrecon.data.formats import read_image, read_scan
 from molrecon.data.scan import Scan
 from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.reconstructors.methods import METHODS
 
 from .conftest import COILS, SHAPE, tiny_model
 
@@ -194,3 +195,8 @@ def test_methods_without_a_model(method, files, run_json, tmp_path):
     assert facts["sigma"] > 0
     assert facts["lam"] > 0
     assert np.load(out).shape == SHAPE
+
+
+def test_the_help_names_every_method(run):
+    text = run("reconstruct", "--help").stdout
+    assert [name for name in METHODS if name not in text] == []

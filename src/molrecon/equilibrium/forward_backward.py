@@ -61,7 +61,7 @@ class ForwardBackward:
     memory: int = 5
     inner: LinearSolver = field(
         default_factory=lambda: ClosedForm(
-            ConjugateGradient(rtol=0.05, relative_to="start", max_iterations=100)
+            ConjugateGradient(rtol=0.2, relative_to="start", max_iterations=100)
         )
     )
 

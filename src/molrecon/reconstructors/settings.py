@@ -41,7 +41,7 @@ class SolverConfig(Settings):
     stopping: Stopping = "bound"
     max_iterations: int = Field(200, ge=1)
     memory: int = Field(5, ge=0)
-    inner_reduction: float = Field(0.05, ge=0, lt=1)
+    inner_reduction: float = Field(0.2, ge=0, lt=1)
     inner_iterations: int = Field(100, ge=1)
 
     def build(self) -> ForwardBackward:

@@ -48,6 +48,9 @@ def model_card(weights: str | Path) -> str:
                 "seed": run.get("seed"),
                 "started from": run.get("initial") or "fresh weights",
                 "loss": run.get("loss"),
+                "compared in training": f"{run.get('trained_output') or config.output} with "
+                f"{run.get('target', 'not stated')}",
+                "image returned": config.output,
                 "Lipschitz constraint": _inline(run.get("lipschitz", {})),
                 "steps": ", ".join(
                     f"{s['steps']} to {s['objective']}" for s in run.get("stages", ())
