@@ -61,6 +61,15 @@ def test_sparse_methods_converge(scan, name):
     assert solution.value.shape == (1, 1, 16, 12)
 
 
+@pytest.mark.parametrize("name", ["sense", "tikhonov", "l1-wavelet", "tv"])
+def test_weights_can_be_given(scan, name):
+    y, A = scan
+    small, large = (METHODS[name]("", "cpu", lam=lam).solve(y, A, 0.1, 1e-6) for lam in (0.01, 0.1))
+    assert not torch.allclose(small.value, large.value, rtol=1e-3)
+    with pytest.raises(InputError, match="lam is -1"):
+        METHODS[name]("", "cpu", lam=-1)
+
+
 def test_a_solve_of_mol_that_fails_is_a_status(scan, tmp_path):
     config = ModelConfig.model_validate(
         {"network": {"kind": "cnn", "features": 2, "layers": 2}, "forward": {"max_iterations": 1}}

@@ -50,7 +50,8 @@ class Method:
     ndim: int | None = None
 
 
-Builder = Callable[[str | Path, str], Method]
+Builder = Callable[..., Method]
+"""Takes a model, a device and, by keyword, the settings that the method leaves open."""
 
 
 def _learned(name: str) -> Builder:
@@ -76,8 +77,8 @@ def _learned(name: str) -> Builder:
     return build
 
 
-def _sense(model: str | Path, device: str) -> Method:
-    lam = SENSE().lam
+def _sense(model: str | Path, device: str, *, lam: float = 100.0) -> Method:
+    SENSE(lam)  # refuses a weight out of range
 
     def solve(y: Tensor, A: LinearOperator, sigma: float | None, tol: float) -> Solution:
         # ‖x‖ ≥ ‖λAᴴy‖ / (1 + λ), so this residual leaves an error of at most tol · ‖x‖.
@@ -87,10 +88,12 @@ def _sense(model: str | Path, device: str) -> Method:
     return Method("sense", solve)
 
 
-def _tikhonov(model: str | Path, device: str) -> Method:
+def _tikhonov(model: str | Path, device: str, *, lam: float | None = None) -> Method:
+    tikhonov = Tikhonov(lam)
+
     def solve(y: Tensor, A: LinearOperator, sigma: float | None, tol: float) -> Solution:
         # The first solve finds λ, the second is as accurate as `_sense`.
-        first = Tikhonov()(y, A, sigma=sigma)
+        first = tikhonov(y, A, sigma=sigma)
         assert first.lam is not None
         largest = float((first.lam * A.nominal_norm**2).max())
         solver = ClosedForm(ConjugateGradient(rtol=min(tol, 0.5) / (1 + largest)))
@@ -100,9 +103,11 @@ def _tikhonov(model: str | Path, device: str) -> Method:
     return Method("tikhonov", solve)
 
 
-def _sparse(name: str, kind: Callable[[], Sparse]) -> Builder:
-    def build(model: str | Path, device: str) -> Method:
-        sparse = kind()
+def _sparse(name: str, kind: Callable[..., Sparse]) -> Builder:
+    def build(
+        model: str | Path, device: str, *, lam: float | None = None, max_iterations: int = 1000
+    ) -> Method:
+        sparse = kind(lam, max_iterations=max_iterations)
         return Method(name, lambda y, A, sigma, tol: sparse(y, A, sigma=sigma))
 
     return build
