@@ -16,21 +16,7 @@ from torch import Tensor
 
 import molrecon
 from common import Undersampled, brain, magnitude_psnr, oracle, summary, undersample
-from molrecon import SENSE
-
-
-def l1_wavelet(scan: Undersampled, lam: float) -> Tensor:
-    from sigpy.mri.app import L1WaveletRecon
-
-    scale = float(scan.y.abs().max())
-    app = L1WaveletRecon(
-        (scan.y[0] / scale).numpy(),
-        scan.A.coil_maps[0].numpy(),
-        lam,
-        max_iter=100,
-        show_pbar=False,
-    )
-    return torch.from_numpy(app.run())[None, None] * scale
+from molrecon import SENSE, L1Wavelet
 
 
 def main() -> None:
@@ -59,7 +45,7 @@ def main() -> None:
                 oracle(lambda w: SENSE(w)(scan.y, scan.A).value, scan.reference, 10.0),
             )
             if not arguments.skip_l1:
-                best = oracle(lambda w: l1_wavelet(scan, w), scan.reference, 1e-3)
+                best = oracle(lambda w: L1Wavelet(w)(scan.y, scan.A).value, scan.reference, 5e-3)
                 record("L1-wavelet, oracle weight", best)
             for name, model in models.items():
                 with torch.no_grad():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from molrecon.linear.conjugate_gradient import ConjugateGradient
     from molrecon.linear.regularised import solve_regularised
     from molrecon.linear.status import Status
-    from molrecon.networks import CNN, Network
+    from molrecon.networks import CNN, Network, UNet
     from molrecon.operators.base import LinearOperator
     from molrecon.operators.blur import Blur
     from molrecon.operators.cartesian_mri import CartesianMRI
@@ -28,32 +28,53 @@ if TYPE_CHECKING:
     from molrecon.operators.inpainting import Inpainting
     from molrecon.operators.kernels import bicubic_kernel, box_kernel, gaussian_kernel
     from molrecon.operators.super_resolution import SuperResolution
+    from molrecon.reconstructors.admm_net import ADMMNet
+    from molrecon.reconstructors.configuration import ModelConfig
+    from molrecon.reconstructors.de_grad import DEGrad
+    from molrecon.reconstructors.l1_wavelet import L1Wavelet
+    from molrecon.reconstructors.learned import LearnedReconstructor
+    from molrecon.reconstructors.mnm_mol import MnMMOL
+    from molrecon.reconstructors.modl import MoDL
     from molrecon.reconstructors.mol import MOL
     from molrecon.reconstructors.sense import SENSE
     from molrecon.reconstructors.store import load, save
+    from molrecon.reconstructors.tikhonov import Tikhonov
+    from molrecon.reconstructors.total_variation import TotalVariation
+    from molrecon.reconstructors.unet import PostProcessing
 
 # Imported on first use, so that `import molrecon` and the command line start at once.
 _HOMES = {
+    "ADMMNet": "molrecon.reconstructors.admm_net",
     "Blur": "molrecon.operators.blur",
     "CNN": "molrecon.networks",
     "CartesianMRI": "molrecon.operators.cartesian_mri",
     "ClosedForm": "molrecon.linear.closed_form",
     "ConjugateGradient": "molrecon.linear.conjugate_gradient",
     "ConvergenceError": "molrecon.errors",
+    "DEGrad": "molrecon.reconstructors.de_grad",
     "Denoising": "molrecon.operators.denoising",
     "Equilibrium": "molrecon.equilibrium.implicit",
     "ForwardBackward": "molrecon.equilibrium.forward_backward",
     "Inpainting": "molrecon.operators.inpainting",
     "InputError": "molrecon.errors",
+    "L1Wavelet": "molrecon.reconstructors.l1_wavelet",
+    "LearnedReconstructor": "molrecon.reconstructors.learned",
     "LinearOperator": "molrecon.operators.base",
     "MOL": "molrecon.reconstructors.mol",
+    "MnMMOL": "molrecon.reconstructors.mnm_mol",
+    "MoDL": "molrecon.reconstructors.modl",
+    "ModelConfig": "molrecon.reconstructors.configuration",
     "MolreconError": "molrecon.errors",
     "Network": "molrecon.networks",
+    "PostProcessing": "molrecon.reconstructors.unet",
     "SENSE": "molrecon.reconstructors.sense",
     "Scan": "molrecon.data.scan",
     "Solution": "molrecon.equilibrium.solution",
     "Status": "molrecon.linear.status",
     "SuperResolution": "molrecon.operators.super_resolution",
+    "Tikhonov": "molrecon.reconstructors.tikhonov",
+    "TotalVariation": "molrecon.reconstructors.total_variation",
+    "UNet": "molrecon.networks",
     "bicubic_kernel": "molrecon.operators.kernels",
     "box_kernel": "molrecon.operators.kernels",
     "combine_coils": "molrecon.data.coil_maps",

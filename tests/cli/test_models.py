@@ -2,6 +2,7 @@
 
 import pytest
 
+import molrecon
 from molrecon.reconstructors import store
 
 
@@ -14,6 +15,7 @@ def shipped(monkeypatch, files):
 def test_facts_of_a_model(shipped, run_json, run):
     (facts,) = run_json("models")["models"]
     assert facts["name"] == "tiny"
+    assert facts["method"] == "mol"
     assert facts["description"] == "a test"
     assert facts["certified"] is False
     assert facts["monotonicity"] == 0.5
@@ -47,3 +49,13 @@ def test_an_unknown_model_is_answered_with_the_list(shipped, files, refused, tmp
 def test_a_shipped_model_goes_by_its_name(shipped, files, run_json, tmp_path):
     facts = run_json("reconstruct", files.under, "--model", "tiny", "-o", tmp_path / "i.npy")
     assert facts["model"] == "tiny"
+
+
+def test_a_model_of_another_method(monkeypatch, run_json, run, tmp_path):
+    network = {"kind": "cnn", "features": 4, "layers": 2, "residual": True}
+    config = molrecon.ModelConfig.model_validate({"method": "modl", "network": network})
+    path = molrecon.save(config.build(), tmp_path / "rival.safetensors", config)
+    monkeypatch.setattr(store, "shipped_models", lambda: {"rival": path})
+    (facts,) = run_json("models")["models"]
+    assert (facts["method"], facts["certified"], facts["monotonicity"]) == ("modl", False, None)
+    assert "not meant to be: the method gives no bounds" in run("models").stdout

@@ -8,6 +8,7 @@ import molrecon
 from molrecon.data.formats import read_image, read_scan
 from molrecon.data.scan import Scan
 from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.reconstructors.methods import METHODS
 
 from .conftest import COILS, SHAPE, tiny_model
 
@@ -160,3 +161,42 @@ def test_a_solve_that_fails_writes_nothing(files, run, tmp_path):
     assert "iteration limit" in result.stderr
     assert "Traceback" not in result.stderr
     assert not out.exists()
+
+
+RIVALS = {
+    "modl": {"network": {"kind": "cnn", "features": 4, "layers": 2, "residual": True}},
+    "admm-net": {"network": {"kind": "cnn", "features": 4, "layers": 2, "residual": True}},
+    "de-grad": {"network": {"kind": "kernel-normalised", "features": 4, "layers": 2}},
+    "mnm-mol": {"network": {"kind": "cnn", "features": 4, "layers": 2}},
+    "unet": {"network": {"kind": "unet", "features": 2}},
+}
+
+
+@pytest.mark.parametrize("method", RIVALS)
+def test_other_learned_methods(method, files, run_json, run, refused, tmp_path):
+    config = molrecon.ModelConfig.model_validate({"method": method, **RIVALS[method]})
+    path = molrecon.save(config.build(), tmp_path / "rival.safetensors", config)
+    common = ("reconstruct", files.under, "--model", path, "-o", tmp_path / "image.npy")
+    facts = run_json(*common, "--method", method)
+    assert (facts["method"], facts["status"]) == (method, "converged")
+    assert np.isfinite(np.load(tmp_path / "image.npy")).all()
+    bounded = method == "mnm-mol"
+    assert (facts["error_bound"] is not None) is bounded
+    text = run(*common, "--method", method).stdout
+    assert ("not known: the method bounds no distance" in text) is not bounded
+    refused(*common, naming=[f"trained for the method {method}", "mol is wanted"])
+
+
+@pytest.mark.parametrize("method", ["tikhonov", "l1-wavelet", "tv"])
+def test_methods_without_a_model(method, files, run_json, tmp_path):
+    out = tmp_path / "image.npy"
+    facts = run_json("reconstruct", files.under, "--method", method, "-o", out)
+    assert (facts["method"], facts["model"], facts["status"]) == (method, None, "converged")
+    assert facts["sigma"] > 0
+    assert facts["lam"] > 0
+    assert np.load(out).shape == SHAPE
+
+
+def test_the_help_names_every_method(run):
+    text = run("reconstruct", "--help").stdout
+    assert [name for name in METHODS if name not in text] == []

@@ -4,6 +4,7 @@ import torch
 from molrecon.errors import ConvergenceError
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.linear.regularised import solve_regularised
+from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator
 
 from ..support import Dense, cartesian_mri, normal
@@ -69,3 +70,20 @@ def test_failure_raises_in_both_directions():
     x = solve_regularised(A, 100.0, r.requires_grad_(), exact, solver=lazy)
     with pytest.raises(ConvergenceError, match="backward linear solve"):
         x.abs().sum().backward()
+
+
+def test_with_a_report_failures_raise_nothing_and_give_no_gradient():
+    A = cartesian_mri((6, 5), mask_batch=2)
+    A = type(A)(A.coil_maps, torch.cat([A.mask[:1], torch.zeros_like(A.mask[:1])]))
+    r, seen = normal(2, 1, 6, 5).requires_grad_(), []
+    c = torch.tensor([100.0, 100.0], dtype=torch.float64, requires_grad=True)
+    lazy = ConjugateGradient(rtol=1e-12, max_iterations=2)
+    x = solve_regularised(A, c, r, solver=lazy, report=lambda *what: seen.append(what))
+    x.abs().square().sum().backward()
+    assert [direction for direction, _ in seen] == ["forward", "backward"]
+    # The second sample was not measured: its matrix is the identity.
+    for _, solution in seen:
+        assert solution.status == (Status.ITERATION_LIMIT, Status.CONVERGED)
+    assert r.grad[0].abs().max() == 0
+    assert torch.allclose(r.grad[1], 2 * x[1].detach())
+    assert c.grad[0] == 0

@@ -128,3 +128,14 @@ def test_built_from_a_configuration():
         (2, 5, 3, 3, 3),
     ]
     assert config["kind"] == "cnn"
+
+
+@torch.no_grad()
+def test_a_residual_one_adds_the_image_and_starts_as_the_identity():
+    x = normal(2, 1, 7, 6)
+    chain, residual = random_cnn(), random_cnn(residual=True)
+    residual.load_state_dict(chain.state_dict())
+    sigma = torch.tensor([0.03]).double()
+    assert torch.allclose(residual(x, sigma), x + chain(x, sigma))
+    new = CNN(features=4, layers=3, residual=True).double()
+    assert torch.equal(new(x, sigma), x)

@@ -115,3 +115,10 @@ def test_scales_with_the_kernel():
 def test_a_grid_too_coarse_for_the_kernel_is_refused():
     with pytest.raises(InputError, match=r"a grid of 4 points is too coarse for kernels \(5, 5\)"):
         certified_norm(kernel(1, 1, 5, 5), points=4)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_kernel_that_is_not_finite_has_no_finite_bound(value):
+    kernel = torch.ones(2, 2, 3, 3)
+    kernel[0, 1, 2, 0] = value
+    assert certified_norm(kernel) == math.inf

@@ -3,10 +3,11 @@ from pydantic import ValidationError
 
 from molrecon.errors import InputError
 from molrecon.reconstructors.configuration import ModelConfig, SolverConfig
+from molrecon.reconstructors.mol import MOLConfig
 
 
 def test_defaults_are_those_of_the_classes():
-    model = ModelConfig().build()
+    model = MOLConfig().build()
     assert sum(p.numel() for p in model.network.parameters()) > 113_154
     assert model.monotonicity == 0.02
     assert model.shift == 0
@@ -75,4 +76,4 @@ def test_settings_out_of_range_are_refused(config):
 
 def test_unknown_networks_are_refused_when_built():
     with pytest.raises(InputError, match="'tree' is unknown"):
-        ModelConfig(network={"kind": "tree"}).build()
+        MOLConfig(network={"kind": "tree"}).build()

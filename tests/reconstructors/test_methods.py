@@ -8,7 +8,7 @@ import torch
 import molrecon
 from molrecon.errors import InputError
 from molrecon.linear.status import Status
-from molrecon.reconstructors.configuration import ModelConfig
+from molrecon.reconstructors.configuration import LEARNED, ModelConfig
 from molrecon.reconstructors.methods import METHODS, build_method
 from molrecon.reconstructors.zero_filled import ZeroFilled
 
@@ -41,6 +41,35 @@ def test_the_tolerance_of_sense_bounds_the_error(scan, tol):
     assert float(solution.error_bound[0]) <= tol
 
 
+@pytest.mark.parametrize("tol", [1e-1, 1e-3])
+def test_the_tolerance_of_tikhonov_bounds_the_error(scan, tol):
+    y, A = scan
+    y = y + 0.1 * A.mask * normal(*y.shape, seed=9, dtype=y.dtype)
+    exact, solution = (build_method("tikhonov").solve(y, A, 0.1, t) for t in (1e-7, tol))
+    error = torch.linalg.vector_norm(solution.value - exact.value)
+    assert float(error / torch.linalg.vector_norm(exact.value)) <= tol
+    assert float(solution.error_bound[0]) <= tol
+    assert solution.sigma.item() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("name", ["l1-wavelet", "tv"])
+def test_sparse_methods_converge(scan, name):
+    pytest.importorskip("sigpy")
+    y, A = scan
+    solution = build_method(name).solve(y, A, 0.1, 1e-3)
+    assert solution.converged
+    assert solution.value.shape == (1, 1, 16, 12)
+
+
+@pytest.mark.parametrize("name", ["sense", "tikhonov", "l1-wavelet", "tv"])
+def test_weights_can_be_given(scan, name):
+    y, A = scan
+    small, large = (METHODS[name]("", "cpu", lam=lam).solve(y, A, 0.1, 1e-6) for lam in (0.01, 0.1))
+    assert not torch.allclose(small.value, large.value, rtol=1e-3)
+    with pytest.raises(InputError, match="lam is -1"):
+        METHODS[name]("", "cpu", lam=-1)
+
+
 def test_a_solve_of_mol_that_fails_is_a_status(scan, tmp_path):
     config = ModelConfig.model_validate(
         {"network": {"kind": "cnn", "features": 2, "layers": 2}, "forward": {"max_iterations": 1}}
@@ -54,8 +83,15 @@ def test_a_solve_of_mol_that_fails_is_a_status(scan, tmp_path):
 
 
 def test_names():
-    assert set(METHODS) == {"mol", "sense", "zero-filled"}
-    with pytest.raises(InputError, match="mol, sense, zero-filled"):
+    assert set(METHODS) == {
+        *LEARNED,
+        "sense",
+        "tikhonov",
+        "l1-wavelet",
+        "tv",
+        "zero-filled",
+    }
+    with pytest.raises(InputError, match="'magic', expected one of mol, modl, "):
         build_method("magic")
     with pytest.raises(InputError, match="neither a file nor a shipped model"):
         build_method("mol", model="heart9d")

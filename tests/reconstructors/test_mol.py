@@ -10,7 +10,8 @@ from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.errors import ConvergenceError, InputError
 from molrecon.operators.base import norm
-from molrecon.reconstructors.mol import MOL, peak, published_equilibrium, sense_start
+from molrecon.reconstructors.mol import MOL, published_equilibrium
+from molrecon.reconstructors.start import peak, sense_start
 from molrecon.reconstructors.weights import DataWeight
 
 from ..support import cartesian_mri, contractive_cnn, normal

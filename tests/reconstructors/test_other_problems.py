@@ -16,8 +16,9 @@ from molrecon.operators.denoising import Denoising
 from molrecon.operators.inpainting import Inpainting
 from molrecon.operators.kernels import box_kernel, gaussian_kernel
 from molrecon.operators.super_resolution import SuperResolution
-from molrecon.reconstructors.mol import MOL, peak, sense_start
+from molrecon.reconstructors.mol import MOL
 from molrecon.reconstructors.sense import SENSE
+from molrecon.reconstructors.start import peak, sense_start
 from molrecon.reconstructors.weights import DataWeight
 
 from ..support import dense_matrices, normal

@@ -91,3 +91,17 @@ def test_foreign_files_are_refused(tmp_path):
     save_file({"weight": torch.ones(2)}, path, metadata={"config": json.dumps("else")})
     with pytest.raises(InputError, match="belongs to a run with other settings"):
         load(path, *state(0))
+
+
+def test_settings_that_came_later_do_not_make_another_run(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    save(path, *state(1))
+    network, optimizer = state(0)
+    later = CONFIG | {"method": "mol"}
+    arguments = {"model": network, "optimizer": optimizer, "device": CPU}
+    with pytest.raises(InputError, match="other settings"):
+        load_checkpoint(path, config=later, **arguments)
+    complete = lambda settings: {"method": "mol", **settings}  # noqa: E731
+    load_checkpoint(path, config=later, complete=complete, **arguments)
+    with pytest.raises(InputError, match="other settings"):
+        load_checkpoint(path, config=later | {"method": "modl"}, complete=complete, **arguments)

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from molrecon.errors import InputError
+from molrecon.reconstructors.configuration import LEARNED
 from molrecon.training.configuration import read_config
 
 from .runs import SIMULATION, config, settings, write_config
@@ -67,6 +70,10 @@ STAGE = {"objective": "denoise", "steps": 2, "simulation": SIMULATION}
         ({"loss": "l7"}, "loss: input should be 'psnr'"),
         ({"lipschitz": {"threshold": 1.0}}, "lipschitz.threshold: input should be less than 1"),
         ({"model": {"monotonicity": 0}}, "model.monotonicity: input should be greater than 0"),
+        ({"model": {"method": "modl", "iterations": 0}}, "model.iterations: input should be"),
+        ({"model": {"method": "modl", "shift": 0.1}}, "model.shift: extra inputs are not"),
+        ({"model": {"method": "magic"}}, "model: the method is 'magic', expected one of mol, mo"),
+        ({"model": 3}, "model: input should be a valid dictionary"),
         (
             {"stages": [STAGE | {"simulation": SIMULATION | {"coils": [5, 2]}}]},
             "the lower bound 5 is above the upper one 2",
@@ -110,3 +117,52 @@ def test_missing_file_and_folder_are_refused(folder):
     for path in (folder / "none.yaml", folder):
         with pytest.raises(InputError, match="cannot read the configuration"):
             read_config(path)
+
+
+def test_a_file_may_extend_another(folder):
+    write_config(folder, loss="mse")
+    (folder / "sub").mkdir()
+    path = folder / "sub" / "rival.yaml"
+    path.write_text("extends: ../tiny.yaml\nname: rival\nmodel: {method: unet}\n")
+    read, base = read_config(path), config(folder, loss="mse")
+    assert (read.name, read.model.method, read.loss) == ("rival", "unet", "mse")
+    assert (read.data, read.stages) == (base.data, base.stages)
+    # Settings are replaced as a whole, and read once more in the next file.
+    again = folder / "again.yaml"
+    again.write_text("extends: sub/rival.yaml\nloss: psnr\n")
+    assert (read_config(again).loss, read_config(again).model) == ("psnr", read.model)
+
+
+@pytest.mark.parametrize(
+    ("extends", "sentence"),
+    [
+        ("nowhere.yaml", r"nowhere\.yaml: cannot read the configuration"),
+        ("rival.yaml", r"rival\.yaml extends itself"),
+        ("other.yaml", r"rival\.yaml extends itself, directly or through other files"),
+        ("list.yaml", r"rival\.yaml: what it extends is no mapping of settings"),
+    ],
+)
+def test_extensions_that_lead_nowhere_are_refused(folder, extends, sentence):
+    (folder / "rival.yaml").write_text(f"extends: {extends}")
+    (folder / "other.yaml").write_text("extends: rival.yaml")
+    (folder / "list.yaml").write_text("[1, 2]")
+    with pytest.raises(InputError, match=sentence):
+        read_config(folder / "rival.yaml")
+
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_configurations_that_come_along_are_valid(path):
+    read = read_config(path)
+    assert read.name == path.stem
+    read.model.build()
+
+
+@pytest.mark.parametrize("method", sorted(set(LEARNED) - {"mol"}))
+def test_every_rival_has_data_stages_and_budget_of_the_strict_model(method):
+    read, strict = (read_config(CONFIGS / f"brain2d-{m}.yaml") for m in (method, "sn"))
+    assert read.model.method == method
+    for name in ("data", "stages", "loss", "target", "seed", "precision", "lam_learning_rate"):
+        assert getattr(read, name) == getattr(strict, name)

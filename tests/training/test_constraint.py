@@ -13,8 +13,12 @@ X = normal(2, 1, 6, 5)
 SIGMA = torch.tensor([0.01, 0.1]).double()
 
 
+def at_noise_level(network):
+    return lambda z: network(z, SIGMA)
+
+
 def exact_norm(network):
-    found = jacobian_norm(lambda z: network(z, SIGMA), X, tol=1e-9, max_iterations=4000)
+    found = jacobian_norm(at_noise_level(network), X, tol=1e-9, max_iterations=4000)
     return found.value
 
 
@@ -24,21 +28,21 @@ def test_the_value_is_a_lower_bound_that_more_iterations_tighten(iterations, acc
     constraint = LipschitzConstraint(LipschitzConfig(iterations=iterations))
     exact = exact_norm(network)
     for _ in range(3):
-        value = constraint(network, X, SIGMA)[1]
+        value = constraint(at_noise_level(network), X)[1]
         assert (value <= exact * (1 + 1e-4)).all()
     assert (value >= (1 - accuracy) * exact).all()
 
 
 def test_the_vector_persists_from_step_to_step():
     network, constraint = random_cnn(), LipschitzConstraint(LipschitzConfig(iterations=2))
-    values = torch.stack([constraint(network, X, SIGMA)[1] for _ in range(10)])
+    values = torch.stack([constraint(at_noise_level(network), X)[1] for _ in range(10)])
     assert (values[-1] > values[0]).all()
     assert (values[0] < 0.97 * exact_norm(network)).all()
 
 
 def test_is_the_weighted_barrier_of_the_value():
     config = LipschitzConfig(weight=0.3, threshold=0.5, margin=0.01)
-    barrier, value = LipschitzConstraint(config)(random_cnn(), X, SIGMA)
+    barrier, value = LipschitzConstraint(config)(at_noise_level(random_cnn()), X)
     assert barrier.item() == pytest.approx(0.3 * log_barrier(value, 0.5, 0.01).mean().item())
     assert barrier.requires_grad
     assert not value.requires_grad
@@ -47,7 +51,7 @@ def test_is_the_weighted_barrier_of_the_value():
 def test_published_estimator():
     network = random_cnn()
     config = LipschitzConfig(kind="published")
-    _, value = LipschitzConstraint(config)(network, X, SIGMA)
+    _, value = LipschitzConstraint(config)(at_noise_level(network), X)
     assert torch.allclose(value, difference_quotient(lambda z: network(z, SIGMA), X))
 
 
@@ -62,7 +66,7 @@ def test_descending_brings_the_value_below_the_threshold(kind):
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     for _ in range(150):
         optimizer.zero_grad()
-        constraint(network, X, SIGMA)[0].backward()
+        constraint(at_noise_level(network), X)[0].backward()
         optimizer.step()
     assert exact() < 0.9
 
@@ -75,6 +79,6 @@ def test_acts_when_it_is_due():
 
 def test_images_of_another_shape_start_anew():
     network, constraint = random_cnn(), LipschitzConstraint(LipschitzConfig())
-    constraint(network, X, SIGMA)
-    constraint(network, X[..., :4], SIGMA)
+    constraint(at_noise_level(network), X)
+    constraint(at_noise_level(network), X[..., :4])
     assert constraint.vector.shape == X[..., :4].shape

@@ -7,7 +7,7 @@ from molrecon.data.simulation.acquisition import simulate_acquisition
 from molrecon.lipschitz.local import jacobian_norm
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.configuration import ModelConfig
-from molrecon.reconstructors.mol import peak
+from molrecon.reconstructors.start import peak
 from molrecon.training.validation import validate
 
 CONFIG = ModelConfig.model_validate(

@@ -37,14 +37,16 @@ def _facts(name: str, path: Path) -> dict[str, Any]:
     return {
         "name": name,
         "path": str(path),
+        "method": config.method,
         "description": about.get("description", ""),
         "certified": model.certified,
         "lipschitz_bound": model.network.lipschitz_bound(),
         "monotonicity": model.monotonicity,
+        "constraint": model.constraint_text,
         "spatial_axes": model.network.ndim,
         "weights": sum(parameter.numel() for parameter in model.parameters()),
         "network": settings["network"],
-        "data_weight": settings["weight"],
+        "data_weight": settings.get("weight"),
         "data": (training.get("data") or {}).get("train"),
         "licence": (training.get("card") or {}).get("licence"),
         "validation": at_best[-1] if at_best else None,
@@ -53,15 +55,11 @@ def _facts(name: str, path: Path) -> dict[str, Any]:
 
 
 def _rows(item: dict[str, Any]) -> list[tuple[str, str]]:
-    certificate = (
-        f"proved: Lip(H) ≤ {item['lipschitz_bound']:.4f}"
-        if item["certified"]
-        else f"not proved: trained towards Lip(H) ≤ {1 - item['monotonicity']:g}"
-    )
     rows = [
+        ("Method", item["method"]),
         ("For", f"{item['description']} ({item['spatial_axes']} spatial axes)"),
         ("Network", f"{item['network'].get('kind', '?')}, {item['weights']:,} weights"),
-        ("Monotone", certificate),
+        ("Monotone", _certificate(item)),
     ]
     for label, key in (
         ("Trained on", "data"),
@@ -71,6 +69,14 @@ def _rows(item: dict[str, Any]) -> list[tuple[str, str]]:
         if item[key]:
             rows.append((label, _text(item[key])))
     return rows
+
+
+def _certificate(item: dict[str, Any]) -> str:
+    if item["certified"]:
+        return f"proved: Lip(H) ≤ {item['lipschitz_bound']:.4f}"
+    if item["constraint"] is None:
+        return "not meant to be: the method gives no bounds"
+    return f"not proved: trained towards {item['constraint']}"
 
 
 def _text(value: Any) -> str:

@@ -35,10 +35,19 @@ def reconstruct(
             metavar="FILE",
         ),
     ],
-    method: Annotated[str, typer.Option(help="mol, sense or zero-filled.", metavar="NAME")] = "mol",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="mol, modl, admm-net, de-grad, mnm-mol or unet, which use a model; sense, "
+            "tikhonov, l1-wavelet, tv or zero-filled.",
+            metavar="NAME",
+        ),
+    ] = "mol",
     model: Annotated[
         str,
-        typer.Option(help="For mol: a shipped model or a weights file.", metavar="NAME|FILE"),
+        typer.Option(
+            help="A shipped model or a weights file, trained for the method.", metavar="NAME|FILE"
+        ),
     ] = DEFAULT_MODEL,
     coil_maps: Annotated[
         str | None,
@@ -174,7 +183,7 @@ def _rows(facts: dict[str, Any], scan: Scan) -> list[tuple[str, str]]:
 
 def _distance(facts: dict[str, Any]) -> str:
     if not facts["error_bound"] >= 0:
-        return "does not apply: the method solves no equation"
+        return "not known: the method bounds no distance"
     basis = (
         "proved"
         if facts["certified"]

@@ -78,9 +78,10 @@ class TrainingDisplay:
             self._figures[key] = mean if smooth else value
 
     def _validation(self, record: dict[str, Any]) -> None:
+        value = record.get("lipschitz")
+        lipschitz = "" if value is None else f"Lipschitz value {value:.3f}, "
         self._console.print(
-            f"step {record['step']}: validation PSNR {record['psnr']:.2f} dB, "
-            f"Lipschitz value {record['lipschitz']:.3f}, "
+            f"step {record['step']}: validation PSNR {record['psnr']:.2f} dB, {lipschitz}"
             f"{record['network_evaluations']:.1f} network evaluations, "
             f"{record['failed']:.0f} failed",
             highlight=False,

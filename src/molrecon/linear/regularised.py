@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -11,7 +13,9 @@ from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import LinearSolution, _as_weights
 from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
-from molrecon.operators.base import LinearOperator, inner
+from molrecon.operators.base import LinearOperator, inner, per_sample
+
+Report = Callable[[str, LinearSolution], None]
 
 
 def solve_regularised(
@@ -21,6 +25,7 @@ def solve_regularised(
     x0: Tensor | None = None,
     *,
     solver: LinearSolver | None = None,
+    report: Report | None = None,
 ) -> Tensor:
     """Differentiable solution of ``(I + c AᴴA) x = r``.
 
@@ -35,14 +40,18 @@ def solve_regularised(
     solver
         The solver of both solves; by default the operator's closed form or else conjugate
         gradients to a residual of 1e-6.
+    report
+        Receives ``"forward"`` or ``"backward"`` and the `LinearSolution`; failures then raise
+        nothing, and a sample whose backward solve failed passes no gradient on.
 
     Raises
     ------
     ConvergenceError
-        If the forward or the backward solve does not reach its tolerance.
+        If the forward or the backward solve does not reach its tolerance and there is no
+        ``report``.
     """
     weights = _as_weights(c, r)
-    return _Solve.apply(r, weights, A, x0, solver or ClosedForm())  # type: ignore[no-any-return, no-untyped-call]
+    return _Solve.apply(r, weights, A, x0, solver or ClosedForm(), report)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Solve(torch.autograd.Function):
@@ -54,25 +63,28 @@ class _Solve(torch.autograd.Function):
         A: LinearOperator,
         x0: Tensor | None,
         solver: LinearSolver,
+        report: Report | None,
     ) -> Tensor:
         solution = solver(A, c, r, x0)
-        _raise_unless_converged(solution, "forward")
-        ctx.A, ctx.solver = A, solver  # type: ignore[attr-defined]
+        (report or _raise_unless_converged)("forward", solution)
+        ctx.A, ctx.solver, ctx.report = A, solver, report  # type: ignore[attr-defined]
         ctx.save_for_backward(solution.value, c)
         return solution.value
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:  # type: ignore[no-untyped-def]
+    def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
         x, c = ctx.saved_tensors
         solution = ctx.solver(ctx.A, c, g)
-        _raise_unless_converged(solution, "backward")
-        w = solution.value
+        (ctx.report or _raise_unless_converged)("backward", solution)
+        solved = [status is Status.CONVERGED for status in solution.status]
+        keep = per_sample(torch.tensor(solved, device=g.device), g)
+        w = torch.where(keep, solution.value, torch.zeros_like(g))
         grad_c = -inner(w, ctx.A.normal(x)) if ctx.needs_input_grad[1] else None
-        return w, grad_c, None, None, None
+        return w, grad_c, None, None, None, None
 
 
-def _raise_unless_converged(solution: LinearSolution, which: str) -> None:
+def _raise_unless_converged(which: str, solution: LinearSolution) -> None:
     for sample, status in enumerate(solution.status):
         if status is not Status.CONVERGED:
             raise ConvergenceError(

@@ -8,12 +8,16 @@ from typing import Any
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.cnn import CNN
+from molrecon.networks.kernel_normalised import KernelNormalisedCNN
 from molrecon.networks.residual import ResidualCNN
 from molrecon.networks.strict import STRICT_NETWORKS, ResidualStrictCNN, SpectralCNN
+from molrecon.networks.unet import UNet
 
 NETWORKS: dict[str, Callable[..., Network]] = {
     "cnn": CNN,
+    "kernel-normalised": KernelNormalisedCNN,
     "residual": ResidualCNN,
+    "unet": UNet,
     **STRICT_NETWORKS,
 }
 """Networks by the name a configuration uses."""
@@ -40,9 +44,11 @@ def build_network(config: Mapping[str, Any]) -> Network:
 __all__ = [
     "CNN",
     "NETWORKS",
+    "KernelNormalisedCNN",
     "Network",
     "ResidualCNN",
     "ResidualStrictCNN",
     "SpectralCNN",
+    "UNet",
     "build_network",
 ]

@@ -35,6 +35,9 @@ class CNN(Network):
         Odd width of the kernels.
     noise_conditioned
         Whether the biases depend on the noise level.
+    residual
+        Whether the image is added to what the chain computes, ``x + N(x)``, as in unrolled methods
+        (MoDL, Aggarwal et al. 2019); a new network is then the identity.
 
     Raises
     ------
@@ -51,6 +54,7 @@ class CNN(Network):
         layers: int = 5,
         kernel_size: int = 3,
         noise_conditioned: bool = True,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         if layers < 2 or features < 1:
@@ -65,15 +69,19 @@ class CNN(Network):
             )
             for a, b in pairwise(widths)
         )
-        if features >= channels:
+        self.residual = residual
+        if residual:
+            nn.init.zeros_(layers_of(self.convolutions)[-1].weight)
+        elif features >= channels:
             self._start_near_identity()
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Apply the chain to real channels."""
+        h = x
         for layer in self.convolutions[:-1]:
-            x = torch.relu(layer(x, code))
-        out: Tensor = self.convolutions[-1](x, code)
-        return out
+            h = torch.relu(layer(h, code))
+        out: Tensor = self.convolutions[-1](h, code)
+        return x + out if self.residual else out
 
     @torch.no_grad()
     def _start_near_identity(self) -> None:

@@ -74,7 +74,14 @@ def certified_norm(weight: Tensor, *, points: int = 32) -> float:
         Kernel ``(channels_out, channels_in, *kernel)``.
     points
         Grid points along each frequency axis: 32 leaves a slack of 1 % for 3×3 kernels.
+
+    Returns
+    -------
+    float
+        The bound; infinity for a kernel that holds NaN or infinity.
     """
+    if not bool(torch.isfinite(weight).all()):
+        return math.inf
     matrices = transfer_function(weight.detach().double(), points)
     largest = float(torch.linalg.svdvals(matrices).max())
     return largest * grid_correction(tuple(weight.shape[2:]), points) * ROUNDING_MARGIN

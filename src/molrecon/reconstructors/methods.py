@@ -14,8 +14,13 @@ from molrecon.errors import InputError
 from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import LinearOperator
-from molrecon.reconstructors.sense import SENSE
-from molrecon.reconstructors.store import load
+from molrecon.reconstructors.configuration import LEARNED
+from molrecon.reconstructors.l1_wavelet import L1Wavelet
+from molrecon.reconstructors.sense import SENSE, regularised_least_squares
+from molrecon.reconstructors.sparse import Sparse
+from molrecon.reconstructors.store import load, read_header, resolve
+from molrecon.reconstructors.tikhonov import Tikhonov
+from molrecon.reconstructors.total_variation import TotalVariation
 from molrecon.reconstructors.zero_filled import ZeroFilled
 
 Solve = Callable[[Tensor, LinearOperator, float | None, float], Solution]
@@ -45,19 +50,35 @@ class Method:
     ndim: int | None = None
 
 
-def _mol(model: str | Path, device: str) -> Method:
-    mol = load(model, device=device)
-    statuses_only = replace(mol.equilibrium, raise_on_failure=False)
-
-    @torch.no_grad()
-    def solve(y: Tensor, A: LinearOperator, sigma: float | None, tol: float) -> Solution:
-        return mol(y, A, sigma=sigma, tol=tol, equilibrium=statuses_only)  # type: ignore[no-any-return]
-
-    return Method("mol", solve, str(model), mol.network.ndim)
+Builder = Callable[..., Method]
+"""Takes a model, a device and, by keyword, the settings that the method leaves open."""
 
 
-def _sense(model: str | Path, device: str) -> Method:
-    lam = SENSE().lam
+def _learned(name: str) -> Builder:
+    """Return the builder of a learned method: it takes a model that was trained for it."""
+
+    def build(model: str | Path, device: str) -> Method:
+        path = resolve(model)
+        found = read_header(path)[0].method
+        if found != name:
+            raise InputError(
+                f"model {str(model)!r} was trained for the method {found}, but {name} is wanted: "
+                f"use the method {found}, or a model trained for {name}"
+            )
+        loaded = load(path, device=device)
+
+        @torch.no_grad()
+        def solve(y: Tensor, A: LinearOperator, sigma: float | None, tol: float) -> Solution:
+            solution: Solution = loaded(y, A, sigma=sigma, tol=tol, raise_on_failure=False)
+            return solution
+
+        return Method(name, solve, str(model), loaded.network.ndim)
+
+    return build
+
+
+def _sense(model: str | Path, device: str, *, lam: float = 100.0) -> Method:
+    SENSE(lam)  # refuses a weight out of range
 
     def solve(y: Tensor, A: LinearOperator, sigma: float | None, tol: float) -> Solution:
         # ‖x‖ ≥ ‖λAᴴy‖ / (1 + λ), so this residual leaves an error of at most tol · ‖x‖.
@@ -67,14 +88,42 @@ def _sense(model: str | Path, device: str) -> Method:
     return Method("sense", solve)
 
 
+def _tikhonov(model: str | Path, device: str, *, lam: float | None = None) -> Method:
+    tikhonov = Tikhonov(lam)
+
+    def solve(y: Tensor, A: LinearOperator, sigma: float | None, tol: float) -> Solution:
+        # The first solve finds λ, the second is as accurate as `_sense`.
+        first = tikhonov(y, A, sigma=sigma)
+        assert first.lam is not None
+        largest = float((first.lam * A.nominal_norm**2).max())
+        solver = ClosedForm(ConjugateGradient(rtol=min(tol, 0.5) / (1 + largest)))
+        final = regularised_least_squares(y, A, first.lam, solver)
+        return replace(final, sigma=first.sigma, seconds=first.seconds + final.seconds)
+
+    return Method("tikhonov", solve)
+
+
+def _sparse(name: str, kind: Callable[..., Sparse]) -> Builder:
+    def build(
+        model: str | Path, device: str, *, lam: float | None = None, max_iterations: int = 1000
+    ) -> Method:
+        sparse = kind(lam, max_iterations=max_iterations)
+        return Method(name, lambda y, A, sigma, tol: sparse(y, A, sigma=sigma))
+
+    return build
+
+
 def _zero_filled(model: str | Path, device: str) -> Method:
     zero_filled = ZeroFilled()
     return Method("zero-filled", lambda y, A, sigma, tol: zero_filled(y, A))
 
 
-METHODS: dict[str, Callable[[str | Path, str], Method]] = {
-    "mol": _mol,
+METHODS: dict[str, Builder] = {
+    **{name: _learned(name) for name in LEARNED},
     "sense": _sense,
+    "tikhonov": _tikhonov,
+    "l1-wavelet": _sparse("l1-wavelet", L1Wavelet),
+    "tv": _sparse("tv", TotalVariation),
     "zero-filled": _zero_filled,
 }
 """Methods by name, each built from a model (which only some need) and a device."""

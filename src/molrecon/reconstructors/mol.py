@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Literal, get_args
+from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
+from pydantic import Field
+from torch import Tensor
 
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
-from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks.base import Network
-from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
+from molrecon.operators.base import LinearOperator, per_sample
+from molrecon.reconstructors.learned import LearnedReconstructor, Output, Problem
+from molrecon.reconstructors.settings import ModelConfig, SolverConfig, WeightConfig
 from molrecon.reconstructors.weights import DataWeight
 
-Output = Literal["fixed-point", "full-scan"]
 
-START_LAM = 100.0
-START_SOLVER = ClosedForm(ConjugateGradient(rtol=1e-2, max_iterations=15))
-SCALE_QUANTILE = 0.999
-
-
-class MOL(nn.Module):
+class MOL(LearnedReconstructor):
     """Monotone operator learning: ``x* − H(x*) + λAᴴ(Ax* − y) = 0``.
 
     (Pramanik, Zimmerman, Jacob, IEEE TCI 2023.) With ``Lip(H) ≤ 1 − m`` the solution exists, is
@@ -63,6 +56,9 @@ class MOL(nn.Module):
         nonexpansive.
     """
 
+    weight: DataWeight
+    equilibrium: Equilibrium
+
     def __init__(
         self,
         network: Network,
@@ -73,17 +69,11 @@ class MOL(nn.Module):
         shift: float = 0.0,
         output: Output = "fixed-point",
     ) -> None:
-        super().__init__()
-        if output not in get_args(Output):
-            raise InputError(f"output is {output!r}, expected one of {', '.join(get_args(Output))}")
+        super().__init__(network, weight or DataWeight(), equilibrium or Equilibrium(), output)
         if not 0 < monotonicity < 1:
             raise InputError(f"monotonicity is {monotonicity}, expected m in (0, 1)")
-        self.network = network
-        self.weight = weight or DataWeight()
-        self.monotonicity = monotonicity
-        self.equilibrium = equilibrium or Equilibrium()
+        self.monotonicity: float = monotonicity
         self.shift = shift
-        self.output = output
 
     @property
     def certified(self) -> bool:
@@ -91,109 +81,51 @@ class MOL(nn.Module):
         bound = self.network.lipschitz_bound()
         return bound is not None and bound <= 1 - self.monotonicity
 
-    def forward(
-        self,
-        y: Tensor,
-        A: LinearOperator,
-        *,
-        sigma: Tensor | float | None = None,
-        x0: Tensor | None = None,
-        tol: float | None = None,
-        equilibrium: Equilibrium | None = None,
-        on_backward: Callable[[Solution], None] | None = None,
-        output: Output | None = None,
-    ) -> Solution:
-        """Reconstruct.
+    def constrained_map(self, A: LinearOperator, sigma: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return H: it has to contract with 1 − m, whatever A is."""
+        return lambda x: self.network(x, sigma)
 
-        Parameters
-        ----------
-        y
-            Measurements ``(batch, *A.shape_out)``, any unit.
-        A
-            The forward operator, of a norm about its `LinearOperator.nominal_norm`.
-        sigma
-            Standard deviation of the noise per complex sample, in the unit of ``y``; a number or
-            ``(batch,)``. Estimated from the data if not given (`LinearOperator.estimate_sigma`).
-        x0
-            Starting image in the unit of ``y``; by default a short SENSE reconstruction.
-        tol
-            Tolerance of the forward solve in place of the solver's own.
-        equilibrium
-            Solvers in place of the model's own.
-        on_backward
-            Receives the adjoint solution in the backward pass.
-        output
-            In place of the model's own.
-
-        Returns
-        -------
-        Solution
-            With the image in the unit of ``y``.
-
-        Raises
-        ------
-        InputError
-            If σ is not positive and finite, y holds NaN or is zero wherever it was sampled, or
-            shapes do not fit.
-        ConvergenceError
-            If the solve does not converge and the equilibrium is set to raise.
-        """
-        started = time.perf_counter()
-        _check_measurements(y)
-        with torch.no_grad():
-            start = sense_start(y, A)
-            scale = peak(start)
-            _check_scale(scale)
-            if sigma is None:  # noise-free data: the weight's floor takes over
-                sigma = torch.maximum(A.estimate_sigma(y), 1e-6 * scale)
-        noise = _as_sigma(sigma, y)
-        relative_noise = noise / scale
-        lam = self.weight(relative_noise)
-        rhs = per_sample(lam / scale, y) * A.H(y)
+    def solve(self, problem: Problem) -> Solution:
+        """Solve the inclusion, in units of the image peak."""
+        lam = self.weight(problem.sigma)
+        back = problem.A.H(problem.y)
         inclusion = Inclusion(
-            H=lambda x: self._confined(x, relative_noise, A.support),
-            A=A,
+            H=lambda x: problem.confined(self.network, x),
+            A=problem.A,
             lam=lam,
-            rhs=rhs,
+            rhs=per_sample(lam, back) * back,
             monotonicity=self.monotonicity,
             shift=self.shift,
         )
-        if x0 is not None:
-            start = x0 if A.support is None else x0 * A.support
-        equilibrium = equilibrium or self.equilibrium
-        if tol is not None:
-            equilibrium = replace(equilibrium, forward=replace(equilibrium.forward, tol=tol))
-        wanted = any(p.requires_grad for p in self.parameters()) or rhs.requires_grad
-        with torch.set_grad_enabled(torch.is_grad_enabled() and wanted):
-            solution = equilibrium(
-                inclusion,
-                start / per_sample(scale, start),
-                certified=self.certified,
-                on_backward=on_backward,
-            )
-        if (output or self.output) == "full-scan":
-            solution = _completed(solution, A, y / per_sample(scale, y))
-        return replace(
-            solution,
-            value=solution.value * per_sample(scale, start),
-            lam=lam.detach(),
-            sigma=noise.detach(),
-            seconds=time.perf_counter() - started,
+        return problem.solvers(self.equilibrium)(
+            inclusion,
+            problem.start,
+            certified=self.certified,
+            on_backward=problem.on_backward,
         )
 
-    def _confined(self, x: Tensor, sigma: Tensor, support: Tensor | None) -> Tensor:
-        """Apply PHP, with P the projection on the support."""
-        h: Tensor = self.network(x if support is None else x * support, sigma)
-        return h if support is None else h * support
 
+class MOLConfig(ModelConfig):
+    """Settings of a `MOL` model."""
 
-def _completed(solution: Solution, A: LinearOperator, y: Tensor) -> Solution:
-    x = solution.value
-    value = A.completed(x, y)
-    size, before = norm(value.detach()), norm(x.detach())
-    ratio = before / size.clamp_min(torch.finfo(size.dtype).tiny)
-    bound = solution.error_bound * A.completion_gain.to(ratio.dtype) * ratio
-    return replace(solution, value=value, error_bound=bound)
+    method: Literal["mol"] = "mol"
+    network: dict[str, Any] = Field(default_factory=lambda: {"kind": "cnn"})
+    weight: WeightConfig = WeightConfig()
+    monotonicity: float = Field(0.02, gt=0, lt=1)
+    shift: float = Field(0.0, ge=0)
+    forward: SolverConfig = SolverConfig()
+    backward: SolverConfig = SolverConfig()
+
+    def build(self) -> MOL:
+        """Build the model, with fresh weights."""
+        return MOL(
+            self.build_network(),
+            self.weight.build(),
+            monotonicity=self.monotonicity,
+            equilibrium=Equilibrium(self.forward.build(), self.backward.build()),
+            shift=self.shift,
+            output=self.output,
+        )
 
 
 def published_equilibrium() -> Equilibrium:
@@ -211,52 +143,3 @@ def published_equilibrium() -> Equilibrium:
         inner=ConjugateGradient(rtol=0.0, relative_to="start", max_iterations=5),
     )
     return Equilibrium(forward=solver, backward=solver)
-
-
-def sense_start(y: Tensor, A: LinearOperator) -> Tensor:
-    """Return a short SENSE reconstruction ``(batch, *shape_in)``: the start, and the scale.
-
-    Its weight is relative to ``‖A‖²``: a fixed one would shrink the image, and the scale with it,
-    by ``‖A‖²λ / (1 + ‖A‖²λ)`` for operators of small norm.
-    """
-    unit = magnitude(y)
-    lam = START_LAM / A.nominal_norm**2
-    rhs = A.H(y / per_sample(unit, y))
-    start = START_SOLVER(A, lam, per_sample(lam, rhs) * rhs).value
-    return start * per_sample(unit, start)
-
-
-def peak(image: Tensor) -> Tensor:
-    """99.9th percentile of the magnitude of every sample, ``(batch,)``."""
-    magnitude = image.abs().flatten(1)
-    rank = max(1, round(SCALE_QUANTILE * magnitude.shape[1]))
-    return magnitude.kthvalue(rank, dim=1).values
-
-
-def _check_measurements(y: Tensor) -> None:
-    if not bool(torch.isfinite(y).all()):
-        raise InputError("the measurements hold NaN or infinite values: check the raw data")
-    if not bool((y.flatten(1) != 0).any(1).all()):
-        raise InputError(
-            "the measurements of a sample are all zero: there is nothing to reconstruct"
-        )
-
-
-def _check_scale(scale: Tensor) -> None:
-    if not bool(torch.all(torch.isfinite(scale) & (scale > 0))):
-        raise InputError(
-            f"the measurements give images of peak {scale.tolist()}, expected positive numbers: "
-            "check that data and mask belong together"
-        )
-
-
-def _as_sigma(sigma: Tensor | float, y: Tensor) -> Tensor:
-    values = torch.as_tensor(sigma, dtype=y.real.dtype, device=y.device)
-    if values.shape not in ((), (1,), (y.shape[0],)):
-        raise InputError(
-            f"sigma has shape {tuple(values.shape)}, expected a number or ({y.shape[0]},)"
-        )
-    values = values.expand(y.shape[0])
-    if not bool(torch.all(torch.isfinite(values) & (values > 0))):
-        raise InputError(f"sigma is {sigma}, expected positive finite noise levels")
-    return values

@@ -42,23 +42,37 @@ class SENSE:
         The error bound is that of the linear solve: the matrix is at least I, so
         ``‖x − x*‖ ≤ ‖residual‖``.
         """
-        started = time.perf_counter()
-        unit = magnitude(y)
-        rhs = self.lam * A.H(y / per_sample(unit, y))
-        linear = self.solver(A, self.lam, rhs)
-        x = linear.value
-        explicit = rhs - x - self.lam * A.normal(x)
-        bound = norm(explicit) / norm(x).clamp_min(torch.finfo(x.real.dtype).tiny)
-        return Solution(
-            value=x * per_sample(unit, x),
-            status=linear.status,
-            iterations=linear.iterations,
-            network_evaluations=0,
-            normal_evaluations=linear.normal_evaluations + 1,
-            relative_residual=bound,
-            error_bound=bound,
-            certified=True,
-            monotonicity=1.0,
-            lam=torch.full_like(bound, self.lam),
-            seconds=time.perf_counter() - started,
-        )
+        lam = torch.full((y.shape[0],), self.lam, dtype=y.real.dtype, device=y.device)
+        return regularised_least_squares(y, A, lam, self.solver)
+
+
+@torch.no_grad()
+def regularised_least_squares(
+    y: Tensor, A: LinearOperator, lam: Tensor, solver: LinearSolver
+) -> Solution:
+    """Return the minimiser of ``λ‖Ax − y‖² + ‖x‖²``, with λ of every sample, ``(batch,)``.
+
+    The error bound is that of the linear solve, as in `SENSE`.
+    """
+    started = time.perf_counter()
+    unit = magnitude(y)
+    back = A.H(y / per_sample(unit, y))
+    weight = per_sample(lam, back)
+    rhs = weight * back
+    linear = solver(A, lam, rhs)
+    x = linear.value
+    explicit = rhs - x - weight * A.normal(x)
+    bound = norm(explicit) / norm(x).clamp_min(torch.finfo(x.real.dtype).tiny)
+    return Solution(
+        value=x * per_sample(unit, x),
+        status=linear.status,
+        iterations=linear.iterations,
+        network_evaluations=0,
+        normal_evaluations=linear.normal_evaluations + 1,
+        relative_residual=bound,
+        error_bound=bound,
+        certified=True,
+        monotonicity=1.0,
+        lam=lam,
+        seconds=time.perf_counter() - started,
+    )

@@ -16,7 +16,7 @@ from safetensors.torch import save as serialise
 
 from molrecon.errors import InputError
 from molrecon.reconstructors.configuration import ModelConfig
-from molrecon.reconstructors.mol import MOL
+from molrecon.reconstructors.learned import LearnedReconstructor
 
 FORMAT = "molrecon-1"
 _HEADER = "molrecon"
@@ -29,7 +29,11 @@ def shipped_models() -> dict[str, Path]:
 
 
 def save(
-    model: MOL, path: str | Path, config: ModelConfig, *, about: Mapping[str, Any] | None = None
+    model: LearnedReconstructor,
+    path: str | Path,
+    config: ModelConfig,
+    *,
+    about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a model's weights and settings; nothing is pickled.
 
@@ -70,8 +74,10 @@ def save(
     return target
 
 
-def load(name_or_path: str | Path, *, device: str = "cpu") -> MOL:
+def load(name_or_path: str | Path, *, device: str = "cpu") -> LearnedReconstructor:
     """Load a shipped model by its name, or any weights file by its path, ready for inference.
+
+    What is built, MOL or another method, is what the file's header says.
 
     The model is in evaluation mode and its weights require no gradients.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.store import load, read_header
 
 
@@ -23,15 +24,10 @@ def model_card(weights: str | Path) -> str:
     run = about.get("training", {})
     card = run.get("card", {})
     parameters = sum(p.numel() for p in model.parameters())
-    guarantee = (
-        f"Certified: Lip(H) ≤ {model.network.lipschitz_bound():g} for every image and noise level."
-        if model.certified
-        else f"Not certified: trained towards Lip(H) ≤ {1 - config.monotonicity:g}; error bounds "
-        "are conditional on it."
-    )
+    settings = config.model_dump(mode="json")
     sections = [
         f"# {about.get('name', path.stem)}",
-        f"{about.get('description', '')}. {guarantee}",
+        f"{about.get('description', '')}. {_guarantee(model)}",
         "## Licence\n\n" + str(card.get("licence", "not stated")),
         "## Data\n\nTrained on (file names):\n\n" + _bullets(run.get("data", {}).get("train", ())),
         "Validated on subjects that were not trained on:\n\n"
@@ -41,10 +37,14 @@ def model_card(weights: str | Path) -> str:
         "## Settings\n\n"
         + _table(
             {
-                "network": _inline(config.network),
+                "method": settings["method"],
+                "network": _inline(settings["network"]),
                 "weights": f"{parameters:,}",
-                "data weight": _inline(config.weight.model_dump()),
-                "monotonicity m": config.monotonicity,
+                **{
+                    label: show(settings[key])
+                    for key, (label, show) in _OPTIONAL.items()
+                    if key in settings
+                },
                 "seed": run.get("seed"),
                 "started from": run.get("initial") or "fresh weights",
                 "loss": run.get("loss"),
@@ -65,12 +65,33 @@ def model_card(weights: str | Path) -> str:
     return "\n\n".join(s for s in sections if s) + "\n"
 
 
+def _guarantee(model: LearnedReconstructor) -> str:
+    if model.certified:
+        bound = model.network.lipschitz_bound()
+        return f"Certified: Lip(H) ≤ {bound:g} for every image and noise level."
+    if model.constraint_text is None:
+        return "No guarantee: nothing bounds the distance of its images to anything."
+    return (
+        f"Not certified: trained towards {model.constraint_text}; error bounds are conditional on "
+        "it."
+    )
+
+
 def _bullets(items: Any) -> str:
     return "\n".join(f"* `{item}`" for item in items)
 
 
 def _inline(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in settings.items())
+
+
+_OPTIONAL: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "iterations": ("iterations", str),
+    "weight": ("data weight", _inline),
+    "step": ("step", str),
+    "monotonicity": ("monotonicity m", str),
+}
+"""Settings that only some methods have: what they are called and how they are shown."""
 
 
 def _table(rows: Mapping[str, Any]) -> str:
@@ -80,7 +101,8 @@ def _table(rows: Mapping[str, Any]) -> str:
 
 def _curve(points: Any) -> str:
     lines = [
-        f"| {p['step']:.0f} | {p['psnr']:.2f} | {p['lipschitz']:.3f} | "
+        f"| {p['step']:.0f} | {p['psnr']:.2f} | "
+        f"{format(p['lipschitz'], '.3f') if 'lipschitz' in p else '–'} | "
         f"{p['network_evaluations']:.1f} |"
         for p in points
     ]

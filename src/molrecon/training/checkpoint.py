@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,11 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     config: dict[str, Any],
     device: torch.device,
+    complete: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> tuple[Progress, Tensor | None]:
     """Restore model and optimiser in place; return the progress and the constraint's vector.
+
+    ``complete`` adds to the file's settings those that did not exist when it was written.
 
     Raises
     ------
@@ -73,7 +77,8 @@ def load_checkpoint(
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a readable checkpoint ({error})") from None
-    if json.loads(metadata.get("config", "null")) != config:
+    found = json.loads(metadata.get("config", "null"))
+    if not isinstance(found, dict) or complete(found) != config:
         raise InputError(
             f"{path} belongs to a run with other settings: give the configuration it was started "
             "with, or another output folder"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from molrecon.data.simulation.training_set import SimulationConfig
 from molrecon.errors import InputError
-from molrecon.reconstructors.configuration import ModelConfig
-from molrecon.reconstructors.mol import Output
+from molrecon.reconstructors.configuration import AnyModelConfig
+from molrecon.reconstructors.learned import Output
+from molrecon.reconstructors.mol import MOLConfig
 
 
 class _Strict(BaseModel):
@@ -60,7 +61,10 @@ class DataConfig(_Strict):
 
 
 class LipschitzConfig(_Strict):
-    """The constraint of MOL-LR, a log-barrier on a Lipschitz value at the training images."""
+    """The constraint of MOL-LR, a log-barrier on a Lipschitz value at the training images.
+
+    It has no effect on methods whose convergence rests on no Lipschitz constant.
+    """
 
     kind: Literal["none", "power", "published"] = "power"
     threshold: float = Field(0.98, gt=0, lt=1)
@@ -73,8 +77,9 @@ class LipschitzConfig(_Strict):
 class Stage(_Strict):
     """A part of the run with its own objective, images and schedule.
 
-    ``objective`` is ``"denoise"`` (H alone removes noise: a cheap pre-training) or
-    ``"reconstruct"`` (the whole equilibrium).
+    ``objective`` is ``"denoise"`` (the network alone removes noise: a cheap pre-training) or
+    ``"reconstruct"`` (the whole method). Tolerances and limits are those of equilibrium methods;
+    methods of a fixed number of iterations keep their own.
     """
 
     objective: Literal["denoise", "reconstruct"] = "reconstruct"
@@ -112,7 +117,7 @@ class TrainingConfig(_Strict):
     card: CardConfig = CardConfig()
     seed: int = Field(0, ge=0)
     output: str = "runs"
-    model: ModelConfig = ModelConfig()
+    model: AnyModelConfig = MOLConfig()
     initial: str | None = None
     data: DataConfig
     stages: list[Stage] = Field(min_length=1)
@@ -143,21 +148,36 @@ class TrainingConfig(_Strict):
 def read_config(path: str | Path) -> TrainingConfig:
     """Read a training configuration.
 
+    A file may name another one under ``extends``, relative to itself; its own top-level settings
+    then take the place of those of the other.
+
     Raises
     ------
     InputError
-        If the file is missing, not YAML, or holds a setting that is unknown or out of range.
+        If a file is missing, not YAML, or holds a setting that is unknown or out of range.
     """
     file = Path(path)
-    try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot read the configuration ({error})") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    content = _content(file, ())
     try:
         return TrainingConfig.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(f"{file}: {where}: {first['msg'].lower()}") from None
+
+
+def _content(file: Path, within: tuple[Path, ...]) -> Any:
+    if file.resolve() in within:
+        raise InputError(f"{file} extends itself, directly or through other files")
+    try:
+        content = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot read the configuration ({error})") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or "extends" not in content:
+        return content
+    base = _content(file.parent / str(content.pop("extends")), (*within, file.resolve()))
+    if not isinstance(base, dict):
+        raise InputError(f"{file}: what it extends is no mapping of settings")
+    return base | content

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from molrecon.lipschitz.attack import difference_quotient
 from molrecon.lipschitz.barrier import log_barrier
 from molrecon.lipschitz.local import jvp_and_vjp, top_singular_vector, unit
-from molrecon.networks.base import Network
 from molrecon.operators.base import norm
 from molrecon.training.configuration import LipschitzConfig
+
+Map = Callable[[Tensor], Tensor]
 
 
 class LipschitzConstraint:
@@ -30,29 +33,29 @@ class LipschitzConstraint:
         """Whether the constraint acts at this step."""
         return self.config.kind != "none" and step % self.config.every == 0
 
-    def __call__(self, network: Network, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weighted barrier (a scalar) and the Lipschitz value, ``(batch,)``."""
-        value = _ESTIMATORS[self.config.kind](self, network, x.detach(), sigma.detach())
+    def __call__(self, H: Map, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weighted barrier (a scalar) and the Lipschitz value of H, ``(batch,)``."""
+        value = _ESTIMATORS[self.config.kind](self, H, x.detach())
         barrier = log_barrier(value, self.config.threshold, self.config.margin).mean()
         return self.config.weight * barrier, value.detach()
 
-    def _power(self, network: Network, x: Tensor, sigma: Tensor) -> Tensor:
+    def _power(self, H: Map, x: Tensor) -> Tensor:
         random = self._random_like(x)
-        # The persistent vector knows the network, the random one what is new in these images.
+        # The persistent vector knows H, the random one what is new in these images.
         known = self.vector
         v = random if known is None or known.shape != x.shape else unit(known + random)
         # A space of one vector more than iterations: one alone would stay where it is.
-        v = top_singular_vector(lambda z: network(z, sigma), x, v, self.config.iterations + 1)
+        v = top_singular_vector(H, x, v, self.config.iterations + 1)
         self.vector = v.detach()
-        value, _ = jvp_and_vjp(lambda z: network(z, sigma), x, self.vector)
+        value, _ = jvp_and_vjp(H, x, self.vector)
         return norm(value)
 
     def _random_like(self, x: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(0)
         return unit(torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device))
 
-    def _published(self, network: Network, x: Tensor, sigma: Tensor) -> Tensor:
-        return difference_quotient(lambda z: network(z, sigma), x)
+    def _published(self, H: Map, x: Tensor) -> Tensor:
+        return difference_quotient(H, x)
 
 
 _ESTIMATORS = {"power": LipschitzConstraint._power, "published": LipschitzConstraint._published}

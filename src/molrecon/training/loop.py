@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from pydantic import ValidationError
 from torch import Tensor
 
 from molrecon.data.images import ImagePool
@@ -26,7 +27,8 @@ from molrecon.training.validation import validate
 Report = Callable[[dict[str, Any]], None]
 
 CONTRACTIVE = 1.0
-"""Only weights whose measured Lipschitz value is below this may become the best ones."""
+"""Only weights whose measured Lipschitz value is below this may become the best ones, for methods
+that rest on one."""
 
 
 class Trainer:
@@ -60,14 +62,14 @@ class Trainer:
         if config.initial is not None:
             start = load(config.initial)
             self.model.network.start_from(start.network)
-            self.model.weight.load_state_dict(start.weight.state_dict())
+            if self.model.weight is not None and start.weight is not None:
+                self.model.weight.load_state_dict(start.weight.state_dict())
         self.objective = Objective(self.model, config)
-        self.optimizer = torch.optim.Adam(
-            [
-                {"params": list(self.model.network.parameters()), "share": 1.0},
-                {"params": list(self.model.weight.parameters()), "share": self._lam_share()},
-            ]
-        )
+        groups = [{"params": list(self.model.network.parameters()), "share": 1.0}]
+        if self.model.weight is not None:
+            scalars = list(self.model.weight.parameters())
+            groups.append({"params": scalars, "share": self._lam_share()})
+        self.optimizer = torch.optim.Adam(groups)
         self.progress = Progress()
 
     def run(self, *, resume: bool = False, time_limit: float = math.inf) -> Path:
@@ -145,9 +147,9 @@ class Trainer:
                 "psnr": float(result["psnr"].mean()),
                 "gradient": float(length),
                 "iterations": float(result["iterations"]) if "iterations" in result else None,
-                "adjoint_iterations": None if adjoint is None else adjoint.network_evaluations,
+                "adjoint_iterations": self._adjoint_iterations(),
                 "lipschitz": float(result["lipschitz"].max()) if "lipschitz" in result else None,
-                "lam0": float(self.model.weight.log_lam0.detach().exp()),
+                "lam0": self._lam0(),
                 "learning_rate": rate,
                 "failed_solves": self.progress.failed_solves,
                 "skipped_steps": self.progress.skipped_steps,
@@ -158,7 +160,8 @@ class Trainer:
     def _validate(self) -> None:
         figures = validate(self.model, self.validation, self.objective.target)
         self.progress.curve.append({"step": float(self.progress.step), **figures})
-        eligible = figures["lipschitz"] < CONTRACTIVE and figures["failed"] == 0
+        # A value that is not a number is not below it.
+        eligible = figures.get("lipschitz", 0.0) < CONTRACTIVE and figures["failed"] == 0
         if eligible and figures["psnr"] > self.progress.best_psnr:
             self.progress.best_psnr = figures["psnr"]
             self.progress.best_step = self.progress.step
@@ -196,11 +199,23 @@ class Trainer:
             optimizer=self.optimizer,
             config=self._identity(),
             device=self.fabric.device,
+            complete=_completed,
         )
         self.objective.constraint.vector = vector
 
     def _identity(self) -> dict[str, Any]:
-        return self.config.model_dump(mode="json", exclude={"output"})
+        return _identity(self.config)
+
+    def _adjoint_iterations(self) -> int | None:
+        adjoint = self.objective.backward_solution
+        # Unrolled methods have linear solves in their backward pass, and no iteration.
+        if adjoint is None or self.model.equilibrium is None:
+            return None
+        return adjoint.network_evaluations
+
+    def _lam0(self) -> float | None:
+        weight = self.model.weight
+        return None if weight is None else float(weight.log_lam0.detach().exp())
 
     def _lam_share(self) -> float:
         return self.config.lam_learning_rate / self.config.stages[-1].learning_rate
@@ -236,6 +251,17 @@ class Trainer:
             files, simulation, seed=config.seed, count=data.validation_count
         )
         return [a.to(self.fabric.device) for a in acquisitions]
+
+
+def _identity(config: TrainingConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json", exclude={"output"})
+
+
+def _completed(settings: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return _identity(TrainingConfig.model_validate(settings))
+    except ValidationError:  # of another version, and so of another run
+        return settings
 
 
 def _logged_step(line: str) -> float:

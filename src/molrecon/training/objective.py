@@ -15,7 +15,8 @@ from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import per_sample
 from molrecon.operators.cartesian_mri import CartesianMRI
-from molrecon.reconstructors.mol import MOL, peak
+from molrecon.reconstructors.learned import LearnedReconstructor
+from molrecon.reconstructors.start import peak
 from molrecon.training.configuration import Stage, TrainingConfig
 from molrecon.training.constraint import LipschitzConstraint
 from molrecon.training.losses import LOSSES, TARGETS
@@ -30,7 +31,7 @@ class Objective(nn.Module):
         The adjoint `Solution` of the last backward pass, None before it.
     """
 
-    def __init__(self, model: MOL, config: TrainingConfig) -> None:
+    def __init__(self, model: LearnedReconstructor, config: TrainingConfig) -> None:
         super().__init__()
         self.model = model
         self.loss = LOSSES[config.loss]
@@ -56,14 +57,20 @@ class Objective(nn.Module):
             error = (estimate - target).abs().square().flatten(1).mean(1)
             extra |= {"psnr": -10 * torch.log10(error + 1e-10), "solved": solved}
         if self.constraint.due(step):
-            image = estimate.detach()
-            scale = peak(image)
-            barrier, lipschitz = self.constraint(
-                self.model.network, image / per_sample(scale, image), batch.sigma / scale
-            )
-            loss = loss + barrier
-            extra["lipschitz"] = lipschitz
+            loss = loss + self._constrain(batch, estimate.detach(), extra)
         return {"loss": loss, **extra}
+
+    def _constrain(
+        self, batch: Acquisition, image: Tensor, extra: dict[str, Tensor]
+    ) -> Tensor | float:
+        """Return the constraint's share of the loss, if the model has a map it applies to."""
+        scale = peak(image)
+        A = CartesianMRI(batch.coil_maps, batch.mask)
+        constrained = self.model.constrained_map(A, batch.sigma / scale)
+        if constrained is None:
+            return 0.0
+        barrier, extra["lipschitz"] = self.constraint(constrained, image / per_sample(scale, image))
+        return barrier
 
     def _denoise(
         self, batch: Acquisition, stage: Stage
@@ -84,6 +91,7 @@ class Objective(nn.Module):
             A,
             sigma=batch.sigma,
             equilibrium=self._equilibrium(stage),
+            raise_on_failure=False,
             on_backward=self._keep,
             output=self.output,
         )
@@ -93,8 +101,10 @@ class Objective(nn.Module):
     def _keep(self, solution: Solution) -> None:
         self.backward_solution = solution
 
-    def _equilibrium(self, stage: Stage) -> Equilibrium:
+    def _equilibrium(self, stage: Stage) -> Equilibrium | None:
         own = self.model.equilibrium
+        if own is None:
+            return None
         limits: dict[str, Any] = {
             "stopping": "residual",
             "max_iterations": stage.max_iterations,
@@ -109,7 +119,6 @@ class Objective(nn.Module):
         return Equilibrium(
             forward=replace(own.forward, tol=stage.forward_tol, **limits),
             backward=replace(own.backward, tol=stage.backward_tol, **limits),
-            raise_on_failure=False,
         )
 
 

@@ -11,14 +11,17 @@ from molrecon.data.simulation.acquisition import Acquisition
 from molrecon.lipschitz.local import jacobian_norm
 from molrecon.operators.base import per_sample
 from molrecon.operators.cartesian_mri import CartesianMRI
-from molrecon.reconstructors.mol import MOL, peak
+from molrecon.reconstructors.learned import LearnedReconstructor
+from molrecon.reconstructors.start import peak
 from molrecon.training.losses import TARGETS, Target, magnitude_mean_squared_error
 
 LIPSCHITZ_IMAGES = 2
 
 
 def validate(
-    model: MOL, acquisitions: Sequence[Acquisition], target: Target = TARGETS["full-scan"]
+    model: LearnedReconstructor,
+    acquisitions: Sequence[Acquisition],
+    target: Target = TARGETS["full-scan"],
 ) -> dict[str, float]:
     """Reconstruct held-out acquisitions with the model's own solver.
 
@@ -26,45 +29,47 @@ def validate(
     -------
     dict
         ``psnr``: mean over images of the PSNR of magnitudes, range = the target's maximum, dB;
-        ``lipschitz``: largest ‖J_H(x*)‖₂ at the first two images;
+        ``lipschitz``: largest ‖J_H(x*)‖₂ at the first two images, absent if convergence rests on
+        no Lipschitz constant;
         ``network_evaluations``: mean; ``failed``: solves that did not converge, which count as
         the value they stopped at.
     """
     was_training = model.training
     model.eval()
     ratios, evaluations, failed, lipschitz = [], 0, 0, []
-    # Failures are reported, not raised: an early network may not be monotone yet.
-    equilibrium = replace(
-        model.equilibrium,
-        forward=replace(model.equilibrium.forward, stopping="residual", tol=1e-3),
-        raise_on_failure=False,
-    )
+    equilibrium = model.equilibrium
+    if equilibrium is not None:
+        forward = replace(equilibrium.forward, stopping="residual", tol=1e-3)
+        equilibrium = replace(equilibrium, forward=forward)
     for number, acquisition in enumerate(acquisitions):
         A = CartesianMRI(acquisition.coil_maps, acquisition.mask)
         with torch.no_grad():
+            # Failures are reported, not raised: an early network may not be monotone yet.
             solution = model(
-                acquisition.kspace, A, sigma=acquisition.sigma, equilibrium=equilibrium
+                acquisition.kspace,
+                A,
+                sigma=acquisition.sigma,
+                equilibrium=equilibrium,
+                raise_on_failure=False,
             )
         failed += int(not solution.converged)
         evaluations += solution.network_evaluations
         truth = target(acquisition)
         error = magnitude_mean_squared_error(solution.value, truth)
         ratios.append(float(10 * torch.log10(truth.abs().max() ** 2 / error[0])))
-        if number < LIPSCHITZ_IMAGES:
-            image = solution.value.detach()
-            scale = peak(image)
-            sigma = acquisition.sigma / scale
+        image = solution.value.detach()
+        scale = peak(image)
+        constrained = model.constrained_map(A, acquisition.sigma / scale)
+        if constrained is not None and number < LIPSCHITZ_IMAGES:
             measured = jacobian_norm(
-                lambda x, sigma=sigma: model.network(x, sigma),  # type: ignore[misc]
-                image / per_sample(scale, image),
-                tol=2e-3,
-                max_iterations=60,
+                constrained, image / per_sample(scale, image), tol=2e-3, max_iterations=60
             )
             lipschitz.append(measured.value.max())
     model.train(was_training)
+    figures = {"lipschitz": float(torch.stack(lipschitz).max())} if lipschitz else {}
     return {
         "psnr": sum(ratios) / len(ratios),
-        "lipschitz": float(torch.stack(lipschitz).max()),
+        **figures,
         "network_evaluations": evaluations / len(ratios),
         "failed": float(failed),
     }

@@ -1,0 +1,50 @@
+"""The paper's chain with every kernel normalised as a matrix, as it is commonly done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from molrecon.networks.cnn import CNN
+from molrecon.networks.layers import layers_of
+
+
+class KernelNormalisedCNN(CNN):
+    """`CNN` with every kernel divided by the largest singular value of its reshaped matrix.
+
+    This is the spectral normalisation of Miyato et al. (ICLR 2018), which DE-GRAD was published
+    with (Gilton, Ongie, Willett 2021). The matrix ``channels_out × (channels_in · kernel)`` is not
+    the convolution: the convolutions' own norms are up to the root of the number of kernel
+    elements larger, typically 1.6 to 2.4, so there is no bound on the network below one; for a
+    proved one see `SpectralCNN`. The singular value is computed exactly, where power iterations
+    would change the map from one application to the next.
+
+    Parameters
+    ----------
+    **arguments
+        As in `CNN`, without ``residual``.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        if self.residual:
+            # A kernel of zeros cannot be normalised, and the sum with the image is not.
+            raise TypeError("got an unexpected keyword argument 'residual'")
+
+    def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
+        """Apply the chain to real channels."""
+        *hidden, last = layers_of(self.convolutions)
+        for layer in hidden:
+            x = torch.relu(layer(x, code, normalised(layer.weight)))
+        out: Tensor = last(x, code, normalised(last.weight))
+        return out
+
+
+def normalised(kernel: Tensor) -> Tensor:
+    """Return a kernel ``(channels_out, channels_in, *kernel)``, its reshaped matrix of norm 1."""
+    matrix = kernel.flatten(1)
+    with torch.autocast(matrix.device.type, enabled=False):
+        square: Tensor = torch.linalg.eigvalsh(matrix @ matrix.mT)[-1]
+    return kernel / square.sqrt()

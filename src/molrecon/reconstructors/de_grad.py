@@ -1,0 +1,127 @@
+"""Deep equilibrium gradient descent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from molrecon.equilibrium.explicit import ExplicitEquation
+from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.equilibrium.solution import Solution
+from molrecon.errors import InputError
+from molrecon.networks.base import Network
+from molrecon.operators.base import per_sample
+from molrecon.reconstructors.learned import LearnedReconstructor, Output, Problem
+from molrecon.reconstructors.settings import ModelConfig, SolverConfig
+
+
+class DEGrad(LearnedReconstructor):
+    """Equilibrium of ``x ← x − η(AᴴAx − Aᴴy + D(x))``, ``D = I − N`` with a normalised network N.
+
+    (Gilton, Ongie, Willett, IEEE TCI 2021, DE-Grad.) There is no weight of the data term: D has to
+    learn it. A is counted in units of `LinearOperator.nominal_norm`, lest the answer depend on how
+    an operator is scaled. η changes the speed and never the answer (its gradient at a fixed point
+    is zero), so it is a setting and is not learned.
+
+    If ``Lip(N) ≤ 1 − m`` and ``η ≤ 2 / (2 + ‖A‖²)`` the step contracts with ``1 − ηm``, since
+    ``‖(1 − η)I − ηAᴴA‖ ≤ 1 − η``. A `SpectralCNN` satisfies the first condition, and the error
+    bound then takes the second on trust, so it is not certified. The kernel-wise normalisation
+    that the method was published with satisfies neither for sure: there the error bound is NaN,
+    and solves that fail say so.
+
+    Parameters
+    ----------
+    network
+        N, as published a `KernelNormalisedCNN`.
+    step
+        η in (0, 2/3], which is the bound above for ‖A‖ = 1.
+    monotonicity
+        m in (0, 1), for the error bound.
+    equilibrium
+        The solvers; their α and inner solver play no role.
+    output
+        As in `LearnedReconstructor`.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
+    """
+
+    monotonicity: float
+    equilibrium: Equilibrium
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        step: float = 0.5,
+        monotonicity: float = 0.02,
+        equilibrium: Equilibrium | None = None,
+        output: Output = "fixed-point",
+    ) -> None:
+        super().__init__(network, None, equilibrium or Equilibrium(), output)
+        if not 0 < step <= 2 / 3:
+            raise InputError(f"step is {step}, expected a value in (0, 2/3]")
+        if not 0 < monotonicity < 1:
+            raise InputError(f"monotonicity is {monotonicity}, expected m in (0, 1)")
+        self.step = step
+        self.monotonicity = monotonicity
+
+    @property
+    def constraint_text(self) -> str | None:
+        """The bound on N that the error bound rests on; None where there is none."""
+        return f"Lip(N) ≤ {1 - self.monotonicity:g}, D = I − N" if self._is_bounded() else None
+
+    def _is_bounded(self) -> bool:
+        bound = self.network.lipschitz_bound()
+        return bound is not None and bound <= 1 - self.monotonicity
+
+    def solve(self, problem: Problem) -> Solution:
+        """Solve the equation, in units of the image peak."""
+        A = problem.A
+        weight = (1 / A.nominal_norm**2).to(problem.sigma.dtype).expand(problem.sigma.shape)
+        back = A.H(problem.y)
+
+        def left(x: Tensor) -> Tensor:
+            return per_sample(weight, x) * A.normal(x) + x - problem.confined(self.network, x)
+
+        equation = ExplicitEquation(
+            S=left,
+            rhs=per_sample(weight, back) * back,
+            A=A,
+            step=self.step,
+            monotonicity=self.monotonicity,
+        )
+        solution = equation.solve(
+            problem.solvers(self.equilibrium), problem.start, on_backward=problem.on_backward
+        )
+        if not self._is_bounded():
+            unknown = torch.full_like(solution.error_bound, torch.nan)
+            solution = replace(solution, error_bound=unknown, monotonicity=float("nan"))
+        return replace(solution, lam=weight)
+
+
+class DEGradConfig(ModelConfig):
+    """Settings of a `DEGrad` model: the paper's network, every kernel normalised."""
+
+    method: Literal["de-grad"] = "de-grad"
+    network: dict[str, Any] = Field(default_factory=lambda: {"kind": "kernel-normalised"})
+    step: float = Field(0.5, gt=0, le=2 / 3)
+    monotonicity: float = Field(0.02, gt=0, lt=1)
+    forward: SolverConfig = SolverConfig(stopping="residual", tol=1e-4, max_iterations=1000)
+    backward: SolverConfig = SolverConfig(stopping="residual", tol=1e-4, max_iterations=1000)
+
+    def build(self) -> DEGrad:
+        """Build the model, with fresh weights."""
+        return DEGrad(
+            self.build_network(),
+            step=self.step,
+            monotonicity=self.monotonicity,
+            equilibrium=Equilibrium(self.forward.build(), self.backward.build()),
+            output=self.output,
+        )

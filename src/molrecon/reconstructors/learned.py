@@ -1,0 +1,244 @@
+"""What all learned reconstructors share: units, start, support and the image they return."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.equilibrium.solution import Solution
+from molrecon.errors import InputError
+from molrecon.networks.base import Network
+from molrecon.operators.base import LinearOperator, norm, per_sample
+from molrecon.reconstructors.start import (
+    as_sigma,
+    check_measurements,
+    check_scale,
+    peak,
+    sense_start,
+)
+from molrecon.reconstructors.weights import DataWeight
+
+Output = Literal["fixed-point", "full-scan"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A reconstruction in units of the image peak, with what the caller asked for.
+
+    Attributes
+    ----------
+    A
+        The forward operator.
+    y
+        Measurements divided by the peak, ``(batch, *A.shape_out)``.
+    sigma
+        Noise level relative to the peak, ``(batch,)``.
+    start
+        Starting image, zero outside the support, ``(batch, *A.shape_in)``.
+    tol, equilibrium, raise_on_failure, on_backward
+        As in `LearnedReconstructor.forward`.
+    """
+
+    A: LinearOperator
+    y: Tensor
+    sigma: Tensor
+    start: Tensor
+    tol: float | None = None
+    equilibrium: Equilibrium | None = None
+    raise_on_failure: bool | None = None
+    on_backward: Callable[[Solution], None] | None = None
+
+    def solvers(self, own: Equilibrium) -> Equilibrium:
+        """Return the model's own solvers, changed as the caller asked for."""
+        chosen = self.equilibrium or own
+        if self.tol is not None:
+            chosen = replace(chosen, forward=replace(chosen.forward, tol=self.tol))
+        if self.raise_on_failure is not None:
+            chosen = replace(chosen, raise_on_failure=self.raise_on_failure)
+        return chosen
+
+    def confined(self, network: Network, x: Tensor) -> Tensor:
+        """Apply PHP, with P the projection on the support of A: nothing is invented outside."""
+        support = self.A.support
+        h: Tensor = network(x if support is None else x * support, self.sigma)
+        return h if support is None else h * support
+
+
+class LearnedReconstructor(nn.Module, ABC):
+    """A reconstruction with a trained network, called ``model(y, A, sigma=…) -> Solution``.
+
+    Measurements may have any unit: they are divided by the peak of a short SENSE reconstruction
+    (its 99.9th percentile), and the image is multiplied by it again. That reconstruction is also
+    the start. Where no coil sees anything (`LinearOperator.support`) the image is zero.
+
+    Attributes
+    ----------
+    network
+        The network, a denoiser of images whose peak is 1.
+    weight
+        The weight of the data term as a function of the noise; None where a method has none.
+    equilibrium
+        The solvers; None for methods of a fixed number of iterations.
+    output
+        ``"fixed-point"``: the image is what the method computes. ``"full-scan"``: it is what a
+        full scan would have shown, ``x + Aᴴ(y − A x)``, which keeps the measured samples with
+        their noise (`LinearOperator.completed`).
+
+    Raises
+    ------
+    InputError
+        If ``output`` is neither.
+    """
+
+    network: Network
+    weight: DataWeight | None
+    equilibrium: Equilibrium | None
+    monotonicity: float | None = None
+
+    def __init__(
+        self,
+        network: Network,
+        weight: DataWeight | None = None,
+        equilibrium: Equilibrium | None = None,
+        output: Output = "fixed-point",
+    ) -> None:
+        super().__init__()
+        if output not in get_args(Output):
+            raise InputError(f"output is {output!r}, expected one of {', '.join(get_args(Output))}")
+        self.network = network
+        self.weight = weight
+        self.equilibrium = equilibrium
+        self.output = output
+
+    @property
+    def constraint_text(self) -> str | None:
+        """What training aims at so that the method converges, as a formula; None for nothing."""
+        return None if self.monotonicity is None else f"Lip(H) ≤ {1 - self.monotonicity:g}"
+
+    @property
+    def certified(self) -> bool:
+        """Whether the bound that the solution rests on is proved."""
+        return False
+
+    def constrained_map(
+        self, A: LinearOperator, sigma: Tensor
+    ) -> Callable[[Tensor], Tensor] | None:
+        """Return the map whose Lipschitz constant convergence rests on; None where none does.
+
+        Parameters
+        ----------
+        A
+            The forward operator.
+        sigma
+            Noise level relative to the image peak, ``(batch,)``.
+        """
+        return None
+
+    @abstractmethod
+    def solve(self, problem: Problem) -> Solution:
+        """Reconstruct, in units of the image peak."""
+
+    def forward(
+        self,
+        y: Tensor,
+        A: LinearOperator,
+        *,
+        sigma: Tensor | float | None = None,
+        x0: Tensor | None = None,
+        tol: float | None = None,
+        equilibrium: Equilibrium | None = None,
+        raise_on_failure: bool | None = None,
+        on_backward: Callable[[Solution], None] | None = None,
+        output: Output | None = None,
+    ) -> Solution:
+        """Reconstruct.
+
+        Parameters
+        ----------
+        y
+            Measurements ``(batch, *A.shape_out)``, any unit.
+        A
+            The forward operator, of a norm about its `LinearOperator.nominal_norm`.
+        sigma
+            Standard deviation of the noise per complex sample, in the unit of ``y``; a number or
+            ``(batch,)``. Estimated from the data if not given (`LinearOperator.estimate_sigma`).
+        x0
+            Starting image in the unit of ``y``; by default a short SENSE reconstruction.
+        tol
+            Tolerance of the forward solve in place of the solver's own. Methods of a fixed number
+            of iterations have none, and ignore it.
+        equilibrium
+            Solvers in place of the model's own, likewise.
+        raise_on_failure
+            Whether a solve that fails raises, or is a status of the solution. By default as the
+            equilibrium says, and for other methods it raises.
+        on_backward
+            Receives what is known about the solves of the backward pass.
+        output
+            In place of the model's own.
+
+        Returns
+        -------
+        Solution
+            With the image in the unit of ``y``.
+
+        Raises
+        ------
+        InputError
+            If σ is not positive and finite, y holds NaN or is zero wherever it was sampled, or
+            shapes do not fit.
+        ConvergenceError
+            If a solve does not converge and failures are to raise.
+        """
+        started = time.perf_counter()
+        check_measurements(y)
+        with torch.no_grad():
+            start = sense_start(y, A)
+            scale = peak(start)
+            check_scale(scale)
+            if sigma is None:  # noise-free data: the weight's floor takes over
+                sigma = torch.maximum(A.estimate_sigma(y), 1e-6 * scale)
+        noise = as_sigma(sigma, y)
+        if x0 is not None:
+            start = x0
+        if A.support is not None:
+            start = start * A.support
+        problem = Problem(
+            A=A,
+            y=y / per_sample(scale, y),
+            sigma=noise / scale,
+            start=start / per_sample(scale, start),
+            tol=tol,
+            equilibrium=equilibrium,
+            raise_on_failure=raise_on_failure,
+            on_backward=on_backward,
+        )
+        leaves = (*self.parameters(), problem.y, problem.sigma)
+        wanted = torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves)
+        with torch.set_grad_enabled(wanted):
+            solution = self.solve(problem)
+        if (output or self.output) == "full-scan":
+            solution = _completed(solution, A, problem.y)
+        return replace(
+            solution,
+            value=solution.value * per_sample(scale, start),
+            lam=None if solution.lam is None else solution.lam.detach(),
+            sigma=noise.detach(),
+            seconds=time.perf_counter() - started,
+        )
+
+
+def _completed(solution: Solution, A: LinearOperator, y: Tensor) -> Solution:
+    x = solution.value
+    value = A.completed(x, y)
+    size, before = norm(value.detach()), norm(x.detach())
+    ratio = before / size.clamp_min(torch.finfo(size.dtype).tiny)
+    bound = solution.error_bound * A.completion_gain.to(ratio.dtype) * ratio
+    return replace(solution, value=value, error_bound=bound)

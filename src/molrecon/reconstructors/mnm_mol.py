@@ -1,0 +1,136 @@
+"""Monotone operator learning with a network that is not monotone by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from molrecon.equilibrium.explicit import ExplicitEquation
+from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.equilibrium.solution import Solution
+from molrecon.errors import InputError
+from molrecon.networks.base import Network
+from molrecon.operators.base import LinearOperator, per_sample
+from molrecon.reconstructors.learned import LearnedReconstructor, Output, Problem
+from molrecon.reconstructors.settings import ModelConfig, SolverConfig, WeightConfig
+from molrecon.reconstructors.weights import DataWeight
+
+
+class MnMMOL(LearnedReconstructor):
+    """MOL's equation, the constraint on the sum of data gradient and network, near the images.
+
+    (John, Chand, Jacob, IEEE TCI 2024, arXiv 2312.00386.) With ``c = λ / (1 + λ)`` the equation
+    ``G(x) = c Aᴴ(Ax − y) + (1 − c)(x − H(x)) = 0`` is that of `MOL` divided by 1 + λ. Training
+    holds ``Lip(I − ηG) ≤ 1 − ηm`` at the images (`constrained_map`), with the A they were measured
+    by, so ``x ← x − ηG(x)`` contracts around them; H itself may expand wherever the data hold the
+    image. What A has not been trained on is not covered, and neither is a start far away; the error
+    bound is conditional on both.
+
+    Parameters
+    ----------
+    network
+        H.
+    weight
+        λ as a function of the noise, in units of ``1 / nominal_norm²``.
+    step
+        η in (0, 1].
+    monotonicity
+        m in (0, 1), of G.
+    equilibrium
+        The solvers; their α and inner solver play no role.
+    output
+        As in `LearnedReconstructor`.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
+    """
+
+    weight: DataWeight
+    equilibrium: Equilibrium
+
+    def __init__(
+        self,
+        network: Network,
+        weight: DataWeight | None = None,
+        *,
+        step: float = 1.0,
+        monotonicity: float = 0.02,
+        equilibrium: Equilibrium | None = None,
+        output: Output = "fixed-point",
+    ) -> None:
+        super().__init__(
+            network, weight or DataWeight("fixed", 1.0), equilibrium or Equilibrium(), output
+        )
+        if not 0 < step <= 1:
+            raise InputError(f"step is {step}, expected a value in (0, 1]")
+        if not 0 < monotonicity < 1:
+            raise InputError(f"monotonicity is {monotonicity}, expected m in (0, 1)")
+        self.step = step
+        self.monotonicity: float = monotonicity
+
+    @property
+    def constraint_text(self) -> str:
+        """The bound that training aims at."""
+        return f"Lip(I − ηG) ≤ {1 - self.step * self.monotonicity:g} with the operators it saw"
+
+    def constrained_map(self, A: LinearOperator, sigma: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return ``I − ηG`` up to a constant, for this operator."""
+        return self._equation(A, self.weight(sigma), lambda x: self.network(x, sigma), y=None).moved
+
+    def solve(self, problem: Problem) -> Solution:
+        """Solve the equation, in units of the image peak."""
+        lam = self.weight(problem.sigma)
+        equation = self._equation(
+            problem.A, lam, lambda x: problem.confined(self.network, x), problem.y
+        )
+        solution = equation.solve(
+            problem.solvers(self.equilibrium), problem.start, on_backward=problem.on_backward
+        )
+        return replace(solution, lam=lam)
+
+    def _equation(
+        self, A: LinearOperator, lam: Tensor, H: Callable[[Tensor], Tensor], y: Tensor | None
+    ) -> ExplicitEquation:
+        share = lam / (1 + lam)
+        data = share / (A.nominal_norm**2).to(share.dtype)
+
+        def left(x: Tensor) -> Tensor:
+            return per_sample(data, x) * A.normal(x) + per_sample(1 - share, x) * (x - H(x))
+
+        back = 0 * lam if y is None else A.H(y)
+        return ExplicitEquation(
+            S=left,
+            rhs=per_sample(data, back) * back,
+            A=A,
+            step=self.step,
+            monotonicity=self.monotonicity,
+        )
+
+
+class MnMMOLConfig(ModelConfig):
+    """Settings of an `MnMMOL` model."""
+
+    method: Literal["mnm-mol"] = "mnm-mol"
+    network: dict[str, Any] = Field(default_factory=lambda: {"kind": "cnn"})
+    weight: WeightConfig = WeightConfig(kind="fixed", lam0=1.0)
+    step: float = Field(1.0, gt=0, le=1)
+    monotonicity: float = Field(0.02, gt=0, lt=1)
+    forward: SolverConfig = SolverConfig(max_iterations=1000)
+    backward: SolverConfig = SolverConfig(max_iterations=1000)
+
+    def build(self) -> MnMMOL:
+        """Build the model, with fresh weights."""
+        return MnMMOL(
+            self.build_network(),
+            self.weight.build(),
+            step=self.step,
+            monotonicity=self.monotonicity,
+            equilibrium=Equilibrium(self.forward.build(), self.backward.build()),
+            output=self.output,
+        )

@@ -1,0 +1,93 @@
+"""The settings that models of several methods have in common."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from molrecon.equilibrium.forward_backward import ForwardBackward, Stopping
+from molrecon.linear.closed_form import ClosedForm
+from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.networks import build_network
+from molrecon.networks.base import Network
+from molrecon.reconstructors.learned import LearnedReconstructor, Output
+from molrecon.reconstructors.weights import DataWeight
+
+
+class Settings(BaseModel):
+    """Settings are read-only, and unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WeightConfig(Settings):
+    """Settings of `DataWeight`."""
+
+    kind: Literal["noise", "fixed"] = "noise"
+    lam0: float = Field(0.005, gt=0)
+    floor: float = Field(1.5e-3, gt=0)
+
+    def build(self) -> DataWeight:
+        """Build the weight."""
+        return DataWeight(**self.model_dump())
+
+
+class SolverConfig(Settings):
+    """Settings of `ForwardBackward`; the inner solver reduces its starting residual."""
+
+    alpha: float = Field(1.0, gt=0, le=1)
+    tol: float = Field(1e-3, gt=0)
+    stopping: Stopping = "bound"
+    max_iterations: int = Field(200, ge=1)
+    memory: int = Field(5, ge=0)
+    inner_reduction: float = Field(0.2, ge=0, lt=1)
+    inner_iterations: int = Field(100, ge=1)
+
+    def build(self) -> ForwardBackward:
+        """Build the solver."""
+        return ForwardBackward(
+            alpha=self.alpha,
+            tol=self.tol,
+            stopping=self.stopping,
+            max_iterations=self.max_iterations,
+            memory=self.memory,
+            inner=ClosedForm(
+                ConjugateGradient(
+                    rtol=self.inner_reduction,
+                    relative_to="start",
+                    max_iterations=self.inner_iterations,
+                )
+            ),
+        )
+
+
+class ModelConfig(Settings):
+    """Settings of a model; each method has its own kind, told apart by ``method``."""
+
+    method: str
+    network: dict[str, Any]
+    output: Output = "fixed-point"
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Any:
+        """Validate settings; called on `ModelConfig` itself, ``method`` says of which kind."""
+        if cls is ModelConfig:
+            from molrecon.reconstructors.configuration import ANY_MODEL
+
+            return ANY_MODEL.validate_python(obj, **options)
+        return super().model_validate(obj, **options)
+
+    def build(self) -> LearnedReconstructor:
+        """Build the model, with fresh weights.
+
+        Raises
+        ------
+        InputError
+            If the network's kind or arguments are unknown.
+        """
+        raise NotImplementedError
+
+    def build_network(self) -> Network:
+        """Build the network."""
+        return build_network(self.network)
