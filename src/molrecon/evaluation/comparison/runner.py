@@ -1,0 +1,274 @@
+"""Running methods on images, in several processes, so that no failure costs another result."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from molrecon.equilibrium.solution import Solution
+from molrecon.errors import InputError
+from molrecon.evaluation.comparison.config import MethodConfig
+from molrecon.evaluation.comparison.methods import build
+from molrecon.evaluation.comparison.store import Record, Store
+from molrecon.evaluation.conventions import CONVENTIONS
+from molrecon.evaluation.image_sets.base import Case
+from molrecon.evaluation.problem import Problem
+from molrecon.evaluation.resources import PeakMemory
+from molrecon.reconstructors.methods import Method
+
+Report = Callable[[str, int], None]
+
+_DIED = (
+    "the process that computed it ended without a word, most likely because memory ran out; give "
+    "it more memory or fewer workers"
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A result that is wanted: its names and key, and the method."""
+
+    names: Record
+    method: MethodConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image and the methods to run on it; coil maps are then estimated once.
+
+    Attributes
+    ----------
+    case
+        The image.
+    tasks
+        The results wanted.
+    folder
+        Of the comparison.
+    device
+        Where to compute.
+    keep
+        Whether to keep the reconstructions themselves, for a figure.
+    """
+
+    case: Case
+    tasks: tuple[Task, ...]
+    folder: Path
+    device: str
+    keep: bool
+
+
+def run_jobs(jobs: Sequence[Job], *, workers: int, report: Report) -> None:
+    """Do all jobs; every result is in the store as soon as it is there.
+
+    Parameters
+    ----------
+    jobs
+        What to do.
+    workers
+        Processes to use, each with one thread; with 1 it is this process.
+    report
+        Called with a text and the number of results finished since the last call.
+    """
+    if workers == 1 or len(jobs) < 2:
+        with one_thread():
+            for job in jobs:
+                for task in perform(job):
+                    report(f"{job.case.name}: {task.method.label}", 1)
+        return
+    with _pool(workers, jobs) as futures:
+        broken = []
+        for future in as_completed(futures):
+            job = futures[future]
+            if isinstance(future.exception(), BrokenProcessPool):
+                broken.append(job)
+            else:
+                future.result()
+                report(job.case.name, len(job.tasks))
+    # A process that dies takes its neighbours' jobs along: each gets a process of its own.
+    for job in sorted(broken, key=jobs.index):
+        _perform_alone(job)
+        report(job.case.name, len(job.tasks))
+
+
+def perform(job: Job) -> Iterator[Task]:
+    """Do a job, one result after the other; failures become results that say why."""
+    store = Store(job.folder)
+    problem: Problem | None = None
+    failure = ""
+    try:
+        problem = job.case.problem()
+    except Exception as error:  # Whatever goes wrong must not cost the other results.
+        failure = f"the measurements could not be made: {reason_of(error)}"
+    for task in job.tasks:
+        record, image = replace(task.names, failure=failure), None
+        if problem is not None:
+            record, image = _measured(task, problem, job.device)
+        store.write(record, image if job.keep else None)
+        yield task
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an exception as one line."""
+    text = " ".join(str(error).split())
+    known = isinstance(error, InputError)
+    return text if known and text else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, as every result is, so that times compare and results repeat."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measured(task: Task, problem: Problem, device: str) -> tuple[Record, torch.Tensor | None]:
+    try:
+        method = _built(task.method, device)
+        y, A = problem.y.to(device), problem.A.to(device)
+        _warm_up(method, task.method, device)
+        with PeakMemory(device) as memory:
+            started = time.perf_counter()
+            solution = method.solve(y, A, problem.sigma, task.method.tol)
+            image = solution.value.cpu()
+            seconds = time.perf_counter() - started
+        record = replace(
+            task.names,
+            scores=_scores(image, problem.reference),
+            solve=_facts(solution),
+            seconds_per_slice=seconds / slices_of(problem.reference),
+            peak_memory=memory.bytes,
+        )
+    except Exception as error:  # As above.
+        return replace(task.names, failure=reason_of(error)), None
+    return record, image
+
+
+def slices_of(image: torch.Tensor) -> int:
+    """Return the number of slices in ``(batch, 1, *spatial)``."""
+    return image.shape[0] * (image.shape[2] if image.ndim == 5 else 1)
+
+
+def _scores(image: torch.Tensor, reference: torch.Tensor) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for name, convention in CONVENTIONS.items():
+        try:
+            scores = convention.scores(image, reference)
+        except InputError:
+            if name == "molrecon":
+                raise
+            # A volume may have empty slices, for which a range of their own does not exist.
+            continue
+        found[name] = {metric: score.value for metric, score in scores.items()}
+    return found
+
+
+def _facts(solution: Solution) -> dict[str, Any]:
+    return {
+        "status": solution.status[0].value,
+        "iterations": int(solution.iterations.max()),
+        "network_evaluations": solution.network_evaluations,
+        "normal_evaluations": solution.normal_evaluations,
+        "error_bound": float(solution.error_bound.max()),
+        "certified": solution.certified,
+    }
+
+
+_methods: dict[tuple[str, str], Method] = {}
+_warm: set[tuple[str, str]] = set()
+
+
+def _key(config: MethodConfig, device: str) -> tuple[str, str]:
+    return config.model_dump_json(), device
+
+
+def _built(config: MethodConfig, device: str) -> Method:
+    key = _key(config, device)
+    if key not in _methods:
+        _methods[key] = build(config, device)
+    return _methods[key]
+
+
+def _warm_up(method: Method, config: MethodConfig, device: str) -> None:
+    """Run a method once on a tiny image: first calls load libraries, which is not its time."""
+    key = _key(config, device)
+    if key in _warm:
+        return
+    _warm.add(key)
+    from molrecon.operators.cartesian_mri import CartesianMRI
+
+    ndim = method.ndim or 2
+    shape = (1, 1, *([16] * ndim))
+    maps = torch.ones(shape, dtype=torch.complex64)
+    mask = torch.ones(shape, dtype=torch.bool)
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(shape, dtype=torch.complex64, generator=generator)
+    try:
+        method.solve(y.to(device), CartesianMRI(maps, mask).to(device), 0.1, 0.5)
+    except Exception:  # Only a rehearsal: made for other measurements, it may fail here.
+        return
+
+
+@contextmanager
+def _pool(workers: int, jobs: Sequence[Job]) -> Iterator[dict[Future[None], Job]]:
+    """Start processes on jobs; on the way out of an interrupted block they are ended."""
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
+    try:
+        yield {pool.submit(_finish, job): job for job in jobs}
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
+    pool.shutdown()
+
+
+def _perform_alone(job: Job) -> None:
+    """Do a job in processes of its own, leaving out each method during which one dies."""
+    store = Store(job.folder)
+    left = [task for task in job.tasks if not _is_new(store, task)]
+    while left:
+        with _pool(1, [replace(job, tasks=tuple(left))]) as futures:
+            (future,) = futures
+            error = future.exception()
+        if error is None:
+            return
+        if not isinstance(error, BrokenProcessPool):
+            raise error
+        left = [task for task in left if not _is_new(store, task)]
+        if left:
+            store.write(replace(left[0].names, failure=_DIED))
+            left = left[1:]
+
+
+def _is_new(store: Store, task: Task) -> bool:
+    """Whether the result was finished by the process that died."""
+    found = store.read(task.names)
+    return found is not None and not found.failure
+
+
+def _start_worker() -> None:
+    # An interrupt goes to all processes of a terminal; the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _finish(job: Job) -> None:
+    for _ in perform(job):
+        pass
