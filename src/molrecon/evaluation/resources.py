@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -93,10 +94,9 @@ def available_cores() -> int:
 
 def _reset_peak() -> bool:
     """Give freed memory back and start the record of the peak again; say whether that worked."""
-    try:
+    # With another C library freed memory may be used again unnoticed.
+    with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError, TypeError):
-        pass  # Another C library: freed memory may be used again unnoticed.
     try:
         _RESET.write_text("5")
     except OSError:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 
 from molrecon.equilibrium.solution import Solution
-from molrecon.errors import InputError
+from molrecon.errors import ConvergenceError, InputError, MolreconError
 from molrecon.evaluation.comparison.config import MethodConfig
 from molrecon.evaluation.comparison.methods import build
 from molrecon.evaluation.comparison.store import Record, Store
@@ -24,7 +25,10 @@ from molrecon.evaluation.conventions import CONVENTIONS
 from molrecon.evaluation.image_sets.base import Case
 from molrecon.evaluation.problem import Problem
 from molrecon.evaluation.resources import PeakMemory
+from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.methods import Method
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 Report = Callable[[str, int], None]
 
@@ -80,9 +84,10 @@ def run_jobs(jobs: Sequence[Job], *, workers: int, report: Report) -> None:
         Called with a text and the number of results finished since the last call.
     """
     if workers == 1 or len(jobs) < 2:
+        methods = [Methods(job.device) for job in jobs[:1]]
         with one_thread():
             for job in jobs:
-                for task in perform(job):
+                for task in perform(job, methods[0]):
                     report(f"{job.case.name}: {task.method.label}", 1)
         return
     with _pool(workers, jobs) as futures:
@@ -100,7 +105,7 @@ def run_jobs(jobs: Sequence[Job], *, workers: int, report: Report) -> None:
         report(job.case.name, len(job.tasks))
 
 
-def perform(job: Job) -> Iterator[Task]:
+def perform(job: Job, methods: Methods) -> Iterator[Task]:
     """Do a job, one result after the other; failures become results that say why."""
     store = Store(job.folder)
     problem: Problem | None = None
@@ -112,15 +117,40 @@ def perform(job: Job) -> Iterator[Task]:
     for task in job.tasks:
         record, image = replace(task.names, failure=failure), None
         if problem is not None:
-            record, image = _measured(task, problem, job.device)
+            record, image = _measured(task, problem, methods)
         store.write(record, image if job.keep else None)
         yield task
+
+
+class Methods:
+    """Methods of one process, built when they are first needed and kept."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._built: dict[str, Method] = {}
+
+    def get(self, config: MethodConfig) -> Method:
+        """Return a method, built and warm."""
+        if config.label not in self._built:
+            self._built[config.label] = method = build(config, self.device)
+            self._warm_up(method)
+        return self._built[config.label]
+
+    def _warm_up(self, method: Method) -> None:
+        """Run a method on a tiny image: first calls load libraries, which is not its time."""
+        shape = (1, 1, *([16] * (method.ndim or 2)))
+        generator = torch.Generator().manual_seed(0)
+        y = torch.randn(shape, dtype=torch.complex64, generator=generator).to(self.device)
+        A = CartesianMRI(torch.ones_like(y), torch.ones(shape, dtype=torch.bool).to(self.device))
+        # Only a rehearsal: a method made for other measurements may fail here.
+        with suppress(Exception):
+            method.solve(y, A, 0.1, 0.5)
 
 
 def reason_of(error: BaseException) -> str:
     """Return an exception as one line."""
     text = " ".join(str(error).split())
-    known = isinstance(error, InputError)
+    known = isinstance(error, MolreconError)
     return text if known and text else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
@@ -135,16 +165,16 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _measured(task: Task, problem: Problem, device: str) -> tuple[Record, torch.Tensor | None]:
+def _measured(task: Task, problem: Problem, methods: Methods) -> tuple[Record, torch.Tensor | None]:
     try:
-        method = _built(task.method, device)
-        y, A = problem.y.to(device), problem.A.to(device)
-        _warm_up(method, task.method, device)
-        with PeakMemory(device) as memory:
+        method = methods.get(task.method)
+        y, A = problem.y.to(methods.device), problem.A.to(methods.device)
+        with PeakMemory(methods.device) as memory:
             started = time.perf_counter()
             solution = method.solve(y, A, problem.sigma, task.method.tol)
             image = solution.value.cpu()
             seconds = time.perf_counter() - started
+        _require_finite(image, solution)
         record = replace(
             task.names,
             scores=_scores(image, problem.reference),
@@ -155,6 +185,15 @@ def _measured(task: Task, problem: Problem, device: str) -> tuple[Record, torch.
     except Exception as error:  # As above.
         return replace(task.names, failure=reason_of(error)), None
     return record, image
+
+
+def _require_finite(image: torch.Tensor, solution: Solution) -> None:
+    if not bool(torch.isfinite(image).all()):
+        status = solution.status[0]
+        raise ConvergenceError(
+            f"the solve ended with status {status.value!r} and an image that is not finite. "
+            f"{status.sentence}"
+        )
 
 
 def slices_of(image: torch.Tensor) -> int:
@@ -187,47 +226,18 @@ def _facts(solution: Solution) -> dict[str, Any]:
     }
 
 
-_methods: dict[tuple[str, str], Method] = {}
-_warm: set[tuple[str, str]] = set()
-
-
-def _key(config: MethodConfig, device: str) -> tuple[str, str]:
-    return config.model_dump_json(), device
-
-
-def _built(config: MethodConfig, device: str) -> Method:
-    key = _key(config, device)
-    if key not in _methods:
-        _methods[key] = build(config, device)
-    return _methods[key]
-
-
-def _warm_up(method: Method, config: MethodConfig, device: str) -> None:
-    """Run a method once on a tiny image: first calls load libraries, which is not its time."""
-    key = _key(config, device)
-    if key in _warm:
-        return
-    _warm.add(key)
-    from molrecon.operators.cartesian_mri import CartesianMRI
-
-    ndim = method.ndim or 2
-    shape = (1, 1, *([16] * ndim))
-    maps = torch.ones(shape, dtype=torch.complex64)
-    mask = torch.ones(shape, dtype=torch.bool)
-    generator = torch.Generator().manual_seed(0)
-    y = torch.randn(shape, dtype=torch.complex64, generator=generator)
-    try:
-        method.solve(y.to(device), CartesianMRI(maps, mask).to(device), 0.1, 0.5)
-    except Exception:  # Only a rehearsal: made for other measurements, it may fail here.
-        return
-
-
 @contextmanager
 def _pool(workers: int, jobs: Sequence[Job]) -> Iterator[dict[Future[None], Job]]:
     """Start processes on jobs; on the way out of an interrupted block they are ended."""
     others = set(multiprocessing.active_children())
+    # New processes read these when they load the libraries that would start threads.
+    environment = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
     pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(jobs[0].device,),
     )
     try:
         yield {pool.submit(_finish, job): job for job in jobs}
@@ -236,6 +246,12 @@ def _pool(workers: int, jobs: Sequence[Job]) -> Iterator[dict[Future[None], Job]
         for child in set(multiprocessing.active_children()) - others:
             child.terminate()
         raise
+    finally:
+        for name, value in environment.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
     pool.shutdown()
 
 
@@ -263,12 +279,17 @@ def _is_new(store: Store, task: Task) -> bool:
     return found is not None and not found.failure
 
 
-def _start_worker() -> None:
+_worker_methods: list[Methods] = []
+"""The one set of methods of a worker process."""
+
+
+def _start_worker(device: str) -> None:
     # An interrupt goes to all processes of a terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    _worker_methods[:] = [Methods(device)]
 
 
 def _finish(job: Job) -> None:
-    for _ in perform(job):
+    for _ in perform(job, _worker_methods[0]):
         pass
