@@ -47,6 +47,8 @@ class Plan:
         All images, in the order of the settings.
     tasks
         Of every image, one per method.
+    definitions
+        By label, what a method's results depend on.
     figures
         The images to show.
     device
@@ -57,6 +59,7 @@ class Plan:
     folder: Path
     cases: tuple[Case, ...]
     tasks: tuple[tuple[Task, ...], ...]
+    definitions: dict[str, dict[str, Any]]
     figures: tuple[tuple[Case, FigureConfig], ...]
     device: str
 
@@ -106,10 +109,10 @@ def prepare(config: ComparisonConfig, folder: str | Path, *, device: str = "cpu"
     target = check_folder(folder)
     root = expand_root(config.root)
     methods = [build(method, device) for method in config.methods]
-    definitions = [
-        definition(settings, method)
+    definitions = {
+        settings.label: definition(settings, method)
         for settings, method in zip(config.methods, methods, strict=True)
-    ]
+    }
     cases = [case for image_set in config.image_sets for case in image_set.cases(root)]
     for case in cases:
         for settings, method in zip(config.methods, methods, strict=True):
@@ -121,14 +124,13 @@ def prepare(config: ComparisonConfig, folder: str | Path, *, device: str = "cpu"
                 )
     tasks = tuple(
         tuple(
-            Task(
-                _names(case, settings.label, result_key(case.definition(), what, device)), settings
-            )
-            for settings, what in zip(config.methods, definitions, strict=True)
+            Task(_names(case, settings, result_key(case.definition(), what, device)), settings)
+            for settings, what in zip(config.methods, definitions.values(), strict=True)
         )
         for case in cases
     )
-    return Plan(config, target, tuple(cases), tasks, tuple(_figures(config, cases)), device)
+    figures = tuple(_figures(config, cases))
+    return Plan(config, target, tuple(cases), tasks, definitions, figures, device)
 
 
 def compare(
@@ -292,7 +294,8 @@ def _settings(plan: Plan, convention: str, workers: int, machine: dict[str, Any]
         "workers": workers,
         "threads_per_worker": 1,
         "device": plan.device,
-        "files": {case.source: case.digest for case in plan.cases},
+        "files": {case.group: case.digest for case in plan.cases},
+        "methods": plan.definitions,
         **machine,
     }
     return yaml.safe_dump(content, allow_unicode=True, sort_keys=False)

@@ -15,14 +15,15 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from molrecon.data.slices import SIGNAL
 from molrecon.errors import InputError
 
 Array = npt.NDArray[Any]
 Zoom = tuple[int, int, int, int]
 
-_WHITE_PERCENTILE = 99.8
+_WHITE_PERCENTILE = 99.0
 _ERROR_PERCENTILE = 99.5
-_INSET = 0.42
+_INSET = 0.38
 """Side of the inset, relative to the image."""
 _ACCENT = "#ffb000"
 _MOST_COLUMNS = 6
@@ -57,7 +58,7 @@ def methods_figure(
 ) -> Figure:
     """Draw the reference and every method: magnitudes with an inset, and error images below.
 
-    All magnitudes share one grey window, from 0 to the 99.8th percentile of the reference. Error
+    All magnitudes share one grey window, from 0 to the 99th percentile of the reference. Error
     images show the difference of magnitudes in percent of the reference's maximum, on one scale
     that ends at the 99.5th percentile of the second-worst of them.
 
@@ -89,6 +90,7 @@ def methods_figure(
                 f"{truth.shape}; show images of the same shape."
             )
     part = _checked(zoom, truth.shape) if zoom else most_detailed(reference)
+    corner = _emptiest_corner(truth, part)
     peak = float(truth.max())
     white = float(np.percentile(truth, _WHITE_PERCENTILE)) or peak
     errors = [None if image is None else 100 * np.abs(image - truth) / peak for image in images]
@@ -121,7 +123,7 @@ def methods_figure(
             above.text(0.5, 0.5, "failed", ha="center", va="center", transform=above.transAxes)
             continue
         above.imshow(image, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
-        _inset(above, image, part, white)
+        _inset(above, image, part, corner, white)
         if error is not None:
             drawn = below.imshow(error, cmap="inferno", vmin=0, vmax=limit, interpolation="nearest")
     if mask is not None:
@@ -137,7 +139,7 @@ def methods_figure(
 
 
 def most_detailed(reference: Tensor) -> Zoom:
-    """Return the window, a quarter of each side, that holds the most gradient energy.
+    """Return the window, a quarter of each side, that holds the most detail.
 
     It depends on the reference alone, so that no method is favoured.
     """
@@ -146,31 +148,47 @@ def most_detailed(reference: Tensor) -> Zoom:
     window = max(4, rows // 4), max(4, columns // 4)
     if rows <= window[0] or columns <= window[1]:
         return 0, rows, 0, columns
-    energy = torch.zeros_like(magnitude)
-    energy[:-1] += magnitude.diff(dim=0).square()
-    energy[:, :-1] += magnitude.diff(dim=1).square()
-    # The root keeps one bright edge, as of the skin, from outweighing fine structure.
-    sums = torch.nn.functional.avg_pool2d(energy.sqrt()[None], window, stride=1)[0]
-    row, column = divmod(int(sums.argmax()), sums.shape[1])
+    slope = torch.zeros_like(magnitude)
+    slope[:-1] += magnitude.diff(dim=0).abs()
+    slope[:, :-1] += magnitude.diff(dim=1).abs()
+    # Capped, so that fine structure counts for more than one bright edge, as of the skin.
+    signal = magnitude > SIGNAL * np.percentile(magnitude, _WHITE_PERCENTILE)
+    cap = float(slope[signal].median()) if bool(signal.any()) else 1.0
+    detail = slope.clamp_max(2 * cap) * signal
+    means = torch.nn.functional.avg_pool2d(detail[None], window, stride=1)[0]
+    row, column = divmod(int(means.argmax()), means.shape[1])
     return row, row + window[0], column, column + window[1]
 
 
-def _inset(axis: Axes, image: Array, part: Zoom, white: float) -> None:
-    """Magnify a part in the corner farthest from it, and frame it where it is."""
+def _emptiest_corner(truth: Array, part: Zoom) -> tuple[bool, bool]:
+    """Return (bottom, right) of the corner where an inset hides least, away from the part."""
+    height, width = truth.shape
+    rows, columns = int(_INSET * height), int(_INSET * width)
     top, bottom, left, right = part
-    height, width = image.shape
+
+    def hidden(corner: tuple[bool, bool]) -> float:
+        y, x = (height - rows) * corner[0], (width - columns) * corner[1]
+        covers = y < bottom and top < y + rows and x < right and left < x + columns
+        return float(truth[y : y + rows, x : x + columns].sum()) + covers * float(truth.sum())
+
+    return min(((False, True), (True, True), (True, False), (False, False)), key=hidden)
+
+
+def _inset(axis: Axes, image: Array, part: Zoom, corner: tuple[bool, bool], white: float) -> None:
+    """Magnify a part in a corner, (bottom, right), and frame it where it is."""
+    top, bottom, left, right = part
     axis.add_patch(
         Rectangle(
             (left - 0.5, top - 0.5), right - left, bottom - top, fill=False, ec=_ACCENT, lw=0.8
         )
     )
-    x = 0.0 if left + right > width else 1 - _INSET
-    y = 0.0 if top + bottom < height else 1 - _INSET
+    low, right_side = corner
+    x, y = (1 - _INSET) * right_side, (1 - _INSET) * (not low)
     inset = axis.inset_axes((x, y, _INSET, _INSET))
     inset.imshow(
         image[top:bottom, left:right], cmap="gray", vmin=0, vmax=white, interpolation="nearest"
     )
-    # The inset keeps its own shape of pixels; it sits in the corner, not in the middle.
+    # Its pixels stay square: where that leaves room, it still sits in the corner.
     inset.set_anchor(("N" if y else "S") + ("E" if x else "W"))
     inset.set_xticks([])
     inset.set_yticks([])

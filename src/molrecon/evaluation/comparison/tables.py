@@ -236,14 +236,14 @@ def _interval_note(differences: Sequence[Difference]) -> str:
     start = "Paired differences (first less second method; mean over images)"
     if math.isnan(interval.low):
         return f"{start}; there is one image only, hence no interval."
-    unit = {
-        "group": f"{interval.units} scans or subjects were resampled as wholes",
-        "image": f"{interval.units} images of one scan or subject were resampled, so that the "
-        "interval says nothing about others",
+    drawn = {
+        "group": f"the {interval.units} scans or subjects as wholes",
+        "image": f"the {interval.units} images, all of one scan or subject: the intervals say "
+        "nothing about others",
     }[interval.unit]
     return (
-        f"{start} with {interval.confidence:.0%} bootstrap intervals: {unit}, "
-        f"{interval.resamples} times."
+        f"{start} with {interval.confidence:.0%} bootstrap intervals from {interval.resamples} "
+        f"resamples of {drawn}."
     )
 
 
