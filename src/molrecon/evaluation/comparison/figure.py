@@ -96,12 +96,12 @@ def methods_figure(
     errors = [None if image is None else 100 * np.abs(image - truth) / peak for image in images]
     limit = _error_limit([error for error in errors if error is not None])
 
-    columns = min(_MOST_COLUMNS, len(shown) + 1)
-    blocks = -(-(len(shown) + 1) // columns)
+    blocks = -(-(len(shown) + 1) // _MOST_COLUMNS)
+    columns = -(-(len(shown) + 1) // blocks)
     height, width = truth.shape
     side = 2.3
     figure = Figure(
-        figsize=(side * columns + 0.8, blocks * (2 * side * height / width + 0.55) + 0.75),
+        figsize=(side * columns, blocks * (2 * side * height / width + 0.55) + 1.2),
         layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01),
     )
     axes = figure.subplots(2 * blocks, columns, squeeze=False)
@@ -131,7 +131,14 @@ def methods_figure(
         axes[1, 0].set_title("sampled k-space", fontsize=8)
     if drawn is not None:
         bar = figure.colorbar(
-            drawn, ax=axes[1::2, :].ravel().tolist(), fraction=0.03, pad=0.01, extend="max"
+            drawn,
+            ax=axes.ravel().tolist(),
+            location="bottom",
+            fraction=0.02,
+            pad=0.01,
+            aspect=40,
+            shrink=0.5,
+            extend="max",
         )
         bar.set_label("|error|, % of the reference's maximum", fontsize=8)
         bar.ax.tick_params(labelsize=8)
@@ -166,10 +173,12 @@ def _emptiest_corner(truth: Array, part: Zoom) -> tuple[bool, bool]:
     rows, columns = int(_INSET * height), int(_INSET * width)
     top, bottom, left, right = part
 
+    total = float(truth.sum())
+
     def hidden(corner: tuple[bool, bool]) -> float:
         y, x = (height - rows) * corner[0], (width - columns) * corner[1]
         covers = y < bottom and top < y + rows and x < right and left < x + columns
-        return float(truth[y : y + rows, x : x + columns].sum()) + covers * float(truth.sum())
+        return float(truth[y : y + rows, x : x + columns].sum()) + (total if covers else 0.0)
 
     return min(((False, True), (True, True), (True, False), (False, False)), key=hidden)
 

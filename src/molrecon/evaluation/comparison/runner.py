@@ -90,19 +90,24 @@ def run_jobs(jobs: Sequence[Job], *, workers: int, report: Report) -> None:
                 for task in perform(job, methods[0]):
                     report(f"{job.case.name}: {task.method.label}", 1)
         return
-    with _pool(workers, jobs) as futures:
+    left = list(jobs)
+    while left:
         broken = []
-        for future in as_completed(futures):
-            job = futures[future]
-            if isinstance(future.exception(), BrokenProcessPool):
-                broken.append(job)
-            else:
-                future.result()
-                report(job.case.name, len(job.tasks))
-    # A process that dies takes its neighbours' jobs along: each gets a process of its own.
-    for job in sorted(broken, key=jobs.index):
-        _perform_alone(job)
-        report(job.case.name, len(job.tasks))
+        with _pool(workers, left) as futures:
+            for future in as_completed(futures):
+                job = futures[future]
+                if isinstance(future.exception(), BrokenProcessPool):
+                    broken.append(job)
+                else:
+                    future.result()
+                    report(job.case.name, len(job.tasks))
+        # A process that dies takes the others along. The jobs that were under way are done in
+        # processes of their own; the rest is tried again.
+        suspects = [job for job in broken if _is_under_way(job)] or broken
+        for job in suspects:
+            _perform_alone(job)
+            report(job.case.name, len(job.tasks))
+        left = [job for job in broken if job not in suspects]
 
 
 def perform(job: Job, methods: Methods) -> Iterator[Task]:
@@ -110,11 +115,13 @@ def perform(job: Job, methods: Methods) -> Iterator[Task]:
     store = Store(job.folder)
     problem: Problem | None = None
     failure = ""
+    _begin(store, job.tasks[0])
     try:
         problem = job.case.problem()
     except Exception as error:  # Whatever goes wrong must not cost the other results.
         failure = f"the measurements could not be made: {reason_of(error)}"
     for task in job.tasks:
+        _begin(store, task)
         record, image = replace(task.names, failure=failure), None
         if problem is not None:
             record, image = _measured(task, problem, methods)
@@ -255,10 +262,26 @@ def _pool(workers: int, jobs: Sequence[Job]) -> Iterator[dict[Future[None], Job]
     pool.shutdown()
 
 
-def _perform_alone(job: Job) -> None:
-    """Do a job in processes of its own, leaving out each method during which one dies."""
+def _begin(store: Store, task: Task) -> None:
+    """Put down the worst until it proves wrong: a process that dies cannot say so itself."""
+    store.write(replace(task.names, failure=_DIED))
+
+
+def _is_finished(store: Store, task: Task) -> bool:
+    found = store.read(task.names)
+    return found is not None and found.failure != _DIED
+
+
+def _is_under_way(job: Job) -> bool:
     store = Store(job.folder)
-    left = [task for task in job.tasks if not _is_new(store, task)]
+    found = (store.read(task.names) for task in job.tasks)
+    return any(record is not None and record.failure == _DIED for record in found)
+
+
+def _perform_alone(job: Job) -> None:
+    """Do a job in processes of its own, giving up each method during which one dies."""
+    store = Store(job.folder)
+    left = [task for task in job.tasks if not _is_finished(store, task)]
     while left:
         with _pool(1, [replace(job, tasks=tuple(left))]) as futures:
             (future,) = futures
@@ -267,16 +290,10 @@ def _perform_alone(job: Job) -> None:
             return
         if not isinstance(error, BrokenProcessPool):
             raise error
-        left = [task for task in left if not _is_new(store, task)]
+        left = [task for task in left if not _is_finished(store, task)]
         if left:
-            store.write(replace(left[0].names, failure=_DIED))
+            _begin(store, left[0])
             left = left[1:]
-
-
-def _is_new(store: Store, task: Task) -> bool:
-    """Whether the result was finished by the process that died."""
-    found = store.read(task.names)
-    return found is not None and not found.failure
 
 
 _worker_methods: list[Methods] = []

@@ -176,7 +176,8 @@ def latex(heading: Heading, sections: Sequence[Section], records: Sequence[Recor
         if shown:
             titles, rows = _difference_table(shown)
             lines += [r"\begin{table}", r"\centering"]
-            lines += [rf"\caption{{{_tex(_interval_note(shown))}}}"]
+            where = f"{section.image_set}: {section.condition}."
+            lines += [rf"\caption{{{_tex(f'{where} {_interval_note(shown)}')}}}"]
             lines += [rf"\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}", r"\toprule"]
             lines += [" & ".join(map(_tex, titles)) + r" \\", r"\midrule"]
             lines += [" & ".join(map(_tex, row)) + r" \\" for row in rows]
