@@ -32,6 +32,8 @@ from molrecon.evaluation.figure import save_figure
 from molrecon.evaluation.image_sets.base import Case
 from molrecon.evaluation.resources import available_cores, environment
 
+_SCORED = {"molrecon": "", "published": "; figures as published"}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -268,7 +270,7 @@ def _write_figures(
             ],
             zoom=settings.zoom,
             mask=None if problem.mask is None else problem.mask[middle],
-            title=f"{case.image_set}: {case.name}",
+            title=f"{case.image_set}: {case.name}{_SCORED[convention]}",
         )
         for end, dots in ((".png", 150), (".pdf", 300)):
             save_figure(figure, plan.folder / (name + end), dots_per_inch=dots)
