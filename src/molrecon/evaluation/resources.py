@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import os
 import platform
 import re
@@ -41,7 +40,6 @@ class PeakMemory:
         self.bytes: int | None = None
 
     def __enter__(self) -> Self:
-        gc.collect()
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats(self._device)
             self._before = torch.cuda.memory_allocated(self._device)
