@@ -83,13 +83,24 @@ class FigureConfig(_Strict):
     zoom: tuple[int, int, int, int] | None = None
 
 
+def _sentence(error: ValidationError) -> str:
+    """Return where and what the first error is."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
 def _image_set(values: Any) -> Any:
     if not isinstance(values, dict):
         return values
     kind = values.get("kind")
     if kind not in IMAGE_SETS:
         raise ValueError(f"found the kind {kind!r}, expected one of {', '.join(IMAGE_SETS)}")
-    return IMAGE_SETS[kind].model_validate(values)
+    try:
+        return IMAGE_SETS[kind].model_validate(values)
+    except ValidationError as error:
+        raise ValueError(_sentence(error)) from None
 
 
 class ComparisonConfig(_Strict):
@@ -163,6 +174,4 @@ def read_config(path: str | Path) -> ComparisonConfig:
     try:
         return ComparisonConfig.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(f"{file}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise InputError(f"{file}: {_sentence(error)}; correct it.") from None

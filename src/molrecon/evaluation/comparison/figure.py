@@ -160,8 +160,8 @@ def most_detailed(reference: Tensor) -> Zoom:
     slope[:, :-1] += magnitude.diff(dim=1).abs()
     # Capped, so that fine structure counts for more than one bright edge, as of the skin.
     signal = magnitude > SIGNAL * np.percentile(magnitude, _WHITE_PERCENTILE)
-    cap = float(slope[signal].median()) if bool(signal.any()) else 1.0
-    detail = slope.clamp_max(2 * cap) * signal
+    cap = float(slope[signal].mean()) if bool(signal.any()) else 1.0
+    detail = slope.clamp_max(1.5 * cap) * signal
     means = torch.nn.functional.avg_pool2d(detail[None], window, stride=1)[0]
     row, column = divmod(int(means.argmax()), means.shape[1])
     return row, row + window[0], column, column + window[1]
