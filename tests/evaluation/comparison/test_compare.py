@@ -17,7 +17,8 @@ from molrecon.data.coil_maps import estimate_coil_maps
 from molrecon.errors import InputError
 from molrecon.evaluation.comparison import ComparisonConfig, compare, prepare
 from molrecon.evaluation.comparison.compare import Comparison
-from molrecon.evaluation.comparison.runner import Job, Task, run_jobs
+from molrecon.evaluation.comparison.measure import Job, Task
+from molrecon.evaluation.comparison.runner import run_jobs
 from molrecon.evaluation.comparison.store import Record, Store
 from molrecon.evaluation.conventions import house_scores
 from molrecon.reconstructors.methods import METHODS, Method, build_method

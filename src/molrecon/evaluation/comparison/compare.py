@@ -1,4 +1,4 @@
-"""A whole comparison: checks, results, tables, figures and the settings used."""
+"""A whole comparison: results, tables, figures and the settings used."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from molrecon.data.atomic import atomic_path, check_folder, make_folder
-from molrecon.data.root import expand_root
-from molrecon.errors import InputError
-from molrecon.evaluation.comparison.config import ComparisonConfig, FigureConfig, MethodConfig
+from molrecon.data.atomic import atomic_path, make_folder
 from molrecon.evaluation.comparison.figure import Shown, methods_figure
-from molrecon.evaluation.comparison.methods import build, definition
-from molrecon.evaluation.comparison.runner import Job, Report, Task, run_jobs
-from molrecon.evaluation.comparison.store import Record, Store, result_key, slug
+from molrecon.evaluation.comparison.measure import Job
+from molrecon.evaluation.comparison.plan import Plan
+from molrecon.evaluation.comparison.runner import Report, run_jobs
+from molrecon.evaluation.comparison.store import Record, Store, slug
 from molrecon.evaluation.comparison.summary import Section, score, summarise
 from molrecon.evaluation.comparison.tables import (
     Heading,
@@ -29,46 +27,9 @@ from molrecon.evaluation.comparison.tables import (
 )
 from molrecon.evaluation.conventions import CONVENTIONS
 from molrecon.evaluation.figure import save_figure
-from molrecon.evaluation.image_sets.base import Case
 from molrecon.evaluation.resources import available_cores, environment
 
 _SCORED = {"molrecon": "", "published": "; figures as published"}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A comparison whose settings and files have been checked.
-
-    Attributes
-    ----------
-    config
-        The settings.
-    folder
-        Where results go.
-    cases
-        All images, in the order of the settings.
-    tasks
-        Of every image, one per method.
-    definitions
-        By label, what a method's results depend on.
-    figures
-        The images to show.
-    device
-        Where to compute.
-    """
-
-    config: ComparisonConfig
-    folder: Path
-    cases: tuple[Case, ...]
-    tasks: tuple[tuple[Task, ...], ...]
-    definitions: dict[str, dict[str, Any]]
-    figures: tuple[tuple[Case, FigureConfig], ...]
-    device: str
-
-    @property
-    def shown(self) -> set[tuple[str, str]]:
-        """Names of the images whose reconstructions are kept."""
-        return {(case.image_set, case.name) for case, _ in self.figures}
 
 
 @dataclass(frozen=True)
@@ -97,42 +58,6 @@ class Comparison:
     def failures(self) -> tuple[Record, ...]:
         """The records of what failed."""
         return tuple(record for record in self.records if record.failure)
-
-
-def prepare(config: ComparisonConfig, folder: str | Path, *, device: str = "cpu") -> Plan:
-    """Check the settings, files and models of a comparison; nothing is computed or written.
-
-    Raises
-    ------
-    InputError
-        If a file or model is missing or unreadable, a method or option unknown, or something does
-        not fit something else.
-    """
-    target = check_folder(folder)
-    root = expand_root(config.root)
-    methods = [build(method, device) for method in config.methods]
-    definitions = {
-        settings.label: definition(settings, method)
-        for settings, method in zip(config.methods, methods, strict=True)
-    }
-    cases = [case for image_set in config.image_sets for case in image_set.cases(root)]
-    for case in cases:
-        for settings, method in zip(config.methods, methods, strict=True):
-            if method.ndim not in (None, case.ndim):
-                raise InputError(
-                    f"The image set {case.image_set!r} has {case.ndim} spatial axes, but the "
-                    f"method {settings.label!r} reconstructs {method.ndim}; compare it on another "
-                    "set, in settings of its own."
-                )
-    tasks = tuple(
-        tuple(
-            Task(_names(case, settings, result_key(case.definition(), what, device)), settings)
-            for settings, what in zip(config.methods, definitions.values(), strict=True)
-        )
-        for case in cases
-    )
-    figures = tuple(_figures(config, cases))
-    return Plan(config, target, tuple(cases), tasks, definitions, figures, device)
 
 
 def compare(
@@ -181,10 +106,6 @@ def compare(
     return Comparison(records, tuple(sections), files, computed, total - computed)
 
 
-def _names(case: Case, method: MethodConfig, key: str) -> Record:
-    return Record(key, case.image_set, case.name, case.condition, case.group, method.label)
-
-
 def _jobs(plan: Plan, store: Store, fresh: bool) -> list[Job]:
     """Collect what is not in the store yet."""
     jobs = []
@@ -201,23 +122,6 @@ def _is_done(store: Store, names: Record, keep: bool) -> bool:
     if record is None or record.failure:
         return False
     return not keep or store.read_image(names) is not None
-
-
-def _figures(config: ComparisonConfig, cases: Sequence[Case]) -> list[tuple[Case, FigureConfig]]:
-    wanted = config.figures
-    if wanted is None:
-        wanted = [FigureConfig(image_set=image_set.name) for image_set in config.image_sets]
-    found = []
-    for figure in wanted:
-        of_set = [case for case in cases if case.image_set == figure.image_set]
-        chosen = [case for case in of_set if figure.image in (None, case.name)]
-        if not chosen:
-            raise InputError(
-                f"A figure shows the image {figure.image!r}, which is not in the image set "
-                f"{figure.image_set!r}; its first is {of_set[0].name!r}."
-            )
-        found.append((chosen[0], figure))
-    return found
 
 
 def _write_tables(
