@@ -119,6 +119,11 @@ def test_methods_can_be_added_and_renamed(settings, tmp_path, run):
     looser = [settings["methods"][0], {"method": "sense", "label": "SENSE", "tol": 0.3}]
     changed = run(settings | {"methods": looser}, tmp_path / "out")
     assert (changed.computed, changed.reused) == (6, 6)
+    renamed = [{"method": "zero-filled", "label": "adjoint"}, settings["methods"][1]]
+    other = run(settings | {"methods": renamed}, tmp_path / "out")
+    assert (other.computed, other.reused) == (0, 12)
+    assert other.records[0].method == "adjoint"
+    assert other.records[0].scores == both.records[0].scores
     fresh = run(settings, tmp_path / "out", fresh=True)
     assert fresh.computed == 12
     assert comparable(fresh) == comparable(whole)

@@ -88,8 +88,8 @@ class Store:
     def read(self, names: Record) -> Record | None:
         """Return the result of these names and key; None if there is none."""
         try:
-            values = json.loads(self._path(names).read_text(encoding="utf-8"))
-            # Names in the settings may have changed, which leaves the result what it was.
+            values = json.loads(self._find(names).read_text(encoding="utf-8"))
+            # A new label or condition leaves the result what it was.
             renamed = {key: getattr(names, key) for key in _NAMES}
             return Record(**{**values, **renamed})
         except (OSError, ValueError, TypeError):
@@ -108,10 +108,17 @@ class Store:
     def read_image(self, names: Record) -> Tensor | None:
         """Return the image of a result; None if none was kept."""
         try:
-            array = np.load(self._path(names).with_suffix(".npy"), allow_pickle=False)
+            array = np.load(self._find(names).with_suffix(".npy"), allow_pickle=False)
         except (OSError, ValueError):
             return None
         return torch.from_numpy(array)
+
+    def _find(self, names: Record) -> Path:
+        """Return the file of a result, which the method may have had another label in."""
+        path = self._path(names)
+        if path.exists():
+            return path
+        return next(path.parent.glob(f"*-{names.key}.json"), path)
 
     def _path(self, names: Record) -> Path:
         folder = self.folder / slug(names.image_set) / slug(names.image)
