@@ -53,9 +53,7 @@ def distance(solution: Solution, reference: Solution) -> float:
     return float((solution.value - reference.value).norm() / reference.value.norm())
 
 
-def to_distance(
-    model: MOL, scan: Problem, own: Equilibrium, target: float, exact: Solution
-) -> Run:
+def to_distance(model: MOL, scan: Problem, own: Equilibrium, target: float, exact: Solution) -> Run:
     """Stop after the first iteration at which the distance is reached."""
     for iterations in range(1, own.forward.max_iterations):
         solver = replace(own.forward, tol=1e-12, max_iterations=iterations)
