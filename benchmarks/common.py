@@ -1,17 +1,17 @@
-"""What the benchmarks share: the real scan, undersampled, and how images are compared."""
+"""What the benchmarks share: where the data lie, and how images are compared."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from molrecon import CartesianMRI, combine_coils, estimate_coil_maps, make_mask, read_scan
+from molrecon import Scan, read_scan
+from molrecon.evaluation.metrics import psnr
 
 
 def data_root() -> Path:
@@ -22,37 +22,14 @@ def data_root() -> Path:
     return Path(root)
 
 
-@dataclass(frozen=True)
-class Undersampled:
-    """A fully sampled scan, undersampled afterwards, and the full scan combined as reference."""
-
-    y: Tensor
-    A: CartesianMRI
-    reference: Tensor
-
-
-def undersample(
-    kspace: Tensor, kind: str, acceleration: float, seed: int, calibration: int = 24
-) -> Undersampled:
-    """Undersample; the maps come from the calibration region alone, the reference uses them."""
-    mask = make_mask(
-        kind, tuple(kspace.shape[2:]), acceleration, calibration=calibration, seed=seed
-    )[None, None]
-    y = kspace * mask
-    maps = estimate_coil_maps(y, mask)
-    return Undersampled(y, CartesianMRI(maps, mask), combine_coils(kspace, maps))
-
-
-def brain() -> Tensor:
-    """K-space of the real 8-coil scan, (1, 8, y, x)."""
-    return read_scan(data_root() / "parallel_mri/brain_8coil/full.cfl").kspace
+def brain() -> Scan:
+    """The real 8-coil scan, k-space (1, 8, y, x)."""
+    return read_scan(data_root() / "parallel_mri/brain_8coil/full.cfl")
 
 
 def magnitude_psnr(estimate: Tensor, reference: Tensor) -> float:
     """PSNR of magnitudes in dB; range = the reference's maximum."""
-    peak = float(reference.abs().max())
-    error = (estimate.abs() - reference.abs()).square().mean()
-    return float(10 * torch.log10(peak**2 / error))
+    return psnr(estimate, reference).value
 
 
 def oracle(reconstruct: Callable[[float], Tensor], reference: Tensor, start: float) -> float:

@@ -16,35 +16,40 @@ import numpy as np
 import torch
 
 import molrecon
-from common import Undersampled, brain, data_root, magnitude_psnr, undersample
-from molrecon import SENSE, CartesianMRI, estimate_coil_maps, read_image
+from common import brain, data_root, magnitude_psnr
+from molrecon import SENSE, Scan, read_image
 from molrecon.data.simulation.acquisition import simulate_acquisition
+from molrecon.evaluation.problem import Problem, retrospective_problem, simulated_problem
 
 ACCELERATIONS = (2, 4, 6)
 
 
-def real_brain() -> Iterator[tuple[str, Undersampled]]:
-    kspace = brain()
+def real_brain() -> Iterator[tuple[str, Problem]]:
+    full = brain()
     for acceleration in ACCELERATIONS:
         for kind in ("variable-density", "poisson-disc", "random"):
-            scan = undersample(kspace, kind, acceleration, seed=0, calibration=24)
+            scan = retrospective_problem(full, acceleration, mask_kind=kind, calibration=24, seed=0)
             yield f"8-coil brain {acceleration}× {kind}", scan
 
 
-def low_field() -> Iterator[tuple[str, Undersampled]]:
+def low_field() -> Iterator[tuple[str, Problem]]:
     for path in sorted((data_root() / "single_coil_mri/hku").glob("*.npz")):
         with np.load(path) as file:
             for contrast in file.files:
                 for number, plane in enumerate(file[contrast][1:3]):
                     kspace = torch.from_numpy(plane.astype(np.complex64))[None, None]
                     for acceleration in ACCELERATIONS:
-                        scan = undersample(
-                            kspace, "variable-density", acceleration, number, calibration=16
+                        scan = retrospective_problem(
+                            Scan(kspace),
+                            acceleration,
+                            mask_kind="variable-density",
+                            calibration=16,
+                            seed=number,
                         )
                         yield f"0.055 T {contrast} {acceleration}×", scan
 
 
-def simulated() -> Iterator[tuple[str, Undersampled]]:
+def simulated() -> Iterator[tuple[str, Problem]]:
     for name, image in _images():
         peak = float(image.abs().max())
         for acceleration in ACCELERATIONS:
@@ -58,12 +63,8 @@ def simulated() -> Iterator[tuple[str, Undersampled]]:
                     sigma=sigma * peak,
                     seed=acceleration,
                 )
-                maps = estimate_coil_maps(scan.kspace, scan.mask)
                 # The phase of estimated maps is their own: only magnitudes are compared.
-                yield (
-                    f"{name} {acceleration}×",
-                    Undersampled(scan.kspace, CartesianMRI(maps, scan.mask), scan.image),
-                )
+                yield f"{name} {acceleration}×", simulated_problem(scan)
 
 
 def _images() -> Iterator[tuple[str, torch.Tensor]]:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 import molrecon
-from common import Undersampled, brain, magnitude_psnr, oracle, summary, undersample
+from common import brain, magnitude_psnr, oracle, summary
 from molrecon import SENSE, L1Wavelet
+from molrecon.evaluation.problem import Problem, retrospective_problem
 
 
 def main() -> None:
@@ -28,13 +29,15 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     models = {str(name): molrecon.load(name) for name in arguments.models}
-    kspace = brain()
+    full = brain()
     for acceleration in (4, 6):
         rows: dict[str, list[float]] = {}
         for seed in (0, 1, 2):
-            scan = undersample(kspace, arguments.kind, acceleration, seed)
+            scan = retrospective_problem(
+                full, acceleration, mask_kind=arguments.kind, calibration=24, seed=seed
+            )
 
-            def record(name: str, image: Tensor | float, scan: Undersampled = scan) -> None:
+            def record(name: str, image: Tensor | float, scan: Problem = scan) -> None:
                 value = image if isinstance(image, float) else magnitude_psnr(image, scan.reference)
                 rows.setdefault(name, []).append(value)
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 import torch
 
 import molrecon
-from common import Undersampled, brain, magnitude_psnr, undersample
+from common import brain, magnitude_psnr
 from molrecon import MOL, ConjugateGradient, Equilibrium, ForwardBackward, Solution
+from molrecon.evaluation.problem import Problem, retrospective_problem
 from molrecon.reconstructors.mol import published_equilibrium
 
 PUBLISHED_SHIFT = 0.1
@@ -42,7 +43,7 @@ class Run:
 
 
 @torch.no_grad()
-def solve(model: MOL, scan: Undersampled, run: Run) -> Solution:
+def solve(model: MOL, scan: Problem, run: Run) -> Solution:
     model.shift = run.shift
     quiet = replace(run.equilibrium, raise_on_failure=False)
     return model(scan.y, scan.A, equilibrium=quiet, output="fixed-point")
@@ -52,9 +53,7 @@ def distance(solution: Solution, reference: Solution) -> float:
     return float((solution.value - reference.value).norm() / reference.value.norm())
 
 
-def to_distance(
-    model: MOL, scan: Undersampled, own: Equilibrium, target: float, exact: Solution
-) -> Run:
+def to_distance(model: MOL, scan: Problem, own: Equilibrium, target: float, exact: Solution) -> Run:
     """Stop after the first iteration at which the distance is reached."""
     for iterations in range(1, own.forward.max_iterations):
         solver = replace(own.forward, tol=1e-12, max_iterations=iterations)
@@ -73,7 +72,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     model = molrecon.load(arguments.model)
-    scan = undersample(brain(), "variable-density", arguments.acceleration, seed=0)
+    scan = retrospective_problem(
+        brain(),
+        arguments.acceleration,
+        mask_kind="variable-density",
+        calibration=24,
+        seed=0,
+    )
     published = Run("published settings", published_equilibrium(), PUBLISHED_SHIFT)
     own = Run("molrecon, default", model.equilibrium)
     exact = {

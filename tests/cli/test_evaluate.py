@@ -86,3 +86,26 @@ def test_refusals(tmp_path, refused, stack):
     refused("evaluate", a, a, "--range", "slice", "--over", "volume", naming=["range"])
     np.save(b, np.zeros((8, 20, 16)))
     refused("evaluate", a, b, naming=["b.npy", "zero"])
+
+
+def test_as_published(tmp_path, run_json, run, refused, stack):
+    image, reference = (array / stack[1].max() for array in stack)
+    a, b = tmp_path / "a.npy", tmp_path / "b.npy"
+    np.save(a, image)
+    np.save(b, reference)
+    ours = run_json("evaluate", a, b)
+    published = run_json("evaluate", a, b, "--as-published")
+    assert published["convention"] == "as published"
+    assert published["ssim"] > ours["ssim"]
+    assert published["psnr"] == pytest.approx(ours["psnr"])
+    assert published["basis"]["ssim"]["data_range"] == 2
+    assert ours["basis"]["nmse"]["data_range"] is None
+    for facts in (ours, published):
+        for basis in facts["basis"].values():
+            assert basis["range"]
+            assert basis["averaging"] == "mean over 8 slices"
+    result = run("evaluate", a, b, "--as-published")
+    assert "as published" in result.stdout
+    assert "larger than with the true range" in " ".join(result.stderr.split())
+    for options in (("--range", "volume"), ("--over", "volume"), ("--complex",)):
+        refused("evaluate", a, b, "--as-published", *options, naming=["--as-published"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,6 @@ from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.options import Device, Json, Seed, resolve_device
 from molrecon.cli.slices import facts_of, solve_slices
-from molrecon.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +51,7 @@ def demo(
     with matplotlib, undersampled four times, and reconstructed by zero filling, SENSE and MOL.
     The folder receives the scan, the reference and comparison.png.
     """
+    from molrecon.data.atomic import make_folder
     from molrecon.data.formats import write_image, write_scan
     from molrecon.data.sample_image import SAMPLE_NAME, sample_image
     from molrecon.data.scan import Scan
@@ -62,7 +61,7 @@ def demo(
     device = resolve_device(device)
     methods = [build_method(name, device=device) for name in ("zero-filled", "sense")]
     methods += [build_method("mol", model=name, device=device) for name in model or MODELS]
-    target = _made(folder)
+    target = make_folder(folder)
     acquisition = simulate_acquisition(
         sample_image(), mask_kind="variable-density", seed=seed, **SETTINGS
     )
@@ -86,21 +85,6 @@ def demo(
         return
     _print(SAMPLE_NAME, results)
     output.print_facts("Files", [(name, str(path)) for name, path in paths.items()])
-
-
-def _made(folder: str) -> Path:
-    """Make the folder for the results, unless its own parent is missing."""
-    path = Path(folder)
-    parent = path.absolute().parent
-    if path.exists() and not path.is_dir():
-        raise InputError(f"The output {path} is a file, but a folder was expected; choose another.")
-    if not parent.is_dir() or not os.access(path if path.exists() else parent, os.W_OK | os.X_OK):
-        raise InputError(
-            f"The folder {path} cannot be made or written to, because {parent} does not exist or "
-            "is not writable; choose another one."
-        )
-    path.mkdir(exist_ok=True)
-    return path
 
 
 def _solve(scan: Scan, methods: list[Method], device: str) -> list[Solution]:

@@ -8,7 +8,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Json
+from molrecon.cli.options import AsPublished, Json
 from molrecon.errors import InputError
 
 Unit = Literal["slice", "volume"]
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from molrecon.data.formats import ImageData
-    from molrecon.evaluation.metrics import DataRange
+    from molrecon.evaluation.metrics import DataRange, Score
 
 
 def evaluate(
@@ -50,12 +50,17 @@ def evaluate(
             "sensible if both images rest on the same coil maps.",
         ),
     ] = False,
+    as_published: AsPublished = False,
     json: Json = False,
 ) -> None:
     """Compare an image with its reference: PSNR, SSIM and NMSE, of magnitudes by default."""
     from molrecon.data.formats import read_image
-    from molrecon.evaluation.metrics import nmse, psnr, ssim
 
+    if as_published and (data_range is not None or over != "slice" or complex_values):
+        raise InputError(
+            "--as-published fixes range, averaging and values, so that --range, --over and "
+            "--complex cannot be given with it; leave one or the other out."
+        )
     unit = _unit(over)
     wanted = _range(data_range)
     image, reference = (_arranged(read_image(path)) for path in (out, ref))
@@ -64,35 +69,82 @@ def evaluate(
             f"{out} has the shape {tuple(image.shape)}, but its reference {ref} has "
             f"{tuple(reference.shape)}; compare images of the same shape."
         )
-    scores = {
-        "psnr": psnr(image, reference, over=unit, data_range=wanted, complex_values=complex_values),
-        "ssim": ssim(image, reference, over=unit, data_range=wanted),
-        "nmse": nmse(image, reference, over=unit, complex_values=complex_values),
-    }
+    if as_published:
+        from molrecon.evaluation.conventions import published_scores
+
+        scores = published_scores(image, reference)
+    else:
+        scores = _scores(image, reference, unit, wanted, complex_values)
     ranges = scores["psnr"].data_range
+    values = "complex (SSIM: magnitude)" if complex_values else "magnitude"
     facts: dict[str, Any] = {
         **{name: score.value for name, score in scores.items()},
+        "convention": "as published" if as_published else "molrecon",
         "range": scores["psnr"].range_rule,
-        "data_range": ranges[0] if len(set(ranges)) == 1 else ranges,
+        "data_range": _span(scores["psnr"]),
         "averaging": scores["psnr"].averaging,
-        "values": "complex (SSIM: magnitude)" if complex_values else "magnitude",
+        "values": values,
+        "basis": {
+            name: {
+                "range": score.range_rule,
+                "data_range": _span(score),
+                "averaging": score.averaging,
+                "values": "magnitude" if name == "ssim" or not complex_values else "complex",
+            }
+            for name, score in scores.items()
+        },
         "each": {name: score.each for name, score in scores.items()},
     }
     if json:
         output.print_json(facts)
         return
-    span = f"{min(ranges):.4g}" + (f" to {max(ranges):.4g}" if len(set(ranges)) > 1 else "")
     output.print_facts(
         f"{out} against {ref}",
         [
-            ("PSNR", f"{facts['psnr']:.2f} dB"),
-            ("SSIM", f"{facts['ssim']:.4f}"),
-            ("NMSE", f"{facts['nmse']:.5f}"),
-            ("Values", facts["values"]),
-            ("Range", f"{span}, {facts['range']}"),
-            ("Averaging", facts["averaging"]),
+            *([("Convention", "as published: not comparable with others")] * as_published),
+            ("PSNR", f"{facts['psnr']:.2f} dB ({_basis(scores['psnr'])})"),
+            ("SSIM", f"{facts['ssim']:.4f} ({_basis(scores['ssim'])})"),
+            ("NMSE", f"{facts['nmse']:.5f} ({_basis(scores['nmse'])})"),
+            ("Values", values),
         ],
     )
+    if as_published:
+        output.print_note(
+            "SSIM with a range of 2 is larger than with the true range, and changes with the unit "
+            f"of the images; the maximum of this reference is {max(ranges):.4g}, where the "
+            "published images had about 1."
+        )
+
+
+def _scores(
+    image: Tensor, reference: Tensor, over: Unit, data_range: DataRange | None, complex_values: bool
+) -> dict[str, Score]:
+    from molrecon.evaluation.metrics import nmse, psnr, ssim
+
+    return {
+        "psnr": psnr(
+            image, reference, over=over, data_range=data_range, complex_values=complex_values
+        ),
+        "ssim": ssim(image, reference, over=over, data_range=data_range),
+        "nmse": nmse(image, reference, over=over, complex_values=complex_values),
+    }
+
+
+def _span(score: Score) -> Any:
+    """Return the one range of all units, or the list of them; None where none is needed."""
+    ranges = score.data_range
+    if not ranges:
+        return None
+    return ranges[0] if len(set(ranges)) == 1 else ranges
+
+
+def _basis(score: Score) -> str:
+    """Say what a figure rests on."""
+    if not score.data_range:
+        return f"no range needed; {score.averaging}"
+    low, high = min(score.data_range), max(score.data_range)
+    span = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+    return f"range {span}: {score.range_rule}; {score.averaging}"
 
 
 def _unit(text: str) -> Unit:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import molrecon
-from molrecon.cli import demo, evaluate, info, models, reconstruct, simulate, train
+from molrecon.cli import compare, demo, evaluate, info, models, reconstruct, simulate, train
 from molrecon.cli.failures import Commands
 
 COMMANDS = (
@@ -16,6 +16,7 @@ COMMANDS = (
     simulate.COMMAND,
     reconstruct.COMMAND,
     evaluate.COMMAND,
+    compare.COMMAND,
     models.COMMAND,
     train.COMMAND,
 )

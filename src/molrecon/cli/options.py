@@ -14,6 +14,14 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON object on standard output and nothing else there."),
 ]
+AsPublished = Annotated[
+    bool,
+    typer.Option(
+        "--as-published",
+        help="Score as the published tables do: PSNR slice by slice with the maximum of the "
+        "reference as range, SSIM with range 2 (scikit-image without a range).",
+    ),
+]
 Device = Annotated[
     str, typer.Option(help="cpu, cuda, cuda:N, or auto: a GPU if there is one.", metavar="NAME")
 ]

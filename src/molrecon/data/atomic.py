@@ -50,6 +50,46 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     return target
 
 
+def check_folder(path: str | os.PathLike[str]) -> Path:
+    """Refuse a folder for results that cannot be made or written to, before any work is done.
+
+    Parameters
+    ----------
+    path
+        The folder; it may exist, and its own parent must.
+
+    Returns
+    -------
+    Path
+        The same path.
+
+    Raises
+    ------
+    InputError
+        If it is a file, or its parent does not exist or cannot be written to.
+    """
+    folder = Path(path)
+    parent = folder.absolute().parent
+    if folder.exists() and not folder.is_dir():
+        raise InputError(
+            f"The output {folder} is a file, but a folder was expected; choose another."
+        )
+    held = folder if folder.exists() else parent
+    if not parent.is_dir() or not os.access(held, os.W_OK | os.X_OK):
+        raise InputError(
+            f"The folder {folder} cannot be made or written to, because {parent} does not exist or "
+            "is not writable; choose another one."
+        )
+    return folder
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Make a folder for results unless it exists, see `check_folder`."""
+    folder = check_folder(path)
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that takes its name once the block has succeeded.

@@ -39,7 +39,7 @@ def undersample(
         If the scan is undersampled already, or an argument is out of its range.
     """
     measured = scan.sampling_mask()
-    _require_full(measured, scan.source)
+    require_full(measured, scan.source)
     spatial = scan.kspace.shape[2:]
     drawn = make_mask(mask_kind, spatial, acceleration, calibration=calibration, seed=seed)
     mask = drawn & measured
@@ -77,7 +77,14 @@ def reference_image(full: Scan, undersampled: Scan) -> Tensor:
     return combine_coils(full.kspace, maps)
 
 
-def _require_full(measured: Tensor, source: str) -> None:
+def require_full(measured: Tensor, source: str) -> None:
+    """Refuse sampling masks ``(batch or 1, 1, *spatial)`` of less than a full scan.
+
+    Raises
+    ------
+    InputError
+        If less than `FULL` of the bounding box of the samples was measured.
+    """
     for item in measured[:, 0]:
         box = item
         for axis in range(item.ndim):

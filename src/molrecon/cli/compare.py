@@ -1,0 +1,148 @@
+"""``molrecon compare``: methods side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molrecon.cli import output
+from molrecon.cli.command import Command
+from molrecon.cli.options import AsPublished, Json, resolve_device
+from molrecon.errors import ConvergenceError, InputError
+
+if TYPE_CHECKING:
+    from molrecon.evaluation.comparison import Comparison
+    from molrecon.evaluation.comparison.summary import Section
+
+
+def compare(
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="Comparison, YAML.")],
+    folder: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", help="Folder for the results; made if need be.", metavar="DIR"
+        ),
+    ],
+    as_published: AsPublished = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes to compute with, one thread each; as many as there are cores by "
+            "default.",
+            metavar="N",
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Compute again what is in the folder already.")
+    ] = False,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:N, or auto: a GPU if there is one.", metavar="NAME")
+    ] = "cpu",
+    json: Json = False,
+) -> None:
+    """Run methods on test images and write tables and figures that compare them.
+
+    The folder receives table.csv (every image), table.md and table.tex (means, deviations, paired
+    differences with confidence intervals), differences.csv, a figure of every image set, the
+    settings used, and every single result as soon as it is there: after an interruption the same
+    command goes on where it stopped. What fails is said in the tables and costs no other result.
+    """
+    from molrecon.evaluation.comparison import compare as run
+    from molrecon.evaluation.comparison import prepare, read_config
+
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers is {workers}, but a number of at least 1 was expected.")
+    settings = read_config(config)
+    plan = prepare(settings, folder, device=resolve_device(device))
+    convention = "published" if as_published else "molrecon"
+    with output.progress_bar() as bar:
+        task = bar.add_task("", total=sum(map(len, plan.tasks)))
+        result = run(
+            plan,
+            convention=convention,
+            workers=workers,
+            fresh=fresh,
+            report=lambda text, done: bar.update(task, description=text, advance=done),
+        )
+    if len(result.failures) == len(result.records):
+        raise ConvergenceError(
+            f"No method gave a result on any image; {result.files['table.md']} says why, first: "
+            f"{result.failures[0].failure}"
+        )
+    if json:
+        output.print_json(_facts(result, folder, convention))
+    else:
+        _print(result, convention)
+
+
+def _facts(result: Comparison, folder: str, convention: str) -> dict[str, Any]:
+    from molrecon.evaluation.conventions import CONVENTIONS
+
+    return {
+        "folder": folder,
+        "convention": convention,
+        "basis": CONVENTIONS[convention].summary,
+        "computed": result.computed,
+        "reused": result.reused,
+        "sections": [_section(section) for section in result.sections],
+        "failures": [
+            {
+                "image_set": record.image_set,
+                "image": record.image,
+                "method": record.method,
+                "reason": record.failure,
+            }
+            for record in result.failures
+        ],
+        "files": result.files,
+    }
+
+
+def _section(section: Section) -> dict[str, Any]:
+    return {
+        "image_set": section.image_set,
+        "condition": section.condition,
+        "methods": [
+            {
+                "method": row.method,
+                "images": row.images,
+                "failed": row.failed,
+                "unconverged": row.unconverged,
+                **{
+                    name: {"mean": figure.mean, "standard_deviation": figure.deviation}
+                    for name, figure in row.figures.items()
+                },
+            }
+            for row in section.rows
+        ],
+        "differences": [
+            {"metric": one.metric, "method": one.method, "other": one.other, **vars(one.interval)}
+            for one in section.differences
+        ],
+    }
+
+
+def _print(result: Comparison, convention: str) -> None:
+    from molrecon.evaluation.comparison.tables import BRIEF, COLUMNS, failure_lines
+    from molrecon.evaluation.conventions import CONVENTIONS
+
+    columns = [column for column in COLUMNS if column.title in BRIEF]
+    for section in result.sections:
+        output.print_table(
+            f"{section.image_set}: {section.condition}",
+            [column.title for column in columns],
+            [[column.text(row) for column in columns] for row in section.rows],
+        )
+    output.print_note(CONVENTIONS[convention].summary)
+    for line in failure_lines(result.records):
+        output.print_note(f"Failed: {line}")
+    output.print_facts(
+        f"{result.computed} results computed, {result.reused} found from an earlier run",
+        list(result.files.items()),
+    )
+
+
+COMMAND = Command(
+    "compare", compare, "molrecon compare configs/compare-brain.yaml -o out/compare-brain"
+)

@@ -1,0 +1,84 @@
+"""Files named relative to a folder that may itself be given by an environment variable."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from molrecon.errors import InputError
+
+_PARTS = {".cfl": (".cfl", ".hdr"), ".hdr": (".cfl", ".hdr")}
+"""Formats of which one scan is several files."""
+
+
+def expand_root(root: str) -> Path:
+    """Return a folder with ``${VARIABLES}`` and ``~`` replaced.
+
+    Raises
+    ------
+    InputError
+        If a variable is not set.
+    """
+    expanded = os.path.expanduser(os.path.expandvars(root))
+    unset = re.findall(r"\$\{?(\w+)\}?", expanded)
+    if unset:
+        raise InputError(
+            f"The root {root} needs the environment variable {unset[0]}, which is not set; set it "
+            "to the folder that holds the data."
+        )
+    return Path(expanded)
+
+
+def find_files(root: Path, names: Sequence[str]) -> list[str]:
+    """Return the files that names match, each as ``FILE`` or ``FILE::KEY``, in a fixed order.
+
+    Parameters
+    ----------
+    root
+        Folder that the names are relative to.
+    names
+        File names or patterns (``*``, ``**``), optionally followed by ``::KEY``.
+
+    Raises
+    ------
+    InputError
+        If a name is absolute or matches no file.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        pattern, *key = name.split("::", 1)
+        try:
+            matches = sorted(path for path in root.glob(pattern) if path.is_file())
+        except (ValueError, NotImplementedError) as error:
+            raise InputError(
+                f"The name {name!r} is no name or pattern relative to the root {root} ({error}); "
+                "correct it."
+            ) from None
+        if not matches:
+            raise InputError(
+                f"No file matches {name!r} in the root {root}; check the name and the root."
+            )
+        found.update(dict.fromkeys("::".join([str(path), *key]) for path in matches))
+    return list(found)
+
+
+def file_digest(source: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file's content (of both files of a BART scan), in hexadecimal.
+
+    A key after ``::`` does not count.
+    """
+    path = Path(os.fspath(source).split("::", 1)[0])
+    parts = [path.with_suffix(end) for end in _PARTS.get(path.suffix, (path.suffix,))]
+    return "".join(
+        _digest(part, stat.st_size, stat.st_mtime_ns) for part in parts for stat in [part.stat()]
+    )
+
+
+@cache
+def _digest(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,126 @@
+"""Paired differences with a bootstrap confidence interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from molrecon.errors import InputError
+
+_CHUNK = 1_000_000
+"""Numbers drawn at once."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The mean of paired differences and where it may lie.
+
+    Attributes
+    ----------
+    mean
+        Mean over the images.
+    low, high
+        Percentile bootstrap interval of the mean; NaN if there are fewer than two units.
+    confidence
+        Its confidence level.
+    images
+        Number of differences.
+    units
+        Number of units that were resampled.
+    unit
+        ``"group"``, or ``"image"`` where all images are of one group: then the interval covers
+        other images of that group only.
+    resamples
+        Number of bootstrap samples.
+    """
+
+    mean: float
+    low: float
+    high: float
+    confidence: float
+    images: int
+    units: int
+    unit: str
+    resamples: int
+
+
+def paired_interval(
+    differences: Sequence[float],
+    groups: Sequence[str],
+    *,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Bound the mean difference by resampling groups, since images of one are not independent.
+
+    Whole groups are drawn with replacement, and the mean is taken over all images drawn (the
+    cluster bootstrap). If there is one group only, its images are drawn. The order of the
+    differences plays no part.
+
+    Parameters
+    ----------
+    differences
+        Finite differences of a metric, one per image.
+    groups
+        The scan or subject of every image.
+    resamples
+        Number of bootstrap samples.
+    confidence
+        In (0, 1).
+    seed
+        Of the draw.
+
+    Raises
+    ------
+    InputError
+        If there is no difference, one is not finite, or the lengths differ.
+
+    References
+    ----------
+    A. C. Davison, D. V. Hinkley, "Bootstrap methods and their application", Cambridge 1997,
+    section 3.8.
+    """
+    if not differences or len(differences) != len(groups):
+        raise InputError(
+            f"bootstrap: found {len(differences)} differences and {len(groups)} groups, expected "
+            "equal numbers of at least one."
+        )
+    if not all(map(math.isfinite, differences)):
+        raise InputError("bootstrap: a difference is not finite; leave that image out.")
+    by_group: dict[str, list[float]] = {}
+    for value, group in zip(differences, groups, strict=True):
+        by_group.setdefault(group, []).append(value)
+    unit = "group" if len(by_group) > 1 else "image"
+    parts = [by_group[name] for name in sorted(by_group)]
+    if unit == "image":
+        parts = [[value] for value in sorted(differences)]
+    mean = math.fsum(differences) / len(differences)
+    low = high = math.nan
+    if len(parts) > 1:
+        # Exact sums make the result independent of the order.
+        sums = np.array([math.fsum(part) for part in parts])
+        counts = np.array([len(part) for part in parts])
+        means = _resampled_means(sums, counts, resamples, seed)
+        tail = (1 - confidence) / 2
+        low, high = (float(value) for value in np.quantile(means, (tail, 1 - tail)))
+    return Interval(mean, low, high, confidence, len(differences), len(parts), unit, resamples)
+
+
+def _resampled_means(
+    sums: np.ndarray[tuple[int], np.dtype[np.float64]],
+    counts: np.ndarray[tuple[int], np.dtype[np.int64]],
+    resamples: int,
+    seed: int,
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    generator = np.random.default_rng(seed)
+    n = len(sums)
+    means = []
+    for start in range(0, resamples, max(1, _CHUNK // n)):
+        rows = min(resamples - start, max(1, _CHUNK // n))
+        drawn = generator.integers(0, n, size=(rows, n))
+        means.append(sums[drawn].sum(1) / counts[drawn].sum(1))
+    return np.concatenate(means)

@@ -1,0 +1,177 @@
+"""The settings of a comparison, read from YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
+
+from molrecon.errors import InputError
+from molrecon.evaluation.image_sets import IMAGE_SETS, ImageSet
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MethodConfig(_Strict):
+    """A method of the comparison.
+
+    Attributes
+    ----------
+    method
+        One of `molrecon.reconstructors.methods.METHODS`.
+    label
+        Its name in tables; by default the method's name, and the model's.
+    model
+        A shipped model or a weights file, for methods that need one.
+    tol
+        Tolerance on the relative distance to the method's own solution.
+    options
+        Further arguments of the method.
+    """
+
+    method: str
+    label: str = ""
+    model: str | None = None
+    tol: float = Field(1e-3, gt=0)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labelled(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("label"):
+            name, model = values.get("method", ""), values.get("model")
+            return {**values, "label": f"{name} {Path(model).stem}" if model else name}
+        return values
+
+
+class BootstrapConfig(_Strict):
+    """How confidence intervals are made, see `paired_interval`."""
+
+    resamples: int = Field(10_000, ge=100)
+    confidence: float = Field(0.95, gt=0, lt=1)
+    seed: int = Field(0, ge=0)
+
+
+class FigureConfig(_Strict):
+    """An image to show.
+
+    Attributes
+    ----------
+    image_set
+        Name of the set.
+    image
+        Name of the image as in the tables; by default the first.
+    zoom
+        First row, last row, first column, last column of the part to magnify; by default the
+        most detailed part of the reference.
+    """
+
+    image_set: str
+    image: str | None = None
+    zoom: tuple[int, int, int, int] | None = None
+
+
+def _sentence(error: ValidationError) -> str:
+    """Return where and what the first error is."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def _image_set(values: Any) -> Any:
+    if not isinstance(values, dict):
+        return values
+    kind = values.get("kind")
+    if kind not in IMAGE_SETS:
+        raise ValueError(f"found the kind {kind!r}, expected one of {', '.join(IMAGE_SETS)}")
+    try:
+        return IMAGE_SETS[kind].model_validate(values)
+    except ValidationError as error:
+        raise ValueError(_sentence(error)) from None
+
+
+class ComparisonConfig(_Strict):
+    """A whole comparison.
+
+    Attributes
+    ----------
+    name, description
+        Head the tables.
+    root
+        Folder that file names are relative to; may name ``${VARIABLES}``.
+    image_sets
+        What is reconstructed.
+    methods
+        By what.
+    baseline
+        Label of the method that tables compare the others with; by default all pairs are shown.
+    bootstrap
+        How differences are bounded.
+    figures
+        What is shown; by default the first image of every set.
+    """
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    root: str = "."
+    image_sets: list[Annotated[SerializeAsAny[ImageSet], BeforeValidator(_image_set)]] = Field(
+        min_length=1
+    )
+    methods: list[MethodConfig] = Field(min_length=1)
+    baseline: str | None = None
+    bootstrap: BootstrapConfig = BootstrapConfig()
+    figures: list[FigureConfig] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        labels = [method.label for method in self.methods]
+        names = [image_set.name for image_set in self.image_sets]
+        for what, values in (("label", labels), ("image set name", names)):
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"the {what} {twice[0]!r} is given twice; make it unique")
+        if self.baseline is not None and self.baseline not in labels:
+            raise ValueError(
+                f"the baseline {self.baseline!r} is none of the labels {', '.join(labels)}"
+            )
+        for figure in self.figures or ():
+            if figure.image_set not in names:
+                raise ValueError(
+                    f"a figure shows the image set {figure.image_set!r}, which is none of "
+                    f"{', '.join(names)}"
+                )
+        return self
+
+
+def read_config(path: str | Path) -> ComparisonConfig:
+    """Read the settings of a comparison.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not YAML, or holds a setting that is unknown or out of range.
+    """
+    file = Path(path)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot read the configuration ({error})") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    try:
+        return ComparisonConfig.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{file}: {_sentence(error)}; correct it.") from None

@@ -1,0 +1,227 @@
+"""The figure of a comparison: reconstructions with a magnified inset, and their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from molrecon.data.slices import SIGNAL
+from molrecon.errors import InputError
+
+Array = npt.NDArray[Any]
+Zoom = tuple[int, int, int, int]
+
+_WHITE_PERCENTILE = 99.0
+_ERROR_PERCENTILE = 99.5
+_INSET = 0.38
+"""Side of the inset, relative to the image."""
+_ACCENT = "#ffb000"
+_MOST_COLUMNS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A method in a figure.
+
+    Attributes
+    ----------
+    title
+        Its label.
+    image
+        Real or complex ``(y, x)`` in the units of the reference; None if it failed.
+    caption
+        Figures to print below the title.
+    """
+
+    title: str
+    image: Tensor | None
+    caption: str = ""
+
+
+def methods_figure(
+    reference: Tensor,
+    shown: Sequence[Shown],
+    *,
+    zoom: Zoom | None = None,
+    mask: Tensor | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw the reference and every method: magnitudes with an inset, and error images below.
+
+    All magnitudes share one grey window, from 0 to the 99th percentile of the reference. Error
+    images show the difference of magnitudes in percent of the reference's maximum, on one scale
+    that ends at the 99.5th percentile of the second-worst of them.
+
+    Parameters
+    ----------
+    reference
+        Real or complex ``(y, x)``.
+    shown
+        The methods; more than five go on in further rows.
+    zoom
+        First and last row (not included), first and last column of the inset; by default where
+        the reference is most detailed.
+    mask
+        ``(y, x)``, shown below the reference.
+    title
+        Heading.
+
+    Raises
+    ------
+    InputError
+        If a shape differs from that of the reference, or the inset lies outside.
+    """
+    truth = _magnitude(reference)
+    images = [None if one.image is None else _magnitude(one.image) for one in shown]
+    for one, image in zip(shown, images, strict=True):
+        if image is not None and image.shape != truth.shape:
+            raise InputError(
+                f"figure: {one.title} has the shape {image.shape}, but the reference has "
+                f"{truth.shape}; show images of the same shape."
+            )
+    part = _checked(zoom, truth.shape) if zoom else most_detailed(reference)
+    corner = _emptiest_corner(truth, part)
+    peak = float(truth.max())
+    white = float(np.percentile(truth, _WHITE_PERCENTILE)) or peak
+    errors = [None if image is None else 100 * np.abs(image - truth) / peak for image in images]
+    limit = _error_limit([error for error in errors if error is not None])
+
+    blocks = -(-(len(shown) + 1) // _MOST_COLUMNS)
+    columns = -(-(len(shown) + 1) // blocks)
+    height, width = truth.shape
+    side = 2.3
+    figure = Figure(
+        figsize=(side * columns, blocks * (2 * side * height / width + 0.55) + 1.2),
+        layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01),
+    )
+    axes = figure.subplots(2 * blocks, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    heading = title + "\n" if title else ""
+    window = f"grey window of all images: 0 to {white / peak:.0%} of the reference's maximum"
+    figure.suptitle(heading + window, fontsize=10)
+
+    entries: list[tuple[str, str, Array | None, Array | None]] = [("Reference", "", truth, None)]
+    for one, image, error in zip(shown, images, errors, strict=True):
+        entries.append((one.title, one.caption, image, error))
+    drawn = None
+    for number, (name, caption, image, error) in enumerate(entries):
+        block, column = divmod(number, columns)
+        above, below = axes[2 * block, column], axes[2 * block + 1, column]
+        above.set_title(f"{name}\n{caption}" if caption else f"{name}\n", fontsize=9)
+        if image is None:
+            above.text(0.5, 0.5, "failed", ha="center", va="center", transform=above.transAxes)
+            continue
+        above.imshow(image, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
+        _inset(above, image, part, corner, white)
+        if error is not None:
+            drawn = below.imshow(error, cmap="inferno", vmin=0, vmax=limit, interpolation="nearest")
+    if mask is not None:
+        axes[1, 0].imshow(mask.detach().cpu().numpy(), cmap="gray", interpolation="nearest")
+        axes[1, 0].set_title("sampled k-space", fontsize=8)
+    if drawn is not None:
+        bar = figure.colorbar(
+            drawn,
+            ax=axes.ravel().tolist(),
+            location="bottom",
+            fraction=0.02,
+            pad=0.01,
+            aspect=40,
+            shrink=0.5,
+            extend="max",
+        )
+        bar.set_label("|error|, % of the reference's maximum", fontsize=8)
+        bar.ax.tick_params(labelsize=8)
+    return figure
+
+
+def most_detailed(reference: Tensor) -> Zoom:
+    """Return the window, a quarter of each side, that holds the most detail.
+
+    It depends on the reference alone, so that no method is favoured.
+    """
+    magnitude = reference.detach().cpu().abs().double()
+    rows, columns = magnitude.shape
+    window = max(4, rows // 4), max(4, columns // 4)
+    if rows <= window[0] or columns <= window[1]:
+        return 0, rows, 0, columns
+    slope = torch.zeros_like(magnitude)
+    slope[:-1] += magnitude.diff(dim=0).abs()
+    slope[:, :-1] += magnitude.diff(dim=1).abs()
+    # Capped, so that fine structure counts for more than one bright edge, as of the skin.
+    signal = magnitude > SIGNAL * np.percentile(magnitude, _WHITE_PERCENTILE)
+    cap = float(slope[signal].mean()) if bool(signal.any()) else 1.0
+    detail = slope.clamp_max(1.5 * cap) * signal
+    means = torch.nn.functional.avg_pool2d(detail[None], window, stride=1)[0]
+    row, column = divmod(int(means.argmax()), means.shape[1])
+    return row, row + window[0], column, column + window[1]
+
+
+def _emptiest_corner(truth: Array, part: Zoom) -> tuple[bool, bool]:
+    """Return (bottom, right) of the corner where an inset hides least, away from the part."""
+    height, width = truth.shape
+    rows, columns = int(_INSET * height), int(_INSET * width)
+    top, bottom, left, right = part
+
+    total = float(truth.sum())
+
+    def hidden(corner: tuple[bool, bool]) -> float:
+        y, x = (height - rows) * corner[0], (width - columns) * corner[1]
+        covers = y < bottom and top < y + rows and x < right and left < x + columns
+        return float(truth[y : y + rows, x : x + columns].sum()) + (total if covers else 0.0)
+
+    return min(((False, True), (True, True), (True, False), (False, False)), key=hidden)
+
+
+def _inset(axis: Axes, image: Array, part: Zoom, corner: tuple[bool, bool], white: float) -> None:
+    """Magnify a part in a corner, (bottom, right), and frame it where it is."""
+    top, bottom, left, right = part
+    axis.add_patch(
+        Rectangle(
+            (left - 0.5, top - 0.5), right - left, bottom - top, fill=False, ec=_ACCENT, lw=0.8
+        )
+    )
+    low, right_side = corner
+    x, y = (1 - _INSET) * right_side, (1 - _INSET) * (not low)
+    inset = axis.inset_axes((x, y, _INSET, _INSET))
+    inset.imshow(
+        image[top:bottom, left:right], cmap="gray", vmin=0, vmax=white, interpolation="nearest"
+    )
+    # Its pixels stay square: where that leaves room, it still sits in the corner.
+    inset.set_anchor(("N" if y else "S") + ("E" if x else "W"))
+    inset.set_xticks([])
+    inset.set_yticks([])
+    for spine in inset.spines.values():
+        spine.set_color(_ACCENT)
+        spine.set_linewidth(1.0)
+
+
+def _error_limit(errors: Sequence[Array]) -> float:
+    # The scale fits the second-worst image: the worst would leave the others black.
+    limits = sorted(float(np.percentile(error, _ERROR_PERCENTILE)) for error in errors)
+    return (limits[-2:] or [1.0])[0] or 1.0
+
+
+def _checked(zoom: Zoom, shape: tuple[int, ...]) -> Zoom:
+    top, bottom, left, right = zoom
+    if not (0 <= top < bottom <= shape[0] and 0 <= left < right <= shape[1]):
+        raise InputError(
+            f"figure: the zoom {zoom} is no part of an image of {shape[0]} × {shape[1]} pixels; "
+            "give first row, last row, first column, last column."
+        )
+    return zoom
+
+
+def _magnitude(image: Tensor) -> Array:
+    magnitude: Array = image.detach().cpu().abs().numpy()
+    return magnitude

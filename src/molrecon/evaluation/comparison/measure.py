@@ -1,0 +1,179 @@
+"""Running methods on one image: every result is kept as soon as it is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from molrecon.equilibrium.solution import Solution
+from molrecon.errors import ConvergenceError, InputError, MolreconError
+from molrecon.evaluation.comparison.config import MethodConfig
+from molrecon.evaluation.comparison.methods import build
+from molrecon.evaluation.comparison.store import Record, Store
+from molrecon.evaluation.conventions import CONVENTIONS
+from molrecon.evaluation.image_sets.base import Case
+from molrecon.evaluation.problem import Problem
+from molrecon.evaluation.resources import PeakMemory
+from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.reconstructors.methods import Method
+
+DIED = (
+    "the process that computed it ended without a word, most likely because memory ran out; give "
+    "it more memory or fewer workers"
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A result that is wanted: its names and key, and the method."""
+
+    names: Record
+    method: MethodConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image and the methods to run on it; coil maps are then estimated once.
+
+    Attributes
+    ----------
+    case
+        The image.
+    tasks
+        The results wanted.
+    folder
+        Of the comparison.
+    device
+        Where to compute.
+    keep
+        Whether to keep the reconstructions themselves, for a figure.
+    """
+
+    case: Case
+    tasks: tuple[Task, ...]
+    folder: Path
+    device: str
+    keep: bool
+
+
+def perform(job: Job, methods: Methods) -> Iterator[Task]:
+    """Do a job, one result after the other; failures become results that say why."""
+    store = Store(job.folder)
+    problem: Problem | None = None
+    failure = ""
+    begin(store, job.tasks[0])
+    try:
+        problem = job.case.problem()
+    except Exception as error:  # Whatever goes wrong must not cost the other results.
+        failure = f"the measurements could not be made: {reason_of(error)}"
+    for task in job.tasks:
+        begin(store, task)
+        record, image = replace(task.names, failure=failure), None
+        if problem is not None:
+            record, image = _measured(task, problem, methods)
+        store.write(record, image if job.keep else None)
+        yield task
+
+
+class Methods:
+    """Methods of one process, built when they are first needed and kept."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._built: dict[str, Method] = {}
+
+    def get(self, config: MethodConfig) -> Method:
+        """Return a method, built and warm."""
+        if config.label not in self._built:
+            self._built[config.label] = method = build(config, self.device)
+            self._warm_up(method)
+        return self._built[config.label]
+
+    def _warm_up(self, method: Method) -> None:
+        """Run a method on a tiny image: first calls load libraries, which is not its time."""
+        shape = (1, 1, *([16] * (method.ndim or 2)))
+        generator = torch.Generator().manual_seed(0)
+        y = torch.randn(shape, dtype=torch.complex64, generator=generator).to(self.device)
+        A = CartesianMRI(torch.ones_like(y), torch.ones(shape, dtype=torch.bool).to(self.device))
+        # Only a rehearsal: a method made for other measurements may fail here.
+        with suppress(Exception):
+            method.solve(y, A, 0.1, 0.5)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an exception as one line."""
+    text = " ".join(str(error).split())
+    known = isinstance(error, MolreconError)
+    return text if known and text else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def begin(store: Store, task: Task) -> None:
+    """Put down the worst until it proves wrong: a process that dies cannot say so itself."""
+    store.write(replace(task.names, failure=DIED))
+
+
+def _measured(task: Task, problem: Problem, methods: Methods) -> tuple[Record, torch.Tensor | None]:
+    try:
+        method = methods.get(task.method)
+        y, A = problem.y.to(methods.device), problem.A.to(methods.device)
+        with PeakMemory(methods.device) as memory:
+            started = time.perf_counter()
+            solution = method.solve(y, A, problem.sigma, task.method.tol)
+            image = solution.value.cpu()
+            seconds = time.perf_counter() - started
+        _require_finite(image, solution)
+        record = replace(
+            task.names,
+            scores=_scores(image, problem.reference),
+            solve=_facts(solution),
+            seconds_per_slice=seconds / slices_of(problem.reference),
+            peak_memory=memory.bytes,
+        )
+    except Exception as error:  # As above.
+        return replace(task.names, failure=reason_of(error)), None
+    return record, image
+
+
+def _require_finite(image: torch.Tensor, solution: Solution) -> None:
+    if not bool(torch.isfinite(image).all()):
+        status = solution.status[0]
+        raise ConvergenceError(
+            f"the solve ended with status {status.value!r} and an image that is not finite. "
+            f"{status.sentence}"
+        )
+
+
+def slices_of(image: torch.Tensor) -> int:
+    """Return the number of slices in ``(batch, 1, *spatial)``."""
+    return image.shape[0] * (image.shape[2] if image.ndim == 5 else 1)
+
+
+def _scores(image: torch.Tensor, reference: torch.Tensor) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for name, convention in CONVENTIONS.items():
+        try:
+            scores = convention.scores(image, reference)
+        except InputError:
+            if name == "molrecon":
+                raise
+            # A volume may have empty slices, for which a range of their own does not exist.
+            continue
+        found[name] = {metric: score.value for metric, score in scores.items()}
+    return found
+
+
+def _facts(solution: Solution) -> dict[str, Any]:
+    return {
+        "status": solution.status[0].value,
+        "iterations": int(solution.iterations.max()),
+        "network_evaluations": solution.network_evaluations,
+        "normal_evaluations": solution.normal_evaluations,
+        "error_bound": float(solution.error_bound.max()),
+        "certified": solution.certified,
+    }

@@ -1,0 +1,61 @@
+"""The methods of a comparison, built from its settings."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from molrecon.data.root import file_digest
+from molrecon.errors import InputError
+from molrecon.evaluation.comparison.config import MethodConfig
+from molrecon.reconstructors.methods import METHODS, Method
+from molrecon.reconstructors.store import resolve
+
+_NO_MODEL = "(none given)"
+_GIVEN = 2
+"""Arguments that every builder takes first: model and device."""
+
+
+def build(config: MethodConfig, device: str) -> Method:
+    """Build a method.
+
+    Raises
+    ------
+    InputError
+        If there is no such method, model or option.
+    """
+    if config.method not in METHODS:
+        raise InputError(
+            f"The method {config.method!r} is unknown, but one of {', '.join(METHODS)} was "
+            "expected; correct it."
+        )
+    builder = METHODS[config.method]
+    parameters = list(inspect.signature(builder).parameters.values())[_GIVEN:]
+    accepted = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+    takes_all = len(accepted) < len(parameters)
+    unknown = [] if takes_all else sorted(set(config.options) - set(accepted))
+    if unknown:
+        raise InputError(
+            f"The method {config.label!r} has the option {unknown[0]!r}, but "
+            f"{config.method} takes {', '.join(accepted) or 'none'}; correct it or leave it out."
+        )
+    try:
+        return builder(config.model or _NO_MODEL, device, **config.options)
+    except InputError as error:
+        raise InputError(f"The method {config.label!r}: {error}") from None
+    except (TypeError, ValueError) as error:
+        if not config.options:
+            raise
+        reason = " ".join(str(error).split())
+        raise InputError(f"The method {config.label!r} refuses its options: {reason}.") from None
+
+
+def definition(config: MethodConfig, method: Method) -> dict[str, Any]:
+    """Return all that a result of the method depends on, as plain values."""
+    weights = None if method.model is None else file_digest(resolve(method.model))
+    return {
+        "method": config.method,
+        "weights": weights,
+        "tol": config.tol,
+        "options": config.options,
+    }

@@ -1,0 +1,133 @@
+"""The results of a comparison on disk: one file each, found again by what they are results of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molrecon.data.atomic import atomic_path
+
+_FORMAT = 1
+"""Raised when results are computed or kept differently, so that old ones are not used."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one method on one image.
+
+    Attributes
+    ----------
+    key
+        Of the result, see `result_key`.
+    image_set, image, condition, group, method
+        What it is a result of, by name.
+    failure
+        Why there is none; empty if there is one.
+    scores
+        By convention and metric; a convention that cannot be applied is missing.
+    solve
+        What the method said of its computation.
+    seconds_per_slice
+        Wall-clock time of the reconstruction alone, without coil maps, on one thread.
+    peak_memory
+        Bytes above those held before.
+    """
+
+    key: str
+    image_set: str
+    image: str
+    condition: str
+    group: str
+    method: str
+    failure: str = ""
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    solve: dict[str, Any] = field(default_factory=dict)
+    seconds_per_slice: float | None = None
+    peak_memory: int | None = None
+
+
+def result_key(case: Mapping[str, Any], method: Mapping[str, Any], device: str) -> str:
+    """Return a name for the result of a method on an image that changes if either does."""
+    import molrecon
+
+    content = {
+        "format": _FORMAT,
+        "version": molrecon.__version__,
+        "case": case,
+        "method": method,
+        "device": device.partition(":")[0],
+    }
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Store:
+    """Results in a folder.
+
+    A result appears under its name once it is complete, so that at any moment the folder holds
+    whole results only, and several processes may write to it.
+
+    Parameters
+    ----------
+    folder
+        Of the comparison; results go to ``results`` in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "results"
+
+    def read(self, names: Record) -> Record | None:
+        """Return the result of these names and key; None if there is none."""
+        try:
+            values = json.loads(self._find(names).read_text(encoding="utf-8"))
+            # A new label or condition leaves the result what it was.
+            renamed = {key: getattr(names, key) for key in _NAMES}
+            return Record(**{**values, **renamed})
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, record: Record, image: Tensor | None = None) -> None:
+        """Write a result, its image first: the result counts once its record is there."""
+        path = self._path(record)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if image is not None:
+            with atomic_path(path.with_suffix(".npy")) as part, part.open("wb") as file:
+                np.save(file, image.detach().cpu().numpy(), allow_pickle=False)
+        with atomic_path(path) as part:
+            part.write_text(json.dumps(asdict(record), ensure_ascii=False), encoding="utf-8")
+
+    def read_image(self, names: Record) -> Tensor | None:
+        """Return the image of a result; None if none was kept."""
+        try:
+            array = np.load(self._find(names).with_suffix(".npy"), allow_pickle=False)
+        except (OSError, ValueError):
+            return None
+        return torch.from_numpy(array)
+
+    def _find(self, names: Record) -> Path:
+        """Return the file of a result, which the method may have had another label in."""
+        path = self._path(names)
+        if path.exists():
+            return path
+        return next(path.parent.glob(f"*-{names.key}.json"), path)
+
+    def _path(self, names: Record) -> Path:
+        folder = self.folder / slug(names.image_set) / slug(names.image)
+        return folder / f"{slug(names.method)}-{names.key}.json"
+
+
+_NAMES = ("key", "image_set", "image", "condition", "group", "method")
+
+
+def slug(text: str) -> str:
+    """Return a text as a file name: letters, digits, points and hyphens."""
+    return re.sub(r"[^\w.]+", "-", text).strip("-.")[:120] or "unnamed"

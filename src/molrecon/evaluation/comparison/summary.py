@@ -1,0 +1,176 @@
+"""From results to the figures of a table: means, standard deviations, paired differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from molrecon.evaluation.bootstrap import Interval, paired_interval
+from molrecon.evaluation.comparison.config import BootstrapConfig
+from molrecon.evaluation.comparison.store import Record
+
+METRICS = ("psnr", "ssim", "nmse")
+CONVERGED = "converged"
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and sample standard deviation; NaN where there are too few values.
+
+    Values that are missing do not count; an infinite one makes the mean infinite.
+    """
+
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, values: Iterable[float | None]) -> Moments:
+        """Compute them."""
+        known = [value for value in values if value is not None]
+        if not known:
+            return cls(math.nan, math.nan)
+        if not all(map(math.isfinite, known)):
+            return cls(sum(known) / len(known), math.nan)
+        mean = math.fsum(known) / len(known)
+        if len(known) < 2:
+            return cls(mean, math.nan)
+        squares = math.fsum((value - mean) ** 2 for value in known)
+        return cls(mean, math.sqrt(squares / (len(known) - 1)))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method over the images of one condition.
+
+    Attributes
+    ----------
+    method
+        Its label.
+    images
+        Number of images it has results on.
+    failed
+        Number of those it has none on.
+    unconverged
+        Number of results whose solve did not reach its tolerance; they are counted all the same.
+    figures
+        By metric, and ``seconds_per_slice``, ``iterations``, ``network_evaluations``,
+        ``normal_evaluations``, ``peak_memory`` (bytes).
+    """
+
+    method: str
+    images: int
+    failed: int
+    unconverged: int
+    figures: dict[str, Moments]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric of one method less that of another, on the images both have results on."""
+
+    metric: str
+    method: str
+    other: str
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Section:
+    """The results on the images of one set measured under one condition."""
+
+    image_set: str
+    condition: str
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+
+
+def score(record: Record, convention: str, metric: str) -> float | None:
+    """Return a figure of merit; None if there is none."""
+    return record.scores.get(convention, {}).get(metric)
+
+
+def _solve(name: str) -> Callable[[Record], float | None]:
+    return lambda record: record.solve.get(name)
+
+
+COSTS: dict[str, Callable[[Record], float | None]] = {
+    "seconds_per_slice": lambda record: record.seconds_per_slice,
+    "iterations": _solve("iterations"),
+    "network_evaluations": _solve("network_evaluations"),
+    "normal_evaluations": _solve("normal_evaluations"),
+    "peak_memory": lambda record: record.peak_memory,
+}
+"""What a reconstruction took, by name."""
+
+
+def summarise(
+    records: Sequence[Record],
+    methods: Sequence[str],
+    convention: str,
+    bootstrap: BootstrapConfig,
+) -> list[Section]:
+    """Summarise results, one section per image set and condition, in the order they come.
+
+    Parameters
+    ----------
+    records
+        Of every method on every image.
+    methods
+        Labels, in the order of rows.
+    convention
+        One of `molrecon.evaluation.conventions.CONVENTIONS`.
+    bootstrap
+        How differences are bounded.
+    """
+    parts: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        parts.setdefault((record.image_set, record.condition), []).append(record)
+    sections = []
+    for (image_set, condition), part in parts.items():
+        of_method = {name: [one for one in part if one.method == name] for name in methods}
+        rows = tuple(_row(name, of_method[name], convention) for name in methods)
+        differences = tuple(
+            difference
+            for other, name in combinations(methods, 2)
+            for metric in METRICS
+            if (
+                difference := _difference(
+                    of_method[name], of_method[other], metric, convention, bootstrap
+                )
+            )
+        )
+        sections.append(Section(image_set, condition, rows, differences))
+    return sections
+
+
+def _row(method: str, records: Sequence[Record], convention: str) -> Row:
+    done = [record for record in records if not record.failure]
+    figures = {
+        metric: Moments.of(score(record, convention, metric) for record in done)
+        for metric in METRICS
+    }
+    figures |= {name: Moments.of(cost(record) for record in done) for name, cost in COSTS.items()}
+    unconverged = sum(record.solve.get("status") != CONVERGED for record in done)
+    return Row(method, len(done), len(records) - len(done), unconverged, figures)
+
+
+def _difference(
+    records: Sequence[Record],
+    others: Sequence[Record],
+    metric: str,
+    convention: str,
+    bootstrap: BootstrapConfig,
+) -> Difference | None:
+    theirs = {record.image: score(record, convention, metric) for record in others}
+    values, groups = [], []
+    for record in records:
+        a, b = score(record, convention, metric), theirs.get(record.image)
+        if a is not None and b is not None and math.isfinite(a - b):
+            values.append(a - b)
+            groups.append(record.group)
+    if not values:
+        return None
+    interval = paired_interval(values, groups, **bootstrap.model_dump())
+    return Difference(metric, records[0].method, others[0].method, interval)

@@ -1,0 +1,324 @@
+"""The tables of a comparison: CSV of every result, Markdown and LaTeX of the summary."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from molrecon.evaluation.comparison.store import Record
+from molrecon.evaluation.comparison.summary import (
+    COSTS,
+    METRICS,
+    Difference,
+    Moments,
+    Row,
+    Section,
+    score,
+)
+from molrecon.evaluation.conventions import CONVENTIONS
+
+_DASH = "–"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What stands above the tables.
+
+    Attributes
+    ----------
+    name, description
+        Of the comparison.
+    convention
+        How images are scored, by name.
+    machine
+        Hardware and threads in one sentence.
+    date
+        Of the run.
+    baseline
+        The method the others are compared with; None for all pairs.
+    """
+
+    name: str
+    description: str
+    convention: str
+    machine: str
+    date: str
+    baseline: str | None = None
+
+
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    text: Callable[[Row], str]
+
+
+def _with_deviation(name: str, digits: int) -> Callable[[Row], str]:
+    return lambda row: moments_text(row.figures[name], digits)
+
+
+def _mean(name: str, digits: int, unit: float = 1.0) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        mean = row.figures[name].mean / unit
+        return _DASH if math.isnan(mean) else f"{mean:.{digits}f}"
+
+    return text
+
+
+COLUMNS = (
+    _Column("Method", lambda row: row.method),
+    _Column("Images", lambda row: f"{row.images}" + (" †" if row.failed else "")),
+    _Column("PSNR / dB", _with_deviation("psnr", 2)),
+    _Column("SSIM", _with_deviation("ssim", 4)),
+    _Column("NMSE", _with_deviation("nmse", 5)),
+    _Column("Time / (s/slice)", _mean("seconds_per_slice", 3)),
+    _Column("Iterations", _mean("iterations", 1)),
+    _Column("Network evaluations", _mean("network_evaluations", 1)),
+    _Column("Peak memory / MB", _mean("peak_memory", 1, 1e6)),
+)
+
+BRIEF = ("Method", "Images", "PSNR / dB", "SSIM", "Time / (s/slice)")
+"""Titles of the columns that fit on a screen."""
+
+
+def moments_text(moments: Moments, digits: int) -> str:
+    """Write mean ± standard deviation; the mean alone if there is no deviation."""
+    if math.isnan(moments.mean):
+        return _DASH
+    mean = f"{moments.mean:.{digits}f}"
+    known = math.isfinite(moments.deviation)
+    return f"{mean} ± {moments.deviation:.{digits}f}" if known else mean
+
+
+def results_csv(records: Sequence[Record], convention: str) -> str:
+    """Write one line per image and method, numbers in full."""
+    head = ["image_set", "condition", "image", "group", "method", "status", "failure"]
+    head += [*METRICS, "convention", *COSTS, "error_bound", "certified"]
+    rows = [
+        [
+            *(record.image_set, record.condition, record.image, record.group, record.method),
+            "failed" if record.failure else record.solve.get("status", ""),
+            record.failure,
+            *(_number(score(record, convention, metric)) for metric in METRICS),
+            convention,
+            *(_number(cost(record)) for cost in COSTS.values()),
+            _number(record.solve.get("error_bound")),
+            record.solve.get("certified", ""),
+        ]
+        for record in records
+    ]
+    return _csv(head, rows)
+
+
+def differences_csv(sections: Sequence[Section]) -> str:
+    """Write one line per pair of methods, metric and condition, numbers in full."""
+    head = ["image_set", "condition", "metric", "method", "other", "mean_difference", "low"]
+    head += ["high", "confidence", "images", "units", "unit", "resamples"]
+    rows = [
+        [
+            *(section.image_set, section.condition),
+            *(one.metric, one.method, one.other, repr(one.interval.mean)),
+            *(_number(one.interval.low), _number(one.interval.high), one.interval.confidence),
+            *(one.interval.images, one.interval.units, one.interval.unit),
+            one.interval.resamples,
+        ]
+        for section in sections
+        for one in section.differences
+    ]
+    return _csv(head, rows)
+
+
+def markdown(heading: Heading, sections: Sequence[Section], records: Sequence[Record]) -> str:
+    """Write the summary for people."""
+    lines = [f"# {heading.name}", ""]
+    if heading.description:
+        lines += [heading.description, ""]
+    lines += [*_notes(heading, sections), ""]
+    for section in sections:
+        lines += [f"## {section.image_set}: {section.condition}", ""]
+        lines += _markdown_table(
+            [column.title for column in COLUMNS],
+            [[column.text(row) for column in COLUMNS] for row in section.rows],
+        )
+        lines += [*_remarks(section), ""]
+        shown = _shown(section, heading.baseline)
+        if shown:
+            lines += [f"{_interval_note(shown)}", ""]
+            lines += _markdown_table(*_difference_table(shown))
+            lines += [""]
+    failures = failure_lines(records)
+    if failures:
+        lines += ["## What failed", "", *(f"* {line}" for line in failures), ""]
+    return "\n".join(lines)
+
+
+def latex(heading: Heading, sections: Sequence[Section], records: Sequence[Record]) -> str:
+    """Write the summary as LaTeX tables, which need the package booktabs."""
+    lines = [r"% Needs \usepackage{booktabs}."]
+    for section in sections:
+        caption = " ".join(
+            [
+                f"{heading.name}. {section.image_set}: {section.condition}.",
+                *_notes(heading, sections),
+                *(line for line in _remarks(section) if line),
+            ]
+        )
+        lines += [r"\begin{table}", r"\centering", rf"\caption{{{_tex(caption)}}}"]
+        lines += [rf"\begin{{tabular}}{{l{'r' * (len(COLUMNS) - 1)}}}", r"\toprule"]
+        lines += [" & ".join(_tex(column.title) for column in COLUMNS) + r" \\", r"\midrule"]
+        for row in section.rows:
+            lines += [" & ".join(_tex(column.text(row)) for column in COLUMNS) + r" \\"]
+        lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
+        shown = _shown(section, heading.baseline)
+        if shown:
+            titles, rows = _difference_table(shown)
+            lines += [r"\begin{table}", r"\centering"]
+            where = f"{section.image_set}: {section.condition}."
+            lines += [rf"\caption{{{_tex(f'{where} {_interval_note(shown)}')}}}"]
+            lines += [rf"\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}", r"\toprule"]
+            lines += [" & ".join(map(_tex, titles)) + r" \\", r"\midrule"]
+            lines += [" & ".join(map(_tex, row)) + r" \\" for row in rows]
+            lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
+    lines += [f"% Failed: {line}" for line in failure_lines(records)]
+    return "\n".join(lines) + "\n"
+
+
+def failure_lines(records: Sequence[Record]) -> list[str]:
+    """Say what failed and why, one line per method and reason."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        if record.failure:
+            reasons.setdefault((record.method, record.failure), []).append(
+                f"{record.image_set}: {record.image}"
+            )
+    return [
+        f"{method} on {images[0]}"
+        + (f" and {len(images) - 1} other images" if len(images) > 1 else "")
+        + f": {reason}"
+        for (method, reason), images in reasons.items()
+    ]
+
+
+def _notes(heading: Heading, sections: Sequence[Section]) -> list[str]:
+    return [
+        CONVENTIONS[heading.convention].summary,
+        "PSNR, SSIM and NMSE are mean ± standard deviation over images; time, iterations, network "
+        "evaluations and peak memory are means.",
+        "Time is that of the reconstruction alone, without coil maps; peak memory is what it "
+        "needed beyond what was held before.",
+        f"{heading.machine} {heading.date}.",
+    ]
+
+
+def _remarks(section: Section) -> list[str]:
+    remarks = []
+    for row in section.rows:
+        if row.failed:
+            remarks.append(f"† {row.method} failed on {row.failed} images, which do not count.")
+        if row.unconverged:
+            remarks.append(
+                f"{row.method} did not reach its tolerance on {row.unconverged} images, which "
+                "count as they are."
+            )
+    return ["", *remarks] if remarks else []
+
+
+def _shown(section: Section, baseline: str | None) -> list[Difference]:
+    if baseline is None:
+        return list(section.differences)
+    return [one for one in section.differences if baseline in (one.method, one.other)]
+
+
+def _interval_note(differences: Sequence[Difference]) -> str:
+    interval = differences[0].interval
+    start = "Paired differences (first less second method; mean over images)"
+    if math.isnan(interval.low):
+        return f"{start}; there is one image only, hence no interval."
+    drawn = {
+        "group": f"the {interval.units} scans or subjects as wholes",
+        "image": f"the {interval.units} images, all of one scan or subject: the intervals say "
+        "nothing about others",
+    }[interval.unit]
+    return (
+        f"{start} with {interval.confidence:.0%} bootstrap intervals from {interval.resamples} "
+        f"resamples of {drawn}."
+    )
+
+
+_DIFFERENCE_DIGITS = {"psnr": ("PSNR / dB", 2), "ssim": ("SSIM", 4), "nmse": ("NMSE", 5)}
+
+
+def _difference_table(differences: Sequence[Difference]) -> tuple[list[str], list[list[str]]]:
+    pairs: dict[tuple[str, str], dict[str, Difference]] = {}
+    for one in differences:
+        pairs.setdefault((one.method, one.other), {})[one.metric] = one
+    titles = ["Methods", *(title for title, _ in _DIFFERENCE_DIGITS.values())]
+    rows = [
+        [
+            f"{method} − {other}",
+            *(
+                _interval_text(found[metric], digits) if metric in found else _DASH
+                for metric, (_, digits) in _DIFFERENCE_DIGITS.items()
+            ),
+        ]
+        for (method, other), found in pairs.items()
+    ]
+    return titles, rows
+
+
+def _interval_text(difference: Difference, digits: int) -> str:
+    interval = difference.interval
+    mean = f"{interval.mean:+.{digits}f}"
+    if math.isnan(interval.low):
+        return mean
+    return f"{mean} [{interval.low:+.{digits}f}, {interval.high:+.{digits}f}]"
+
+
+def _markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    rule = ["---", *(["---:"] * (len(titles) - 1))]
+    return [line(titles), line(rule), *map(line, rows)]
+
+
+def _csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else repr(value)
+
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "−": r"$-$",
+    "–": "--",
+    "σ": r"$\sigma$",
+    "λ": r"$\lambda$",
+    "·": r"$\cdot$",
+    "≤": r"$\leq$",
+    "†": r"$\dagger$",
+}
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(letter, letter) for letter in text)

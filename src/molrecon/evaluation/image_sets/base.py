@@ -1,0 +1,164 @@
+"""What every kind of image set has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from molrecon.data.masks import MASK_KINDS, make_mask
+from molrecon.data.root import find_files
+from molrecon.errors import InputError
+from molrecon.evaluation.problem import Problem
+
+Seed = Annotated[int, Field(ge=0)]
+
+_LABELS = ("image_set", "name", "condition", "group", "ndim", "source", "coil_maps")
+"""Fields that name a case and do not change what is computed; files count by their content."""
+
+
+@dataclass(frozen=True)
+class Case(ABC):
+    """One image to reconstruct, as little as it takes to make it: cheap, and may be sent around.
+
+    Attributes
+    ----------
+    image_set
+        Name of the set.
+    name
+        Name of the image, unique in the set.
+    condition
+        How it was measured; images of one condition are averaged together.
+    group
+        The scan or subject: images of one group are not independent of each other.
+    ndim
+        Number of spatial axes.
+    source
+        ``FILE`` or ``FILE::KEY``.
+    digest
+        Of the file's content.
+    """
+
+    image_set: str
+    name: str
+    condition: str
+    group: str
+    ndim: int
+    source: str
+    digest: str
+
+    @abstractmethod
+    def problem(self) -> Problem:
+        """Make the measurements; the same whenever and wherever it is called.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read (any more) or does not fit.
+        """
+
+    def definition(self) -> dict[str, Any]:
+        """Return all that the problem depends on, as plain values."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _LABELS}
+        return {"kind": type(self).__name__, **values}
+
+
+class ImageSet(BaseModel, ABC):
+    """A set of images, as it stands in a configuration.
+
+    Attributes
+    ----------
+    name
+        Names the set in tables.
+    kind
+        One of `molrecon.evaluation.image_sets.IMAGE_SETS`.
+    files
+        Names or patterns relative to the root of the configuration.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1)
+    kind: str
+    files: list[str] = Field(min_length=1)
+
+    def sources(self, root: Path) -> dict[str, str]:
+        """Return the files, ``FILE`` or ``FILE::KEY``, and a short title of each."""
+        found = find_files(root, self.files)
+        short = {source: _stem(source) for source in found}
+        titles = list(short.values())
+        return {
+            source: title if titles.count(title) == 1 else within(root, source)
+            for source, title in short.items()
+        }
+
+    @abstractmethod
+    def cases(self, root: Path) -> list[Case]:
+        """List the images, after checks that need no reconstruction.
+
+        Raises
+        ------
+        InputError
+            If a file is missing or unreadable, or does not fit the settings.
+        """
+
+
+class Draw(NamedTuple):
+    """One way to sample k-space."""
+
+    mask_kind: str
+    acceleration: float
+    seed: int
+
+    @property
+    def condition(self) -> str:
+        """Name without the seed."""
+        return f"{self.acceleration:g}×, {self.mask_kind}"
+
+
+class SampledSet(ImageSet):
+    """A set whose images are sampled in k-space with every combination of the settings.
+
+    Attributes
+    ----------
+    mask_kinds, accelerations, calibration, seeds
+        As in `molrecon.data.masks.make_mask`.
+    """
+
+    mask_kinds: list[str] = Field(["variable-density"], min_length=1)
+    accelerations: list[Annotated[float, Field(ge=1)]] = Field(min_length=1)
+    calibration: int = Field(24, ge=8)
+    seeds: list[Seed] = Field([0], min_length=1)
+
+    def draws(self) -> Iterator[Draw]:
+        """Return all combinations."""
+        for values in product(self.mask_kinds, self.accelerations, self.seeds):
+            yield Draw(*values)
+
+    def check_draws(self, shape: tuple[int, ...], source: str) -> None:
+        """Refuse settings that cannot be drawn on images of a shape."""
+        for kind, acceleration in product(self.mask_kinds, self.accelerations):
+            if kind not in MASK_KINDS:
+                raise InputError(
+                    f"The image set {self.name!r} has the mask kind {kind!r}, but one of "
+                    f"{', '.join(sorted(MASK_KINDS))} was expected; correct it."
+                )
+            try:
+                make_mask(kind, shape, acceleration, calibration=self.calibration)
+            except InputError as error:
+                raise InputError(f"The image set {self.name!r}, {source}: {error}") from None
+
+
+def within(root: Path, source: str) -> str:
+    """Return a file's name relative to the root, with its key."""
+    return Path(source).relative_to(root).as_posix()
+
+
+def _stem(source: str) -> str:
+    path, *key = source.split("::", 1)
+    return " ".join([Path(path).name.split(".", 1)[0], *key])

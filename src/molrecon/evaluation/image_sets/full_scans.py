@@ -1,0 +1,87 @@
+"""Real fully sampled scans, undersampled afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from molrecon.data.formats import read_scan
+from molrecon.data.root import file_digest
+from molrecon.data.scan import Scan
+from molrecon.data.simulation.retrospective import require_full
+from molrecon.errors import InputError
+from molrecon.evaluation.image_sets.base import Case, SampledSet, Seed, within
+from molrecon.evaluation.problem import Problem, retrospective_problem
+
+
+@dataclass(frozen=True)
+class FullScanCase(Case):
+    """A slice of a scan under one mask."""
+
+    slice: int
+    mask_kind: str
+    acceleration: float
+    calibration: int
+    seed: int
+
+    def problem(self) -> Problem:
+        """Undersample; maps come from the calibration region alone."""
+        return retrospective_problem(
+            _slice(self.source, self.digest, self.slice),
+            self.acceleration,
+            mask_kind=self.mask_kind,
+            calibration=self.calibration,
+            seed=self.seed,
+        )
+
+
+class FullScans(SampledSet):
+    """Fully sampled scans, every slice under every mask; one file is one group.
+
+    Attributes
+    ----------
+    slices
+        Slices to take from every file; all by default.
+    """
+
+    kind: Literal["full-scans"] = "full-scans"
+    slices: list[Seed] | None = None
+
+    def cases(self, root: Path) -> list[Case]:
+        """List every slice under every mask."""
+        found: list[Case] = []
+        for source, title in self.sources(root).items():
+            scan = read_scan(source)
+            require_full(scan.sampling_mask(), source)
+            self.check_draws(tuple(scan.kspace.shape[2:]), source)
+            count = scan.kspace.shape[0]
+            for number in range(count) if self.slices is None else self.slices:
+                if number >= count:
+                    raise InputError(
+                        f"The image set {self.name!r} asks for slice {number} of {source}, which "
+                        f"has {count}; choose among 0 to {count - 1}."
+                    )
+                image = title + (f" slice {number}" if count > 1 else "")
+                found += [
+                    FullScanCase(
+                        image_set=self.name,
+                        name=f"{image}, {draw.condition}, seed {draw.seed}",
+                        condition=draw.condition,
+                        group=within(root, source.split("::", 1)[0]),
+                        ndim=scan.ndim,
+                        source=source,
+                        digest=file_digest(source),
+                        slice=number,
+                        calibration=self.calibration,
+                        **draw._asdict(),
+                    )
+                    for draw in self.draws()
+                ]
+        return found
+
+
+@lru_cache(maxsize=2)
+def _slice(source: str, digest: str, number: int) -> Scan:
+    return read_scan(source, slice_range=(number, number + 1))

@@ -1,0 +1,131 @@
+"""Magnitude images of any file, one by one, of peak 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molrecon.data.formats import read_image
+from molrecon.data.formats.image_data import ImageData
+from molrecon.data.formats.location import Location
+from molrecon.data.simulation.resampling import fourier_resample
+from molrecon.data.slices import SIGNAL, peak_value
+from molrecon.data.slicing import axial_axis
+from molrecon.errors import InputError
+
+_LEAST_SIGNAL = 0.08
+"""Slices with a smaller share of pixels above a tenth of the peak are left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Magnitude:
+    """An image or volume.
+
+    Attributes
+    ----------
+    stack
+        The contrast, volume or file it belongs to.
+    part
+        Names the image within its file.
+    values
+        float32 ``(y, x)`` or ``(z, y, x)``, 99.9th percentile 1.
+    """
+
+    stack: str
+    part: str
+    values: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Pixels along each axis."""
+        return tuple(self.values.shape)
+
+
+def magnitudes(source: str, *, dimensions: int, longest: int | None = None) -> list[Magnitude]:
+    """Read a file into images ``(y, x)`` or volumes ``(z, y, x)``.
+
+    Parameters
+    ----------
+    source
+        ``FILE`` or ``FILE::KEY``; without a key every array of an ``.npz`` is read.
+    dimensions
+        2: pictures, and axial slices of stacks and volumes that show an object; 3: volumes.
+    longest
+        Pixels of the longest side of two-dimensional images after resampling by their k-space.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or unreadable, is no volume where one is wanted, or shows nothing.
+    """
+    found = []
+    for key, image in _arrays(source):
+        found += _READERS[dimensions](image, key, source)
+    if longest is not None and dimensions == 2:
+        found = [Magnitude(one.stack, one.part, _resampled(one.values, longest)) for one in found]
+    if not found:
+        raise InputError(f"{source}: no slice shows enough signal; give images of an object.")
+    return [Magnitude(one.stack, one.part, one.values / peak_value(one.values)) for one in found]
+
+
+def _arrays(source: str) -> list[tuple[str, ImageData]]:
+    location = Location.parse(source)
+    if location.path.suffix == ".npz" and location.key is None:
+        with_keys = [(key, f"{source}::{key}") for key in _keys(source)]
+        return [(key, read_image(path)) for key, path in with_keys]
+    return [(location.key or "", read_image(source))]
+
+
+def _keys(source: str) -> list[str]:
+    from molrecon.data.formats import describe
+
+    return list(describe(source))
+
+
+def _slices(image: ImageData, key: str, source: str) -> list[Magnitude]:
+    array = np.abs(image.array).astype(np.float32)
+    axis = axial_axis(image) if image.axes == ("z", "y", "x") else 0
+    stack = array[None] if array.ndim == 2 else np.moveaxis(array, axis, 0)
+    stack = stack.reshape(-1, *stack.shape[-2:])
+    peak = peak_value(torch.from_numpy(np.ascontiguousarray(stack)))
+    # Of a stack the empty ends are left out; a single picture is what was asked for.
+    shown = [n for n, one in enumerate(stack) if (one > SIGNAL * peak).mean() >= _LEAST_SIGNAL]
+    chosen = [0] if len(stack) == 1 else shown
+    return [
+        Magnitude(
+            key,
+            (f"{key} slice {number}" if len(stack) > 1 else key).strip(),
+            torch.from_numpy(np.ascontiguousarray(stack[number])),
+        )
+        for number in chosen
+    ]
+
+
+def _volumes(image: ImageData, key: str, source: str) -> list[Magnitude]:
+    if image.ndim != 3:
+        raise InputError(
+            f"The image {source} has {image.ndim} spatial axes, but volumes were expected; give "
+            "volumes, or set dimensions to 2."
+        )
+    array = np.abs(image.array).astype(np.float32)
+    stack = array.reshape(-1, *array.shape[-3:])
+    return [
+        Magnitude(
+            key,
+            (f"{key} volume {number}" if len(stack) > 1 else key).strip(),
+            torch.from_numpy(np.ascontiguousarray(volume)),
+        )
+        for number, volume in enumerate(stack)
+    ]
+
+
+_READERS = {2: _slices, 3: _volumes}
+
+
+def _resampled(image: Tensor, longest: int) -> Tensor:
+    ratio = longest / max(image.shape)
+    rows, columns = (max(1, round(ratio * n)) for n in image.shape)
+    return fourier_resample(image, (rows, columns)).clamp_min(0)

@@ -1,0 +1,81 @@
+"""A reconstruction to be done, with the image that would be right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from molrecon.data.coil_maps import combine_coils, estimate_coil_maps
+from molrecon.data.scan import Scan
+from molrecon.data.simulation.acquisition import Acquisition
+from molrecon.data.simulation.retrospective import undersample
+from molrecon.operators.base import LinearOperator
+from molrecon.operators.cartesian_mri import CartesianMRI
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Measurements, forward operator and reference.
+
+    Attributes
+    ----------
+    y
+        Measurements ``(batch, *A.shape_out)``.
+    A
+        The operator that reconstructions use.
+    reference
+        ``(batch, 1, *spatial)``, in the units of ``y``.
+    sigma
+        Noise per measured sample that methods are told, in the units of ``y``; None to have it
+        estimated.
+    mask
+        ``(batch or 1, 1, *spatial)``, where k-space was sampled; None where there is no k-space.
+    """
+
+    y: Tensor
+    A: LinearOperator
+    reference: Tensor
+    sigma: float | None = None
+    mask: Tensor | None = None
+
+
+def retrospective_problem(
+    full: Scan, acceleration: float, *, mask_kind: str, calibration: int, seed: int
+) -> Problem:
+    """Undersample a full scan; the reference is the full scan combined.
+
+    Coil maps are estimated from the calibration region alone, whether or not the scan has some,
+    and the reference is combined with the same maps.
+
+    Parameters and exceptions are those of `undersample` and `estimate_coil_maps`.
+    """
+    scan = undersample(full, acceleration, mask_kind=mask_kind, calibration=calibration, seed=seed)
+    mask = scan.sampling_mask()
+    maps = estimate_coil_maps(scan.kspace, mask)
+    reference = combine_coils(full.kspace, maps)
+    return Problem(scan.kspace, CartesianMRI(maps, mask), reference, mask=mask)
+
+
+def simulated_problem(
+    acquisition: Acquisition, *, estimate_maps: bool = True, reference: str = "noise-free"
+) -> Problem:
+    """Make a problem of a simulated acquisition.
+
+    Parameters
+    ----------
+    acquisition
+        The simulated measurement.
+    estimate_maps
+        Estimate the maps from the calibration region, as for a real scan, or use the true ones.
+        The phase of an image on estimated maps is its own: compare magnitudes.
+    reference
+        ``"noise-free"``, the image simulated from, or ``"full-scan"``, what a full scan of the
+        same noise would have shown.
+    """
+    references = {"noise-free": acquisition.image, "full-scan": acquisition.full_scan}
+    maps = acquisition.coil_maps
+    if estimate_maps:
+        maps = estimate_coil_maps(acquisition.kspace, acquisition.mask)
+    A = CartesianMRI(maps, acquisition.mask)
+    return Problem(acquisition.kspace, A, references[reference], mask=acquisition.mask)

@@ -1,0 +1,169 @@
+"""``molrecon compare``."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from .conftest import tiny_model
+
+
+@pytest.fixture
+def settings(files) -> dict[str, Any]:
+    return {
+        "name": "small",
+        "root": str(files.full.parent),
+        "image_sets": [
+            {
+                "name": "scans",
+                "kind": "full-scans",
+                "files": ["full.npy"],
+                "accelerations": [2],
+                "calibration": 12,
+                "seeds": [0, 1],
+            }
+        ],
+        "methods": [
+            {"method": "sense"},
+            {"method": "mol", "label": "MOL", "model": str(files.model)},
+        ],
+        "bootstrap": {"resamples": 100},
+        "figures": [],
+    }
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Write settings to a file."""
+
+    def call(settings: Any) -> Path:
+        path = tmp_path / "compare.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        return path
+
+    return call
+
+
+def test_one_command(settings, config, tmp_path, run_json, run):
+    out = tmp_path / "out"
+    facts = run_json("compare", config(settings), "-o", out, "--workers", 1)
+    assert (facts["computed"], facts["reused"]) == (4, 0)
+    assert facts["failures"] == []
+    (section,) = facts["sections"]
+    sense, mol = section["methods"]
+    assert (sense["method"], mol["method"]) == ("sense", "MOL")
+    assert sense["images"] == 2
+    assert mol["network_evaluations"]["mean"] > 0
+    psnr = next(one for one in section["differences"] if one["metric"] == "psnr")
+    assert psnr["mean"] == pytest.approx(mol["psnr"]["mean"] - sense["psnr"]["mean"])
+    assert psnr["resamples"] == 100
+    for name in ("table.csv", "table.md", "table.tex", "settings.yaml"):
+        assert (out / name).is_file()
+    result = run("compare", config(settings), "-o", out)
+    assert result.exit_code == 0
+    assert "4 found from an earlier run" in " ".join(result.stdout.split())
+    assert "maximum of the reference" in " ".join(result.stderr.split())
+
+
+def test_as_published(settings, config, tmp_path, run_json, run):
+    out = tmp_path / "out"
+    ours = run_json("compare", config(settings), "-o", out, "--workers", 1)
+    published = run_json("compare", config(settings), "-o", out, "--as-published")
+    assert published["computed"] == 0
+    assert published["convention"] == "published"
+    assert "range 2" in published["basis"]
+    assert "range 2" in (out / "table.md").read_text()
+    before, after = (facts["sections"][0]["methods"][0] for facts in (ours, published))
+    assert after["ssim"]["mean"] > before["ssim"]["mean"]
+    assert after["psnr"]["mean"] == pytest.approx(before["psnr"]["mean"])
+
+
+def test_changed_weights_are_computed_again(settings, config, tmp_path, run_json):
+    out, model = tmp_path / "out", tiny_model(tmp_path / "own.safetensors")
+    settings["methods"][1]["model"] = str(model)
+    run_json("compare", config(settings), "-o", out, "--workers", 1)
+    tiny_model(model, monotonicity=0.4)
+    facts = run_json("compare", config(settings), "-o", out, "--workers", 1)
+    assert (facts["computed"], facts["reused"]) == (2, 2)
+
+
+def test_bad_settings(settings, config, tmp_path, refused):
+    out = tmp_path / "out"
+
+    def check(naming: list[Any], **changes: Any) -> None:
+        refused("compare", config(settings | changes), "-o", out, naming=naming)
+
+    image_set = settings["image_sets"][0]
+    mol = settings["methods"][1]
+    check(["unknown", "'telepathy'", "sense"], methods=[{"method": "telepathy"}])
+    check(["'mol'", "model"], methods=[{"method": "mol"}])
+    check(["none.safetensors"], methods=[{**mol, "model": "none.safetensors"}])
+    check(
+        ["'colour'", "zero-filled"], methods=[{"method": "zero-filled", "options": {"colour": 1}}]
+    )
+    check(["label", "sense", "twice"], methods=[{"method": "sense"}, {"method": "sense"}])
+    check(["baseline", "'nothing'"], baseline="nothing")
+    check(["kind", "'film'", "full-scans"], image_sets=[{**image_set, "kind": "film"}])
+    check(
+        ["image_sets.0", "accelerations", "greater"],
+        image_sets=[{**image_set, "accelerations": [0.5]}],
+    )
+    check(["image_sets.0", "speed"], image_sets=[{**image_set, "speed": 2}])
+    check(["none.npy", "root"], image_sets=[{**image_set, "files": ["none.npy"]}])
+    check(["NO_SUCH_VARIABLE"], root="${NO_SUCH_VARIABLE}")
+    check(["'slides'", "scans"], figures=[{"image_set": "slides"}])
+    check(["'other'", "full"], figures=[{"image_set": "scans", "image": "other"}])
+    check(["image.npy"], image_sets=[{**image_set, "files": ["image.npy"]}])
+    check(["methods"], methods=[])
+    good = config(settings)
+    refused("compare", tmp_path / "none.yaml", "-o", out, naming=["none.yaml"])
+    refused("compare", good, "-o", tmp_path / "no" / "out", naming=["no"])
+    refused("compare", good, "-o", good, naming=["compare.yaml", "file"])
+    refused("compare", good, "-o", out, "--workers", 0, naming=["--workers"])
+    (tmp_path / "broken.yaml").write_text("a: [")
+    refused("compare", tmp_path / "broken.yaml", "-o", out, naming=["broken.yaml", "YAML"])
+
+
+def test_bad_pictures(settings, config, tmp_path, refused):
+    data = tmp_path / "data"
+    data.mkdir()
+    Image.fromarray(np.full((9, 9, 3), 200, np.uint8)).save(data / "colour.png")
+    Image.fromarray(np.full((2, 9), 200, np.uint8)).save(data / "small.png")
+    np.save(data / "maps.npy", np.ones((2, 16, 16), np.complex64))
+    Image.fromarray(np.full((17, 16), 200, np.uint8)).save(data / "tall.png")
+
+    def check(naming: list[Any], **image_set: Any) -> None:
+        changed = settings | {"root": str(data), "image_sets": [{"name": "set", **image_set}]}
+        refused("compare", config(changed), "-o", tmp_path / "out", naming=naming)
+
+    pictures = {"kind": "super-resolution"}
+    check(["colour.png", "colour", "luminance"], files=["colour.png"], **pictures)
+    check(["small.png", "2 × 9", "factor 3"], files=["small.png"], **pictures)
+    check(
+        ["mixed sizes", "tall.png", "17 × 16", "16 × 16"],
+        kind="simulated",
+        files=["tall.png"],
+        coil_maps="maps.npy",
+        accelerations=[2],
+        calibration=8,
+    )
+
+
+def test_nothing_but_failures(settings, config, tmp_path, run, monkeypatch):
+    from molrecon.reconstructors.methods import METHODS, Method
+
+    def unlucky(model: str | Path, device: str) -> Method:
+        def solve(y, A, sigma, tol):
+            raise RuntimeError("no luck")
+
+        return Method("unlucky", solve)
+
+    monkeypatch.setitem(METHODS, "unlucky", unlucky)
+    path = config(settings | {"methods": [{"method": "unlucky"}]})
+    result = run("compare", path, "-o", tmp_path / "out", "--workers", 1)
+    assert result.exit_code == 3
+    assert "no luck" in result.stderr
+    assert "no luck" in (tmp_path / "out/table.md").read_text()

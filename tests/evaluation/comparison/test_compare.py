@@ -1,0 +1,268 @@
+"""What a comparison keeps and gives, whatever happens to it on the way."""
+
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from molrecon.data.calibration import calibration_region
+from molrecon.data.coil_maps import estimate_coil_maps
+from molrecon.errors import InputError
+from molrecon.evaluation.comparison import ComparisonConfig, compare, prepare
+from molrecon.evaluation.comparison.compare import Comparison
+from molrecon.evaluation.comparison.measure import Job, Task
+from molrecon.evaluation.comparison.runner import run_jobs
+from molrecon.evaluation.comparison.store import Record, Store
+from molrecon.evaluation.conventions import house_scores
+from molrecon.reconstructors.methods import METHODS, Method, build_method
+
+
+def comparable(result: Comparison) -> list[Record]:
+    """Return the records without what differs from run to run."""
+    return [replace(one, seconds_per_slice=None, peak_memory=None) for one in result.records]
+
+
+class Stop(BaseException):
+    """An interruption."""
+
+
+def stop_after(count: int):
+    left = [count]
+
+    def report(text: str, done: int) -> None:
+        left[0] -= done
+        if left[0] <= 0:
+            raise Stop
+
+    return report
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, fails: Any) -> None:
+    """Register a method that is SENSE but fails on the calls of which ``fails`` is true."""
+    calls: list[int] = []
+
+    def builder(model: str | Path, device: str) -> Method:
+        sense = build_method("sense")
+
+        def solve(y, A, sigma, tol):
+            if y.shape[2] > 16:  # not the rehearsal
+                calls.append(1)
+                if fails(len(calls)):
+                    raise RuntimeError("out of\n luck")
+            return sense.solve(y, A, sigma, tol)
+
+        return Method("unlucky", solve)
+
+    monkeypatch.setitem(METHODS, "unlucky", builder)
+
+
+def test_results_are_those_of_the_methods_themselves(settings, tmp_path, run):
+    result = run(settings, tmp_path / "out")
+    assert len(result.records) == 6 * 2
+    assert not result.failures
+    plan = prepare(ComparisonConfig.model_validate(settings), tmp_path / "out")
+    record = result.records[-1]
+    problem = plan.cases[-1].problem()
+    solution = build_method("sense").solve(problem.y, problem.A, None, 1e-3)
+    expected = house_scores(solution.value, problem.reference)
+    found = record.scores["molrecon"]
+    assert found["psnr"] == pytest.approx(expected["psnr"].value, rel=1e-6)
+    assert found["ssim"] == pytest.approx(expected["ssim"].value, rel=1e-6)
+    assert record.solve["iterations"] == int(solution.iterations[0])
+    assert record.seconds_per_slice > 0
+    assert {one.group for one in result.records} == {"one.npy", "two.npy"}
+
+
+def test_maps_of_real_scans_see_the_calibration_region_alone(settings, tmp_path, data, run):
+    plan = prepare(ComparisonConfig.model_validate(settings), tmp_path / "out")
+    problem = plan.cases[0].problem()
+    y, A = problem.y, problem.A
+    inside = torch.zeros_like(problem.mask)
+    inside[(0, 0, *calibration_region(problem.mask))] = True
+    assert inside.sum() < 0.5 * problem.mask.sum()
+    maps = estimate_coil_maps(y * inside, inside)
+    assert torch.allclose(maps, A.coil_maps, atol=1e-5)
+
+
+@pytest.mark.parametrize("after", [1, 5])
+def test_interrupted_and_resumed_equals_uninterrupted(settings, tmp_path, run, after):
+    whole = run(settings, tmp_path / "whole")
+    with pytest.raises(Stop):
+        run(settings, tmp_path / "cut", report=stop_after(after))
+    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "cut").rglob("*.json")}
+    assert len(kept) == after
+    resumed = run(settings, tmp_path / "cut")
+    assert (resumed.computed, resumed.reused) == (12 - after, after)
+    assert comparable(resumed) == comparable(whole)
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    again = run(settings, tmp_path / "cut")
+    assert (again.computed, again.reused) == (0, 12)
+    assert again.records == resumed.records
+    left_over = list((tmp_path / "cut").rglob(".*"))
+    assert not left_over
+
+
+def test_methods_can_be_added_and_renamed(settings, tmp_path, run):
+    whole = run(settings, tmp_path / "whole")
+    first = run(settings | {"methods": settings["methods"][:1]}, tmp_path / "out")
+    assert first.computed == 6
+    both = run(settings, tmp_path / "out")
+    assert (both.computed, both.reused) == (6, 6)
+    assert comparable(both) == comparable(whole)
+    looser = [settings["methods"][0], {"method": "sense", "label": "SENSE", "tol": 0.3}]
+    changed = run(settings | {"methods": looser}, tmp_path / "out")
+    assert (changed.computed, changed.reused) == (6, 6)
+    renamed = [{"method": "zero-filled", "label": "adjoint"}, settings["methods"][1]]
+    other = run(settings | {"methods": renamed}, tmp_path / "out")
+    assert (other.computed, other.reused) == (0, 12)
+    assert other.records[0].method == "adjoint"
+    assert other.records[0].scores == both.records[0].scores
+    fresh = run(settings, tmp_path / "out", fresh=True)
+    assert fresh.computed == 12
+    assert comparable(fresh) == comparable(whole)
+
+
+def test_changed_data_are_computed_again(settings, tmp_path, data, run):
+    root = tmp_path / "data"
+    shutil.copytree(data, root)
+    settings = settings | {"root": str(root)}
+    before = run(settings, tmp_path / "out")
+    shutil.copy(root / "one.npy", tmp_path / "spare.npy")
+    shutil.copy(root / "two.npy", root / "one.npy")
+    settings["image_sets"][0]["files"] = ["one.npy"]
+    after = run(settings, tmp_path / "out")
+    assert after.reused == 0
+    assert after.records[0].scores != before.records[0].scores
+
+
+def test_one_failing_method_costs_no_other_result(settings, tmp_path, run, monkeypatch):
+    failing(monkeypatch, lambda call: call == 2)
+    whole = run(settings, tmp_path / "whole")
+    settings["methods"].insert(1, {"method": "unlucky"})
+    result = run(settings, tmp_path / "out")
+    (failure,) = result.failures
+    assert failure.method == "unlucky"
+    assert failure.failure == "RuntimeError: out of luck"
+    others = [one for one in comparable(result) if one.method != "unlucky"]
+    assert others == comparable(whole)
+    row = result.sections[0].rows[1]
+    assert (row.images, row.failed) == (5, 1)
+    table = (tmp_path / "out/table.md").read_text()
+    assert "## What failed" in table
+    assert f"unlucky on scans: {failure.image}: RuntimeError: out of luck" in table
+    assert "| unlucky | 5 † |" in table
+    assert ",failed,RuntimeError: out of luck," in (tmp_path / "out/table.csv").read_text()
+    assert "RuntimeError: out of luck" in (tmp_path / "out/table.tex").read_text()
+    # Tried again, and now it works.
+    again = run(settings, tmp_path / "out")
+    assert (again.computed, len(again.failures)) == (1, 0)
+
+
+def test_one_failing_image_costs_no_other_result(settings, tmp_path, data, run):
+    root = tmp_path / "data"
+    shutil.copytree(data, root)
+    whole = run(settings, tmp_path / "whole")
+    plan = prepare(
+        ComparisonConfig.model_validate(settings | {"root": str(root), "figures": None}),
+        tmp_path / "out",
+    )
+    (root / "one.npy").unlink()
+    result = compare(plan, workers=1)
+    assert len(result.failures) == 4
+    assert all("one.npy" in one.failure for one in result.failures)
+    assert comparable(result)[4:] == comparable(whole)[4:]
+    # The first image was to be shown; there is nothing to show, and the rest is there.
+    assert "figure-scans.png" not in result.files
+    assert (tmp_path / "out/table.md").is_file()
+
+
+def test_an_image_that_is_not_finite_is_a_failure(settings, tmp_path, run, monkeypatch):
+    settings["figures"] = [{"image_set": "scans"}]
+
+    def builder(model: str | Path, device: str) -> Method:
+        sense = build_method("sense")
+
+        def solve(y, A, sigma, tol):
+            solution = sense.solve(y, A, sigma, tol)
+            return replace(solution, value=solution.value * float("nan"))
+
+        return Method("nan", solve)
+
+    monkeypatch.setitem(METHODS, "nan", builder)
+    settings["methods"].append({"method": "nan"})
+    result = run(settings, tmp_path / "out")
+    assert len(result.failures) == 6
+    assert "not finite" in result.failures[0].failure
+    with Image.open(tmp_path / "out/figure-scans.png") as picture:
+        assert picture.width > 400
+
+
+def test_settings_and_figures_are_written(settings, tmp_path, run):
+    del settings["figures"]
+    result = run(settings, tmp_path / "out", convention="published")
+    used = yaml.safe_load((tmp_path / "out/settings.yaml").read_text())
+    assert ComparisonConfig.model_validate(used["settings"])
+    assert used["convention"]["name"] == "published"
+    assert used["files"].keys() == {"one.npy", "two.npy"}
+    for key in ("versions", "hardware", "date", "methods", "threads_per_worker"):
+        assert used[key]
+    assert {"figure-scans.png", "figure-scans.pdf", "table.csv"} < result.files.keys()
+    assert (tmp_path / "out/figure-scans.pdf").read_bytes().startswith(b"%PDF")
+    assert all(Path(path).is_file() for path in result.files.values())
+
+
+DYING = """
+import os
+from dataclasses import dataclass
+from molrecon.evaluation.image_sets.full_scans import FullScanCase
+
+@dataclass(frozen=True)
+class DyingCase(FullScanCase):
+    def problem(self):
+        os._exit(1)
+"""
+
+
+def test_processes_give_the_same_and_one_that_dies_costs_its_own_result_only(
+    settings, tmp_path, run, monkeypatch
+):
+    """The worker processes find the class below by the path of this one."""
+    (tmp_path / "dying_case.py").write_text(DYING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import dying_case
+
+    settings["image_sets"][0]["files"] = ["single.npy"]
+    settings["methods"] = settings["methods"][:1]
+    alone = run(settings, tmp_path / "alone")
+    plan = prepare(ComparisonConfig.model_validate(settings), tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    dying = dying_case.DyingCase(**vars(plan.cases[0]))
+    names = replace(plan.tasks[0][0].names, key="dies")
+    tasks = (Task(names, plan.tasks[0][0].method),)
+    jobs = [
+        Job(dying, tasks, tmp_path / "out", "cpu", keep=False),
+        Job(plan.cases[1], plan.tasks[1], tmp_path / "out", "cpu", keep=False),
+    ]
+    before = dict(os.environ)
+    run_jobs(jobs, workers=2, report=lambda text, done: None)
+    assert dict(os.environ) == before
+    store = Store(tmp_path / "out")
+    assert "ended without a word" in store.read(names).failure
+    found = store.read(plan.tasks[1][0].names)
+    assert found.scores == alone.records[1].scores
+    sys.modules.pop("dying_case")
+
+
+def test_a_method_for_other_axes_is_refused(settings, tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "cubic", lambda model, device: Method("cubic", None, None, 3))
+    settings["methods"].append({"method": "cubic"})
+    with pytest.raises(InputError, match="'cubic' reconstructs 3"):
+        prepare(ComparisonConfig.model_validate(settings), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
