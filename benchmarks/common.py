@@ -33,12 +33,12 @@ def magnitude_psnr(estimate: Tensor, reference: Tensor) -> float:
 
 
 def oracle(reconstruct: Callable[[float], Tensor], reference: Tensor, start: float) -> float:
-    """Best PSNR over a weight on a grid of factors √10, extended until its maximum is inside."""
+    """Best PSNR over a weight on a grid of factors 10^¼, extended until its maximum is inside."""
     values: dict[int, float] = {}
 
     def value(k: int) -> float:
         if k not in values:
-            values[k] = magnitude_psnr(reconstruct(start * 10 ** (k / 2)), reference)
+            values[k] = magnitude_psnr(reconstruct(start * 10 ** (k / 4)), reference)
         return values[k]
 
     best = max((-1, 0, 1), key=value)
