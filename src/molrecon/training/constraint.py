@@ -35,7 +35,9 @@ class LipschitzConstraint:
 
     def __call__(self, H: Map, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted barrier (a scalar) and the Lipschitz value of H, ``(batch,)``."""
-        value = _ESTIMATORS[self.config.kind](self, H, x.detach())
+        # In full precision: rounding to 16 bits swamps the differences the estimate is made of.
+        with torch.autocast(x.device.type, enabled=False):
+            value = _ESTIMATORS[self.config.kind](self, H, x.detach())
         barrier = log_barrier(value, self.config.threshold, self.config.margin).mean()
         return self.config.weight * barrier, value.detach()
 
