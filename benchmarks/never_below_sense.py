@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -85,13 +86,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", default=["brain2d-lr", "brain2d-sn"])
     parser.add_argument("--only", choices=sorted(SOURCES), action="append")
+    parser.add_argument("--every", type=int, default=1, help="take every n-th scan only")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     models = {name: molrecon.load(name) for name in arguments.models}
     gains: dict[str, dict[str, list[float]]] = {name: {} for name in models}
     for source in arguments.only or SOURCES:
-        for label, scan in SOURCES[source]():
+        for label, scan in islice(SOURCES[source](), 0, None, arguments.every):
             sense = magnitude_psnr(SENSE()(scan.y, scan.A).value, scan.reference)
             for name, model in models.items():
                 with torch.no_grad():
