@@ -48,6 +48,7 @@ class Objective(nn.Module):
         batch = Acquisition(**tensors)
         self.backward_solution = None
         estimate, target, solved, extra = _OBJECTIVES[stage.objective](self, batch, stage)
+        point = extra.pop("point", estimate).detach()
         losses = self.loss(estimate, target)
         weights = solved.to(losses.dtype)
         # A failed solve has no meaningful gradient: it is left out, and counted by the caller.
@@ -57,7 +58,7 @@ class Objective(nn.Module):
             error = (estimate - target).abs().square().flatten(1).mean(1)
             extra |= {"psnr": -10 * torch.log10(error + 1e-10), "solved": solved}
         if self.constraint.due(step):
-            loss = loss + self._constrain(batch, estimate.detach(), extra)
+            loss = loss + self._constrain(batch, point, extra)
         return {"loss": loss, **extra}
 
     def _constrain(
@@ -93,10 +94,12 @@ class Objective(nn.Module):
             equilibrium=self._equilibrium(stage),
             raise_on_failure=False,
             on_backward=self._keep,
-            output=self.output,
+            output="fixed-point",
         )
-        evaluations = torch.tensor(float(solution.network_evaluations))
-        return solution.value, self.target(batch), solution.solved, {"iterations": evaluations}
+        point = solution.value
+        extra = {"iterations": torch.tensor(float(solution.network_evaluations)), "point": point}
+        estimate = self.model.returned(point, A, batch.kspace, self.output)
+        return estimate, self.target(batch), solution.solved, extra
 
     def _keep(self, solution: Solution) -> None:
         self.backward_solution = solution

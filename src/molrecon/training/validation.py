@@ -51,13 +51,15 @@ def validate(
                 sigma=acquisition.sigma,
                 equilibrium=equilibrium,
                 raise_on_failure=False,
+                output="fixed-point",
             )
         failed += int(not solution.converged)
         evaluations += solution.network_evaluations
         truth = target(acquisition)
-        error = magnitude_mean_squared_error(solution.value, truth)
+        image = solution.value
+        returned = model.returned(image, A, acquisition.kspace)
+        error = magnitude_mean_squared_error(returned, truth)
         ratios.append(float(10 * torch.log10(truth.abs().max() ** 2 / error[0])))
-        image = solution.value.detach()
         scale = peak(image)
         constrained = model.constrained_map(A, acquisition.sigma / scale)
         if constrained is not None and number < LIPSCHITZ_IMAGES:
