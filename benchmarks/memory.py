@@ -1,8 +1,9 @@
-"""Peak memory of a training step for 10 and for 200 forward and backward iterations.
+"""Peak memory of a training step: MOL at 10, 50 and 200 iterations, and MoDL of ten.
 
     python benchmarks/memory.py [--size 256]
 
-Every step runs in a process of its own; its peak resident memory is counted above what the process
+Both methods have the paper's 5×64 network; MOL-LR is with its Lipschitz constraint. Every
+step runs in a process of its own; its peak resident memory is counted above what the process
 held before the step.
 """
 
@@ -16,54 +17,72 @@ import sys
 
 import torch
 
-from molrecon import CNN, MOL, CartesianMRI, ConjugateGradient, Equilibrium, ForwardBackward
+from molrecon import CNN, MOL, CartesianMRI, ConjugateGradient, Equilibrium, ForwardBackward, MoDL
+from molrecon.reconstructors.learned import LearnedReconstructor
+from molrecon.training.configuration import LipschitzConfig
+from molrecon.training.constraint import LipschitzConstraint
 
 
-def training_step(iterations: int, size: int, coils: int) -> tuple[float, int]:
-    """One step with a fixed number of iterations; its peak memory in MB, and the evaluations."""
+def build(method: str, iterations: int) -> LearnedReconstructor:
+    inner = ConjugateGradient(rtol=0.1, relative_to="start", max_iterations=3)
+    if method == "modl":
+        return MoDL(CNN(residual=True), iterations=iterations, solver=inner)
+    solver = ForwardBackward(tol=1e-30, max_iterations=iterations, inner=inner)
+    return MOL(CNN(), equilibrium=Equilibrium(solver, solver))
+
+
+def training_step(method: str, iterations: int, size: int, coils: int) -> float:
+    """One step of a fixed number of iterations; its peak memory in MB."""
     torch.set_num_threads(2)
     torch.manual_seed(0)
     maps = torch.randn(1, coils, size, size, dtype=torch.complex64)
     maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
     A = CartesianMRI(maps, torch.rand(1, 1, size, size) < 0.25)
     target = torch.randn(1, 1, size, size, dtype=torch.complex64)
-    solver = ForwardBackward(
-        tol=1e-30,
-        max_iterations=iterations,
-        inner=ConjugateGradient(rtol=0.1, relative_to="start", max_iterations=3),
-    )
-    model = MOL(CNN(), equilibrium=Equilibrium(solver, solver, raise_on_failure=False))
+    model = build(method, iterations)
     y = A(target)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    solution = model(y, A, sigma=0.05)
-    (solution.value - target).abs().square().mean().backward()
+    solution = model(y, A, sigma=0.05, raise_on_failure=False)
+    if solution.network_evaluations < iterations:
+        raise SystemExit(f"{solution.network_evaluations} evaluations, expected {iterations}")
+    loss = (solution.value - target).abs().square().mean()
+    if method == "mol-lr":
+        x, sigma = solution.value.detach(), torch.tensor([0.05])
+        barrier, _ = LipschitzConstraint(LipschitzConfig())(lambda z: model.network(z, sigma), x)
+        loss = loss + barrier
+    loss.backward()  # type: ignore[no-untyped-call]
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return (after - before) / 1024, solution.network_evaluations
+    return (after - before) / 1024
+
+
+def in_own_process(method: str, iterations: int, size: int, coils: int) -> float:
+    command = [sys.executable, __file__, "--child", method, str(iterations)]
+    command += ["--size", str(size), "--coils", str(coils)]
+    # Large tensors straight from the system: freed memory goes back and does not blur the peak.
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    peak = float(output.stdout)
+    print(f"{method:7s} {iterations:4d} iterations: {peak:7.1f} MB", flush=True)
+    return peak
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--coils", type=int, default=8)
-    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    size, coils = arguments.size, arguments.coils
     if arguments.child:
-        peak, evaluations = training_step(arguments.child, arguments.size, arguments.coils)
-        print(f"{peak:.1f} {evaluations}")
+        method, iterations = arguments.child
+        print(training_step(method, int(iterations), size, coils))
         return
-    peaks = []
-    for iterations in (10, 50, 200):
-        command = [sys.executable, __file__, "--child", str(iterations)]
-        command += ["--size", str(arguments.size), "--coils", str(arguments.coils)]
-        # Large tensors straight from the system: freed memory goes back and does not blur the peak.
-        environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
-        output = subprocess.run(
-            command, check=True, capture_output=True, text=True, env=environment
-        ).stdout
-        peak, evaluations = output.split()
-        peaks.append(float(peak))
-        print(f"{iterations:4d} iterations ({evaluations} evaluations): {peak} MB", flush=True)
+    peaks = [in_own_process("mol", iterations, size, coils) for iterations in (10, 50, 200)]
     print(f"largest against smallest: {100 * (max(peaks) / min(peaks) - 1):+.1f} %")
+    constrained = in_own_process("mol-lr", 10, size, coils)
+    unrolled = in_own_process("modl", 10, size, coils)
+    print(f"MoDL against MOL: {unrolled / max(peaks):.1f}, against MOL-LR: ", end="")
+    print(f"{unrolled / constrained:.1f} times")
 
 
 if __name__ == "__main__":

@@ -266,3 +266,23 @@ def test_a_method_for_other_axes_is_refused(settings, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="'cubic' reconstructs 3"):
         prepare(ComparisonConfig.model_validate(settings), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_oracle_takes_the_best_of_its_values_for_every_image(settings, tmp_path, run):
+    weights = [0.1, 3.0, 1000.0]
+    single = [
+        {"method": "tikhonov", "label": f"λ = {lam}", "options": {"lam": lam}} for lam in weights
+    ]
+    best = {"method": "tikhonov", "label": "oracle", "oracle": {"lam": weights}}
+    result = run(settings | {"methods": [best, *single]}, tmp_path / "out")
+    of_image: dict[str, dict[str, float]] = {}
+    for record in result.records:
+        scores = of_image.setdefault(record.image, {})
+        scores[record.method] = record.scores["molrecon"]["psnr"]
+    assert len(of_image) == 6
+    for scores in of_image.values():
+        oracle = scores.pop("oracle")
+        assert oracle == max(scores.values()) > min(scores.values())
+    wrong = best | {"oracle": {"lam": [1.0, -1.0]}}
+    with pytest.raises(InputError, match="'oracle': lam is -1"):
+        run(settings | {"methods": [wrong]}, tmp_path / "other")

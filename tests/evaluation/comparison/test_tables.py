@@ -138,6 +138,32 @@ def test_the_baseline_chooses_the_pairs():
     assert differences_csv(parts).count("second,first") == 3
 
 
+def test_conditions_stand_side_by_side():
+    """With the smallest difference to the baseline over all images of the set."""
+    harder = [
+        replace(
+            one,
+            condition="8×",
+            image=f"{one.image}, 8×",
+            scores={
+                name: {**of, "psnr": of["psnr"] - (12 if one.method == "second" else 10)}
+                for name, of in one.scores.items()
+            },
+        )
+        for one in RECORDS
+    ]
+    both = [*RECORDS, *harder]
+    text = markdown(replace(HEADING, baseline="first"), sections(both), both)
+    lines = text.splitlines()
+    start = lines.index("## set: PSNR / dB under all conditions") + 2
+    assert lines[start] == "| Method | 4× | 8× | Smallest difference to first |"
+    assert lines[start + 2 : start + 4] == [
+        "| first | 33.50 | 23.50 | – |",
+        "| second | 35.00 | 23.00 | -0.50 |",
+    ]
+    assert "Smallest" not in markdown(HEADING, sections(), RECORDS)
+
+
 def test_range_and_averaging_are_stated():
     for convention, words in (("molrecon", "maximum of the reference"), ("published", "range 2")):
         heading = replace(HEADING, convention=convention)

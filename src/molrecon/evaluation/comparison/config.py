@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -39,6 +40,9 @@ class MethodConfig(_Strict):
         Tolerance on the relative distance to the method's own solution.
     options
         Further arguments of the method.
+    oracle
+        Values of options among which the reference decides, image by image, for the highest PSNR:
+        what the method could reach if its settings were ideal, and what no user can know.
     """
 
     method: str
@@ -46,6 +50,21 @@ class MethodConfig(_Strict):
     model: str | None = None
     tol: float = Field(1e-3, gt=0)
     options: dict[str, Any] = Field(default_factory=dict)
+    oracle: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+
+    @property
+    def variants(self) -> list[MethodConfig]:
+        """The method with every combination of the oracle's values; itself if there are none."""
+        combinations = product(*self.oracle.values())
+        return [
+            self.model_copy(
+                update={
+                    "options": self.options | dict(zip(self.oracle, values, strict=True)),
+                    "oracle": {},
+                }
+            )
+            for values in combinations
+        ]
 
     @model_validator(mode="before")
     @classmethod

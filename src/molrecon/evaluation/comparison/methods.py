@@ -16,8 +16,13 @@ _GIVEN = 2
 """Arguments that every builder takes first: model and device."""
 
 
+def build_variants(config: MethodConfig, device: str) -> list[Method]:
+    """Build a method as often as its oracle has choices; see `build`."""
+    return [build(variant, device) for variant in config.variants]
+
+
 def build(config: MethodConfig, device: str) -> Method:
-    """Build a method.
+    """Build a method, without regard to an oracle.
 
     Raises
     ------
@@ -58,4 +63,5 @@ def definition(config: MethodConfig, method: Method) -> dict[str, Any]:
         "weights": weights,
         "tol": config.tol,
         "options": config.options,
+        **({"oracle": config.oracle} if config.oracle else {}),
     }

@@ -12,7 +12,7 @@ from molrecon.data.root import expand_root
 from molrecon.errors import InputError
 from molrecon.evaluation.comparison.config import ComparisonConfig, FigureConfig, MethodConfig
 from molrecon.evaluation.comparison.measure import Task
-from molrecon.evaluation.comparison.methods import build, definition
+from molrecon.evaluation.comparison.methods import build_variants, definition
 from molrecon.evaluation.comparison.store import Record, result_key
 from molrecon.evaluation.image_sets.base import Case
 
@@ -64,7 +64,7 @@ def prepare(config: ComparisonConfig, folder: str | Path, *, device: str = "cpu"
     """
     target = check_folder(folder)
     root = expand_root(config.root)
-    methods = [build(method, device) for method in config.methods]
+    methods = [build_variants(method, device)[0] for method in config.methods]
     definitions = {
         settings.label: definition(settings, method)
         for settings, method in zip(config.methods, methods, strict=True)

@@ -86,6 +86,28 @@ class Section:
     differences: tuple[Difference, ...]
 
 
+@dataclass(frozen=True)
+class Overview:
+    """An image set under all its conditions.
+
+    Attributes
+    ----------
+    image_set
+        Its name.
+    conditions
+        Those it was measured under.
+    psnr
+        By method, the mean PSNR under each, dB.
+    margin
+        By method, the smallest PSNR above the baseline's on any image, dB; empty without one.
+    """
+
+    image_set: str
+    conditions: tuple[str, ...]
+    psnr: dict[str, tuple[Moments, ...]]
+    margin: dict[str, float]
+
+
 def score(record: Record, convention: str, metric: str) -> float | None:
     """Return a figure of merit; None if there is none."""
     return record.scores.get(convention, {}).get(metric)
@@ -174,3 +196,44 @@ def _difference(
         return None
     interval = paired_interval(values, groups, **bootstrap.model_dump())
     return Difference(metric, records[0].method, others[0].method, interval)
+
+
+def overviews(
+    sections: Sequence[Section],
+    records: Sequence[Record],
+    convention: str,
+    baseline: str | None,
+) -> list[Overview]:
+    """Put the sections of every set that has several side by side."""
+    found = []
+    for image_set in dict.fromkeys(section.image_set for section in sections):
+        parts = [section for section in sections if section.image_set == image_set]
+        if len(parts) < 2:
+            continue
+        methods = [row.method for row in parts[0].rows]
+        figures = [{row.method: row.figures["psnr"] for row in part.rows} for part in parts]
+        of_set = [record for record in records if record.image_set == image_set]
+        margins = {} if baseline is None else _margins(of_set, convention, baseline)
+        found.append(
+            Overview(
+                image_set,
+                tuple(part.condition for part in parts),
+                {name: tuple(figure[name] for figure in figures) for name in methods},
+                {name: margins[name] for name in methods if name in margins},
+            )
+        )
+    return found
+
+
+def _margins(records: Sequence[Record], convention: str, baseline: str) -> dict[str, float]:
+    theirs = {
+        record.image: score(record, convention, "psnr")
+        for record in records
+        if record.method == baseline
+    }
+    margins: dict[str, float] = {}
+    for record in records:
+        a, b = score(record, convention, "psnr"), theirs.get(record.image)
+        if record.method != baseline and a is not None and b is not None:
+            margins[record.method] = min(margins.get(record.method, math.inf), a - b)
+    return margins

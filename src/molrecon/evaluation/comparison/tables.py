@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from molrecon.evaluation.comparison.store import Record
@@ -15,8 +15,10 @@ from molrecon.evaluation.comparison.summary import (
     METRICS,
     Difference,
     Moments,
+    Overview,
     Row,
     Section,
+    overviews,
     score,
 )
 from molrecon.evaluation.conventions import CONVENTIONS
@@ -137,6 +139,9 @@ def markdown(heading: Heading, sections: Sequence[Section], records: Sequence[Re
     if heading.description:
         lines += [heading.description, ""]
     lines += [*_notes(heading, sections), ""]
+    for overview in overviews(sections, records, heading.convention, heading.baseline):
+        lines += [f"## {overview.image_set}: PSNR / dB under all conditions", ""]
+        lines += [*_markdown_table(*_overview_table(overview, heading.baseline)), ""]
     for section in sections:
         lines += [f"## {section.image_set}: {section.condition}", ""]
         lines += _markdown_table(
@@ -158,6 +163,9 @@ def markdown(heading: Heading, sections: Sequence[Section], records: Sequence[Re
 def latex(heading: Heading, sections: Sequence[Section], records: Sequence[Record]) -> str:
     """Write the summary as LaTeX tables, which need the package booktabs."""
     lines = [r"% Needs \usepackage{booktabs}."]
+    for overview in overviews(sections, records, heading.convention, heading.baseline):
+        caption = f"{heading.name}. {overview.image_set}: PSNR / dB under all conditions."
+        lines += _latex_table(caption, *_overview_table(overview, heading.baseline))
     for section in sections:
         caption = " ".join(
             [
@@ -166,24 +174,32 @@ def latex(heading: Heading, sections: Sequence[Section], records: Sequence[Recor
                 *(line for line in _remarks(section) if line),
             ]
         )
-        lines += [r"\begin{table}", r"\centering", rf"\caption{{{_tex(caption)}}}"]
-        lines += [rf"\begin{{tabular}}{{l{'r' * (len(COLUMNS) - 1)}}}", r"\toprule"]
-        lines += [" & ".join(_tex(column.title) for column in COLUMNS) + r" \\", r"\midrule"]
-        for row in section.rows:
-            lines += [" & ".join(_tex(column.text(row)) for column in COLUMNS) + r" \\"]
-        lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
+        titles = [column.title for column in COLUMNS]
+        rows = [[column.text(row) for column in COLUMNS] for row in section.rows]
+        lines += _latex_table(caption, titles, rows)
         shown = _shown(section, heading.baseline)
         if shown:
-            titles, rows = _difference_table(shown)
-            lines += [r"\begin{table}", r"\centering"]
             where = f"{section.image_set}: {section.condition}."
-            lines += [rf"\caption{{{_tex(f'{where} {_interval_note(shown)}')}}}"]
-            lines += [rf"\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}", r"\toprule"]
-            lines += [" & ".join(map(_tex, titles)) + r" \\", r"\midrule"]
-            lines += [" & ".join(map(_tex, row)) + r" \\" for row in rows]
-            lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
+            lines += _latex_table(f"{where} {_interval_note(shown)}", *_difference_table(shown))
     lines += [f"% Failed: {line}" for line in failure_lines(records)]
     return "\n".join(lines) + "\n"
+
+
+def _latex_table(caption: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_tex(caption)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}",
+        r"\toprule",
+        " & ".join(map(_tex, titles)) + r" \\",
+        r"\midrule",
+        *(" & ".join(map(_tex, row)) + r" \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+        "",
+    ]
 
 
 def failure_lines(records: Sequence[Record]) -> list[str]:
@@ -246,6 +262,20 @@ def _interval_note(differences: Sequence[Difference]) -> str:
         f"{start} with {interval.confidence:.0%} bootstrap intervals from {interval.resamples} "
         f"resamples of {drawn}."
     )
+
+
+def _overview_table(overview: Overview, baseline: str | None) -> tuple[list[str], list[list[str]]]:
+    titles = ["Method", *overview.conditions]
+    rows = [
+        [method, *(moments_text(replace(one, deviation=math.nan), 2) for one in psnr)]
+        for method, psnr in overview.psnr.items()
+    ]
+    if overview.margin:
+        titles.append(f"Smallest difference to {baseline}")
+        for row in rows:
+            margin = overview.margin.get(row[0])
+            row.append(_DASH if margin is None else f"{margin:+.2f}")
+    return titles, rows
 
 
 _DIFFERENCE_DIGITS = {"psnr": ("PSNR / dB", 2), "ssim": ("SSIM", 4), "nmse": ("NMSE", 5)}
