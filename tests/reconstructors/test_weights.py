@@ -37,3 +37,12 @@ def test_is_learned_through_logarithms():
 def test_values_out_of_range_are_refused(arguments):
     with pytest.raises(InputError, match="expected positive values"):
         DataWeight(**arguments)
+
+
+def test_starts_from_a_weight_of_the_same_kind_only():
+    trained, sigma = DataWeight(lam0=0.3, floor=0.07), torch.tensor([0.02])
+    same, other = DataWeight(), DataWeight("fixed", 1.5)
+    for weight in (same, other):
+        weight.start_from(trained)
+    assert same(sigma).item() == pytest.approx(trained(sigma).item())
+    assert other(sigma).item() == pytest.approx(1.5)

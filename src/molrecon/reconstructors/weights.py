@@ -44,3 +44,8 @@ class DataWeight(nn.Module):
         if self.log_floor is None:
             return lam0.expand(sigma.shape)
         return lam0 / (sigma**2 + (2 * self.log_floor).exp())
+
+    def start_from(self, other: DataWeight) -> None:
+        """Take over what another weight has learned, if it is of the same kind."""
+        if other.kind == self.kind:
+            self.load_state_dict(other.state_dict())

@@ -63,7 +63,7 @@ class Trainer:
             start = load(config.initial)
             self.model.network.start_from(start.network)
             if self.model.weight is not None and start.weight is not None:
-                self.model.weight.load_state_dict(start.weight.state_dict())
+                self.model.weight.start_from(start.weight)
         self.objective = Objective(self.model, config)
         groups = [{"params": list(self.model.network.parameters()), "share": 1.0}]
         if self.model.weight is not None:
