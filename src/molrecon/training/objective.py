@@ -8,18 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from molrecon.data.simulation.acquisition import Acquisition
+from molrecon.data.simulation.batch import Batch
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.solution import Solution
 from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import per_sample
-from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import peak
 from molrecon.training.configuration import Stage, TrainingConfig
 from molrecon.training.constraint import LipschitzConstraint
-from molrecon.training.losses import LOSSES, TARGETS
+from molrecon.training.losses import LOSSES
 
 
 class Objective(nn.Module):
@@ -35,7 +34,7 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.loss = LOSSES[config.loss]
-        self.target = TARGETS[config.target]
+        self.target = config.target
         self.output = config.trained_output
         self.constraint = LipschitzConstraint(config.lipschitz)
         self.backward_solution: Solution | None = None
@@ -43,9 +42,9 @@ class Objective(nn.Module):
     def forward(self, tensors: dict[str, Tensor], stage: Stage, step: int) -> dict[str, Tensor]:
         """Return ``loss``, ``psnr`` (dB, peak 1), ``solved`` per sample, and what else is shown.
 
-        ``tensors`` are the fields of an `Acquisition`.
+        ``tensors`` are the `Batch.tensors` of a batch of the stage's simulation.
         """
-        batch = Acquisition(**tensors)
+        batch = stage.simulation.batch(tensors)
         self.backward_solution = None
         estimate, target, solved, extra = _OBJECTIVES[stage.objective](self, batch, stage)
         losses = self.loss(estimate, target)
@@ -60,22 +59,19 @@ class Objective(nn.Module):
             loss = loss + self._constrain(batch, estimate.detach(), extra)
         return {"loss": loss, **extra}
 
-    def _constrain(
-        self, batch: Acquisition, image: Tensor, extra: dict[str, Tensor]
-    ) -> Tensor | float:
+    def _constrain(self, batch: Batch, image: Tensor, extra: dict[str, Tensor]) -> Tensor | float:
         """Return the constraint's share of the loss, if the model has a map it applies to."""
         scale = peak(image)
-        A = CartesianMRI(batch.coil_maps, batch.mask)
-        constrained = self.model.constrained_map(A, batch.sigma / scale)
+        constrained = self.model.constrained_map(batch.A, batch.sigma / scale)
         if constrained is None:
             return 0.0
         barrier, extra["lipschitz"] = self.constraint(constrained, image / per_sample(scale, image))
         return barrier
 
     def _denoise(
-        self, batch: Acquisition, stage: Stage
+        self, batch: Batch, stage: Stage
     ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-        # The zero-filled noise of a fully sampled scan, white in the image, at random levels.
+        # White in the image, as that of a fully sampled scan is, at random levels.
         generator = torch.Generator().manual_seed(int(batch.sigma.sum().mul(1e9).item()) % 2**31)
         noise = torch.randn(batch.image.shape, generator=generator, dtype=batch.image.dtype)
         noisy = batch.image + per_sample(batch.sigma, batch.image) * noise.to(batch.image.device)
@@ -83,12 +79,11 @@ class Objective(nn.Module):
         return estimate, batch.image, torch.ones_like(batch.sigma, dtype=torch.bool), {}
 
     def _reconstruct(
-        self, batch: Acquisition, stage: Stage
+        self, batch: Batch, stage: Stage
     ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-        A = CartesianMRI(batch.coil_maps, batch.mask)
         solution = self.model(
-            batch.kspace,
-            A,
+            batch.y,
+            batch.A,
             sigma=batch.sigma,
             equilibrium=self._equilibrium(stage),
             raise_on_failure=False,
@@ -96,7 +91,12 @@ class Objective(nn.Module):
             output=self.output,
         )
         evaluations = torch.tensor(float(solution.network_evaluations))
-        return solution.value, self.target(batch), solution.solved, {"iterations": evaluations}
+        return (
+            solution.value,
+            batch.target(self.target),
+            solution.solved,
+            {"iterations": evaluations},
+        )
 
     def _keep(self, solution: Solution) -> None:
         self.backward_solution = solution
