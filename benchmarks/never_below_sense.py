@@ -10,6 +10,7 @@ and accelerations. Magnitudes, range = the reference's maximum.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from itertools import islice
 
@@ -100,6 +101,7 @@ def main() -> None:
                     image = model(scan.y, scan.A).value
                 gain = magnitude_psnr(image, scan.reference) - sense
                 gains[name].setdefault(label, []).append(gain)
+                print(f"{label:36s} {name} {gain:+6.2f}", file=sys.stderr, flush=True)
     for name, rows in gains.items():
         print(f"{name}: PSNR above SENSE (default weight), dB: smallest, mean, number of scans")
         for label, values in rows.items():

@@ -33,19 +33,19 @@ def test_stages_follow_each_other(folder):
 
 def test_files_are_found_by_name_and_pattern(folder, monkeypatch):
     data = config(folder).data
-    assert data.files(["b.npz", "a*"]) == [folder / "b.npz", folder / "a.npz"]
-    assert data.files(["*.npz"]) == [folder / "a.npz", folder / "b.npz"]
+    assert data.files(["b.npz", "a*"]) == [str(folder / "b.npz"), str(folder / "a.npz")]
+    assert data.files(["*.npz"]) == [str(folder / "a.npz"), str(folder / "b.npz")]
     monkeypatch.setenv("TEST_SUBJECTS", str(folder))
     elsewhere = data.model_copy(update={"root": "${TEST_SUBJECTS}"})
-    assert elsewhere.files(["a.npz"]) == [folder / "a.npz"]
+    assert elsewhere.files(["a.npz"]) == [str(folder / "a.npz")]
 
 
 @pytest.mark.parametrize(
     ("root", "name", "sentence"),
     [
         ("${TEST_NOT_SET}", "a.npz", "environment variable TEST_NOT_SET"),
-        (None, "c.npz", r"no file matches 'c.npz' in the data root"),
-        (None, "/a.npz", r"'/a.npz' is no name or pattern relative to the data root"),
+        (None, "c.npz", r"No file matches 'c.npz' in the root"),
+        (None, "/a.npz", r"'/a.npz' is no name or pattern relative to the root"),
         (None, "", r"'' is no name or pattern"),
     ],
 )

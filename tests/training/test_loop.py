@@ -265,7 +265,7 @@ def test_gradients_are_clipped(folder):
 
 def test_missing_images_are_refused_before_work_starts(folder):
     (folder / "a.npz").unlink()
-    with pytest.raises(InputError, match=r"no file matches 'a\.npz'"):
+    with pytest.raises(InputError, match=r"No file matches 'a\.npz'"):
         Trainer(config(folder))
     assert not (folder / "runs").exists()
 

@@ -122,3 +122,13 @@ def test_constraint_is_added_when_due(setting, folder):
     without = other(batch, stage, 1)
     assert "lipschitz" not in without
     assert without["loss"].item() == pytest.approx(plain.item(), abs=1e-4)
+
+
+def test_constraint_is_measured_where_the_network_is_evaluated(setting, folder):
+    """At x*, whichever image the loss compares."""
+    objective, (stage, _), batch = setting
+    values = []
+    for output in ("fixed-point", "full-scan"):
+        other = Objective(objective.model, config(folder, trained_output=output))
+        values.append(other(batch, stage, 0)["lipschitz"])
+    torch.testing.assert_close(*values)

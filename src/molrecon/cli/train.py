@@ -55,11 +55,7 @@ def train(
     settings = read_config(config)
     if output_folder is not None:
         settings = settings.model_copy(update={"output": output_folder})
-    fabric = Fabric(
-        accelerator=_accelerator(accelerator),
-        devices=_devices(devices),
-        precision=settings.precision,
-    )
+    fabric = Fabric(accelerator=_accelerator(accelerator), devices=_devices(devices))
     fabric.launch()
     started = time.perf_counter()
     with TrainingDisplay(settings.name, settings.steps) as display:

@@ -141,6 +141,22 @@ class LearnedReconstructor(nn.Module, ABC):
         """
         return None
 
+    def returned(
+        self, x: Tensor, A: LinearOperator, y: Tensor, output: Output | None = None
+    ) -> Tensor:
+        """Return the image that is given out for ``x``, what the method computed.
+
+        Parameters
+        ----------
+        x, y
+            Image and measurements, in the same unit.
+        A
+            The forward operator.
+        output
+            Which image, in place of the model's own choice.
+        """
+        return A.completed(x, y) if (output or self.output) == "full-scan" else x
+
     @abstractmethod
     def solve(self, problem: Problem) -> Solution:
         """Reconstruct, in units of the image peak."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from molrecon.data.root import expand_root, find_files
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
 from molrecon.data.simulation.registry import AnySimulation
 from molrecon.errors import InputError
@@ -36,7 +35,7 @@ class DataConfig(_Strict):
     validation_acceleration: float = Field(4.0, ge=1)
     validation_sigma: float = Field(0.01, gt=0)
 
-    def files(self, names: list[str]) -> list[Path]:
+    def files(self, names: list[str]) -> list[str]:
         """Resolve names (globs allowed) to files.
 
         Raises
@@ -44,25 +43,7 @@ class DataConfig(_Strict):
         InputError
             If a variable is not set, or a name is not relative or matches no file.
         """
-        root = Path(os.path.expandvars(self.root)).expanduser()
-        unset = re.findall(r"\$\{?(\w+)\}?", str(root))
-        if unset:
-            raise InputError(
-                f"the configuration's data root needs the environment variable {unset[0]}: set it "
-                "to the folder that holds the training images"
-            )
-        found: list[Path] = []
-        for name in names:
-            try:
-                matches = sorted(root.glob(name))
-            except (ValueError, NotImplementedError) as error:
-                raise InputError(
-                    f"{name!r} is no name or pattern relative to the data root {root} ({error})"
-                ) from None
-            if not matches:
-                raise InputError(f"no file matches {name!r} in the data root {root}")
-            found += matches
-        return found
+        return find_files(expand_root(self.root), names)
 
 
 class LipschitzConfig(_Strict):

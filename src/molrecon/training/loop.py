@@ -41,7 +41,8 @@ class Trainer:
     config
         The run.
     fabric
-        Devices, precision and parallelism; one CPU or accelerator by default.
+        Devices and parallelism, in full precision; one CPU or accelerator by default. What is
+        computed in 16 bits, the configuration says.
     report
         Called with a dictionary for every step (key ``"kind"`` is ``"step"``) and every validation
         (``"validation"``); the same go to ``log.jsonl``.
@@ -51,7 +52,7 @@ class Trainer:
         self, config: TrainingConfig, *, fabric: Fabric | None = None, report: Report | None = None
     ) -> None:
         self.config = config
-        self.fabric = fabric or Fabric(devices=1, precision=config.precision)
+        self.fabric = fabric or Fabric(devices=1)
         self.report = report or (lambda record: None)
         self.folder = Path(config.output) / config.name
         simulation = config.stages[-1].simulation

@@ -38,15 +38,23 @@ class Objective(nn.Module):
         self.output = config.trained_output
         self.constraint = LipschitzConstraint(config.lipschitz)
         self.backward_solution: Solution | None = None
+        self.mixed = config.precision == "bf16-mixed"
 
     def forward(self, tensors: dict[str, Tensor], stage: Stage, step: int) -> dict[str, Tensor]:
         """Return ``loss``, ``psnr`` (dB, peak 1), ``solved`` per sample, and what else is shown.
 
         ``tensors`` are the `Batch.tensors` of a batch of the stage's simulation.
         """
+        # Convolutions alone: Fabric's own mixed precision would round the measurements as well.
+        kind = tensors["image"].device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.mixed):
+            return self._forward(tensors, stage, step)
+
+    def _forward(self, tensors: dict[str, Tensor], stage: Stage, step: int) -> dict[str, Tensor]:
         batch = stage.simulation.batch(tensors)
         self.backward_solution = None
         estimate, target, solved, extra = _OBJECTIVES[stage.objective](self, batch, stage)
+        point = extra.pop("point", estimate).detach()
         losses = self.loss(estimate, target)
         weights = solved.to(losses.dtype)
         # A failed solve has no meaningful gradient: it is left out, and counted by the caller.
@@ -56,7 +64,7 @@ class Objective(nn.Module):
             error = (estimate - target).abs().square().flatten(1).mean(1)
             extra |= {"psnr": -10 * torch.log10(error + 1e-10), "solved": solved}
         if self.constraint.due(step):
-            loss = loss + self._constrain(batch, estimate.detach(), extra)
+            loss = loss + self._constrain(batch, point, extra)
         return {"loss": loss, **extra}
 
     def _constrain(self, batch: Batch, image: Tensor, extra: dict[str, Tensor]) -> Tensor | float:
@@ -81,22 +89,20 @@ class Objective(nn.Module):
     def _reconstruct(
         self, batch: Batch, stage: Stage
     ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+        A = batch.A
         solution = self.model(
             batch.y,
-            batch.A,
+            A,
             sigma=batch.sigma,
             equilibrium=self._equilibrium(stage),
             raise_on_failure=False,
             on_backward=self._keep,
-            output=self.output,
+            output="fixed-point",
         )
-        evaluations = torch.tensor(float(solution.network_evaluations))
-        return (
-            solution.value,
-            batch.target(self.target),
-            solution.solved,
-            {"iterations": evaluations},
-        )
+        point = solution.value
+        extra = {"iterations": torch.tensor(float(solution.network_evaluations)), "point": point}
+        estimate = self.model.returned(point, A, batch.y, self.output)
+        return estimate, batch.target(self.target), solution.solved, extra
 
     def _keep(self, solution: Solution) -> None:
         self.backward_solution = solution

@@ -52,13 +52,15 @@ def validate(
                 sigma=batch.sigma,
                 equilibrium=equilibrium,
                 raise_on_failure=False,
+                output="fixed-point",
             )
         failed += int(not solution.converged)
         evaluations += solution.network_evaluations
         truth = batch.target(target)
-        error = magnitude_mean_squared_error(solution.value, truth)
+        image = solution.value
+        returned = model.returned(image, A, batch.y)
+        error = magnitude_mean_squared_error(returned, truth)
         ratios.append(float(10 * torch.log10(truth.abs().max() ** 2 / error[0])))
-        image = solution.value.detach()
         scale = peak(image)
         constrained = model.constrained_map(A, batch.sigma / scale)
         if constrained is not None and number < LIPSCHITZ_IMAGES:
