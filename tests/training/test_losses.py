@@ -3,8 +3,7 @@ import math
 import pytest
 import torch
 
-from molrecon.data.simulation.acquisition import simulate_acquisition
-from molrecon.training.losses import LOSSES, TARGETS
+from molrecon.training.losses import LOSSES
 
 from ..support import normal
 
@@ -47,12 +46,3 @@ def test_gradients_are_finite_at_the_target():
         estimate = TARGET.clone().requires_grad_()
         LOSSES[name](estimate, TARGET).sum().backward()
         assert torch.isfinite(torch.view_as_real(estimate.grad)).all()
-
-
-def test_targets_are_the_scan_with_its_noise_or_the_image_without():
-    batch = simulate_acquisition(
-        torch.rand(12, 10), coils=3, acceleration=2, mask_kind="random", calibration=4, sigma=0.1,
-        seed=0,
-    )  # fmt: skip
-    assert TARGETS["full-scan"](batch) is batch.full_scan
-    assert TARGETS["noise-free"](batch) is batch.image

@@ -5,8 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from molrecon.data.images import ImagePool
-from molrecon.data.simulation.training_set import sample_batch
 from molrecon.linear.status import Status
 from molrecon.training.losses import LOSSES
 from molrecon.training.objective import Objective
@@ -24,8 +22,9 @@ def setting(folder):
     model = read.model.build()
     for layer in model.network.convolutions:
         torch.nn.init.kaiming_uniform_(layer.weight, a=5**0.5)
-    batch = sample_batch(ImagePool([folder / "a.npz"]), read.stages[0].simulation, seed=0, step=0)
-    return Objective(model, read), read.stages, vars(batch)
+    simulation = read.stages[0].simulation
+    batch = simulation.sample(simulation.pool([folder / "a.npz"]), seed=0, step=0)
+    return Objective(model, read), read.stages, batch.tensors
 
 
 def gradients(objective, loss):

@@ -55,10 +55,12 @@ def train(
     settings = read_config(config)
     if output_folder is not None:
         settings = settings.model_copy(update={"output": output_folder})
+    count = _devices(devices)
     fabric = Fabric(
         accelerator=_accelerator(accelerator),
-        devices=_devices(devices),
-        precision=settings.precision,
+        devices=count,
+        # While denoising, the weight of the data term has no gradient.
+        strategy="auto" if count == 1 else "ddp_find_unused_parameters_true",
     )
     fabric.launch()
     started = time.perf_counter()

@@ -51,8 +51,10 @@ class AndersonHistory:
         steps = torch.stack([(step - s).flatten(1) for s in self._steps[:-1]], dim=1)
         real_steps = _as_real(steps) * usable[..., None]
         target = _as_real(step.flatten(1))
-        gram = (real_steps @ real_steps.mT).double()
-        right = (real_steps @ target[..., None]).double()
+        # Close to singular: products of 16 bits, as mixed precision has, would not do.
+        with torch.autocast(image.device.type, enabled=False):
+            gram = (real_steps @ real_steps.mT).double()
+            right = (real_steps @ target[..., None]).double()
         scale = gram.diagonal(dim1=1, dim2=2).amax(1)
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
         identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)

@@ -73,9 +73,8 @@ def simulated_problem(
         ``"noise-free"``, the image simulated from, or ``"full-scan"``, what a full scan of the
         same noise would have shown.
     """
-    references = {"noise-free": acquisition.image, "full-scan": acquisition.full_scan}
     maps = acquisition.coil_maps
     if estimate_maps:
         maps = estimate_coil_maps(acquisition.kspace, acquisition.mask)
     A = CartesianMRI(maps, acquisition.mask)
-    return Problem(acquisition.kspace, A, references[reference], mask=acquisition.mask)
+    return Problem(acquisition.kspace, A, acquisition.target(reference), mask=acquisition.mask)

@@ -56,7 +56,7 @@ def transfer_matrix(weight: Tensor, frequency: Tensor) -> Tensor:
     """Transfer matrix ``(channels_out, channels_in)`` at one frequency ``(ndim,)``."""
     axes = [torch.arange(n, device=weight.device, dtype=frequency.dtype) for n in weight.shape[2:]]
     positions = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
-    angles = -(positions @ frequency)
+    angles = -(positions * frequency).sum(-1)  # no matrix product: it may be one of 16 bits
     phases = torch.polar(torch.ones_like(angles), angles)
     return weight.flatten(2).to(phases.dtype) @ phases
 

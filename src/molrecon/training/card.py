@@ -30,7 +30,7 @@ def model_card(weights: str | Path) -> str:
         f"{about.get('description', '')}. {_guarantee(model)}",
         "## Licence\n\n" + str(card.get("licence", "not stated")),
         "## Data\n\nTrained on (file names):\n\n" + _bullets(run.get("data", {}).get("train", ())),
-        "Validated on subjects that were not trained on:\n\n"
+        "Validated on files that were not trained on:\n\n"
         + _bullets(run.get("data", {}).get("validation", ())),
         str(card.get("data", "")),
         "## Not for\n\n" + str(card.get("not_for", "not stated")),
@@ -58,7 +58,7 @@ def model_card(weights: str | Path) -> str:
                 "best step": about.get("step"),
             }
         ),
-        "## Training curve\n\nHeld-out subject, PSNR of magnitudes in dB (range: the target's "
+        "## Training curve\n\nHeld-out images, PSNR of magnitudes in dB (range: the target's "
         "maximum, mean over images), largest ‖J_H‖₂ measured, network evaluations per solve.\n\n"
         + _curve(about.get("curve", ())),
     ]

@@ -16,6 +16,9 @@ from torch import Tensor
 
 from molrecon.errors import InputError
 
+_VECTOR = {True: "constraint.vector", False: "constraint.real-vector"}
+"""Names of the constraint's vector, by whether it is complex."""
+
 
 @dataclass
 class Progress:
@@ -46,7 +49,7 @@ def save_checkpoint(
     for name, buffer in model.named_buffers():
         tensors[f"buffer.{name}"] = _as_real(buffer)
     if vector is not None:
-        tensors["constraint.vector"] = _as_real(vector)
+        tensors[_VECTOR[vector.is_complex()]] = _as_real(vector)
     header = {"progress": json.dumps(vars(progress)), "config": json.dumps(config)}
     temporary = path.with_name(f".{path.name}.part")
     save_file(tensors, temporary, metadata=header)
@@ -93,8 +96,10 @@ def load_checkpoint(
         states.setdefault(int(index), {})[key] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
-    vector = tensors.get("constraint.vector")
-    restored = None if vector is None else torch.view_as_complex(vector).to(device)
+    vector = tensors.get(_VECTOR[False])
+    if _VECTOR[True] in tensors:
+        vector = torch.view_as_complex(tensors[_VECTOR[True]])
+    restored = None if vector is None else vector.to(device)
     return Progress(**json.loads(metadata["progress"])), restored
 
 

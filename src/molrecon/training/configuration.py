@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from molrecon.data.root import expand_root, find_files
-from molrecon.data.simulation.training_set import SimulationConfig
+from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
+from molrecon.data.simulation.registry import AnySimulation
 from molrecon.errors import InputError
 from molrecon.reconstructors.configuration import AnyModelConfig
 from molrecon.reconstructors.learned import Output
@@ -21,7 +22,11 @@ class _Strict(BaseModel):
 
 
 class DataConfig(_Strict):
-    """Where images come from; paths are relative to ``root``, which may name ``${VARIABLES}``."""
+    """Where images come from; paths are relative to ``root``, which may name ``${VARIABLES}``.
+
+    What is measured for validation is that of the last stage, at one noise level and, for MRI, one
+    acceleration.
+    """
 
     root: str = "."
     train: list[str] = Field(min_length=1)
@@ -67,7 +72,7 @@ class Stage(_Strict):
     steps: int = Field(ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     final_learning_rate: float = Field(1e-6, ge=0)
-    simulation: SimulationConfig = SimulationConfig()
+    simulation: AnySimulation = ParallelMRISimulation()
     forward_tol: float = Field(1e-2, gt=0)
     backward_tol: float = Field(5e-2, gt=0)
     max_iterations: int = Field(40, ge=1)
@@ -111,6 +116,20 @@ class TrainingConfig(_Strict):
     validate_every: int = Field(250, ge=1)
     checkpoint_every: int = Field(100, ge=1)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+    @model_validator(mode="after")
+    def _one_problem(self) -> Self:
+        kinds = sorted({stage.simulation.kind for stage in self.stages})
+        if len(kinds) > 1:
+            raise ValueError(
+                f"the stages simulate {' and '.join(kinds)}, but a model has one problem"
+            )
+        known = self.stages[-1].simulation.batch_type.targets
+        if self.target not in known:
+            raise ValueError(
+                f"the target is {self.target}, but {kinds[0]} offers {', '.join(known)}"
+            )
+        return self
 
     @property
     def steps(self) -> int:

@@ -14,8 +14,7 @@ from lightning_fabric import Fabric
 from pydantic import ValidationError
 from torch import Tensor
 
-from molrecon.data.images import ImagePool
-from molrecon.data.simulation.training_set import sample_batch, validation_set
+from molrecon.data.simulation.batch import Batch
 from molrecon.errors import InputError
 from molrecon.reconstructors.store import load, save
 from molrecon.training.card import model_card
@@ -42,7 +41,8 @@ class Trainer:
     config
         The run.
     fabric
-        Devices, precision and parallelism; one CPU or accelerator by default.
+        Devices and parallelism, in full precision; one CPU or accelerator by default. What is
+        computed in 16 bits, the configuration says.
     report
         Called with a dictionary for every step (key ``"kind"`` is ``"step"``) and every validation
         (``"validation"``); the same go to ``log.jsonl``.
@@ -52,10 +52,11 @@ class Trainer:
         self, config: TrainingConfig, *, fabric: Fabric | None = None, report: Report | None = None
     ) -> None:
         self.config = config
-        self.fabric = fabric or Fabric(devices=1, precision=config.precision)
+        self.fabric = fabric or Fabric(devices=1)
         self.report = report or (lambda record: None)
         self.folder = Path(config.output) / config.name
-        self.pool = ImagePool(config.data.files(config.data.train))
+        simulation = config.stages[-1].simulation
+        self.pool = simulation.pool(config.data.files(config.data.train))
         self.validation = self._validation_set()
         torch.manual_seed(config.seed)
         self.model = config.model.build()
@@ -120,8 +121,8 @@ class Trainer:
             group["lr"] = rate * group["share"]
         started = time.monotonic()
         stream = step * self.fabric.world_size + self.fabric.global_rank
-        batch = sample_batch(self.pool, stage.simulation, seed=config.seed, step=stream)
-        tensors = vars(batch.to(self.fabric.device))
+        batch = stage.simulation.sample(self.pool, seed=config.seed, step=stream)
+        tensors = batch.to(self.fabric.device).tensors
         optimizer.zero_grad()
         result = module(tensors, stage, step)
         self.fabric.backward(result["loss"])
@@ -238,19 +239,15 @@ class Trainer:
                 file.write(json.dumps(record) + "\n")
             self.report(record)
 
-    def _validation_set(self) -> list[Any]:
-        config, data = self.config, self.config.data
-        simulation = config.stages[-1].simulation.model_copy(
-            update={
-                "accelerations": (data.validation_acceleration, data.validation_acceleration),
-                "sigma": (data.validation_sigma, data.validation_sigma),
-            }
+    def _validation_set(self) -> list[Batch]:
+        data = self.config.data
+        simulation = self.config.stages[-1].simulation.at(
+            sigma=data.validation_sigma, acceleration=data.validation_acceleration
         )
-        files = data.files(data.validation)
-        acquisitions = validation_set(
-            files, simulation, seed=config.seed, count=data.validation_count
+        batches = simulation.validation(
+            data.files(data.validation), seed=self.config.seed, count=data.validation_count
         )
-        return [a.to(self.fabric.device) for a in acquisitions]
+        return [batch.to(self.fabric.device) for batch in batches]
 
 
 def _identity(config: TrainingConfig) -> dict[str, Any]:

@@ -7,10 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from molrecon.data.simulation.acquisition import Acquisition
-
 Loss = Callable[[Tensor, Tensor], Tensor]
-Target = Callable[[Acquisition], Tensor]
 
 
 def mean_squared_error(estimate: Tensor, target: Tensor) -> Tensor:
@@ -38,9 +35,3 @@ LOSSES: dict[str, Loss] = {
     "magnitude-mse": magnitude_mean_squared_error,
 }
 """Losses by the name a configuration uses."""
-
-TARGETS: dict[str, Target] = {
-    "full-scan": lambda batch: batch.full_scan,
-    "noise-free": lambda batch: batch.image,
-}
-"""What a reconstruction is compared with, by the name a configuration uses."""

@@ -8,18 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from molrecon.data.simulation.acquisition import Acquisition
+from molrecon.data.simulation.batch import Batch
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.solution import Solution
 from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import per_sample
-from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import peak
 from molrecon.training.configuration import Stage, TrainingConfig
 from molrecon.training.constraint import LipschitzConstraint
-from molrecon.training.losses import LOSSES, TARGETS
+from molrecon.training.losses import LOSSES
 
 
 class Objective(nn.Module):
@@ -35,17 +34,24 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.loss = LOSSES[config.loss]
-        self.target = TARGETS[config.target]
+        self.target = config.target
         self.output = config.trained_output
         self.constraint = LipschitzConstraint(config.lipschitz)
         self.backward_solution: Solution | None = None
+        self.mixed = config.precision == "bf16-mixed"
 
     def forward(self, tensors: dict[str, Tensor], stage: Stage, step: int) -> dict[str, Tensor]:
         """Return ``loss``, ``psnr`` (dB, peak 1), ``solved`` per sample, and what else is shown.
 
-        ``tensors`` are the fields of an `Acquisition`.
+        ``tensors`` are the `Batch.tensors` of a batch of the stage's simulation.
         """
-        batch = Acquisition(**tensors)
+        # Convolutions alone: Fabric's own mixed precision would round the measurements as well.
+        kind = tensors["image"].device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.mixed):
+            return self._forward(tensors, stage, step)
+
+    def _forward(self, tensors: dict[str, Tensor], stage: Stage, step: int) -> dict[str, Tensor]:
+        batch = stage.simulation.batch(tensors)
         self.backward_solution = None
         estimate, target, solved, extra = _OBJECTIVES[stage.objective](self, batch, stage)
         point = extra.pop("point", estimate).detach()
@@ -61,22 +67,19 @@ class Objective(nn.Module):
             loss = loss + self._constrain(batch, point, extra)
         return {"loss": loss, **extra}
 
-    def _constrain(
-        self, batch: Acquisition, image: Tensor, extra: dict[str, Tensor]
-    ) -> Tensor | float:
+    def _constrain(self, batch: Batch, image: Tensor, extra: dict[str, Tensor]) -> Tensor | float:
         """Return the constraint's share of the loss, if the model has a map it applies to."""
         scale = peak(image)
-        A = CartesianMRI(batch.coil_maps, batch.mask)
-        constrained = self.model.constrained_map(A, batch.sigma / scale)
+        constrained = self.model.constrained_map(batch.A, batch.sigma / scale)
         if constrained is None:
             return 0.0
         barrier, extra["lipschitz"] = self.constraint(constrained, image / per_sample(scale, image))
         return barrier
 
     def _denoise(
-        self, batch: Acquisition, stage: Stage
+        self, batch: Batch, stage: Stage
     ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-        # The zero-filled noise of a fully sampled scan, white in the image, at random levels.
+        # White in the image, as that of a fully sampled scan is, at random levels.
         generator = torch.Generator().manual_seed(int(batch.sigma.sum().mul(1e9).item()) % 2**31)
         noise = torch.randn(batch.image.shape, generator=generator, dtype=batch.image.dtype)
         noisy = batch.image + per_sample(batch.sigma, batch.image) * noise.to(batch.image.device)
@@ -84,11 +87,11 @@ class Objective(nn.Module):
         return estimate, batch.image, torch.ones_like(batch.sigma, dtype=torch.bool), {}
 
     def _reconstruct(
-        self, batch: Acquisition, stage: Stage
+        self, batch: Batch, stage: Stage
     ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-        A = CartesianMRI(batch.coil_maps, batch.mask)
+        A = batch.A
         solution = self.model(
-            batch.kspace,
+            batch.y,
             A,
             sigma=batch.sigma,
             equilibrium=self._equilibrium(stage),
@@ -98,8 +101,8 @@ class Objective(nn.Module):
         )
         point = solution.value
         extra = {"iterations": torch.tensor(float(solution.network_evaluations)), "point": point}
-        estimate = self.model.returned(point, A, batch.kspace, self.output)
-        return estimate, self.target(batch), solution.solved, extra
+        estimate = self.model.returned(point, A, batch.y, self.output)
+        return estimate, batch.target(self.target), solution.solved, extra
 
     def _keep(self, solution: Solution) -> None:
         self.backward_solution = solution

@@ -1,4 +1,4 @@
-"""Figures on held-out subjects during training."""
+"""Figures on held-out images during training."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from dataclasses import replace
 
 import torch
 
-from molrecon.data.simulation.acquisition import Acquisition
+from molrecon.data.simulation.batch import Batch
 from molrecon.lipschitz.local import jacobian_norm
 from molrecon.operators.base import per_sample
-from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import peak
-from molrecon.training.losses import TARGETS, Target, magnitude_mean_squared_error
+from molrecon.training.losses import magnitude_mean_squared_error
 
 LIPSCHITZ_IMAGES = 2
 
 
 def validate(
     model: LearnedReconstructor,
-    acquisitions: Sequence[Acquisition],
-    target: Target = TARGETS["full-scan"],
+    batches: Sequence[Batch],
+    target: str = "full-scan",
 ) -> dict[str, float]:
-    """Reconstruct held-out acquisitions with the model's own solver.
+    """Reconstruct held-out images, in batches of one, with the model's own solver.
+
+    ``target`` is one of `Batch.targets`.
 
     Returns
     -------
@@ -41,27 +42,27 @@ def validate(
     if equilibrium is not None:
         forward = replace(equilibrium.forward, stopping="residual", tol=1e-3)
         equilibrium = replace(equilibrium, forward=forward)
-    for number, acquisition in enumerate(acquisitions):
-        A = CartesianMRI(acquisition.coil_maps, acquisition.mask)
+    for number, batch in enumerate(batches):
+        A = batch.A
         with torch.no_grad():
             # Failures are reported, not raised: an early network may not be monotone yet.
             solution = model(
-                acquisition.kspace,
+                batch.y,
                 A,
-                sigma=acquisition.sigma,
+                sigma=batch.sigma,
                 equilibrium=equilibrium,
                 raise_on_failure=False,
                 output="fixed-point",
             )
         failed += int(not solution.converged)
         evaluations += solution.network_evaluations
-        truth = target(acquisition)
+        truth = batch.target(target)
         image = solution.value
-        returned = model.returned(image, A, acquisition.kspace)
+        returned = model.returned(image, A, batch.y)
         error = magnitude_mean_squared_error(returned, truth)
         ratios.append(float(10 * torch.log10(truth.abs().max() ** 2 / error[0])))
         scale = peak(image)
-        constrained = model.constrained_map(A, acquisition.sigma / scale)
+        constrained = model.constrained_map(A, batch.sigma / scale)
         if constrained is not None and number < LIPSCHITZ_IMAGES:
             measured = jacobian_norm(
                 constrained, image / per_sample(scale, image), tol=2e-3, max_iterations=60

@@ -125,3 +125,10 @@ def test_outside_the_support_maps_are_unknown_but_measured():
     assert torch.equal(part.kspace, whole.kspace)
     for name in ("image", "full_scan", "coil_maps"):
         torch.testing.assert_close(getattr(part, name), getattr(whole, name) * support)
+
+
+def test_targets_are_the_scan_with_its_noise_or_the_image_without():
+    batch = simulate_acquisition(torch.rand(12, 10), **OPTIONS, seed=0)
+    assert batch.target("full-scan") is batch.full_scan
+    assert batch.target("noise-free") is batch.image
+    assert torch.allclose(batch.A.H(batch.y), combine_coils(batch.kspace, batch.coil_maps))

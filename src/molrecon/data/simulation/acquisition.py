@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from molrecon.data.coil_maps import combine_coils
 from molrecon.data.masks import make_mask
+from molrecon.data.simulation.batch import Batch
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.data.simulation.noise import add_noise
 from molrecon.data.simulation.phase import simulate_phase
 from molrecon.data.simulation.randomness import integer, make_generator
 from molrecon.errors import InputError
+from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.fourier import fft_centred
 
 _MASK_SEEDS = (0, 2**31 - 1)
 
 
 @dataclass(frozen=True)
-class Acquisition:
+class Acquisition(Batch):
     """A batch of scans and the images they came from.
 
     Attributes
     ----------
     image
         complex64 ``(batch, 1, *spatial)``, the truth, zero where all maps are.
+    sigma
+        float32 ``(batch,)``, noise per complex k-space sample, in the units of ``image``.
     full_scan
         complex64 ``(batch, 1, *spatial)``, what a full scan with the same noise would have given:
         all samples combined with the maps.
@@ -36,21 +42,23 @@ class Acquisition:
         complex64 ``(batch, coil, *spatial)``, root sum of squares 1, or 0 outside the support.
     mask
         bool ``(batch, 1, *spatial)``, true where sampled.
-    sigma
-        float32 ``(batch,)``, noise per complex k-space sample, in the units of ``image``.
     """
 
-    image: Tensor
     full_scan: Tensor
     kspace: Tensor
     coil_maps: Tensor
     mask: Tensor
-    sigma: Tensor
+    targets: ClassVar[Mapping[str, str]] = {**Batch.targets, "full-scan": "full_scan"}
 
-    def to(self, device: torch.device | str) -> Acquisition:
-        """Return the same batch on another device."""
-        moved = {name: value.to(device) for name, value in vars(self).items()}
-        return Acquisition(**moved)
+    @property
+    def y(self) -> Tensor:
+        """The k-space."""
+        return self.kspace
+
+    @property
+    def A(self) -> CartesianMRI:  # noqa: N802 - the field's name
+        """The operator of maps and mask."""
+        return CartesianMRI(self.coil_maps, self.mask)
 
 
 def acquire(
@@ -72,7 +80,14 @@ def acquire(
     full = add_noise(fft_centred(coil_maps * image, ndim), per_sample, generator=generator)
     if support is not None:
         coil_maps, image = coil_maps * support, image * support
-    return Acquisition(image, combine_coils(full, coil_maps), full * mask, coil_maps, mask, sigma)
+    return Acquisition(
+        image=image,
+        sigma=sigma,
+        full_scan=combine_coils(full, coil_maps),
+        kspace=full * mask,
+        coil_maps=coil_maps,
+        mask=mask,
+    )
 
 
 def simulate_acquisition(

@@ -8,19 +8,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from molrecon.data.formats import read_image
+from molrecon.data.pictures import read_picture, whole_blocks
 from molrecon.data.root import file_digest
 from molrecon.data.simulation.randomness import make_generator
+from molrecon.data.simulation.super_resolution import decimate
 from molrecon.errors import InputError
 from molrecon.evaluation.image_sets.base import Case, ImageSet, Seed, within
 from molrecon.evaluation.problem import Problem
-from molrecon.operators.super_resolution import SuperResolution
 
 Colours = Literal["refused", "luminance"]
 
@@ -41,13 +40,12 @@ class SuperResolutionCase(Case):
         """Blur, decimate and add noise, whose level is told: few pixels cannot show it."""
         image = _picture(self.source, self.digest)
         if self.crop:
-            image = _cropped(image, self.factor)
-        A = SuperResolution((1, *image.shape), self.factor)
+            image = whole_blocks(image, self.factor)
         own = hashlib.sha256(self.digest.encode()).digest()
         generator = make_generator(self.seed, int.from_bytes(own[:4], "big"))
-        y = A(image[None, None])
-        noise = torch.randn(y.shape, dtype=y.dtype, generator=generator)
-        return Problem(y + self.sigma * noise, A, image[None, None], sigma=self.sigma)
+        sigma = torch.tensor([self.sigma])
+        batch = decimate(image[None, None], self.factor, sigma, generator=generator)
+        return Problem(batch.y, batch.A, batch.image, sigma=self.sigma)
 
 
 class SuperResolutionSet(ImageSet):
@@ -126,15 +124,4 @@ class SuperResolutionSet(ImageSet):
 
 @lru_cache(maxsize=4)
 def _picture(source: str, digest: str) -> Tensor:
-    image = read_image(source)
-    if image.array.ndim != 2:
-        raise InputError(
-            f"The image {source} has shape {image.array.shape}, but one picture (y, x) was "
-            "expected; choose a slice."
-        )
-    return torch.from_numpy(np.abs(image.array).astype(np.float32))
-
-
-def _cropped(image: Tensor, factor: int) -> Tensor:
-    rows, columns = (n - n % factor for n in image.shape)
-    return image[:rows, :columns]
+    return read_picture(source)

@@ -6,11 +6,11 @@ import torch
 from pydantic import ValidationError
 
 from molrecon.data.images import ImagePool
-from molrecon.data.simulation.training_set import SimulationConfig, sample_batch, validation_set
+from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
 from molrecon.errors import InputError
 from molrecon.operators.fourier import fft_centred
 
-CONFIG = SimulationConfig(
+CONFIG = ParallelMRISimulation(
     size=(24, 20),
     batch_size=3,
     coils=(4, 6),
@@ -49,7 +49,7 @@ def equal(first, second):
 def test_batches_hold_what_the_configuration_says(pool):
     coil_counts, sigmas = set(), []
     for step in range(20):
-        batch = sample_batch(pool, CONFIG, seed=0, step=step)
+        batch = CONFIG.sample(pool, seed=0, step=step)
         coils = batch.kspace.shape[1]
         coil_counts.add(coils)
         sigmas += batch.sigma.tolist()
@@ -68,23 +68,23 @@ def test_batches_hold_what_the_configuration_says(pool):
 
 def test_residual_is_the_noise(pool):
     config = CONFIG.model_copy(update={"sigma": (0.05, 0.05), "size": (64, 64)})
-    batch = sample_batch(pool, config, seed=0, step=0)
+    batch = config.sample(pool, seed=0, step=0)
     residual = batch.kspace - batch.mask * fft_centred(batch.coil_maps * batch.image, 2)
     sampled = residual[batch.mask.expand_as(residual)]
     assert sampled.abs().square().mean().sqrt().item() == pytest.approx(0.05, rel=0.05)
 
 
 def test_a_batch_depends_on_seed_and_step_alone(subjects, pool):
-    straight = [sample_batch(pool, CONFIG, seed=3, step=step) for step in range(4)]
+    straight = [CONFIG.sample(pool, seed=3, step=step) for step in range(4)]
     resumed_pool = ImagePool(subjects[:1])
     torch.manual_seed(17)
     state = torch.get_rng_state()
-    resumed = [sample_batch(resumed_pool, CONFIG, seed=3, step=step) for step in (3, 2)]
+    resumed = [CONFIG.sample(resumed_pool, seed=3, step=step) for step in (3, 2)]
     assert torch.equal(torch.get_rng_state(), state)
     assert equal(straight[3], resumed[0])
     assert equal(straight[2], resumed[1])
     assert not equal(straight[0], straight[1])
-    assert not equal(straight[0], sample_batch(pool, CONFIG, seed=4, step=0))
+    assert not equal(straight[0], CONFIG.sample(pool, seed=4, step=0))
 
 
 def test_held_out_files_are_never_sampled(subjects, pool):
@@ -94,17 +94,17 @@ def test_held_out_files_are_never_sampled(subjects, pool):
         return energy[low][:, low].sum() < 0.5 * energy.sum()
 
     config = CONFIG.model_copy(update={"size": (64, 64), "batch_size": 8})
-    batches = [sample_batch(pool, config, seed=0, step=step) for step in range(5)]
+    batches = [config.sample(pool, seed=0, step=step) for step in range(5)]
     crops = torch.cat([batch.image for batch in batches])[:, 0].abs()
     assert not any(has_fast_stripes(crop) for crop in crops)
-    both = sample_batch(ImagePool(subjects), config, seed=0, step=0).image[:, 0].abs()
+    both = config.sample(ImagePool(subjects), seed=0, step=0).image[:, 0].abs()
     assert any(has_fast_stripes(crop) for crop in both)
 
 
 def test_validation_set_is_fixed_and_of_whole_slices(subjects):
-    first = validation_set(subjects, CONFIG, seed=1, count=5, shape=(40, 50))
-    again = validation_set(subjects, CONFIG, seed=1, count=5, shape=(40, 50))
-    other = validation_set(subjects, CONFIG, seed=2, count=5, shape=(40, 50))
+    first = CONFIG.validation(subjects, seed=1, count=5, size=(40, 50))
+    again = CONFIG.validation(subjects, seed=1, count=5, size=(40, 50))
+    other = CONFIG.validation(subjects, seed=2, count=5, size=(40, 50))
     assert len(first) == 5
     assert all(scan.image.shape == (1, 1, 40, 50) for scan in first)
     assert all(map(equal, first, again))
@@ -119,7 +119,7 @@ def test_lines_keep_part_of_the_budget_outside_the_calibration(pool):
     config = CONFIG.model_copy(
         update={"mask_kinds": {"equispaced": 1.0}, "accelerations": (5.0, 5.0)}
     )
-    batch = sample_batch(pool, config, seed=0, step=0)
+    batch = config.sample(pool, seed=0, step=0)
     # 20 columns at 5x leave 4 lines, of which at most 2 are calibration.
     lines = batch.mask[:, 0].all(1)
     assert (lines.sum(1) == 4).all()
@@ -130,7 +130,7 @@ def test_lines_keep_part_of_the_budget_outside_the_calibration(pool):
 def test_unknown_mask_kinds_are_refused(pool):
     config = CONFIG.model_copy(update={"mask_kinds": {"spiral": 1.0}})
     with pytest.raises(InputError, match="spiral"):
-        sample_batch(pool, config, seed=0, step=0)
+        config.sample(pool, seed=0, step=0)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_unknown_mask_kinds_are_refused(pool):
 )
 def test_configurations_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
-        SimulationConfig(**wrong)
+        ParallelMRISimulation(**wrong)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
@@ -154,7 +154,7 @@ def test_maps_end_around_the_object_where_asked(tmp_path, share):
     image[:, 20:40, 15:35] = 1 + 0.1 * np.random.default_rng(0).random((2, 20, 20))
     np.savez(tmp_path / "square.npz", a=image)
     config = CONFIG.model_copy(update={"support_share": share, "size": (56, 56)})
-    batch = sample_batch(ImagePool([tmp_path / "square.npz"]), config, seed=0, step=0)
+    batch = config.sample(ImagePool([tmp_path / "square.npz"]), seed=0, step=0)
     seen = (batch.coil_maps != 0).any(1, keepdim=True)
     assert seen.all() == (share == 0)
     assert seen[batch.image.abs() > 0.2].all()

@@ -1,0 +1,133 @@
+"""What simulations of every problem have in common: endless batches and a fixed validation set."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, ClassVar, Protocol, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from molrecon.data.simulation.batch import Batch
+from molrecon.data.simulation.randomness import make_generator
+
+STREAM = {"training": 0, "validation": 1, "masks": 2}
+"""First word of the seed, so that equal seeds of different uses draw different numbers."""
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Files = Iterable[str | Path]
+
+
+class Pool(Protocol):
+    """Images in memory, from which training crops are drawn."""
+
+    def sample(self, size: tuple[int, int], generator: torch.Generator, /) -> Tensor:
+        """Draw a real crop ``size``, by the generator alone."""
+        ...
+
+
+class Simulation(BaseModel, ABC):
+    """What training batches of a problem are made of; pairs are the bounds of a random draw.
+
+    Attributes
+    ----------
+    kind
+        One of `molrecon.data.simulation.registry.SIMULATIONS`.
+    size
+        Rows and columns of the crops.
+    batch_size
+        Images per batch.
+    sigma
+        Noise per measured sample, log-uniform, relative to an image peak of 1.
+    batch_type
+        What batches are.
+    validation_size
+        Largest rows and columns of validation images.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    size: tuple[Count, Count] = (128, 128)
+    batch_size: Count = 4
+    sigma: tuple[Positive, Positive] = (1e-3, 5e-2)
+
+    batch_type: ClassVar[type[Batch]]
+    validation_size: ClassVar[tuple[int, int]]
+    pairs: ClassVar[tuple[str, ...]] = ("sigma",)
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        for name in self.pairs:
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: the lower bound {low} is above the upper one {high}")
+        return self
+
+    @abstractmethod
+    def pool(self, files: Files) -> Pool:
+        """Read the images to train on.
+
+        Raises
+        ------
+        InputError
+            If no file is given, or one cannot be read.
+        """
+
+    @abstractmethod
+    def held_out(self, files: Files, count: int, size: tuple[int, int]) -> list[Tensor]:
+        """Return a fixed list of real validation images ``(y, x)``."""
+
+    @abstractmethod
+    def simulate(self, images: Tensor, generator: torch.Generator) -> Batch:
+        """Measure real images ``(batch, 1, y, x)``; all else is drawn."""
+
+    def at(self, *, sigma: float, acceleration: float) -> Self:
+        """Return the simulation at one noise level and, where k-space is sampled, acceleration."""
+        return self.model_copy(update={"sigma": (sigma, sigma)})
+
+    def batch(self, tensors: dict[str, Tensor]) -> Batch:
+        """Return the batch that has these `Batch.tensors`."""
+        return self.batch_type(**tensors)
+
+    def sample(self, pool: Pool, *, seed: int, step: int) -> Batch:
+        """Draw a training batch that depends on ``(seed, step)`` alone.
+
+        Every image of the batch has its own crop, noise level and noise.
+
+        Parameters
+        ----------
+        pool
+            Where images come from, see `pool`.
+        seed, step
+            Non-negative; the same pair gives the same batch, whatever was drawn before.
+        """
+        generator = make_generator(STREAM["training"], seed, step)
+        images = [pool.sample(self.size, generator) for _ in range(self.batch_size)]
+        return self.simulate(torch.stack(images).unsqueeze(1), generator)
+
+    def validation(
+        self, files: Files, *, seed: int, count: int, size: tuple[int, int] | None = None
+    ) -> list[Batch]:
+        """Make a fixed list of measurements of held-out images, in batches of one.
+
+        Parameters
+        ----------
+        files
+            Files that are not used in training.
+        seed
+            Non-negative; the same seed gives the same list.
+        count
+            Length of the list, see `held_out`.
+        size
+            Rows and columns, in place of ``validation_size``.
+        """
+        images = self.held_out(files, count, size or self.validation_size)
+        return [
+            self.simulate(image[None, None], make_generator(STREAM["validation"], seed, number))
+            for number, image in enumerate(images)
+        ]

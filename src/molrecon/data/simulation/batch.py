@@ -1,0 +1,56 @@
+"""A batch of simulated measurements, whatever the problem."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from molrecon.operators.base import LinearOperator
+
+
+@dataclass(frozen=True)
+class Batch(ABC):
+    """Measurements, what they were made of and what a reconstruction is compared with.
+
+    Attributes
+    ----------
+    image
+        The truth, ``(batch, channel, *spatial)``.
+    sigma
+        float ``(batch,)``, noise per measured sample, in the units of ``image``.
+    targets
+        What a reconstruction may be compared with: the name in a configuration, and the attribute.
+    """
+
+    image: Tensor
+    sigma: Tensor
+    targets: ClassVar[Mapping[str, str]] = {"noise-free": "image"}
+
+    @property
+    @abstractmethod
+    def y(self) -> Tensor:
+        """Noisy measurements, ``(batch, *A.shape_out)``."""
+
+    @property
+    @abstractmethod
+    def A(self) -> LinearOperator:  # noqa: N802 - the field's name
+        """The forward operator, made anew at every call."""
+
+    def target(self, name: str) -> Tensor:
+        """Return one of ``targets`` by its name, in the shape of ``image``."""
+        target: Tensor = getattr(self, self.targets[name])
+        return target
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name: what depends on the draw, and what devices exchange."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same batch on another device."""
+        return replace(self, **{name: t.to(device) for name, t in self.tensors.items()})

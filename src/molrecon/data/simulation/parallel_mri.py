@@ -1,0 +1,177 @@
+"""Simulated parallel MRI: undersampled multi-coil scans of slices."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Annotated, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from molrecon.data.images import ImagePool
+from molrecon.data.masks import MASK_KINDS, make_mask
+from molrecon.data.simulation.acquisition import Acquisition, acquire
+from molrecon.data.simulation.base import STREAM, Count, Files, Positive, Simulation
+from molrecon.data.simulation.batch import Batch
+from molrecon.data.simulation.coil_maps import simulate_coil_maps
+from molrecon.data.simulation.phase import simulate_phase
+from molrecon.data.simulation.randomness import integer, log_uniform, make_generator, uniform
+from molrecon.data.simulation.resampling import fourier_resample
+from molrecon.data.slices import SIGNAL
+from molrecon.errors import InputError
+
+_MARGINS = (2, 8)
+"""Pixels by which estimated coil maps reach beyond the object."""
+
+
+class ParallelMRISimulation(Simulation):
+    """Crops of slices with phase, coil maps, masks and noise; see `Simulation`.
+
+    Every image of a batch has its own phase, maps, mask, acceleration and noise; the coil count is
+    shared.
+
+    Attributes
+    ----------
+    coils
+        Coil count, one for the whole batch.
+    accelerations
+        Undersampling factor, uniform.
+    mask_kinds
+        Kinds of `molrecon.data.masks.make_mask` and the weights with which they are drawn.
+    calibration
+        Size of the fully sampled centre; reduced where it would take more than half of the
+        samples.
+    masks_per_kind
+        Number of different masks of each kind; each has its own acceleration and calibration.
+    phase
+        Strength of the smooth phase, uniform; see `simulate_phase`.
+    support_share
+        Share of images whose maps are zero away from the object, as estimated maps are.
+    """
+
+    kind: Literal["parallel-mri"] = "parallel-mri"
+    coils: tuple[Count, Count] = (4, 16)
+    accelerations: tuple[Positive, Positive] = (2.0, 8.0)
+    mask_kinds: dict[str, Positive] = Field(
+        default={"variable-density": 0.6, "poisson-disc": 0.2, "equispaced": 0.1, "random": 0.1},
+        min_length=1,
+    )
+    calibration: tuple[Count, Count] = (12, 28)
+    masks_per_kind: Count = 256
+    phase: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] = (0.0, 1.5)
+    support_share: Annotated[float, Field(ge=0, le=1)] = 0.6
+
+    batch_type: ClassVar[type[Batch]] = Acquisition
+    validation_size: ClassVar[tuple[int, int]] = (200, 170)
+    pairs: ClassVar[tuple[str, ...]] = ("coils", "accelerations", "calibration", "sigma", "phase")
+
+    @model_validator(mode="after")
+    def _undersampled(self) -> Self:
+        if self.accelerations[0] < 1:
+            raise ValueError(f"accelerations start at {self.accelerations[0]}; give at least 1")
+        return self
+
+    def pool(self, files: Files) -> ImagePool:
+        """Read volumes and stacks of slices."""
+        return ImagePool(files)
+
+    def held_out(self, files: Files, count: int, size: tuple[int, int]) -> list[Tensor]:
+        """Return whole slices, whose 99.9th percentile before padding is 1.
+
+        They are taken in turn from the stacks of all files, spread over the middle three fifths of
+        each, turned upright, shrunk to fit into ``size`` and padded with zeros.
+        """
+        pool = ImagePool(files)
+        images = []
+        rounds = -(-count // len(pool.stacks))
+        for number in range(count):
+            turn, stack = divmod(number, len(pool.stacks))
+            position = 0.2 + 0.6 * (turn + 0.5) / rounds
+            image = pool.slice(pool.first(stack) + int(position * len(pool.stacks[stack].indices)))
+            images.append(_fitted(image, size))
+        return images
+
+    def at(self, *, sigma: float, acceleration: float) -> Self:
+        """Return the simulation at one noise level and acceleration."""
+        at_sigma = super().at(sigma=sigma, acceleration=acceleration)
+        return at_sigma.model_copy(update={"accelerations": (acceleration, acceleration)})
+
+    def simulate(self, images: Tensor, generator: torch.Generator) -> Acquisition:
+        """Give real images ``(batch, 1, y, x)`` phase, maps, masks and noise, all at random."""
+        spatial = tuple(images.shape[2:])
+        coils = integer(self.coils, generator)
+        phases, maps, masks, sigmas, supports = [], [], [], [], []
+        for image in images[:, 0]:
+            strength = uniform(self.phase, generator)
+            phases.append(simulate_phase(spatial, generator=generator, strength=strength))
+            maps.append(simulate_coil_maps(spatial, coils, generator=generator))
+            masks.append(_draw_mask(spatial, self, generator))
+            sigmas.append(log_uniform(self.sigma, generator))
+            supports.append(_draw_support(image, self.support_share, generator))
+        return acquire(
+            images * torch.stack(phases).unsqueeze(1),
+            torch.stack(maps),
+            torch.stack(masks).unsqueeze(1),
+            torch.tensor(sigmas),
+            generator=generator,
+            support=torch.stack(supports).unsqueeze(1),
+        )
+
+
+def _fitted(image: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Turn to the orientation of ``shape``, shrink to fit, and pad with zeros about the centre."""
+    if (image.shape[0] < image.shape[1]) != (shape[0] < shape[1]):
+        image = image.T.flip(0)
+    ratio = min(1.0, *(want / have for want, have in zip(shape, image.shape, strict=True)))
+    rows, columns = (max(1, round(ratio * n)) for n in image.shape)
+    fitted = image.new_zeros(shape)
+    top, left = (shape[0] - rows) // 2, (shape[1] - columns) // 2
+    fitted[top : top + rows, left : left + columns] = fourier_resample(image, (rows, columns))
+    return fitted
+
+
+def _draw_support(image: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Draw where maps are known: around the object, or everywhere."""
+    margin = integer(_MARGINS, generator)
+    if uniform((0, 1), generator) >= share:
+        return torch.ones_like(image, dtype=torch.bool)
+    signal = (image > SIGNAL * image.max()).float()[None]
+    grown = torch.nn.functional.max_pool2d(signal, 2 * margin + 1, stride=1, padding=margin)
+    return grown[0] > 0
+
+
+def _draw_mask(
+    shape: tuple[int, ...], config: ParallelMRISimulation, generator: torch.Generator
+) -> Tensor:
+    kinds = list(config.mask_kinds)
+    weights = torch.tensor(list(config.mask_kinds.values()), dtype=torch.float64)
+    kind = kinds[int(torch.multinomial(weights, 1, generator=generator).item())]
+    number = integer((0, config.masks_per_kind - 1), generator)
+    return _library_mask(kind, shape, config.accelerations, config.calibration, number)
+
+
+@functools.lru_cache(maxsize=2048)
+def _library_mask(
+    kind: str,
+    shape: tuple[int, ...],
+    accelerations: tuple[float, float],
+    calibrations: tuple[int, int],
+    number: int,
+) -> Tensor:
+    """Return the mask of that number, a function of the arguments alone.
+
+    A bounded library, because some kinds take longer to draw than a training step.
+    """
+    if kind not in MASK_KINDS:
+        raise InputError(
+            f"mask_kinds: found {kind!r}, expected one of {', '.join(sorted(MASK_KINDS))}."
+        )
+    generator = make_generator(STREAM["masks"], number)
+    acceleration = uniform(accelerations, generator)
+    calibration = integer(calibrations, generator)
+    axes = MASK_KINDS[kind].axes or range(len(shape))
+    samples = math.prod(shape[axis] for axis in axes) / acceleration
+    fitting = max(1, int((0.5 * samples) ** (1 / len(axes))))
+    return make_mask(kind, shape, acceleration, calibration=min(calibration, fitting), seed=number)
