@@ -16,7 +16,7 @@ from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, Problem
-from molrecon.reconstructors.settings import ModelConfig, SolverConfig
+from molrecon.reconstructors.settings import EquilibriumModelConfig, SolverConfig
 
 
 class DEGrad(LearnedReconstructor):
@@ -64,13 +64,10 @@ class DEGrad(LearnedReconstructor):
         equilibrium: Equilibrium | None = None,
         output: Output = "fixed-point",
     ) -> None:
-        super().__init__(network, None, equilibrium or Equilibrium(), output)
+        super().__init__(network, None, equilibrium or Equilibrium(), output, monotonicity)
         if not 0 < step <= 2 / 3:
             raise InputError(f"step is {step}, expected a value in (0, 2/3]")
-        if not 0 < monotonicity < 1:
-            raise InputError(f"monotonicity is {monotonicity}, expected m in (0, 1)")
         self.step = step
-        self.monotonicity = monotonicity
 
     @property
     def constraint_text(self) -> str | None:
@@ -106,13 +103,12 @@ class DEGrad(LearnedReconstructor):
         return replace(solution, lam=weight)
 
 
-class DEGradConfig(ModelConfig):
+class DEGradConfig(EquilibriumModelConfig):
     """Settings of a `DEGrad` model: the paper's network, every kernel normalised."""
 
     method: Literal["de-grad"] = "de-grad"
     network: dict[str, Any] = Field(default_factory=lambda: {"kind": "kernel-normalised"})
     step: float = Field(0.5, gt=0, le=2 / 3)
-    monotonicity: float = Field(0.02, gt=0, lt=1)
     forward: SolverConfig = SolverConfig(stopping="residual", tol=1e-4, max_iterations=1000)
     backward: SolverConfig = SolverConfig(stopping="residual", tol=1e-4, max_iterations=1000)
 
@@ -122,6 +118,6 @@ class DEGradConfig(ModelConfig):
             self.build_network(),
             step=self.step,
             monotonicity=self.monotonicity,
-            equilibrium=Equilibrium(self.forward.build(), self.backward.build()),
+            equilibrium=self.build_equilibrium(),
             output=self.output,
         )

@@ -91,16 +91,19 @@ class LearnedReconstructor(nn.Module, ABC):
         full scan would have shown, ``x + Aᴴ(y − A x)``, which keeps the measured samples with
         their noise (`LinearOperator.completed`).
 
+    monotonicity
+        m in (0, 1) of methods whose convergence rests on it, else None.
+
     Raises
     ------
     InputError
-        If ``output`` is neither.
+        If ``output`` or ``monotonicity`` is none of these.
     """
 
     network: Network
     weight: DataWeight | None
     equilibrium: Equilibrium | None
-    monotonicity: float | None = None
+    monotonicity: float | None
 
     def __init__(
         self,
@@ -108,14 +111,18 @@ class LearnedReconstructor(nn.Module, ABC):
         weight: DataWeight | None = None,
         equilibrium: Equilibrium | None = None,
         output: Output = "fixed-point",
+        monotonicity: float | None = None,
     ) -> None:
         super().__init__()
         if output not in get_args(Output):
             raise InputError(f"output is {output!r}, expected one of {', '.join(get_args(Output))}")
+        if monotonicity is not None and not 0 < monotonicity < 1:
+            raise InputError(f"monotonicity is {monotonicity}, expected m in (0, 1)")
         self.network = network
         self.weight = weight
         self.equilibrium = equilibrium
         self.output = output
+        self.monotonicity = monotonicity
 
     @property
     def constraint_text(self) -> str | None:

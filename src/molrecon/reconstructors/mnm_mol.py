@@ -16,7 +16,7 @@ from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, Problem
-from molrecon.reconstructors.settings import ModelConfig, SolverConfig, WeightConfig
+from molrecon.reconstructors.settings import EquilibriumModelConfig, SolverConfig, WeightConfig
 from molrecon.reconstructors.weights import DataWeight
 
 
@@ -53,6 +53,7 @@ class MnMMOL(LearnedReconstructor):
 
     weight: DataWeight
     equilibrium: Equilibrium
+    monotonicity: float
 
     def __init__(
         self,
@@ -65,14 +66,15 @@ class MnMMOL(LearnedReconstructor):
         output: Output = "fixed-point",
     ) -> None:
         super().__init__(
-            network, weight or DataWeight("fixed", 1.0), equilibrium or Equilibrium(), output
+            network,
+            weight or DataWeight("fixed", 1.0),
+            equilibrium or Equilibrium(),
+            output,
+            monotonicity,
         )
         if not 0 < step <= 1:
             raise InputError(f"step is {step}, expected a value in (0, 1]")
-        if not 0 < monotonicity < 1:
-            raise InputError(f"monotonicity is {monotonicity}, expected m in (0, 1)")
         self.step = step
-        self.monotonicity: float = monotonicity
 
     @property
     def constraint_text(self) -> str:
@@ -113,14 +115,13 @@ class MnMMOL(LearnedReconstructor):
         )
 
 
-class MnMMOLConfig(ModelConfig):
+class MnMMOLConfig(EquilibriumModelConfig):
     """Settings of an `MnMMOL` model."""
 
     method: Literal["mnm-mol"] = "mnm-mol"
     network: dict[str, Any] = Field(default_factory=lambda: {"kind": "cnn"})
     weight: WeightConfig = WeightConfig(kind="fixed", lam0=1.0)
     step: float = Field(1.0, gt=0, le=1)
-    monotonicity: float = Field(0.02, gt=0, lt=1)
     forward: SolverConfig = SolverConfig(max_iterations=1000)
     backward: SolverConfig = SolverConfig(max_iterations=1000)
 
@@ -131,6 +132,6 @@ class MnMMOLConfig(ModelConfig):
             self.weight.build(),
             step=self.step,
             monotonicity=self.monotonicity,
-            equilibrium=Equilibrium(self.forward.build(), self.backward.build()),
+            equilibrium=self.build_equilibrium(),
             output=self.output,
         )

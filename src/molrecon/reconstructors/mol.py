@@ -12,12 +12,11 @@ from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.solution import Solution
-from molrecon.errors import InputError
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks.base import Network
 from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, Problem
-from molrecon.reconstructors.settings import ModelConfig, SolverConfig, WeightConfig
+from molrecon.reconstructors.settings import EquilibriumModelConfig, WeightConfig
 from molrecon.reconstructors.weights import DataWeight
 
 
@@ -58,6 +57,7 @@ class MOL(LearnedReconstructor):
 
     weight: DataWeight
     equilibrium: Equilibrium
+    monotonicity: float
 
     def __init__(
         self,
@@ -69,10 +69,9 @@ class MOL(LearnedReconstructor):
         shift: float = 0.0,
         output: Output = "fixed-point",
     ) -> None:
-        super().__init__(network, weight or DataWeight(), equilibrium or Equilibrium(), output)
-        if not 0 < monotonicity < 1:
-            raise InputError(f"monotonicity is {monotonicity}, expected m in (0, 1)")
-        self.monotonicity: float = monotonicity
+        super().__init__(
+            network, weight or DataWeight(), equilibrium or Equilibrium(), output, monotonicity
+        )
         self.shift = shift
 
     @property
@@ -105,16 +104,13 @@ class MOL(LearnedReconstructor):
         )
 
 
-class MOLConfig(ModelConfig):
+class MOLConfig(EquilibriumModelConfig):
     """Settings of a `MOL` model."""
 
     method: Literal["mol"] = "mol"
     network: dict[str, Any] = Field(default_factory=lambda: {"kind": "cnn"})
     weight: WeightConfig = WeightConfig()
-    monotonicity: float = Field(0.02, gt=0, lt=1)
     shift: float = Field(0.0, ge=0)
-    forward: SolverConfig = SolverConfig()
-    backward: SolverConfig = SolverConfig()
 
     def build(self) -> MOL:
         """Build the model, with fresh weights."""
@@ -122,7 +118,7 @@ class MOLConfig(ModelConfig):
             self.build_network(),
             self.weight.build(),
             monotonicity=self.monotonicity,
-            equilibrium=Equilibrium(self.forward.build(), self.backward.build()),
+            equilibrium=self.build_equilibrium(),
             shift=self.shift,
             output=self.output,
         )

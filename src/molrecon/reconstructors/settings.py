@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from molrecon.equilibrium.forward_backward import ForwardBackward, Stopping
+from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks import build_network
@@ -62,7 +64,7 @@ class SolverConfig(Settings):
         )
 
 
-class ModelConfig(Settings):
+class ModelConfig(Settings, ABC):
     """Settings of a model; each method has its own kind, told apart by ``method``."""
 
     method: str
@@ -78,6 +80,7 @@ class ModelConfig(Settings):
             return ANY_MODEL.validate_python(obj, **options)
         return super().model_validate(obj, **options)
 
+    @abstractmethod
     def build(self) -> LearnedReconstructor:
         """Build the model, with fresh weights.
 
@@ -86,8 +89,19 @@ class ModelConfig(Settings):
         InputError
             If the network's kind or arguments are unknown.
         """
-        raise NotImplementedError
 
     def build_network(self) -> Network:
         """Build the network."""
         return build_network(self.network)
+
+
+class EquilibriumModelConfig(ModelConfig):
+    """Settings of a model whose image is the solution of an equation."""
+
+    monotonicity: float = Field(0.02, gt=0, lt=1)
+    forward: SolverConfig = SolverConfig()
+    backward: SolverConfig = SolverConfig()
+
+    def build_equilibrium(self) -> Equilibrium:
+        """Build the solvers."""
+        return Equilibrium(self.forward.build(), self.backward.build())
