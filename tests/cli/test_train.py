@@ -93,7 +93,7 @@ def test_refusals(config, refused, tmp_path):
 
 
 def test_a_run_folder_that_cannot_be_made(config, refused):
-    refused("train", config, "-o", config, naming=["short.yaml", "folder"])
+    refused("train", config, "-o", config, naming=["short.yaml", "is not a folder"])
     refused("train", config, "-o", config / "below", naming=["short.yaml"])
 
 

@@ -76,9 +76,11 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
         )
     held = folder if folder.exists() else parent
     if not parent.is_dir() or not os.access(held, os.W_OK | os.X_OK):
+        found = "does not exist" if not parent.exists() else "is not a folder"
+        reason = f"{parent} {found}" if not parent.is_dir() else f"{held} is not writable"
         raise InputError(
-            f"The folder {folder} cannot be made or written to, because {parent} does not exist or "
-            "is not writable; choose another one."
+            f"The folder {folder} cannot be made or written to, because {reason}; choose another "
+            "one."
         )
     return folder
 
