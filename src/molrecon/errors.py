@@ -15,5 +15,9 @@ class InputError(MolreconError, ValueError):
     """
 
 
+class AmbiguousError(InputError):
+    """A file holds several arrays that could be meant; the message lists them."""
+
+
 class ConvergenceError(MolreconError, RuntimeError):
     """A solver did not reach its tolerance; the message says why and what to do."""

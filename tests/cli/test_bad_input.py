@@ -164,10 +164,10 @@ def test_a_stored_sigma_that_is_not_positive(files, refused, tmp_path, out):
     refused("reconstruct", tmp_path / "scan.npz", *SENSE, "-o", out, naming=["scan.npz", "sigma"])
 
 
-@pytest.mark.parametrize("name", ["no/image.npy", "image.xyz", "image"])
+@pytest.mark.parametrize("name", ["no/image.npy", "image.xyz", "image", "."])
 def test_output_that_cannot_be_written(files, refused, tmp_path, name):
     # Refused before any work: the scan, which does not exist, is not even looked at.
-    refused("reconstruct", tmp_path / "none.npz", *SENSE, "-o", tmp_path / name, naming=["image"])
+    refused("reconstruct", tmp_path / "none.npz", *SENSE, "-o", tmp_path / name, naming=[name[-9:]])
 
 
 def test_unknown_method_and_device(files, refused, out):
@@ -213,3 +213,69 @@ def test_an_existing_output_stays_as_it_was(files, refused, tmp_path, out):
     out.write_text("precious")
     refused("reconstruct", tmp_path / "none.npz", *SENSE, "-o", out)
     assert out.read_text() == "precious"
+
+
+def test_the_input_is_never_replaced(files, refused, run, tmp_path):
+    scan = tmp_path / "scan.npz"
+    scan.write_bytes(files.under.read_bytes())
+    linked = tmp_path / "linked.npz"
+    linked.symlink_to(scan)
+    for name in (scan, linked):
+        refused("reconstruct", scan, *SENSE, "-o", name, naming=[name, "another name"])
+    refused("reconstruct", f"{scan}::kspace", *SENSE, "-o", scan, naming=["another name"])
+    refused("simulate", scan, "-o", scan, naming=["another name"])
+    both = tmp_path / "both.npz"
+    refused("simulate", files.full, "-o", both, "--reference", both, naming=["another name"])
+
+
+def test_either_file_of_a_bart_pair_is_the_input(refused, tmp_path):
+    np.zeros(16 * 16, np.complex64).tofile(tmp_path / "scan.cfl")
+    (tmp_path / "scan.hdr").write_text("# Dimensions\n16 16 1 1\n")
+    for name in ("scan", "scan.cfl", "scan.hdr"):
+        out = tmp_path / "scan.cfl"
+        refused("reconstruct", tmp_path / name, *SENSE, "-o", out, naming=["another name"])
+
+
+def test_usage_errors_are_one_sentence_too(files, refused, out):
+    refused("reconstruct", files.under, naming=["--output", "--help"])
+    refused("reconstruct", naming=["UNDER", "reconstruct --help"])
+    refused("reconstruct", files.under, "-o", out, "--sigma", "much", naming=["--sigma"])
+    refused("reconstruct", files.under, "-o", out, "--colour", 1, naming=["--colour"])
+    refused("nonsense", naming=["nonsense", "--help"])
+    refused("--colour", naming=["--colour", "--help"])
+
+
+def test_k_space_too_small_for_coil_maps(refused, tmp_path, out):
+    np.save(tmp_path / "point.npy", np.ones((4, 1, 1), np.complex64))
+    refused("reconstruct", tmp_path / "point.npy", *SENSE, "-o", out, naming=["1 × 1", "coil maps"])
+
+
+def test_a_mask_of_one_value_that_is_no_mask(files, refused, tmp_path, out):
+    np.save(tmp_path / "half.npy", np.full(SHAPE, 0.5))
+    mask = ("--mask", tmp_path / "half.npy")
+    refused("reconstruct", files.under, *mask, *SENSE, "-o", out, naming=["half.npy", "0.5"])
+
+
+def test_weights_that_are_not_finite(files, refused, tmp_path, out):
+    path = tmp_path / "bad.safetensors"
+    tensors = load_file(files.model)
+    content = files.model.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    tensors["network.0.weight" if "network.0.weight" in tensors else min(tensors)][...] = np.nan
+    save_file(tensors, path, metadata=metadata)
+    refused("reconstruct", files.under, "--model", path, "-o", out, naming=[path.name, "NaN"])
+
+
+def test_a_model_for_a_method_that_uses_none(files, refused, out):
+    refused(
+        *("reconstruct", files.under, *SENSE, "--model", files.model, "-o", out),
+        naming=["--model", "sense"],
+    )
+
+
+def test_a_tolerance_that_rounding_cannot_meet(files, run, tmp_path, out):
+    result = run("reconstruct", files.under, *SENSE, "--tol", 1e-12, "-o", out)
+    assert result.exit_code == 3
+    assert "1.0e-12" in result.stderr
+    assert not out.exists()

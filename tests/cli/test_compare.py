@@ -116,6 +116,8 @@ def test_bad_settings(settings, config, tmp_path, refused):
     check(["NO_SUCH_VARIABLE"], root="${NO_SUCH_VARIABLE}")
     check(["'slides'", "scans"], figures=[{"image_set": "slides"}])
     check(["'other'", "full"], figures=[{"image_set": "scans", "image": "other"}])
+    zoomed = {"image_set": "scans", "zoom": [9, 4, 0, 5]}
+    check(["figures.0.zoom", "[9, 4, 0, 5]", "empty"], figures=[zoomed])
     check(["image.npy"], image_sets=[{**image_set, "files": ["image.npy"]}])
     check(["methods"], methods=[])
     good = config(settings)

@@ -109,3 +109,11 @@ def test_as_published(tmp_path, run_json, run, refused, stack):
     assert "larger than with the true range" in " ".join(result.stderr.split())
     for options in (("--range", "volume"), ("--over", "volume"), ("--complex",)):
         refused("evaluate", a, b, "--as-published", *options, naming=["--as-published"])
+
+
+def test_a_picture_has_other_units(files, tmp_path, run, run_json):
+    picture = tmp_path / "image.png"
+    write_image(picture, torch.from_numpy(np.load(files.reference))[None, None])
+    assert "units" in run("evaluate", picture, files.reference).stderr
+    assert "units" not in run("evaluate", picture, picture).stderr
+    assert run_json("evaluate", picture, files.reference)["notes"][str(picture)]

@@ -53,3 +53,14 @@ def test_the_table_names_the_same_facts(files, run):
     text = run("info", files.under).stdout
     for part in (f"{SHAPE[0]} × {SHAPE[1]}", "50.0% of k-space", "nothing is missing"):
         assert part in text
+
+
+def test_several_arrays_are_listed(tmp_path, run_json, run, refused, files):
+    path = tmp_path / "two.npz"
+    np.savez(path, T1=np.ones((8, 8)), T2=np.ones((8, 8)))
+    facts = run_json("info", path)
+    assert set(facts["arrays"]) == {"T1", "T2"}
+    assert "::T1" in facts["missing"][0]
+    assert "T2 (float64 (8, 8))" in " ".join(run("info", path).stdout.split())
+    assert run_json("info", f"{path}::T2")["kind"] == "image"
+    refused("simulate", path, "-o", tmp_path / "scan.npz", naming=["::T1"])

@@ -90,3 +90,32 @@ def test_refusals(config, refused, tmp_path):
     refused("train", config, "--accelerator", "cpu", naming=["none.npz"])
     config.write_text("steps: [")
     refused("train", config, naming=["short.yaml", "YAML"])
+
+
+def test_a_run_folder_that_cannot_be_made(config, refused):
+    refused("train", config, "-o", config, naming=["short.yaml", "is not a folder"])
+    refused("train", config, "-o", config / "below", naming=["short.yaml"])
+
+
+def test_the_way_on_is_said_with_its_folder(config, run, tmp_path):
+    other = tmp_path / "elsewhere"
+    command = ("train", config, "--accelerator", "cpu", "--output", other)
+    told = " ".join(run(*command, "--resume", "--time-limit", 1e-9).stderr.split())
+    assert "starts from the beginning" in told
+    assert "--resume --output" in told
+    told = " ".join(run(*command, "--resume").stderr.split())
+    assert "starts from the beginning" not in told
+
+
+def test_an_interruption(config, run, monkeypatch):
+    from molrecon.training.loop import Trainer
+
+    def interrupted(self, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "run", interrupted)
+    result = run("train", config, "--accelerator", "cpu")
+    assert result.exit_code == 130
+    assert result.stdout == ""
+    assert "--resume" in result.stderr
+    assert "interrupted" in result.stderr

@@ -32,7 +32,10 @@ def test_what_is_drawn():
     for axis in errors:
         assert axis.images[0].get_clim() == pytest.approx((0, 2), abs=1e-4)
     assert axes[1, 0].images[0].get_array().shape == (8, 6)
-    assert "% of the peak" in figure.axes[12].get_ylabel()
+    # Framed in every image is what the row below magnifies.
+    assert {axis.patches[0].get_bbox().bounds for axis in axes[0]} == {(5.5, 7.5, 6, 8)}
+    assert "window 0 to 100%" in axes[0, 0].texts[0].get_text()
+    assert "% of the maximum" in figure.axes[12].get_ylabel()
 
 
 def test_it_is_written_whole(tmp_path):

@@ -56,15 +56,19 @@ def compare(
     settings = read_config(config)
     plan = prepare(settings, folder, device=resolve_device(device))
     convention = "published" if as_published else "molrecon"
-    with output.progress_bar() as bar:
-        task = bar.add_task("", total=sum(map(len, plan.tasks)))
-        result = run(
-            plan,
-            convention=convention,
-            workers=workers,
-            fresh=fresh,
-            report=lambda text, done: bar.update(task, description=text, advance=done),
-        )
+    try:
+        with output.progress_bar() as bar:
+            task = bar.add_task("", total=sum(map(len, plan.tasks)))
+            result = run(
+                plan,
+                convention=convention,
+                workers=workers,
+                fresh=fresh,
+                report=lambda text, done: bar.update(task, description=text, advance=done),
+            )
+    except KeyboardInterrupt:
+        output.print_note("To go on: the same command; it takes up the results at hand.")
+        raise
     if len(result.failures) == len(result.records):
         raise ConvergenceError(
             f"No method gave a result on any image; {result.files['table.md']} says why, first: "

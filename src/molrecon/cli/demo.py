@@ -61,10 +61,10 @@ def demo(
     device = resolve_device(device)
     methods = [build_method(name, device=device) for name in ("zero-filled", "sense")]
     methods += [build_method("mol", model=name, device=device) for name in model or MODELS]
-    target = make_folder(folder)
     acquisition = simulate_acquisition(
         sample_image(), mask_kind="variable-density", seed=seed, **SETTINGS
     )
+    target = make_folder(folder)
     scan = Scan(acquisition.kspace, acquisition.mask, source="the simulated scan")
     solutions = _solve(scan, methods, device)
     reference = acquisition.image
@@ -158,6 +158,7 @@ def _draw(
     results: list[dict[str, Any]],
     solutions: list[Solution],
 ) -> None:
+    from molrecon.data.sample_image import SAMPLE_NAME
     from molrecon.evaluation.figure import Panel, comparison_figure, save_figure
 
     panels = [
@@ -173,7 +174,7 @@ def _draw(
         panels,
         mask=scan.sampling_mask()[0, 0],
         zoom=BRAIN,
-        title=SUMMARY,
+        title=f"{SAMPLE_NAME[0].upper()}{SAMPLE_NAME[1:]}\n{SUMMARY}",
     )
     save_figure(figure, path)
 

@@ -54,7 +54,7 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Compare an image with its reference: PSNR, SSIM and NMSE, of magnitudes by default."""
-    from molrecon.data.formats import read_image
+    from molrecon.data.formats import is_picture, read_image
 
     if as_published and (data_range is not None or over != "slice" or complex_values):
         raise InputError(
@@ -63,7 +63,8 @@ def evaluate(
         )
     unit = _unit(over)
     wanted = _range(data_range)
-    image, reference = (_arranged(read_image(path)) for path in (out, ref))
+    read = [read_image(path) for path in (out, ref)]
+    image, reference = map(_arranged, read)
     if image.shape != reference.shape:
         raise InputError(
             f"{out} has the shape {tuple(image.shape)}, but its reference {ref} has "
@@ -94,7 +95,14 @@ def evaluate(
             for name, score in scores.items()
         },
         "each": {name: score.each for name, score in scores.items()},
+        "notes": {path: one.notes for path, one in zip((out, ref), read, strict=True)},
     }
+    grey = [path for path in (out, ref) if is_picture(path)]
+    if len(grey) == 1:
+        output.print_note(
+            f"{grey[0]} is a picture, whose grey values are not in the units of the other image: "
+            "the figures compare different units. Write the image as .npy, .h5 or .nii.gz instead."
+        )
     if json:
         output.print_json(facts)
         return

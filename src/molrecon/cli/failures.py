@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -11,17 +11,42 @@ from molrecon.errors import ConvergenceError, MolreconError
 
 WRONG_INPUT = 2
 NOT_CONVERGED = 3
+INTERRUPTED = 130
+
+# What the parser raises. It has no public name: newer versions of typer carry click with them.
+_UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
 
 class Commands(TyperGroup):
-    """The group of all commands; turns this package's exceptions into exit codes."""
+    """The group of all commands; turns exceptions into exit codes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take what stands before the name of the command."""
+        if not args:
+            return super().parse_args(ctx, args)  # shows the help
+        try:
+            return super().parse_args(ctx, args)
+        except _UsageError as error:
+            _refuse(error, ctx)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
             return super().invoke(ctx)
         except MolreconError as error:
-            sentence = " ".join(str(error).split())
-            typer.secho(f"Error: {sentence}", fg=typer.colors.RED, err=True)
             unsolved = isinstance(error, ConvergenceError)
-            raise typer.Exit(NOT_CONVERGED if unsolved else WRONG_INPUT) from None
+            _fail(str(error), NOT_CONVERGED if unsolved else WRONG_INPUT)
+        except _UsageError as error:
+            _refuse(error, ctx)
+        except KeyboardInterrupt:
+            _fail("interrupted; no output was left half written.", INTERRUPTED)
+
+
+def _refuse(error: Any, ctx: Any) -> NoReturn:
+    where = (error.ctx or ctx).command_path
+    _fail(f"{error.format_message().rstrip('.')}; see '{where} --help'.", WRONG_INPUT)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    typer.secho(f"Error: {' '.join(text.split())}", fg=typer.colors.RED, err=True)
+    raise typer.Exit(code) from None

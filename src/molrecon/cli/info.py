@@ -10,7 +10,7 @@ from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.options import Json
 from molrecon.cli.sampling import Sampling, sampling_of
-from molrecon.errors import InputError
+from molrecon.errors import AmbiguousError, InputError
 
 if TYPE_CHECKING:
     from molrecon.data.formats import ImageData
@@ -35,14 +35,21 @@ def info(
     from molrecon.data.formats.location import Location
     from molrecon.data.formats.registry import find
 
-    kind = kind_of(file)
+    kind: str
+    try:
+        kind = kind_of(file)
+    except AmbiguousError as error:
+        kind, several = "several arrays", str(error)
     facts: dict[str, Any] = {
         "file": file,
         "kind": kind,
         "format": find(Location.parse(file).path, lambda one: one).name,
         "arrays": {name: str(entry) for name, entry in describe(file).items()},
     }
-    facts |= _scan_facts(read_scan(file)) if kind == "scan" else _image_facts(read_image(file))
+    if kind == "several arrays":
+        facts |= {"missing": [several], "notes": []}
+    else:
+        facts |= _scan_facts(read_scan(file)) if kind == "scan" else _image_facts(read_image(file))
     if json:
         output.print_json(facts)
     else:
@@ -120,7 +127,8 @@ def _image_facts(image: ImageData) -> dict[str, Any]:
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     arrays = ", ".join(f"{name} ({entry})" for name, entry in facts["arrays"].items())
     rows = [("Holds", f"{facts['kind']}, in {facts['format']}"), ("Arrays", arrays)]
-    rows += _scan_rows(facts) if facts["kind"] == "scan" else _image_rows(facts)
+    of_kind = {"scan": _scan_rows, "image": _image_rows}
+    rows += of_kind[facts["kind"]](facts) if facts["kind"] in of_kind else []
     rows += [("Read as", "; ".join(facts["notes"]))] if facts["notes"] else []
     rows.append(("To reconstruct", "; ".join(facts["missing"]) or "nothing is missing"))
     return rows

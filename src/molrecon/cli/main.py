@@ -30,7 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
         "Exit codes: 0 done; 2 wrong input, nothing was written; 3 a solver did not converge, "
-        "nothing was written."
+        "nothing was written; 130 interrupted."
     ),
 )
 

@@ -12,6 +12,7 @@ from molrecon.cli.command import Command
 from molrecon.cli.options import Device, Json, require_positive, resolve_device
 from molrecon.cli.sampling import sampling_of
 from molrecon.cli.slices import facts_of, solve_slices, worst_of
+from molrecon.errors import InputError
 
 if TYPE_CHECKING:
     from molrecon.data.scan import Scan
@@ -44,11 +45,13 @@ def reconstruct(
         ),
     ] = "mol",
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="A shipped model or a weights file, trained for the method.", metavar="NAME|FILE"
+            help="A shipped model or a weights file, trained for the method "
+            f"({DEFAULT_MODEL} by default).",
+            metavar="NAME|FILE",
         ),
-    ] = DEFAULT_MODEL,
+    ] = None,
     coil_maps: Annotated[
         str | None,
         typer.Option(
@@ -83,6 +86,7 @@ def reconstruct(
 
     import torch
 
+    from molrecon.data.atomic import keep_inputs
     from molrecon.data.formats import (
         apply_mask,
         attach_coil_maps,
@@ -95,10 +99,15 @@ def reconstruct(
 
     started = time.perf_counter()
     check_image_path(out)
+    keep_inputs(out, under, mask, coil_maps, model)
     require_positive("--sigma", sigma)
     require_positive("--tol", tol)
     device = resolve_device(device)
-    chosen = build_method(method, model=model, device=device)
+    chosen = build_method(method, model=model or DEFAULT_MODEL, device=device)
+    if model is not None and chosen.model is None:
+        raise InputError(
+            f"--model is {model}, but the method {method} uses none; leave one of them out."
+        )
     scan = read_scan(under)
     if mask is not None:
         scan = apply_mask(scan, read_array(mask, prefer=("mask",)), source=mask)

@@ -94,6 +94,7 @@ def simulate(
     the coil maps of the calibration region that is left. Of an image, a scan with smooth random
     coil maps, a smooth phase and noise is simulated; its reference is the complex image.
     """
+    from molrecon.data.atomic import keep_inputs
     from molrecon.data.formats import (
         check_image_path,
         check_scan_path,
@@ -103,8 +104,10 @@ def simulate(
     )
 
     check_scan_path(out)
+    keep_inputs(out, source)
     if reference is not None:
         check_image_path(reference)
+        keep_inputs(reference, source, out)
     require_positive("--sigma", sigma)
     how = _Sampling(mask_kind, acceleration, calibration, seed)
     kind = kind_of(source)

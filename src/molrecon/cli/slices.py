@@ -111,3 +111,10 @@ def _require_converged(solution: Solution, where: str, tol: float) -> None:
             f"{float(solution.error_bound[0]):.1e} where {tol:.1e} was wanted. Nothing was "
             f"written. {status.sentence}"
         )
+    bound = float(solution.error_bound[0])
+    if bound > tol:
+        # Rounding ends a linear solve as converged although this tolerance is below its reach.
+        raise ConvergenceError(
+            f"{where}: the error bound is {bound:.1e} where {tol:.1e} was wanted, and rounding "
+            "leaves no better one. Nothing was written. Give a looser tolerance."
+        )

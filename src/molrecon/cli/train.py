@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -48,13 +49,19 @@ def train(
     """
     from lightning_fabric import Fabric
 
+    from molrecon.data.atomic import check_folders
     from molrecon.training.configuration import read_config
     from molrecon.training.loop import Trainer
 
     require_positive("--time-limit", time_limit)
     settings = read_config(config)
+    again = f"To go on: molrecon train {config} --resume"
     if output_folder is not None:
         settings = settings.model_copy(update={"output": output_folder})
+        again += f" --output {output_folder}"
+    folder = check_folders(Path(settings.output) / settings.name)
+    if resume and not (folder / "checkpoint.safetensors").exists():
+        output.print_note(f"{folder} holds no checkpoint: the run starts from the beginning.")
     count = _devices(devices)
     fabric = Fabric(
         accelerator=_accelerator(accelerator),
@@ -64,11 +71,15 @@ def train(
     )
     fabric.launch()
     started = time.perf_counter()
-    with TrainingDisplay(settings.name, settings.steps) as display:
-        trainer = Trainer(settings, fabric=fabric, report=display.report)
-        weights = trainer.run(
-            resume=resume, time_limit=math.inf if time_limit is None else time_limit
-        )
+    try:
+        with TrainingDisplay(settings.name, settings.steps) as display:
+            trainer = Trainer(settings, fabric=fabric, report=display.report)
+            weights = trainer.run(
+                resume=resume, time_limit=math.inf if time_limit is None else time_limit
+            )
+    except KeyboardInterrupt:
+        output.print_note(again)
+        raise
     progress = trainer.progress
     # A file of that name may be left from an earlier run.
     has_weights = progress.best_step >= 0
@@ -103,7 +114,7 @@ def train(
         ],
     )
     if not facts["finished"]:
-        output.print_note(f"To go on: molrecon train {config} --resume")
+        output.print_note(again)
 
 
 def _devices(text: str) -> int | str:

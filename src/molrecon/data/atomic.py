@@ -76,17 +76,66 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
         )
     held = folder if folder.exists() else parent
     if not parent.is_dir() or not os.access(held, os.W_OK | os.X_OK):
+        found = "does not exist" if not parent.exists() else "is not a folder"
+        reason = f"{parent} {found}" if not parent.is_dir() else f"{held} is not writable"
         raise InputError(
-            f"The folder {folder} cannot be made or written to, because {parent} does not exist or "
-            "is not writable; choose another one."
+            f"The folder {folder} cannot be made or written to, because {reason}; choose another "
+            "one."
         )
     return folder
+
+
+def check_folders(path: str | os.PathLike[str]) -> Path:
+    """Refuse a folder that cannot be made together with those above it, see `check_folder`."""
+    missing = Path(path).absolute()
+    while not missing.exists() and not missing.parent.exists():
+        missing = missing.parent
+    check_folder(missing)
+    return Path(path)
+
+
+def keep_inputs(output: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
+    """Refuse an output that would replace a file still needed, or another output.
+
+    Parameters
+    ----------
+    output
+        The file to be written.
+    inputs
+        Files that must stay, as ``FILE`` or ``FILE::KEY``; None passes. The two files of a BART
+        pair count as one.
+
+    Raises
+    ------
+    InputError
+        If ``output`` is one of them.
+    """
+    for path in inputs:
+        if path is not None and _same_file(output, os.fspath(path).split("::")[0]):
+            raise InputError(
+                f"The output {output} would replace {path}, which the same command reads or "
+                "writes; give it another name."
+            )
+
+
+def _same_file(first: str | os.PathLike[str], second: str) -> bool:
+    one, other = (os.path.realpath(_without_bart_ending(path)) for path in (first, second))
+    return one == other
+
+
+def _without_bart_ending(path: str | os.PathLike[str]) -> Path:
+    return Path(path).with_suffix("") if Path(path).suffix in (".cfl", ".hdr") else Path(path)
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
     """Make a folder for results unless it exists, see `check_folder`."""
     folder = check_folder(path)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The folder {folder} cannot be made ({error.strerror or error}); choose another one."
+        ) from error
     return folder
 
 

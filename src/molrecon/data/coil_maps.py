@@ -64,6 +64,11 @@ def estimate_coil_maps(
         return torch.ones_like(kspace, dtype=torch.complex64)
     calibration = crop_calibration(kspace, mask, calibration_width)
     width = min(calibration.shape[2:])
+    if width < 2:
+        raise InputError(
+            f"The k-space is {' × '.join(map(str, kspace.shape[2:]))} samples, too few to estimate "
+            "coil maps; check the order of its axes, or give the coil maps."
+        )
     mri = _sigpy_mri()
     maps = []
     for index, item in enumerate(calibration.detach().cpu().to(torch.complex64).numpy()):

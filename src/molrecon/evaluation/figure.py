@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from molrecon.data.atomic import atomic_path
@@ -20,6 +22,7 @@ Zoom = tuple[slice, slice]
 
 _WHITE_PERCENTILE = 99.8
 _ERROR_PERCENTILE = 99.5
+_ACCENT = "#ffb000"
 _STYLE: dict[str, Any] = {"fontsize": 11, "color": "white"}
 
 
@@ -52,7 +55,8 @@ def comparison_figure(
 ) -> Figure:
     """Draw the reference and reconstructions: magnitudes, a magnified part, and error maps.
 
-    All images share one grey scale, from 0 to the 99.8th percentile of the reference. Error maps
+    All images share one grey scale, from 0 to the 99.8th percentile of the reference, which the
+    figure states. Error maps
     show the difference of magnitudes, on one colour scale in percent of the reference's maximum.
 
     Parameters
@@ -104,16 +108,20 @@ def comparison_figure(
     for axis in axes.flat:
         axis.set_axis_off()
     figure.suptitle(title, fontsize=14, color="white")
-    headings = [("Reference", ""), *((panel.title, panel.caption) for panel in panels)]
     white = float(np.percentile(truth, _WHITE_PERCENTILE)) or peak
+    _label_rows(
+        axes[:2, 0].tolist(), (f"window 0 to {white / peak:.0%} of the maximum", "framed part")
+    )
+    headings = [("Reference", ""), *((panel.title, panel.caption) for panel in panels)]
     for column, (image, (name, caption)) in enumerate(zip([truth, *images], headings, strict=True)):
         axes[0, column].set_title(f"{name}\n{caption}", **_STYLE)
         axes[0, column].imshow(image, cmap="gray", vmin=0, vmax=white)
+        axes[0, column].add_patch(_frame(zoom))
         axes[1, column].imshow(image[zoom], cmap="gray", vmin=0, vmax=white)
     for column, error in enumerate(errors, start=1):
         shown = axes[2, column].imshow(error, cmap="inferno", vmin=0, vmax=limit or 1.0)
     bar = figure.colorbar(shown, ax=axes[2, :].tolist(), fraction=0.03, pad=0.01, extend="max")
-    bar.set_label("|error|, % of the peak", **_STYLE)
+    bar.set_label("|error|, % of the maximum", **_STYLE)
     bar.ax.tick_params(colors="white")
     if mask is not None:
         axes[2, 0].imshow(mask.detach().cpu().numpy(), cmap="gray")
@@ -136,6 +144,21 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, dots_per_inch: 
 def _magnitude(image: Tensor) -> Array:
     magnitude: Array = image.detach().cpu().abs().numpy()
     return magnitude
+
+
+def _frame(zoom: Zoom) -> Rectangle:
+    rows, columns = zoom
+    corner = columns.start - 0.5, rows.start - 0.5
+    size = columns.stop - columns.start, rows.stop - rows.start
+    return Rectangle(corner, *size, fill=False, ec=_ACCENT, lw=1.0)
+
+
+def _label_rows(axes: Sequence[Axes], labels: Sequence[str]) -> None:
+    for axis, label in zip(axes, labels, strict=True):
+        place = axis.transAxes
+        axis.text(
+            -0.03, 0.5, label, transform=place, rotation=90, ha="right", va="center", **_STYLE
+        )
 
 
 def _central_third(shape: tuple[int, ...]) -> Zoom:

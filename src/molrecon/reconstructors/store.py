@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
@@ -98,10 +99,17 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> LearnedReconstruct
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         model.load_state_dict(state)
     except (SafetensorError, OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        # PyTorch lists every tensor that does not fit, after a line of its own.
+        lines = [line.strip(" \t.") for line in str(error).splitlines() if line.strip()]
+        reason = lines[min(1, len(lines) - 1)]
         raise InputError(
-            f"{path}: the weights do not fit the header of the file ({reason})"
+            f"{path}: the weights do not fit the header of the file ({reason}); copy it again"
         ) from None
+    bad = [name for name, value in state.items() if not bool(torch.isfinite(value).all())]
+    if bad:
+        raise InputError(
+            f"{path}: the weights {bad[0]} hold NaN or infinite values; train or copy them again"
+        )
     return model.to(device).eval().requires_grad_(False)
 
 
@@ -137,7 +145,9 @@ def read_header(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is not a readable safetensors file ({error})") from None
+        raise InputError(
+            f"{path} is not a readable safetensors file ({error}); copy it again"
+        ) from None
     try:
         header = json.loads(metadata[_HEADER])
         if header["format"] != FORMAT:

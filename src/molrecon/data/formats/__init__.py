@@ -3,7 +3,7 @@
 from molrecon.data.formats.assemble import apply_mask, attach_coil_maps
 from molrecon.data.formats.entries import Entry
 from molrecon.data.formats.image_data import ImageData
-from molrecon.data.formats.kinds import kind_of
+from molrecon.data.formats.kinds import is_picture, kind_of
 from molrecon.data.formats.reading import describe, read_array, read_image, read_scan
 from molrecon.data.formats.registry import FORMATS
 from molrecon.data.formats.writing import (
@@ -22,6 +22,7 @@ __all__ = [
     "check_image_path",
     "check_scan_path",
     "describe",
+    "is_picture",
     "kind_of",
     "read_array",
     "read_image",

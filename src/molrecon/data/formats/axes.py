@@ -65,9 +65,12 @@ def mask_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
     length 1, and one axis ``(x,)`` whose lines are sampled along all the others (as in fastMRI).
     """
     values = np.unique(array)
-    if values.size > 2 or not np.isfinite(values).all() or (values.size == 2 and values[0] != 0):
+    binary = (values.size == 1 and values[0] in (0, 1)) or (values.size == 2 and values[0] == 0)
+    if not (binary and np.isfinite(values).all()):
+        shown = ", ".join(f"{value:.4g}" for value in values[:3])
         raise InputError(
-            f"The mask of {source} holds {values.size} different values, but two were expected "
+            f"The mask of {source} holds {values.size} different values "
+            f"({shown}{', …' if values.size > 3 else ''}), but two were expected "
             "(0 where nothing was measured); give a binary mask."
         )
     if not values.any():

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from molrecon.data.formats.location import Location
-from molrecon.errors import InputError
+from molrecon.errors import AmbiguousError, InputError
 
 Array = npt.NDArray[Any]
 
@@ -105,7 +105,7 @@ def choose_key(
         raise InputError(
             f"{location.path} holds no {wanted}, only {listing(entries)}; give a file with one."
         )
-    raise InputError(
+    raise AmbiguousError(
         f"{location.path} holds {len(candidates)} arrays that could be meant "
         f"({listing(entries)}); append '::KEY' to the path, as in "
         f"{location.path}::{candidates[0]}."

@@ -8,6 +8,7 @@ import numpy as np
 
 from molrecon.data.formats.entries import Array
 from molrecon.data.formats.location import Location
+from molrecon.data.formats.picture import OTHER, PNG
 from molrecon.data.formats.reading import PathLike, describe, read_array
 from molrecon.data.formats.registry import find
 
@@ -49,6 +50,11 @@ def kind_of(path: PathLike) -> Kind:
             return kind
     array = read_array(path)
     return "scan" if array.dtype.kind == "c" and _peaks_more_than_its_transform(array) else "image"
+
+
+def is_picture(path: PathLike) -> bool:
+    """Say whether a file holds grey values scaled to its bits, as .png and .jpg do."""
+    return find(Location.parse(path).path, lambda one: one) in (PNG, OTHER)
 
 
 def _peaks_more_than_its_transform(array: Array) -> bool:

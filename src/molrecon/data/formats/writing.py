@@ -23,8 +23,9 @@ def check_image_path(path: PathLike) -> Path:
     InputError
         If the extension is unknown or the folder does not exist or is not writable.
     """
-    find(Path(path), lambda one: one.write_image, exists=False)
-    return check_writable(path)
+    target = check_writable(path)
+    find(target, lambda one: one.write_image, exists=False)
+    return target
 
 
 def check_scan_path(path: PathLike) -> Path:
@@ -36,8 +37,9 @@ def check_scan_path(path: PathLike) -> Path:
         If the extension is not ``.npz``, ``.h5`` or ``.hdf5``, or the folder does not exist or is
         not writable.
     """
-    find(Path(path), lambda one: one.write_scan, exists=False)
-    return check_writable(path)
+    target = check_writable(path)
+    find(target, lambda one: one.write_scan, exists=False)
+    return target
 
 
 def write_image(path: PathLike, image: Tensor, *, spacing: Spacing | None = None) -> None:

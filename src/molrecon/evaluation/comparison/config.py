@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     SerializeAsAny,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -100,6 +101,16 @@ class FigureConfig(_Strict):
     image_set: str
     image: str | None = None
     zoom: tuple[int, int, int, int] | None = None
+
+    @field_validator("zoom")
+    @classmethod
+    def _is_a_part(cls, zoom: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
+        if zoom is not None and not (0 <= zoom[0] < zoom[1] and 0 <= zoom[2] < zoom[3]):
+            raise ValueError(
+                f"the zoom {list(zoom)} is empty; give first row, last row, first column, last "
+                "column"
+            )
+        return zoom
 
 
 def _sentence(error: ValidationError) -> str:
