@@ -137,3 +137,19 @@ def test_the_lift_keeps_lengths_and_is_undone_by_a_cut():
     x = normal(2, 3, 4, 5)
     assert torch.equal(norm(lift(x, 7)), norm(x))
     assert torch.equal(lift(x, 7)[:, :3], x)
+
+
+def test_a_batch_is_convolved_as_its_samples_are_alone():
+    torch.manual_seed(0)
+    layer = Convolution(3, 5, ndim=2, noise_conditioned=True).double()
+    torch.nn.init.normal_(layer.bias)
+    torch.nn.init.normal_(layer.noise_bias)
+    x, code = torch.randn(2, 3, 6, 7).double(), torch.tensor([-0.3, 0.8]).double()
+    alone = [layer(x[i : i + 1], code[i : i + 1]) for i in (0, 1)]
+    torch.testing.assert_close(layer(x, code), torch.cat(alone))
+    assert not torch.allclose(layer(x, code), layer(x, code.flip(0)))
+
+
+def test_a_lift_keeps_channels_last_in_memory():
+    for x in (torch.randn(2, 1, 6, 5), torch.randn(2, 1, 6, 5, dtype=torch.complex64)):
+        assert lift(as_channels(x), 8).is_contiguous(memory_format=torch.channels_last)

@@ -42,7 +42,8 @@ def as_image(channels: Tensor, like: Tensor) -> Tensor:
 def lift(x: Tensor, features: int) -> Tensor:
     """Append channels of zeros up to ``features``: an isometry, whose adjoint cuts them off."""
     zeros = x.new_zeros(x.shape[0], features - x.shape[1], *x.shape[2:])
-    return torch.cat([x, zeros], dim=1)
+    # Concatenation gives up the memory order of `as_channels`.
+    return torch.cat([x, zeros], dim=1).contiguous(memory_format=CHANNELS_LAST[x.ndim - 2])
 
 
 def noise_code(sigma: Tensor) -> Tensor:
@@ -99,12 +100,17 @@ class Convolution(nn.Module):
         ``code`` is `noise_code` of every sample, ``(batch,)``.
         """
         w = self.weight if weight is None else weight
-        out = CONVOLUTIONS[self.ndim](x, w, self.bias, padding=self.padding)
-        if self.noise_bias is not None:
-            if code is None:
-                raise InputError("this network is conditioned on the noise level: give sigma")
-            out = out + (code[:, None] * self.noise_bias).reshape(*out.shape[:2], *[1] * self.ndim)
-        return out
+        convolve = CONVOLUTIONS[self.ndim]
+        if self.noise_bias is None:
+            return convolve(x, w, self.bias, padding=self.padding)
+        if code is None:
+            raise InputError("this network is conditioned on the noise level: give sigma")
+        bias = self.bias + code[:, None] * self.noise_bias
+        if len(bias) == 1:
+            return convolve(x, w, bias[0], padding=self.padding)
+        out = convolve(x, w, padding=self.padding)
+        # In the precision of the convolution, or the rest of the layer leaves it.
+        return out + bias.to(out.dtype).reshape(*out.shape[:2], *[1] * self.ndim)
 
 
 class SoftClip(nn.Module):
