@@ -15,5 +15,9 @@ class InputError(MolreconError, ValueError):
     """
 
 
+class NoBoundError(InputError):
+    """No Lipschitz bound can be proved; the message names the layer whose constant is unknown."""
+
+
 class ConvergenceError(MolreconError, RuntimeError):
     """A solver did not reach its tolerance; the message says why and what to do."""
