@@ -1,0 +1,88 @@
+"""What can be measured of a map at given images: attack ≤ local values ≤ any certified bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from molrecon.lipschitz.ascent import LipschitzAttack, lipschitz_attack
+from molrecon.lipschitz.linearised import Map
+from molrecon.lipschitz.spectrum import TOLERANCE, LocalLipschitz, local_lipschitz
+from molrecon.operators.base import norm, per_sample
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Values of every sample, each ``(batch,)``.
+
+    Attributes
+    ----------
+    attack
+        Largest difference quotient found.
+    local
+        Local values at the images, or where an attack led if they are larger there.
+    """
+
+    attack: LipschitzAttack
+    local: LocalLipschitz
+
+
+def measure(
+    f: Map, x: Tensor, *, tol: float = TOLERANCE, starts: int = 3, steps: int = 20, seed: int = 0
+) -> Measured:
+    """Measure the Lipschitz constant of ``f`` around images, from below.
+
+    Parameters are those of `lipschitz_attack` and `local_lipschitz`. A quotient over a distance may
+    exceed ‖J‖ at x, but not on the whole segment: where it does, the local values are measured
+    there instead, so that they are the larger ones (to their tolerance).
+    """
+    local = local_lipschitz(f, x, tol=tol, seed=seed)
+    attack = lipschitz_attack(
+        f, x, starts=starts, steps=steps, directions=[local.vector], seed=seed
+    )
+    if bool((attack.value > local.norm).any()):
+        point = steepest(f, attack.x, attack.other)
+        there = local_lipschitz(f, point, tol=tol, seed=seed)
+        local = _larger(local, there)
+    return Measured(attack, local)
+
+
+@torch.no_grad()
+def steepest(f: Map, x: Tensor, other: Tensor, *, pieces: int = 8) -> Tensor:
+    """Middle of that of so many equal pieces of the segment whose difference quotient is largest.
+
+    The quotient of the two ends is at most the mean over the pieces, so that of the best piece is
+    at least as large, and so is ‖J‖ somewhere on it.
+    """
+    ends = [x + (other - x) * (k / pieces) for k in range(pieces + 1)]
+    values = [f(end) for end in ends]
+    quotients = torch.stack(
+        [
+            norm(values[k + 1] - values[k]) / norm(ends[k + 1] - ends[k])
+            for k in range(pieces)
+        ]
+    )
+    place = (quotients.argmax(0).to(x.real.dtype) + 0.5) / pieces
+    return x + per_sample(place, x) * (other - x)
+
+
+def _larger(one: LocalLipschitz, two: LocalLipschitz) -> LocalLipschitz:
+    """Take from either what belongs to its larger norm, and to its larger eigenvalue."""
+
+    def chosen(better: Tensor, name: str) -> Tensor:
+        a, b = getattr(one, name), getattr(two, name)
+        return torch.where(per_sample(better, a), b, a)
+
+    by_norm, by_value = two.norm > one.norm, two.symmetric > one.symmetric
+    groups = {
+        **dict.fromkeys(("norm", "norm_error", "norm_probable", "vector"), by_norm),
+        **dict.fromkeys(("symmetric", "symmetric_error", "symmetric_probable"), by_value),
+    }
+    return LocalLipschitz(
+        **{name: chosen(better, name) for name, better in groups.items()},
+        tol=one.tol,
+        converged=one.converged & two.converged,
+        steps=one.steps + two.steps,
+    )
