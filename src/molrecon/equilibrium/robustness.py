@@ -18,6 +18,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from molrecon.operators.base import LinearOperator
+
 
 def robustness_constant(lam: Tensor, mu: float) -> Tensor:
     """Return ``½√(λ/μ)``: ``‖Δx*‖`` is at most so many times ``‖Δy‖``.
@@ -32,20 +34,22 @@ def robustness_constant(lam: Tensor, mu: float) -> Tensor:
     return (lam / mu).sqrt() / 2
 
 
-def full_scan_constant(lam: Tensor, mu: float, norm: Tensor, gain: Tensor) -> Tensor:
-    """Return the constant for the full scan that x* predicts (see the module's docstring).
+def completed_constant(constant: Tensor | None, A: LinearOperator) -> Tensor | None:
+    """Turn ``½√(λ/μ)`` into the constant of the full scan (see the module's docstring).
 
     Parameters
     ----------
-    lam, mu
-        As in `robustness_constant`.
-    norm
-        Bound on ‖A‖, ``(batch or 1,)``.
-    gain
-        Bound on ‖I − AᴴA‖, ``(batch or 1,)``.
+    constant
+        That of x*, ``(batch,)``, or None.
+    A
+        The operator; where ‖A‖ has no known bound there is no constant either.
     """
-    c, n = lam / mu, norm.to(lam.dtype) ** 2
-    apart = gain.to(lam.dtype) * robustness_constant(lam, mu) + norm.to(lam.dtype)
+    norm = A.norm_bound
+    if constant is None or norm is None:
+        return None
+    norm = norm.to(constant.dtype)
+    c, n = 4 * constant**2, norm**2
+    apart = A.completion_gain.to(constant.dtype) * constant + norm
     slope, bend = c + 2 - 2 * n, c + 2 - n
     joint = (n + slope**2 / (4 * bend)).sqrt()
     return torch.where(slope >= 0, torch.minimum(joint, apart), apart)
