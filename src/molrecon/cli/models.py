@@ -27,9 +27,11 @@ def models(json: Json = False) -> None:
 
 
 def _facts(name: str, path: Path) -> dict[str, Any]:
+    from molrecon.evaluation.certificate import read_certificate
     from molrecon.reconstructors.store import load, read_header
 
     config, about = read_header(path)
+    stored = read_certificate(path)
     model = load(path)
     settings = config.model_dump(mode="json")
     training = about.get("training") or {}
@@ -50,6 +52,8 @@ def _facts(name: str, path: Path) -> dict[str, Any]:
         "data": (training.get("data") or {}).get("train"),
         "licence": (training.get("card") or {}).get("licence"),
         "validation": at_best[-1] if at_best else None,
+        "certificate": None if stored.certificate is None else stored.certificate.model_dump(),
+        "no_certificate": None if stored.certificate else stored.problem or "there is none",
         "about": {key: value for key, value in about.items() if key not in ("curve", "training")},
     }
 
@@ -59,7 +63,8 @@ def _rows(item: dict[str, Any]) -> list[tuple[str, str]]:
         ("Method", item["method"]),
         ("For", f"{item['description']} ({item['spatial_axes']} spatial axes)"),
         ("Network", f"{item['network'].get('kind', '?')}, {item['weights']:,} weights"),
-        ("Monotone", _certificate(item)),
+        ("Monotone", _monotone(item)),
+        ("Certificate", _certificate(item)),
     ]
     for label, key in (
         ("Trained on", "data"),
@@ -72,6 +77,14 @@ def _rows(item: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _certificate(item: dict[str, Any]) -> str:
+    from molrecon.evaluation.certificate import Certificate
+
+    if item["certificate"] is None:
+        return f"none: {item['no_certificate']}"
+    return Certificate(**item["certificate"]).sentence
+
+
+def _monotone(item: dict[str, Any]) -> str:
     if item["certified"]:
         return f"proved: Lip(H) ≤ {item['lipschitz_bound']:.4f}"
     if item["constraint"] is None:

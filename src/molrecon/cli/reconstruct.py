@@ -131,6 +131,7 @@ def reconstruct(
         "tolerance": tol,
         "sigma_estimated": scan.sigma is None and slices[worst]["sigma"] is not None,
         "coil_maps": _maps_source(scan, coil_maps),
+        **_certificate_of(chosen.model),
         "slice": worst,
         "slices": slices,
     }
@@ -143,6 +144,23 @@ def reconstruct(
             "The distance is that of the computed image to the exact solution of the method; it "
             "says nothing about the distance to the anatomy."
         )
+
+
+def _certificate_of(model: str | None) -> dict[str, Any]:
+    """Return the certificate of a model's weights, and why there is none."""
+    from molrecon.evaluation.certificate import read_certificate
+    from molrecon.reconstructors.store import resolve
+
+    if model is None:
+        return {"certificate": None, "no_certificate": None}
+    stored = read_certificate(resolve(model))
+    if stored.certificate is None:
+        return {"certificate": None, "no_certificate": stored.problem or "there is none"}
+    brief = stored.certificate.model_dump(mode="json", exclude={"images", "holds_for", "format"})
+    return {
+        "certificate": {**brief, "sentence": stored.certificate.sentence},
+        "no_certificate": None,
+    }
 
 
 def _maps_source(scan: Scan, option: str | None) -> str:
@@ -177,8 +195,21 @@ def _rows(facts: dict[str, Any], scan: Scan) -> list[tuple[str, str]]:
         )
     )
     rows.append(("Distance", _distance(facts)))
+    if facts["robustness"] is not None:
+        rows.append(("Robustness", _robustness(facts)))
+    if facts["model"]:
+        known = facts["certificate"]
+        text = known["sentence"] if known else f"none: {facts['no_certificate']}"
+        rows.append(("Certificate", text))
     rows.append(("Time", f"{facts['seconds']:.1f} s on {facts['device']}"))
     return rows
+
+
+def _robustness(facts: dict[str, Any]) -> str:
+    return (
+        f"an error of the measurements moves the image by at most {facts['robustness']:.3g} times "
+        f"its size ({'proved' if facts['certified'] else 'conditional'}; σ and unit fixed)"
+    )
 
 
 def _distance(facts: dict[str, Any]) -> str:

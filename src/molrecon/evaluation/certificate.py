@@ -17,8 +17,6 @@ from pydantic import Field, ValidationError
 from molrecon.data.atomic import atomic_path
 from molrecon.reconstructors.settings import Settings
 
-FORMAT = "molrecon-certificate-1"
-
 
 class ImageValues(Settings):
     """What was measured at one image.
@@ -96,7 +94,7 @@ class Certificate(Settings):
         Every image that was measured.
     """
 
-    format: Literal["molrecon-certificate-1"] = FORMAT
+    format: Literal["molrecon-certificate-1"] = "molrecon-certificate-1"
     version: str
     weights: str
     sha256: str
@@ -126,7 +124,9 @@ class Certificate(Settings):
     def sentence(self) -> str:
         """What it comes to."""
         if self.certified:
-            return f"certified: Lip({self.map}) ≤ {self.bound:.4g} proved, m = {self.monotonicity:g}"
+            return (
+                f"certified: Lip({self.map}) ≤ {self.bound:.4g} proved, m = {self.monotonicity:g}"
+            )
         bound = "no bound" if self.bound is None else f"the proved bound is {self.bound:.4g}"
         measured = f"not certified ({bound}); ‖J‖ up to {self.local:.4g} measured"
         if self.limit is None:

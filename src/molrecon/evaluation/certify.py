@@ -175,9 +175,7 @@ def _values(
 ) -> ImageValues:
     y, A = one.y, one.A
     with torch.no_grad():
-        solution = model(
-            y, A, sigma=one.sigma, raise_on_failure=False, output="fixed-point"
-        )
+        solution = model(y, A, sigma=one.sigma, raise_on_failure=False, output="fixed-point")
         scale = peak(sense_start(y, A))
         image = solution.value / per_sample(scale, solution.value)
     sigma = solution.sigma / scale

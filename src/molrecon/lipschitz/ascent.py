@@ -77,7 +77,9 @@ def lipschitz_attack(
     value, best = torch.zeros_like(size), x
     for number, direction in enumerate(candidates):
         share = SMALLEST ** ((number + 0.5) / len(candidates))
-        found, e = _ascend(f, x, fx, per_sample(share * longest, x) * unit(direction), longest, steps)
+        found, e = _ascend(
+            f, x, fx, per_sample(share * longest, x) * unit(direction), longest, steps
+        )
         best = torch.where(per_sample(found > value, x), x + e, best)
         value = torch.maximum(value, found)
     return LipschitzAttack(value, x, best)

@@ -59,10 +59,7 @@ def steepest(f: Map, x: Tensor, other: Tensor, *, pieces: int = 8) -> Tensor:
     ends = [x + (other - x) * (k / pieces) for k in range(pieces + 1)]
     values = [f(end) for end in ends]
     quotients = torch.stack(
-        [
-            norm(values[k + 1] - values[k]) / norm(ends[k + 1] - ends[k])
-            for k in range(pieces)
-        ]
+        [norm(values[k + 1] - values[k]) / norm(ends[k + 1] - ends[k]) for k in range(pieces)]
     )
     place = (quotients.argmax(0).to(x.real.dtype) + 0.5) / pieces
     return x + per_sample(place, x) * (other - x)

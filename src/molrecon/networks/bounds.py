@@ -79,9 +79,7 @@ def step_bound(norm: float) -> float:
 
 def kernel_bound(layer: NormalisedConvolution) -> float:
     """Norm of the kernel a normalised convolution uses, after its rounding."""
-    return certified_norm(
-        layer.normalised_weight(), points=GRID_POINTS, margin=VERIFICATION_MARGIN
-    )
+    return certified_norm(layer.normalised_weight(), points=GRID_POINTS, margin=VERIFICATION_MARGIN)
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,9 @@ def _batch_norm_refusal(layer: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)
 
 
 def _training_refusal(layer: nn.Module) -> str | None:
-    return "what it does is settled in evaluation mode only; call eval()" if layer.training else None
+    return (
+        "what it does is settled in evaluation mode only; call eval()" if layer.training else None
+    )
 
 
 LAYERS: dict[type[nn.Module], Layer] = {

@@ -70,9 +70,7 @@ def transfer_matrix(weight: Tensor, frequency: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def certified_norm(
-    weight: Tensor, *, points: int = 32, margin: float = ROUNDING_MARGIN
-) -> float:
+def certified_norm(weight: Tensor, *, points: int = 32, margin: float = ROUNDING_MARGIN) -> float:
     """Upper bound on the operator norm of a stride-1 convolution, zero or circular padding.
 
     It holds in 1D, 2D and 3D, for images of every size, and for the kernel exactly as it is stored.

@@ -93,7 +93,6 @@ class UNet(Network):
         inside: Any = (Ellipsis, *(slice(n) for n in spatial))
         return x + out[inside]
 
-
     def composed_bound(self) -> float:
         """Bound over its levels, plus 1 for the image itself.
 
