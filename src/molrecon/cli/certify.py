@@ -141,8 +141,8 @@ def _print(model: str, one: Certificate) -> None:
     output.print_facts(model, certificate_rows(one))
     output.print_note(
         "±: a singular value or eigenvalue of the Jacobian lies within. Robustness: the image "
-        "moves by at most so many times an error of the measurements, with noise level, unit and coil "
-        "maps held fixed."
+        "moves by at most so many times an error of the measurements, with noise level, unit and "
+        "coil maps held fixed."
     )
 
 

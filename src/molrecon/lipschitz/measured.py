@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,7 +22,8 @@ class Measured:
     attack
         Largest difference quotient found.
     local
-        Local values at the images, or where an attack led if they are larger there.
+        Local values at the images, or where an attack led if they are larger there; what is
+        probable is said of the images.
     """
 
     attack: LipschitzAttack
@@ -44,7 +45,8 @@ def measure(
     )
     if bool((attack.value > local.norm).any()):
         point = steepest(f, attack.x, attack.other)
-        there = local_lipschitz(f, point, tol=tol, seed=seed)
+        # From the direction of the attack, so as not to end below it.
+        there = local_lipschitz(f, point, tol=tol, start=attack.other - attack.x)
         local = _larger(local, there)
     return Measured(attack, local)
 
@@ -65,21 +67,23 @@ def steepest(f: Map, x: Tensor, other: Tensor, *, pieces: int = 8) -> Tensor:
     return x + per_sample(place, x) * (other - x)
 
 
-def _larger(one: LocalLipschitz, two: LocalLipschitz) -> LocalLipschitz:
+def _larger(here: LocalLipschitz, there: LocalLipschitz) -> LocalLipschitz:
     """Take from either what belongs to its larger norm, and to its larger eigenvalue."""
 
-    def chosen(better: Tensor, name: str) -> Tensor:
-        a, b = getattr(one, name), getattr(two, name)
-        return torch.where(per_sample(better, a), b, a)
+    def chosen(name: str, by: str) -> Tensor:
+        one, two = getattr(here, name), getattr(there, name)
+        better = getattr(there, by) > getattr(here, by)
+        return torch.where(per_sample(better, one), two, one)
 
-    by_norm, by_value = two.norm > one.norm, two.symmetric > one.symmetric
-    groups = {
-        **dict.fromkeys(("norm", "norm_error", "norm_probable", "vector"), by_norm),
-        **dict.fromkeys(("symmetric", "symmetric_error", "symmetric_probable"), by_value),
-    }
-    return LocalLipschitz(
-        **{name: chosen(better, name) for name, better in groups.items()},
-        tol=one.tol,
-        converged=one.converged & two.converged,
-        steps=one.steps + two.steps,
+    return replace(
+        here,
+        norm=chosen("norm", "norm"),
+        norm_error=chosen("norm_error", "norm"),
+        norm_probable=torch.maximum(here.norm_probable, there.norm),
+        symmetric=chosen("symmetric", "symmetric"),
+        symmetric_error=chosen("symmetric_error", "symmetric"),
+        symmetric_probable=torch.maximum(here.symmetric_probable, there.symmetric),
+        vector=chosen("vector", "norm"),
+        converged=here.converged & there.converged,
+        steps=here.steps + there.steps,
     )

@@ -54,7 +54,13 @@ class LocalLipschitz:
 
 
 def local_lipschitz(
-    f: Map, x: Tensor, *, tol: float = TOLERANCE, max_steps: int = MAX_STEPS, seed: int = 0
+    f: Map,
+    x: Tensor,
+    *,
+    tol: float = TOLERANCE,
+    max_steps: int = MAX_STEPS,
+    start: Tensor | None = None,
+    seed: int = 0,
 ) -> LocalLipschitz:
     """Local Lipschitz and monotonicity values of ``f`` at ``x``, by Lanczos on JᵀJ and (J + Jᵀ)/2.
 
@@ -69,11 +75,14 @@ def local_lipschitz(
         closer: their error is of second order in the residual where the eigenvalue is isolated.
     max_steps
         Cap on the steps of either value; so many vectors are kept.
+    start
+        Starting vectors, of the shape of ``x``; random if not given. The values are at least those
+        of the start, but what is said to be probable is so for random ones alone.
     seed
         Of the random starts.
     """
     derivative = Linearised(f, x)
-    start = random_like(x, seed)
+    start = random_like(x, seed) if start is None else start
 
     def gram(v: Tensor) -> Tensor:
         return derivative.transposed(derivative.forward(v))

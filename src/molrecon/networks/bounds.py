@@ -30,6 +30,7 @@ METHOD = "composed_bound"
 FORWARD = ("apply_channels", "forward", "__call__")
 
 
+@torch.no_grad()
 def certified_bound(module: nn.Module) -> float:
     """Upper bound on the Lipschitz constant of a network or a layer (see the module's docstring).
 
