@@ -11,7 +11,11 @@ from molrecon.networks.convolution_norm import certified_norm, grid_correction, 
 
 from ..support import normal
 
-CONVOLUTIONS = {1: torch.nn.functional.conv1d, 2: torch.nn.functional.conv2d, 3: torch.nn.functional.conv3d}
+CONVOLUTIONS = {
+    1: torch.nn.functional.conv1d,
+    2: torch.nn.functional.conv2d,
+    3: torch.nn.functional.conv3d,
+}
 
 
 def kernel(channels_out, channels_in, *sizes, seed=0):

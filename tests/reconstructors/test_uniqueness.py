@@ -59,7 +59,8 @@ def test_every_start_leads_to_the_same_image_within_the_bounds():
     assert first.certified
     for name, x0 in starts(model, first).items():
         other = model(y, A, sigma=SIGMA, x0=x0)
-        assert other.converged and other.certified, name
+        assert other.converged, name
+        assert other.certified, name
         allowed = first.error_bound * norm(first.value) + other.error_bound * norm(other.value)
         assert (norm(first.value - other.value) <= allowed).all(), name
 
