@@ -200,3 +200,9 @@ def test_there_are_images_to_measure_at(ndim, shape):
     assert all(one.A.shape_in == (1, *shape) for one in found)
     with pytest.raises(InputError, match="--data"):
         next(simulated_measurements(4))
+
+
+def test_weights_that_are_not_numbers_are_refused(tmp_path):
+    path = saved(tmp_path / "m.safetensors", {"kind": "cnn"}, scale=math.nan)
+    with pytest.raises(InputError, match=r"m\.safetensors: a weight is NaN"):
+        certify(path, measurements(), effort=QUICK)

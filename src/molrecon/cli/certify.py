@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -138,7 +138,7 @@ def _print(model: str, one: Certificate) -> None:
             for image in one.images
         ],
     )
-    output.print_facts(model, certificate_rows(one))
+    output.print_facts(model, _rows(one))
     output.print_note(
         "±: a singular value or eigenvalue of the Jacobian lies within. Robustness: the image "
         "moves by at most so many times an error of the measurements, with noise level, unit and "
@@ -146,8 +146,13 @@ def _print(model: str, one: Certificate) -> None:
     )
 
 
-def certificate_rows(one: Certificate) -> list[tuple[str, str]]:
-    """Return a certificate as named facts."""
+def certificate_text(facts: Mapping[str, Any]) -> str:
+    """Return what `Stored.facts` come to, as a line."""
+    known = facts["certificate"]
+    return str(known["sentence"]) if known else f"none: {facts['no_certificate']}"
+
+
+def _rows(one: Certificate) -> list[tuple[str, str]]:
     ordered = f"attack {one.attack:.4g} ≤ local {one.local:.4g} ≤ certified "
     rows = [
         ("Result", one.sentence),
@@ -161,8 +166,9 @@ def certificate_rows(one: Certificate) -> list[tuple[str, str]]:
         rows.append(
             (
                 "Convergence",
-                f"the distance shrinks by {one.contraction:.6g} in every plain iteration, its "
-                f"linear system solved exactly; {one.iterations} leave {one.tolerance:g} of it",
+                f"every plain iteration, its linear system solved exactly, leaves at most "
+                f"{one.contraction:.6g} of the distance, and {one.iterations} leave "
+                f"{one.tolerance:g} of it",
             )
         )
     for image in one.violations:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from molrecon.cli import output
+from molrecon.cli.certify import certificate_text
 from molrecon.cli.command import Command
 from molrecon.cli.options import Json
 
@@ -31,7 +32,6 @@ def _facts(name: str, path: Path) -> dict[str, Any]:
     from molrecon.reconstructors.store import load, read_header
 
     config, about = read_header(path)
-    stored = read_certificate(path)
     model = load(path)
     settings = config.model_dump(mode="json")
     training = about.get("training") or {}
@@ -52,8 +52,7 @@ def _facts(name: str, path: Path) -> dict[str, Any]:
         "data": (training.get("data") or {}).get("train"),
         "licence": (training.get("card") or {}).get("licence"),
         "validation": at_best[-1] if at_best else None,
-        "certificate": None if stored.certificate is None else stored.certificate.model_dump(),
-        "no_certificate": None if stored.certificate else stored.problem or "there is none",
+        **read_certificate(path).facts,
         "about": {key: value for key, value in about.items() if key not in ("curve", "training")},
     }
 
@@ -64,7 +63,7 @@ def _rows(item: dict[str, Any]) -> list[tuple[str, str]]:
         ("For", f"{item['description']} ({item['spatial_axes']} spatial axes)"),
         ("Network", f"{item['network'].get('kind', '?')}, {item['weights']:,} weights"),
         ("Monotone", _monotone(item)),
-        ("Certificate", _certificate(item)),
+        ("Certificate", certificate_text(item)),
     ]
     for label, key in (
         ("Trained on", "data"),
@@ -74,14 +73,6 @@ def _rows(item: dict[str, Any]) -> list[tuple[str, str]]:
         if item[key]:
             rows.append((label, _text(item[key])))
     return rows
-
-
-def _certificate(item: dict[str, Any]) -> str:
-    from molrecon.evaluation.certificate import Certificate
-
-    if item["certificate"] is None:
-        return f"none: {item['no_certificate']}"
-    return Certificate(**item["certificate"]).sentence
 
 
 def _monotone(item: dict[str, Any]) -> str:

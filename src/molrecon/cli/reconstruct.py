@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molrecon.cli import output
+from molrecon.cli.certify import certificate_text
 from molrecon.cli.command import Command
 from molrecon.cli.options import Device, Json, require_positive, resolve_device
 from molrecon.cli.sampling import sampling_of
@@ -153,14 +154,7 @@ def _certificate_of(model: str | None) -> dict[str, Any]:
 
     if model is None:
         return {"certificate": None, "no_certificate": None}
-    stored = read_certificate(resolve(model))
-    if stored.certificate is None:
-        return {"certificate": None, "no_certificate": stored.problem or "there is none"}
-    brief = stored.certificate.model_dump(mode="json", exclude={"images", "holds_for", "format"})
-    return {
-        "certificate": {**brief, "sentence": stored.certificate.sentence},
-        "no_certificate": None,
-    }
+    return read_certificate(resolve(model)).facts
 
 
 def _maps_source(scan: Scan, option: str | None) -> str:
@@ -198,9 +192,7 @@ def _rows(facts: dict[str, Any], scan: Scan) -> list[tuple[str, str]]:
     if facts["robustness"] is not None:
         rows.append(("Robustness", _robustness(facts)))
     if facts["model"]:
-        known = facts["certificate"]
-        text = known["sentence"] if known else f"none: {facts['no_certificate']}"
-        rows.append(("Certificate", text))
+        rows.append(("Certificate", certificate_text(facts)))
     rows.append(("Time", f"{facts['seconds']:.1f} s on {facts['device']}"))
     return rows
 

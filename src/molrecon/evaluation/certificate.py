@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -139,7 +139,7 @@ class Certificate(Settings):
 
 @dataclass(frozen=True)
 class Stored:
-    """The certificate beside a weights file.
+    """The certificate beside a weights file, or why there is none.
 
     Attributes
     ----------
@@ -152,6 +152,18 @@ class Stored:
 
     certificate: Certificate | None = None
     problem: str | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """As plain values: ``certificate``, in brief or null, and ``no_certificate``, why so.
+
+        In brief are the fields of `Certificate` but for the images, and its sentence.
+        """
+        if self.certificate is None:
+            return {"certificate": None, "no_certificate": self.problem or "there is none"}
+        brief = self.certificate.model_dump(mode="json", exclude={"images", "holds_for", "format"})
+        brief["sentence"] = self.certificate.sentence
+        return {"certificate": brief, "no_certificate": None}
 
 
 def certificate_path(weights: Path) -> Path:

@@ -30,6 +30,9 @@ HOLDS_FOR = (
 SIMULATED = ((2.0, 0.002), (4.0, 0.01), (6.0, 0.04))
 """Acceleration, and noise relative to the peak, of the images measured when none are given."""
 
+ROUNDING = 1e-4
+"""Relative rounding of what is measured, in single precision over small distances."""
+
 FULL_SCAN = "full-scan"
 
 
@@ -82,12 +85,14 @@ def certify(
     Raises
     ------
     InputError
-        If the file is no model, ``tolerance`` is out of range, there are no images, or one does not
-        fit the model.
+        If the file is no model or holds NaN, ``tolerance`` is out of range, there are no images,
+        or one does not fit the model.
     """
     if not 0 < tolerance < 1:
         raise InputError(f"tolerance is {tolerance}, expected a value in (0, 1)")
     model = load(weights, device=device)
+    if not all(bool(torch.isfinite(value).all()) for value in model.parameters()):
+        raise InputError(f"{weights}: a weight is NaN or infinite, expected numbers; train again")
     digest = weights_sha256(weights)
     report("certified bound")
     bound, refusal = _bound(model)
@@ -167,7 +172,7 @@ def _bound(model: LearnedReconstructor) -> tuple[float | None, str | None]:
         bound = certified_bound(model.network)
     except NoBoundError as error:
         return None, str(error)
-    return (bound, None) if math.isfinite(bound) else (None, "a weight is NaN or infinite")
+    return (bound, None) if math.isfinite(bound) else (None, "the bound overflows")
 
 
 def _values(
@@ -176,8 +181,11 @@ def _values(
     y, A = one.y, one.A
     with torch.no_grad():
         solution = model(y, A, sigma=one.sigma, raise_on_failure=False, output="fixed-point")
-        scale = peak(sense_start(y, A))
-        image = solution.value / per_sample(scale, solution.value)
+        start = sense_start(y, A)
+        scale = peak(start)
+        # What blew up is measured where it began.
+        finite = bool(torch.isfinite(solution.value).all())
+        image = (solution.value if finite else start) / per_sample(scale, start)
     sigma = solution.sigma / scale
     f = model.constrained_map(A, sigma) or (lambda x: model.network(x, sigma))
     found = measure(
@@ -192,7 +200,7 @@ def _values(
     violated = [
         f"{name} = {value:.4g} exceeds {limit:g}"
         for name, value in values.items()
-        if limit is not None and not value <= limit
+        if limit is not None and not value <= limit * (1 + ROUNDING)
     ]
     constant = solution.robustness if certified else None
     if model.output == FULL_SCAN:
