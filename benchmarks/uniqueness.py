@@ -67,7 +67,7 @@ def main() -> None:
             allowed = one.error_bound * norm(one.value) + two.error_bound * norm(two.value)
             worst = max(worst, float(distance / size))
             excess = max(excess, float(distance / allowed))
-        print(f"{name}, {'certified' if first.certified else 'not certified'}")
+        print(f"{name}, {'certified' if first.certified else 'not certified'}", flush=True)
         for label, solution in found.items():
             print(
                 f"  {label:26s} {int(solution.iterations):4d} iterations, bound "
@@ -76,7 +76,10 @@ def main() -> None:
         print(f"  largest distance {worst:.1e} of the image, {excess:.2f} of what the bounds allow")
         with torch.no_grad():
             broken = _expansive(model)(scan.y, scan.A, raise_on_failure=False)
-        print(f"  network times 3: {broken.status[0].value} after {int(broken.iterations)}")
+        print(
+            f"  network times 3: {broken.status[0].value} after {int(broken.iterations)}",
+            flush=True,
+        )
 
 
 def _expansive(model: MOL) -> MOL:
