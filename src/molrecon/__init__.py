@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from molrecon.linear.conjugate_gradient import ConjugateGradient
     from molrecon.linear.regularised import solve_regularised
     from molrecon.linear.status import Status
+    from molrecon.lipschitz import certified_bound, lipschitz_attack, local_lipschitz
     from molrecon.networks import CNN, Network, UNet
     from molrecon.operators.base import LinearOperator
     from molrecon.operators.blur import Blur
@@ -77,10 +78,13 @@ _HOMES = {
     "UNet": "molrecon.networks",
     "bicubic_kernel": "molrecon.operators.kernels",
     "box_kernel": "molrecon.operators.kernels",
+    "certified_bound": "molrecon.lipschitz",
     "combine_coils": "molrecon.data.coil_maps",
     "estimate_coil_maps": "molrecon.data.coil_maps",
     "gaussian_kernel": "molrecon.operators.kernels",
+    "lipschitz_attack": "molrecon.lipschitz",
     "load": "molrecon.reconstructors.store",
+    "local_lipschitz": "molrecon.lipschitz",
     "make_mask": "molrecon.data.masks",
     "read_image": "molrecon.data.formats",
     "read_scan": "molrecon.data.formats",

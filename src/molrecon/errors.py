@@ -19,5 +19,9 @@ class AmbiguousError(InputError):
     """A file holds several arrays that could be meant; the message lists them."""
 
 
+class NoBoundError(InputError):
+    """No Lipschitz bound can be proved; the message names the layer whose constant is unknown."""
+
+
 class ConvergenceError(MolreconError, RuntimeError):
     """A solver did not reach its tolerance; the message says why and what to do."""

@@ -10,7 +10,17 @@ import pytest
 import molrecon
 from molrecon.cli.main import COMMANDS
 
-NAMES = ["compare", "demo", "info", "simulate", "reconstruct", "evaluate", "models", "train"]
+NAMES = [
+    "certify",
+    "compare",
+    "demo",
+    "info",
+    "simulate",
+    "reconstruct",
+    "evaluate",
+    "models",
+    "train",
+]
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,11 @@ from molrecon.networks.convolution_norm import certified_norm, grid_correction, 
 
 from ..support import normal
 
-CONVOLUTIONS = {2: torch.nn.functional.conv2d, 3: torch.nn.functional.conv3d}
+CONVOLUTIONS = {
+    1: torch.nn.functional.conv1d,
+    2: torch.nn.functional.conv2d,
+    3: torch.nn.functional.conv3d,
+}
 
 
 def kernel(channels_out, channels_in, *sizes, seed=0):
@@ -122,3 +126,21 @@ def test_a_kernel_that_is_not_finite_has_no_finite_bound(value):
     kernel = torch.ones(2, 2, 3, 3)
     kernel[0, 1, 2, 0] = value
     assert certified_norm(kernel) == math.inf
+
+
+@settings(max_examples=20)
+@given(st.sampled_from([1, 3, 5, 7]), st.integers(5, 12), st.booleans(), st.integers(0, 10**6))
+def test_bounds_the_norm_in_one_dimension(size, length, circular, seed):
+    weight = kernel(2, 3, size, seed=seed)
+    assert certified_norm(weight) >= dense_norm(weight, (length,), circular=circular)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_is_within_one_percent_for_circular_padding_on_a_fine_grid(ndim, seed):
+    """The circular convolution on a grid that the bound's own grid does not contain."""
+    n, points = {1: (101, 32), 2: (51, 40), 3: (45, 64)}[ndim]
+    weight = kernel(2, 2, *[3] * ndim, seed=seed)
+    spectrum = torch.fft.fftn(weight, s=[n] * ndim, dim=tuple(range(2, 2 + ndim)))
+    exact = torch.linalg.svdvals(spectrum.flatten(2).permute(2, 0, 1)).max().item()
+    assert exact <= certified_norm(weight, points=points) <= 1.01 * exact

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 import molrecon
-from molrecon.cli import compare, demo, evaluate, info, models, reconstruct, simulate, train
+from molrecon.cli import (
+    certify,
+    compare,
+    demo,
+    evaluate,
+    info,
+    models,
+    reconstruct,
+    simulate,
+    train,
+)
 from molrecon.cli.failures import Commands
 
 COMMANDS = (
@@ -18,6 +28,7 @@ COMMANDS = (
     evaluate.COMMAND,
     compare.COMMAND,
     models.COMMAND,
+    certify.COMMAND,
     train.COMMAND,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from molrecon.cli import output
+from molrecon.cli.certify import certificate_text
 from molrecon.cli.command import Command
 from molrecon.cli.options import Json
 
@@ -27,6 +28,7 @@ def models(json: Json = False) -> None:
 
 
 def _facts(name: str, path: Path) -> dict[str, Any]:
+    from molrecon.evaluation.certificate import read_certificate
     from molrecon.reconstructors.store import load, read_header
 
     config, about = read_header(path)
@@ -50,6 +52,7 @@ def _facts(name: str, path: Path) -> dict[str, Any]:
         "data": (training.get("data") or {}).get("train"),
         "licence": (training.get("card") or {}).get("licence"),
         "validation": at_best[-1] if at_best else None,
+        **read_certificate(path).facts,
         "about": {key: value for key, value in about.items() if key not in ("curve", "training")},
     }
 
@@ -59,7 +62,8 @@ def _rows(item: dict[str, Any]) -> list[tuple[str, str]]:
         ("Method", item["method"]),
         ("For", f"{item['description']} ({item['spatial_axes']} spatial axes)"),
         ("Network", f"{item['network'].get('kind', '?')}, {item['weights']:,} weights"),
-        ("Monotone", _certificate(item)),
+        ("Monotone", _monotone(item)),
+        ("Certificate", certificate_text(item)),
     ]
     for label, key in (
         ("Trained on", "data"),
@@ -71,7 +75,7 @@ def _rows(item: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _certificate(item: dict[str, Any]) -> str:
+def _monotone(item: dict[str, Any]) -> str:
     if item["certified"]:
         return f"proved: Lip(H) ≤ {item['lipschitz_bound']:.4f}"
     if item["constraint"] is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molrecon.cli import output
+from molrecon.cli.certify import certificate_text
 from molrecon.cli.command import Command
 from molrecon.cli.options import Device, Json, require_positive, resolve_device
 from molrecon.cli.sampling import sampling_of
@@ -140,6 +141,7 @@ def reconstruct(
         "tolerance": tol,
         "sigma_estimated": scan.sigma is None and slices[worst]["sigma"] is not None,
         "coil_maps": _maps_source(scan, coil_maps),
+        **_certificate_of(chosen.model),
         "slice": worst,
         "slices": slices,
     }
@@ -152,6 +154,16 @@ def reconstruct(
             "The distance is that of the computed image to the exact solution of the method; it "
             "says nothing about the distance to the anatomy."
         )
+
+
+def _certificate_of(model: str | None) -> dict[str, Any]:
+    """Return the certificate of a model's weights, and why there is none."""
+    from molrecon.evaluation.certificate import read_certificate
+    from molrecon.reconstructors.store import resolve
+
+    if model is None:
+        return {"certificate": None, "no_certificate": None}
+    return read_certificate(resolve(model)).facts
 
 
 def _maps_source(scan: Scan, option: str | None) -> str:
@@ -186,8 +198,19 @@ def _rows(facts: dict[str, Any], scan: Scan) -> list[tuple[str, str]]:
         )
     )
     rows.append(("Distance", _distance(facts)))
+    if facts["robustness"] is not None:
+        rows.append(("Robustness", _robustness(facts)))
+    if facts["model"]:
+        rows.append(("Certificate", certificate_text(facts)))
     rows.append(("Time", f"{facts['seconds']:.1f} s on {facts['device']}"))
     return rows
+
+
+def _robustness(facts: dict[str, Any]) -> str:
+    return (
+        f"an error of the measurements moves the image by at most {facts['robustness']:.3g} times "
+        f"its size ({'proved' if facts['certified'] else 'conditional'}; σ and unit fixed)"
+    )
 
 
 def _distance(facts: dict[str, Any]) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from molrecon.errors import ConvergenceError, InputError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from molrecon.data.scan import Scan
     from molrecon.equilibrium.solution import Solution
+    from molrecon.operators.cartesian_mri import CartesianMRI
     from molrecon.reconstructors.methods import Method
 
 Report = Callable[[str, int], None]
@@ -44,38 +47,62 @@ def solve_slices(
     """
     from dataclasses import replace
 
-    from molrecon.data.calibration import calibration_region
-    from molrecon.data.coil_maps import estimate_coil_maps
-    from molrecon.operators.cartesian_mri import CartesianMRI
-
-    if method.ndim not in (None, scan.ndim):
-        raise InputError(
-            f"The scan {scan.source} has {scan.ndim} spatial axes, but the model {method.model} "
-            f"reconstructs {method.ndim}; give a scan or a model of the same number of axes."
-        )
-    mask = scan.sampling_mask()
-    if scan.coil_maps is None and scan.kspace.shape[1] > 1:
-        # Refused here, before the first slice, if it is missing.
-        calibration_region(mask)
+    check_axes(scan, method.ndim, method.model)
     solutions = []
     count = scan.kspace.shape[0]
-    for number in range(count):
-        label = f"slice {number + 1} of {count}: " if count > 1 else ""
-        y = scan.kspace[number : number + 1]
-        sampled = mask[number : number + 1] if mask.shape[0] > 1 else mask
-        if scan.coil_maps is None:
-            report(f"{label}coil maps", number)
-            maps = estimate_coil_maps(y, sampled)
-        else:
-            maps = scan.coil_maps
-            maps = maps[number : number + 1] if maps.shape[0] > 1 else maps
+    for number, (y, A) in enumerate(operators_of(scan, device, report)):
+        label = _label(number, count)
         report(f"{label}{method.name}", number)
-        A = CartesianMRI(maps, sampled).to(device)
-        solution = method.solve(y.to(device), A, scan.sigma, tol)
+        solution = method.solve(y, A, scan.sigma, tol)
         _require_converged(solution, f"{scan.source}, slice {number}", tol)
         solutions.append(replace(solution, value=solution.value.cpu()))
         report(f"{label}{method.name}", number + 1)
     return solutions
+
+
+def check_axes(scan: Scan, ndim: int | None, model: str | None) -> None:
+    """Refuse a scan of another number of spatial axes than the model's; None is any.
+
+    Raises
+    ------
+    InputError
+        If they differ.
+    """
+    if ndim not in (None, scan.ndim):
+        raise InputError(
+            f"The scan {scan.source} has {scan.ndim} spatial axes, but the model {model} "
+            f"reconstructs {ndim}; give a scan or a model of the same number of axes."
+        )
+
+
+def operators_of(scan: Scan, device: str, report: Report) -> Iterator[tuple[Tensor, CartesianMRI]]:
+    """Return measurements and operator of every slice; missing coil maps are estimated.
+
+    Parameters and exceptions are those of `solve_slices`.
+    """
+    from molrecon.data.calibration import calibration_region
+    from molrecon.data.coil_maps import estimate_coil_maps
+    from molrecon.operators.cartesian_mri import CartesianMRI
+
+    mask = scan.sampling_mask()
+    if scan.coil_maps is None and scan.kspace.shape[1] > 1:
+        # Refused here, before the first slice, if it is missing.
+        calibration_region(mask)
+    count = scan.kspace.shape[0]
+    for number in range(count):
+        y = scan.kspace[number : number + 1]
+        sampled = mask[number : number + 1] if mask.shape[0] > 1 else mask
+        if scan.coil_maps is None:
+            report(f"{_label(number, count)}coil maps", number)
+            maps = estimate_coil_maps(y, sampled)
+        else:
+            maps = scan.coil_maps
+            maps = maps[number : number + 1] if maps.shape[0] > 1 else maps
+        yield y.to(device), CartesianMRI(maps, sampled).to(device)
+
+
+def _label(number: int, count: int) -> str:
+    return f"slice {number + 1} of {count}: " if count > 1 else ""
 
 
 def facts_of(solution: Solution) -> dict[str, Any]:
@@ -88,6 +115,7 @@ def facts_of(solution: Solution) -> dict[str, Any]:
         "relative_residual": float(solution.relative_residual[0]),
         "error_bound": float(solution.error_bound[0]),
         "certified": solution.certified,
+        "robustness": None if solution.robustness is None else float(solution.robustness[0]),
         "lam": None if solution.lam is None else float(solution.lam[0]),
         "sigma": None if solution.sigma is None else float(solution.sigma[0]),
         "seconds": solution.seconds,

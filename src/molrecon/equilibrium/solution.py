@@ -38,6 +38,10 @@ class Solution:
     lam, sigma
         Data weight λ and noise level of every sample as used, ``(batch,)``; sigma in the units of
         the measurements. None where a method has none.
+    robustness
+        Where the error bound of a method implies it: ``‖Δvalue‖`` is at most so many times ``‖Δy‖``
+        when the measurements move by Δy, ``(batch,)``, with the unit of the image, σ, λ and coil
+        maps held fixed. Certified or conditional like the error bound. See `robustness_constant`.
     seconds
         Wall-clock time of the solve.
     """
@@ -53,6 +57,7 @@ class Solution:
     monotonicity: float
     lam: Tensor | None = None
     sigma: Tensor | None = None
+    robustness: Tensor | None = None
     seconds: float = 0.0
 
     @property

@@ -1,1 +1,25 @@
-"""Lipschitz constants of networks: bounds from below, local values, and a barrier."""
+"""Lipschitz constants of networks, three different things, and a barrier for training.
+
+* `lipschitz_attack`: a pair of images, and so a bound from below.
+* `local_lipschitz`: ‖J(x)‖₂ and λ_max of the symmetric part at images, to a stated tolerance.
+* `certified_bound`: a proved bound from above, for every image.
+
+`measure` takes the first two together, in order.
+"""
+
+from __future__ import annotations
+
+from molrecon.lipschitz.ascent import LipschitzAttack, lipschitz_attack
+from molrecon.lipschitz.measured import Measured, measure
+from molrecon.lipschitz.spectrum import LocalLipschitz, local_lipschitz
+from molrecon.networks.bounds import certified_bound
+
+__all__ = [
+    "LipschitzAttack",
+    "LocalLipschitz",
+    "Measured",
+    "certified_bound",
+    "lipschitz_attack",
+    "local_lipschitz",
+    "measure",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from molrecon.lipschitz.local import Map
+from molrecon.lipschitz.linearised import Map
 from molrecon.operators.base import norm, per_sample
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from molrecon.lipschitz.linearised import Map
 from molrecon.operators.base import inner, norm, per_sample
-
-Map = Callable[[Tensor], Tensor]
 
 DIFFERENCE = 1e-3
 """Length of a finite difference relative to the image."""
@@ -64,7 +62,7 @@ def jacobian_norm(
         Of the random start.
     """
     x = x.detach()
-    v = unit(start if start is not None else _random_like(x, seed))
+    v = unit(start if start is not None else random_like(x, seed))
     value = torch.zeros(x.shape[0], dtype=x.real.dtype, device=x.device)
     iterations = 0
     for _ in range(max_iterations):
@@ -145,6 +143,7 @@ def unit(v: Tensor) -> Tensor:
     return v / per_sample(length, v)
 
 
-def _random_like(x: Tensor, seed: int) -> Tensor:
+def random_like(x: Tensor, seed: int) -> Tensor:
+    """Draw standard normal numbers of the shape, type and device of ``x``."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)

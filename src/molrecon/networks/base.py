@@ -54,8 +54,20 @@ class Network(nn.Module, ABC):
         """Apply the network to real channels ``(batch, channels, *spatial)``."""
 
     def lipschitz_bound(self) -> float | None:
-        """Proved bound on Lip(H), or None if there is none."""
+        """Bound on Lip(H) that the construction imposes on any weights; None if it imposes none.
+
+        It costs nothing. For a bound that is computed from the weights at hand, and of networks
+        that impose none, see `certified_bound`.
+        """
         return None
+
+    def composed_bound(self) -> float:
+        """Bound on Lip(H) composed from the norms of the layers, the kernels as they are in use.
+
+        It is for `certified_bound`, which refuses parts that are not known before it asks. A
+        network that changes ``apply_channels`` has to say its bound anew.
+        """
+        raise NotImplementedError
 
     def _check(self, x: Tensor) -> None:
         channels = x.shape[1] * (2 if x.is_complex() else 1)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
+from molrecon.networks.bounds import chain_bound
 from molrecon.networks.layers import START_OFFSET, Convolution, layers_of
 
 START_GAIN = 0.9
@@ -82,6 +83,10 @@ class CNN(Network):
             h = torch.relu(layer(h, code))
         out: Tensor = self.convolutions[-1](h, code)
         return x + out if self.residual else out
+
+    def composed_bound(self) -> float:
+        """Product of the norms of the convolutions, plus 1 for the image itself."""
+        return chain_bound(self.convolutions) + self.residual
 
     @torch.no_grad()
     def _start_near_identity(self) -> None:

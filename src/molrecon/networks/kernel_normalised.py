@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from molrecon.networks.cnn import CNN
+from molrecon.networks.convolution_norm import certified_norm
 from molrecon.networks.layers import layers_of
 
 
@@ -40,6 +42,11 @@ class KernelNormalisedCNN(CNN):
             x = torch.relu(layer(x, code, normalised(layer.weight)))
         out: Tensor = last(x, code, normalised(last.weight))
         return out
+
+    def composed_bound(self) -> float:
+        """Product of the norms of the convolutions with their normalised kernels."""
+        layers = layers_of(self.convolutions)
+        return math.prod(certified_norm(normalised(layer.weight)) for layer in layers)
 
 
 def normalised(kernel: Tensor) -> Tensor:

@@ -143,6 +143,11 @@ class SoftClip(nn.Module):
         return torch.clamp(h, min=-threshold, max=threshold)
 
 
+def transposed(weight: Tensor) -> Tensor:
+    """Kernel of the adjoint of the "same" convolution with kernel ``weight``."""
+    return weight.transpose(0, 1).flip(tuple(range(2, weight.ndim)))
+
+
 @torch.no_grad()
 def start_high_pass(weight: Tensor) -> None:
     """Fill a kernel with random filters that ignore constant images, of operator norm 1.

@@ -12,7 +12,7 @@ from molrecon.networks.convolution_norm import (
     transfer_function,
     transfer_matrix,
 )
-from molrecon.networks.layers import CONVOLUTIONS, Convolution
+from molrecon.networks.layers import CONVOLUTIONS, Convolution, transposed
 
 GRID_POINTS = 32
 POWER_ITERATIONS = 2
@@ -76,8 +76,7 @@ class NormalisedConvolution(Convolution):
 
     def transposed(self, x: Tensor, weight: Tensor) -> Tensor:
         """Apply the adjoint of the convolution (without bias) with kernel ``weight``."""
-        flipped = weight.transpose(0, 1).flip(tuple(range(2, weight.ndim)))
-        return CONVOLUTIONS[self.ndim](x, flipped, padding=self.padding)
+        return CONVOLUTIONS[self.ndim](x, transposed(weight), padding=self.padding)
 
     def _estimated_norm(self) -> Tensor:
         """Norm estimate, differentiable: Re uᴴŴ(ω)v at the maximum, u and v held fixed."""

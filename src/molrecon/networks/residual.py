@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
-from molrecon.networks.layers import Convolution, SoftClip, layers_of, lift, start_high_pass
+from molrecon.networks.bounds import layer_bound, step_bound
+from molrecon.networks.convolution_norm import certified_norm
+from molrecon.networks.layers import (
+    Convolution,
+    SoftClip,
+    layers_of,
+    lift,
+    start_high_pass,
+    transposed,
+)
 from molrecon.networks.strict import ResidualStrictCNN
 
 
@@ -75,6 +86,19 @@ class ResidualCNN(Network):
             z = z + outer(clip(inner(z, code), code))
         return self.log_gain.exp() * z[:, : self.channels]
 
+    def composed_bound(self) -> float:
+        """Gain times the product over steps: near its tied start a step is hardly above 1.
+
+        With ``V = −2Wᵀ + E`` a step is ``z − 2Wᵀclip(Wz + b)``, see `step_bound`, plus
+        ``E clip(Wz + b)``; without the split it is at most ``1 + ‖V‖‖W‖``.
+        """
+        bound = math.exp(float(self.log_gain))
+        for inner, outer in zip(layers_of(self.inner), layers_of(self.outer), strict=True):
+            norm = layer_bound(inner)
+            free = certified_norm(outer.weight.double() + 2 * transposed(inner.weight).double())
+            bound *= min(step_bound(norm) + free * norm, 1 + layer_bound(outer) * norm)
+        return bound
+
     @torch.no_grad()
     def start_from(self, other: Network) -> None:
         """Take over a network of the same kind, or a trained `ResidualStrictCNN` as it stands."""
@@ -97,6 +121,5 @@ class ResidualCNN(Network):
     @torch.no_grad()
     def _tie(self) -> None:
         for inner, outer in zip(layers_of(self.inner), layers_of(self.outer), strict=True):
-            axes = tuple(range(2, inner.weight.ndim))
-            outer.weight.copy_(-2 * inner.weight.transpose(0, 1).flip(axes))
+            outer.weight.copy_(-2 * transposed(inner.weight))
             outer.bias.zero_()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import cast
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
+from molrecon.networks.bounds import chain_bound, kernel_bound, step_bound
 from molrecon.networks.convolution_norm import certified_norm
 from molrecon.networks.layers import START_OFFSET, SoftClip, lift, start_high_pass
 from molrecon.networks.normalised import NormalisedConvolution
@@ -113,6 +115,10 @@ class ResidualStrictCNN(StrictNetwork):
             z = z - 2 * layer.transposed(clip(layer(z, code, weight), code), weight)
         return self.lipschitz * z[:, : self.channels]
 
+    def composed_bound(self) -> float:
+        """Gain times the product over steps, each at most 1 if its kernel is."""
+        return self.lipschitz * math.prod(step_bound(kernel_bound(c)) for c in self._layers())
+
 
 class SpectralCNN(StrictNetwork):
     """The paper's chain with every convolution normalised, ReLU between them (MOL-SN as published).
@@ -159,6 +165,10 @@ class SpectralCNN(StrictNetwork):
             x = torch.relu(layer(x, code))
         out: Tensor = last(x, code)
         return self.lipschitz * out
+
+    def composed_bound(self) -> float:
+        """Gain times the product of the norms of the convolutions."""
+        return self.lipschitz * chain_bound(self.convolutions)
 
     @torch.no_grad()
     def _start_near_identity(self) -> None:

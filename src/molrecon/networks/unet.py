@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
+from molrecon.networks.bounds import LAYERS, Layer, chain_bound, layer_bound
 from molrecon.networks.layers import Convolution
 
 POOLS = {2: nn.functional.max_pool2d, 3: nn.functional.max_pool3d}
@@ -91,6 +93,20 @@ class UNet(Network):
         inside: Any = (Ellipsis, *(slice(n) for n in spatial))
         return x + out[inside]
 
+    def composed_bound(self) -> float:
+        """Bound over its levels, plus 1 for the image itself.
+
+        Repeating the last pixel up to k − 1 times has norm √k along each axis, the maximum over
+        windows that do not overlap at most 1, repeating every pixel 2ⁿ times √2ⁿ in n axes.
+        """
+        axis_root = self.ndim / 2
+        bound = 2 ** (self.poolings * axis_root)
+        skips = [bound := bound * layer_bound(block) for block in self.down]
+        skips.pop()
+        for block in self.up:
+            bound = math.hypot(skips.pop(), 2**axis_root * bound) * layer_bound(block)
+        return 1 + bound * layer_bound(self.last)
+
 
 class _Block(nn.Module):
     """Two convolutions, each with a ReLU."""
@@ -120,3 +136,6 @@ class _Block(nn.Module):
         for layer in self.convolutions:
             x = torch.relu(layer(x, code))
         return x
+
+
+LAYERS[_Block] = Layer(lambda block: chain_bound(block.convolutions))

@@ -128,6 +128,11 @@ class LinearOperator(ABC):
         """
         return torch.ones(self.batch, dtype=self.dtype.to_real(), device=self.device)
 
+    @property
+    def norm_bound(self) -> Tensor | None:
+        """Bound on ‖A‖ known without work, ``(batch or 1,)``; None where none is known."""
+        return None
+
     def completed(self, x: Tensor, y: Tensor) -> Tensor:
         """Return what a complete measurement would have shown, given an estimate ``x``.
 

@@ -85,10 +85,18 @@ class CartesianMRI(LinearOperator):
     @property
     def completion_gain(self) -> Tensor:
         """Bound on ``‖I − AᴴA‖``: 1 for maps of a root sum of squares up to √2."""
+        return (self._squared_bound - 1).clamp_min(1)
+
+    @property
+    def norm_bound(self) -> Tensor:
+        """Bound on ‖A‖: largest root sum of squares of the maps times the largest mask weight."""
+        return self._squared_bound.sqrt()
+
+    @property
+    def _squared_bound(self) -> Tensor:
         power = self.coil_maps.abs().square().sum(1).flatten(1).amax(1)
-        weight = self._mask_squared.flatten(1).amax(1)
-        gain: Tensor = (power * weight - 1).clamp_min(1)
-        return gain
+        weight: Tensor = self._mask_squared.flatten(1).amax(1)
+        return power * weight
 
     def estimate_sigma(self, y: Tensor) -> Tensor:
         """Estimate sigma from the outermost sampled k-space; see `estimate_sigma`."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from molrecon.equilibrium.explicit import ExplicitEquation
 from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.equilibrium.robustness import robustness_constant
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
@@ -54,6 +55,7 @@ class DEGrad(LearnedReconstructor):
 
     monotonicity: float
     equilibrium: Equilibrium
+    constrained_name = "N"
 
     def __init__(
         self,
@@ -70,13 +72,18 @@ class DEGrad(LearnedReconstructor):
         self.step = step
 
     @property
+    def lipschitz_limit(self) -> float:
+        """1 − m."""
+        return 1 - self.monotonicity
+
+    @property
     def constraint_text(self) -> str | None:
         """The bound on N that the error bound rests on; None where there is none."""
-        return f"Lip(N) ≤ {1 - self.monotonicity:g}, D = I − N" if self._is_bounded() else None
+        return f"Lip(N) ≤ {self.lipschitz_limit:g}, D = I − N" if self._is_bounded() else None
 
     def _is_bounded(self) -> bool:
         bound = self.network.lipschitz_bound()
-        return bound is not None and bound <= 1 - self.monotonicity
+        return bound is not None and bound <= self.lipschitz_limit
 
     def solve(self, problem: Problem) -> Solution:
         """Solve the equation, in units of the image peak."""
@@ -100,7 +107,9 @@ class DEGrad(LearnedReconstructor):
         if not self._is_bounded():
             unknown = torch.full_like(solution.error_bound, torch.nan)
             solution = replace(solution, error_bound=unknown, monotonicity=float("nan"))
-        return replace(solution, lam=weight)
+            return replace(solution, lam=weight)
+        constant = robustness_constant(weight, self.monotonicity)
+        return replace(solution, lam=weight, robustness=constant)
 
 
 class DEGradConfig(EquilibriumModelConfig):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.equilibrium.robustness import completed_constant
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
@@ -86,6 +87,10 @@ class LearnedReconstructor(nn.Module, ABC):
         The weight of the data term as a function of the noise; None where a method has none.
     equilibrium
         The solvers; None for methods of a fixed number of iterations.
+    rests_on_network
+        Whether every guarantee follows from a Lipschitz bound of the network alone.
+    constrains_network, constrained_name
+        Whether the constrained map is the network itself, and how it is called.
     output
         ``"fixed-point"``: the image is what the method computes. ``"full-scan"``: it is what a
         full scan would have shown, ``x + Aᴴ(y − A x)``, which keeps the measured samples with
@@ -104,6 +109,9 @@ class LearnedReconstructor(nn.Module, ABC):
     weight: DataWeight | None
     equilibrium: Equilibrium | None
     monotonicity: float | None
+    rests_on_network = False
+    constrains_network = True
+    constrained_name = "H"
 
     def __init__(
         self,
@@ -128,6 +136,16 @@ class LearnedReconstructor(nn.Module, ABC):
     def constraint_text(self) -> str | None:
         """What training aims at so that the method converges, as a formula; None for nothing."""
         return None if self.monotonicity is None else f"Lip(H) ≤ {1 - self.monotonicity:g}"
+
+    @property
+    def lipschitz_limit(self) -> float | None:
+        """What the Lipschitz constant that the method rests on must not exceed; None for none."""
+        return None
+
+    @property
+    def contraction(self) -> float | None:
+        """Factor of one plain iteration if the limit is kept and linear systems solved exactly."""
+        return None
 
     @property
     def certified(self) -> bool:
@@ -264,4 +282,9 @@ def _completed(solution: Solution, A: LinearOperator, y: Tensor) -> Solution:
     size, before = norm(value.detach()), norm(x.detach())
     ratio = before / size.clamp_min(torch.finfo(size.dtype).tiny)
     bound = solution.error_bound * A.completion_gain.to(ratio.dtype) * ratio
-    return replace(solution, value=value, error_bound=bound)
+    return replace(
+        solution,
+        value=value,
+        error_bound=bound,
+        robustness=completed_constant(solution.robustness, A),
+    )

@@ -54,6 +54,8 @@ class MnMMOL(LearnedReconstructor):
     weight: DataWeight
     equilibrium: Equilibrium
     monotonicity: float
+    constrains_network = False
+    constrained_name = "I − ηG"
 
     def __init__(
         self,
@@ -77,9 +79,14 @@ class MnMMOL(LearnedReconstructor):
         self.step = step
 
     @property
+    def lipschitz_limit(self) -> float:
+        """1 − ηm."""
+        return 1 - self.step * self.monotonicity
+
+    @property
     def constraint_text(self) -> str:
         """The bound that training aims at."""
-        return f"Lip(I − ηG) ≤ {1 - self.step * self.monotonicity:g} with the operators it saw"
+        return f"Lip(I − ηG) ≤ {self.lipschitz_limit:g} with the operators it saw"
 
     def constrained_map(self, A: LinearOperator, sigma: Tensor) -> Callable[[Tensor], Tensor]:
         """Return ``I − ηG`` up to a constant, for this operator."""

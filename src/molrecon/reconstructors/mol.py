@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from torch import Tensor
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion
+from molrecon.equilibrium.robustness import robustness_constant
 from molrecon.equilibrium.solution import Solution
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks.base import Network
@@ -58,6 +60,7 @@ class MOL(LearnedReconstructor):
     weight: DataWeight
     equilibrium: Equilibrium
     monotonicity: float
+    rests_on_network = True
 
     def __init__(
         self,
@@ -75,10 +78,21 @@ class MOL(LearnedReconstructor):
         self.shift = shift
 
     @property
+    def lipschitz_limit(self) -> float:
+        """1 − m."""
+        return 1 - self.monotonicity
+
+    @property
+    def contraction(self) -> float:
+        """``1 − αμ``, with ``μ = m`` where there is no shift (see `ForwardBackward`)."""
+        alpha = self.equilibrium.forward.alpha
+        return 1 - alpha * (self.monotonicity + self.shift) / (1 + alpha * self.shift)
+
+    @property
     def certified(self) -> bool:
         """Whether the network is proved to satisfy ``Lip(H) ≤ 1 − m``."""
         bound = self.network.lipschitz_bound()
-        return bound is not None and bound <= 1 - self.monotonicity
+        return bound is not None and bound <= self.lipschitz_limit
 
     def constrained_map(self, A: LinearOperator, sigma: Tensor) -> Callable[[Tensor], Tensor]:
         """Return H: it has to contract with 1 − m, whatever A is."""
@@ -96,12 +110,14 @@ class MOL(LearnedReconstructor):
             monotonicity=self.monotonicity,
             shift=self.shift,
         )
-        return problem.solvers(self.equilibrium)(
+        solution = problem.solvers(self.equilibrium)(
             inclusion,
             problem.start,
             certified=self.certified,
             on_backward=problem.on_backward,
         )
+        constant = robustness_constant(lam.detach(), inclusion.strong_monotonicity)
+        return replace(solution, robustness=constant)
 
 
 class MOLConfig(EquilibriumModelConfig):

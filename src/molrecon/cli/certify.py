@@ -1,0 +1,179 @@
+"""``molrecon certify``: what is proved of a model, and what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molrecon.cli import output
+from molrecon.cli.command import Command
+from molrecon.cli.options import Device, Json, Seed, resolve_device
+from molrecon.cli.slices import operators_of
+from molrecon.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from molrecon.data.scan import Scan
+    from molrecon.evaluation.certificate import Certificate
+    from molrecon.evaluation.certify import Measurement
+
+
+def certify(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A shipped model or a weights file.")
+    ],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A scan to measure at, as reconstruct reads it; may be repeated. Simulated scans "
+            "by default.",
+            metavar="FILE",
+        ),
+    ] = None,
+    tol: Annotated[
+        float,
+        typer.Option(help="Share of the starting distance, for the number of iterations."),
+    ] = 1e-3,
+    accuracy: Annotated[
+        float, typer.Option(help="Relative tolerance of the local values, on their residuals.")
+    ] = 0.02,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Prove what can be proved of a model, and measure the rest: attack ≤ local ≤ certified.
+
+    Attack: the largest difference quotient found. Local: ‖J‖ and the largest eigenvalue of its
+    symmetric part, at the reconstructed images. Certified: the proved bound for every image. The
+    result is stored beside a weights file, tied to it by SHA-256; models and reconstruct show it.
+    A shipped model, called by its name, keeps the certificate it came with.
+
+    With --json: the fields of the certificate (see molrecon.evaluation.certificate), and model,
+    stored (the file written, or null), not_stored (why) and seconds.
+    """
+    import time
+
+    from molrecon.evaluation.certificate import write_certificate
+    from molrecon.evaluation.certify import Effort, simulated_measurements
+    from molrecon.evaluation.certify import certify as run
+    from molrecon.reconstructors.store import read_header, resolve, shipped_models
+
+    started = time.perf_counter()
+    for option, value in (("--tol", tol), ("--accuracy", accuracy)):
+        if not 0 < value < 1:
+            raise InputError(f"{option} is {value:g}, but a number between 0 and 1 was expected.")
+    device = resolve_device(device)
+    weights = resolve(model)
+    ndim = int(read_header(weights)[0].network.get("ndim", 2))
+    # Read first: a wrong file is refused before any work.
+    scans = _read(data or (), ndim, model)
+    with output.progress_bar() as bar:
+        task = bar.add_task("", total=None)
+
+        def report(text: str) -> None:
+            bar.update(task, description=text)
+
+        certificate = run(
+            weights,
+            _measurements(scans, device, report) if scans else simulated_measurements(ndim),
+            device=device,
+            tolerance=tol,
+            effort=Effort(tol=accuracy, seed=seed),
+            report=report,
+        )
+    stored: Path | None = None
+    reason = "a shipped model keeps the certificate it came with"
+    if model not in shipped_models():
+        try:
+            stored = write_certificate(certificate, weights)
+        except InputError as error:
+            reason = str(error)
+    if json:
+        facts = {"model": model, **certificate.model_dump(mode="json")}
+        facts["stored"] = None if stored is None else str(stored)
+        facts["not_stored"] = None if stored is not None else reason
+        facts["seconds"] = time.perf_counter() - started
+        output.print_json(facts)
+        return
+    _print(model, certificate)
+    output.print_note(f"Written to {stored}." if stored is not None else f"Not stored: {reason}")
+
+
+def _read(files: list[str] | tuple[str, ...], ndim: int, model: str) -> list[tuple[str, Scan]]:
+    from molrecon.cli.slices import check_axes
+    from molrecon.data.formats import read_scan
+
+    scans = [(file, read_scan(file)) for file in files]
+    for _, scan in scans:
+        check_axes(scan, ndim, model)
+    return scans
+
+
+def _measurements(scans: list[tuple[str, Scan]], device: str, report: Any) -> Iterator[Measurement]:
+    from molrecon.evaluation.certify import Measurement
+
+    for file, scan in scans:
+        for number, (y, A) in enumerate(
+            operators_of(scan, device, lambda text, done: report(text))
+        ):
+            name = f"{file}, slice {number}" if scan.kspace.shape[0] > 1 else file
+            yield Measurement(name, y, A, scan.sigma)
+
+
+def _print(model: str, one: Certificate) -> None:
+    output.print_table(
+        f"Lipschitz constant of {one.map}",
+        ("", "attack", "local ‖J‖", "λ_max(sym J)", "robustness"),
+        [
+            (
+                image.image,
+                f"{image.attack:.4f}",
+                f"{image.local:.4f} ± {image.local_error:.4f}",
+                f"{image.symmetric:.4f} ± {image.symmetric_error:.4f}",
+                "–" if image.robustness is None else f"{image.robustness:.4g}",
+            )
+            for image in one.images
+        ],
+    )
+    output.print_facts(model, _rows(one))
+    output.print_note(
+        "±: a singular value or eigenvalue of the Jacobian lies within. Robustness: the image "
+        "moves by at most so many times an error of the measurements, with noise level, unit and "
+        "coil maps held fixed."
+    )
+
+
+def certificate_text(facts: Mapping[str, Any]) -> str:
+    """Return what `Stored.facts` come to, as a line."""
+    known = facts["certificate"]
+    return str(known["sentence"]) if known else f"none: {facts['no_certificate']}"
+
+
+def _rows(one: Certificate) -> list[tuple[str, str]]:
+    ordered = f"attack {one.attack:.4g} ≤ local {one.local:.4g} ≤ certified "
+    rows = [
+        ("Result", one.sentence),
+        ("Values", ordered + ("unknown" if one.bound is None else f"{one.bound:.4g}")),
+    ]
+    if one.refusal is not None:
+        rows.append(("No bound", one.refusal))
+    else:
+        rows.append(("Holds for", one.holds_for))
+    if one.contraction is not None:
+        rows.append(
+            (
+                "Convergence",
+                f"every plain iteration, its linear system solved exactly, leaves at most "
+                f"{one.contraction:.6g} of the distance, and {one.iterations} leave "
+                f"{one.tolerance:g} of it",
+            )
+        )
+    for image in one.violations:
+        rows.append(("Violated", f"{image.image}: {'; '.join(image.violated)}"))
+    return rows
+
+
+COMMAND = Command("certify", certify, "molrecon certify brain2d-sn --data scan.cfl")

@@ -1,0 +1,213 @@
+"""The certificate of a model: what it says, and the file it is kept in.
+
+It lies beside the weights, ``NAME.certificate.json`` beside ``NAME.safetensors``, and is tied to
+them by the SHA-256 of the weights file: any change of a weight or setting makes it stale. It is
+read, not checked again; `certify` computes it anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from molrecon.data.atomic import atomic_path
+from molrecon.reconstructors.settings import Settings
+
+
+class ImageValues(Settings):
+    """What was measured at one image.
+
+    Attributes
+    ----------
+    image
+        File and slice, or what was simulated.
+    status
+        How the reconstruction of the image ended; the values are those at its result.
+    sigma, lam
+        Noise relative to the peak, and data weight λ; null where a method has none.
+    attack
+        Largest difference quotient found around the image.
+    local, local_error, local_probable
+        ‖J‖₂, a distance within which a singular value lies, and what ‖J‖₂ does not exceed with a
+        probability of 99 %.
+    symmetric, symmetric_error, symmetric_probable
+        The same for ``λ_max((J + Jᵀ)/2)``.
+    robustness
+        Proved bound on ``‖Δimage‖ / ‖Δy‖`` at this λ, for the image the model returns; null if not
+        certified.
+    violated
+        The conditions that do not hold here.
+    """
+
+    image: str
+    status: str
+    sigma: float | None
+    lam: float | None
+    attack: float
+    local: float
+    local_error: float
+    local_probable: float | None
+    symmetric: float
+    symmetric_error: float
+    symmetric_probable: float | None
+    robustness: float | None
+    violated: tuple[str, ...]
+
+
+class Certificate(Settings):
+    """What is proved and what was measured of a model; the JSON file has these fields.
+
+    Attributes
+    ----------
+    format, version
+        Of the file, and of the molrecon that wrote it.
+    weights, sha256
+        Name and SHA-256 of the weights file.
+    method
+        Of the model.
+    certified
+        Whether ``bound ≤ limit`` is proved and convergence, uniqueness and robustness follow.
+    map
+        The map whose Lipschitz constant is meant.
+    limit
+        What it must not exceed: 1 − m for `MOL`; null where a method rests on no such constant.
+    attack, local, symmetric
+        The largest of the values of all images.
+    bound, refusal
+        The certified bound of `certified_bound`, or why there is none.
+    holds_for
+        The map and the inputs that the bound is proved for.
+    monotonicity
+        The proved m; null if not certified.
+    contraction
+        Factor by which each plain iteration, its linear system solved exactly, reduces the distance
+        to the solution; null if not certified.
+    tolerance, iterations
+        So many plain iterations reduce the starting distance to this share of it.
+    output
+        The image that the model returns and ``robustness`` is for.
+    images
+        Every image that was measured.
+    """
+
+    format: Literal["molrecon-certificate-1"] = "molrecon-certificate-1"
+    version: str
+    weights: str
+    sha256: str
+    method: str
+    certified: bool
+    map: str
+    limit: float | None
+    attack: float
+    local: float
+    symmetric: float
+    bound: float | None
+    refusal: str | None
+    holds_for: str
+    monotonicity: float | None
+    contraction: float | None
+    tolerance: float = Field(gt=0, lt=1)
+    iterations: int | None
+    output: str
+    images: tuple[ImageValues, ...]
+
+    @property
+    def violations(self) -> tuple[ImageValues, ...]:
+        """The images at which a condition does not hold."""
+        return tuple(image for image in self.images if image.violated)
+
+    @property
+    def sentence(self) -> str:
+        """What it comes to."""
+        if self.certified:
+            return (
+                f"certified: Lip({self.map}) ≤ {self.bound:.4g} proved, m = {self.monotonicity:g}"
+            )
+        bound = "no bound" if self.bound is None else f"the proved bound is {self.bound:.4g}"
+        measured = f"not certified ({bound}); ‖J‖ up to {self.local:.4g} measured"
+        if self.limit is None:
+            return measured
+        if self.violations:
+            names = ", ".join(one.image for one in self.violations)
+            return f"{measured}, {self.limit:g} exceeded at {names}"
+        return f"{measured}, within {self.limit:g} at the {len(self.images)} images measured"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The certificate beside a weights file, or why there is none.
+
+    Attributes
+    ----------
+    certificate
+        None if there is none for these weights.
+    problem
+        Why the file that lies there does not count, as a sentence; None if there is no file or it
+        does count.
+    """
+
+    certificate: Certificate | None = None
+    problem: str | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """As plain values: ``certificate``, in brief or null, and ``no_certificate``, why so.
+
+        In brief are the fields of `Certificate` but for the images, and its sentence.
+        """
+        if self.certificate is None:
+            return {"certificate": None, "no_certificate": self.problem or "there is none"}
+        brief = self.certificate.model_dump(mode="json", exclude={"images", "holds_for", "format"})
+        brief["sentence"] = self.certificate.sentence
+        return {"certificate": brief, "no_certificate": None}
+
+
+def certificate_path(weights: Path) -> Path:
+    """Return where the certificate of a weights file lies."""
+    return weights.with_suffix(".certificate.json")
+
+
+def weights_sha256(weights: Path) -> str:
+    """Return the SHA-256 of a weights file, as hexadecimal digits."""
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_certificate(weights: Path) -> Stored:
+    """Read the certificate beside a weights file; nothing is raised for one that does not count."""
+    path = certificate_path(weights)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Stored()
+    except (OSError, UnicodeDecodeError):
+        return Stored(problem=f"{path.name} cannot be read")
+    try:
+        certificate = Certificate.model_validate_json(text)
+    except ValidationError:
+        return Stored(problem=f"{path.name} is not a certificate of molrecon")
+    if certificate.sha256 == weights_sha256(weights):
+        return Stored(certificate)
+    if certificate.weights != weights.name:
+        return Stored(problem=f"{path.name} is foreign: it certifies {certificate.weights}")
+    return Stored(
+        problem=f"{path.name} is stale: the weights have changed since; run molrecon certify again"
+    )
+
+
+def write_certificate(certificate: Certificate, weights: Path) -> Path:
+    """Write a certificate beside its weights, atomically.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written to.
+    """
+    path = certificate_path(weights)
+    with atomic_path(path) as temporary:
+        temporary.write_text(certificate.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,227 @@
+"""Measuring and proving what a model's guarantees rest on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import molrecon
+from molrecon.data.sample_image import sample_image
+from molrecon.data.simulation import simulate_acquisition
+from molrecon.equilibrium.robustness import completed_constant
+from molrecon.errors import InputError, NoBoundError
+from molrecon.evaluation.certificate import Certificate, ImageValues, weights_sha256
+from molrecon.lipschitz import certified_bound, measure
+from molrecon.operators.base import LinearOperator, per_sample
+from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.reconstructors.learned import LearnedReconstructor
+from molrecon.reconstructors.start import peak, sense_start
+from molrecon.reconstructors.store import load, read_header
+
+HOLDS_FOR = (
+    "the network in exact arithmetic with the kernels in use as stored in single precision; every "
+    "image, size and noise level"
+)
+SIMULATED = ((2.0, 0.002), (4.0, 0.01), (6.0, 0.04))
+"""Acceleration, and noise relative to the peak, of the images measured when none are given."""
+
+ROUNDING = 1e-4
+"""Relative rounding of what is measured, in single precision over small distances."""
+
+FULL_SCAN = "full-scan"
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """One slice to measure at: its name, measurements, operator and noise (None: estimated)."""
+
+    name: str
+    y: Tensor
+    A: LinearOperator
+    sigma: float | None = None
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard to look: see `measure`."""
+
+    tol: float = 0.02
+    starts: int = 2
+    steps: int = 15
+    seed: int = 0
+
+
+def certify(
+    weights: Path,
+    measurements: Iterable[Measurement],
+    *,
+    device: str = "cpu",
+    tolerance: float = 1e-3,
+    effort: Effort | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> Certificate:
+    """Prove what can be proved of a model, and measure it at images.
+
+    Parameters
+    ----------
+    weights
+        The weights file.
+    measurements
+        At least one.
+    device
+        Where to compute.
+    tolerance
+        For the number of iterations, in (0, 1).
+    effort
+        Of the measurements.
+    report
+        Told what is being done.
+
+    Raises
+    ------
+    InputError
+        If the file is no model or holds NaN, ``tolerance`` is out of range, there are no images,
+        or one does not fit the model.
+    """
+    if not 0 < tolerance < 1:
+        raise InputError(f"tolerance is {tolerance}, expected a value in (0, 1)")
+    model = load(weights, device=device)
+    if not all(bool(torch.isfinite(value).all()) for value in model.parameters()):
+        raise InputError(f"{weights}: a weight is NaN or infinite, expected numbers; train again")
+    digest = weights_sha256(weights)
+    report("certified bound")
+    bound, refusal = _bound(model)
+    limit = model.lipschitz_limit
+    certified = model.rests_on_network and bound is not None and bound <= (limit or 0)
+    images = []
+    for one in measurements:
+        report(one.name)
+        images.append(_values(model, one, certified, effort or Effort()))
+    if not images:
+        raise InputError("there are no images to measure at: give at least one scan")
+    contraction = model.contraction if certified else None
+    return Certificate(
+        version=molrecon.__version__,
+        weights=weights.name,
+        sha256=digest,
+        method=read_header(weights)[0].method,
+        certified=certified,
+        map=model.constrained_name,
+        limit=limit,
+        attack=max(one.attack for one in images),
+        local=max(one.local for one in images),
+        symmetric=max(one.symmetric for one in images),
+        bound=bound,
+        refusal=refusal,
+        holds_for=HOLDS_FOR,
+        monotonicity=model.monotonicity if certified else None,
+        contraction=contraction,
+        tolerance=tolerance,
+        iterations=None if contraction is None else iterations_for(tolerance, contraction),
+        output=model.output,
+        images=tuple(images),
+    )
+
+
+def iterations_for(tolerance: float, contraction: float) -> int:
+    """Smallest n with ``contractionⁿ ≤ tolerance``, both in (0, 1)."""
+    return math.ceil(math.log(tolerance) / math.log(contraction))
+
+
+def simulated_measurements(ndim: int) -> Iterator[Measurement]:
+    """Simulate scans of the sample image, of 128 × 128 pixels, or 8 × 64 × 64 in three dimensions.
+
+    Raises
+    ------
+    InputError
+        If there are no images of so many axes.
+    """
+    if ndim not in (2, 3):
+        raise InputError(f"there are no sample images of {ndim} spatial axes: give --data")
+    image = sample_image()[::2, ::2]
+    if ndim == 3:
+        window = torch.hann_window(8, periodic=False).clamp_min(0.1)
+        image = window[:, None, None] * image[::2, ::2]
+    for number, (acceleration, sigma) in enumerate(SIMULATED):
+        scan = simulate_acquisition(
+            image,
+            coils=4,
+            acceleration=acceleration,
+            mask_kind="variable-density",
+            calibration=16 if ndim == 2 else 6,
+            sigma=sigma,
+            seed=number,
+        )
+        yield Measurement(
+            f"simulated head, {acceleration:g}×, σ = {sigma:g}",
+            scan.kspace,
+            CartesianMRI(scan.coil_maps, scan.mask),
+            sigma,
+        )
+
+
+def _bound(model: LearnedReconstructor) -> tuple[float | None, str | None]:
+    if not model.constrains_network:
+        return None, f"{model.constrained_name} depends on the operator, and no bound is composed"
+    try:
+        bound = certified_bound(model.network)
+    except NoBoundError as error:
+        return None, str(error)
+    return (bound, None) if math.isfinite(bound) else (None, "the bound overflows")
+
+
+def _values(
+    model: LearnedReconstructor, one: Measurement, certified: bool, effort: Effort
+) -> ImageValues:
+    y, A = one.y, one.A
+    with torch.no_grad():
+        solution = model(y, A, sigma=one.sigma, raise_on_failure=False, output="fixed-point")
+        start = sense_start(y, A)
+        scale = peak(start)
+        # What blew up is measured where it began.
+        finite = bool(torch.isfinite(solution.value).all())
+        image = (solution.value if finite else start) / per_sample(scale, start)
+    sigma = solution.sigma / scale
+    f = model.constrained_map(A, sigma) or (lambda x: model.network(x, sigma))
+    found = measure(
+        f, image, tol=effort.tol, starts=effort.starts, steps=effort.steps, seed=effort.seed
+    )
+    local, limit = found.local, model.lipschitz_limit
+    values = {
+        "‖J‖": float(local.norm),
+        "λ_max((J + Jᵀ)/2)": float(local.symmetric),
+        "the difference quotient": float(found.attack.value),
+    }
+    violated = [
+        f"{name} = {value:.4g} exceeds {limit:g}"
+        for name, value in values.items()
+        if limit is not None and not value <= limit * (1 + ROUNDING)
+    ]
+    constant = solution.robustness if certified else None
+    if model.output == FULL_SCAN:
+        constant = completed_constant(constant, A)
+    return ImageValues(
+        image=one.name,
+        status=solution.status[0].value,
+        sigma=float(sigma),
+        lam=None if solution.lam is None else float(solution.lam),
+        attack=float(found.attack.value),
+        local=float(local.norm),
+        local_error=float(local.norm_error),
+        local_probable=_finite(local.norm_probable),
+        symmetric=float(local.symmetric),
+        symmetric_error=float(local.symmetric_error),
+        symmetric_probable=_finite(local.symmetric_probable),
+        robustness=None if constant is None else float(constant),
+        violated=tuple(violated),
+    )
+
+
+def _finite(value: Tensor) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,119 @@
+"""Extreme eigenvalues of symmetric maps by Lanczos, with what is known about their error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from molrecon.lipschitz.linearised import Map
+from molrecon.operators.base import inner, norm, per_sample
+
+FAILURE = 0.01
+"""Probability with which a random start may see too little of the leading eigenvectors."""
+
+CHECK_EVERY = 2
+
+
+@dataclass(frozen=True)
+class Ritz:
+    """Largest Ritz value of every sample, each ``(batch,)``.
+
+    Attributes
+    ----------
+    largest, smallest
+        Ritz values: the map has eigenvalues at least as large and as small.
+    residual
+        ``‖Bv − θv‖`` of the largest: an eigenvalue lies within this distance of it.
+    probable
+        The largest eigenvalue is at most this, but for a probability of `FAILURE` over the random
+        start (Kuczyński and Woźniakowski 1992, Theorem 4.2a: after k steps in n dimensions
+        ``P[λ_max − θ > ε (λ_max − λ_min)] ≤ 1.648 √n e^{−√ε (2k − 1)}``); infinite after few steps.
+    vector
+        The unit Ritz vector, ``(batch, …)``.
+    steps
+        Applications of the map.
+    """
+
+    largest: Tensor
+    smallest: Tensor
+    residual: Tensor
+    probable: Tensor
+    vector: Tensor
+    steps: int
+
+
+def largest_eigenvalue(apply: Map, start: Tensor, *, tol: float, max_steps: int) -> Ritz:
+    """Largest eigenvalue of a symmetric map, sample by sample, with full reorthogonalisation.
+
+    Parameters
+    ----------
+    apply
+        Real-linear and symmetric for Re⟨·, ·⟩, on ``(batch, …)``.
+    start
+        Random vectors, normally distributed.
+    tol
+        Stop when every residual is at most this fraction of its value.
+    max_steps
+        Cap; also the number of vectors kept.
+    """
+    dimension = start[0].numel() * (2 if start.is_complex() else 1)
+    max_steps = min(max_steps, dimension)
+    basis = [start / per_sample(norm(start), start)]
+    diagonal: list[Tensor] = []
+    beside: list[Tensor] = []
+    broken = torch.zeros(start.shape[0], dtype=torch.bool, device=start.device)
+    while True:
+        w = apply(basis[-1])
+        alpha = inner(w, basis[-1])
+        # A space that is complete goes on with zero vectors; a value already met adds nothing.
+        diagonal.append(alpha if not diagonal else torch.where(broken, diagonal[0], alpha))
+        for _ in range(2):
+            for v in basis:
+                w = w - per_sample(inner(w, v), w) * v
+        beta = norm(w)
+        scale = torch.stack([*diagonal, *beside]).abs().amax(0)
+        broken = broken | (beta <= 10 * torch.finfo(beta.dtype).eps * scale)
+        beta = torch.where(broken, torch.zeros_like(beta), beta)
+        steps = len(diagonal)
+        if steps % CHECK_EVERY == 0 or steps == max_steps or bool(broken.all()):
+            values, vectors = _eigen(diagonal, beside)
+            residual = beta * vectors[:, -1, -1].abs().to(beta.dtype)
+            small = residual <= tol * values[:, -1].abs().to(residual.dtype)
+            # NaN stays in the values, and shows.
+            if steps == max_steps or bool((small | residual.isnan()).all()):
+                break
+        beside.append(beta)
+        basis.append(torch.where(per_sample(broken, w), 0 * w, w / per_sample(beta, w)))
+    vector = torch.zeros_like(start)
+    for k, v in enumerate(basis):
+        vector = vector + per_sample(vectors[:, k, -1].to(beta.dtype), v) * v
+    return Ritz(
+        largest=values[:, -1].to(beta.dtype),
+        smallest=values[:, 0].to(beta.dtype),
+        residual=residual,
+        probable=_probable(values[:, 0], values[:, -1], steps, dimension).to(beta.dtype),
+        vector=vector,
+        steps=steps,
+    )
+
+
+def _eigen(diagonal: list[Tensor], beside: list[Tensor]) -> tuple[Tensor, Tensor]:
+    matrix = torch.diag_embed(torch.stack(diagonal, 1).double())
+    if beside:
+        off = torch.stack(beside, 1).double()
+        matrix = matrix + torch.diag_embed(off, 1) + torch.diag_embed(off, -1)
+    finite = torch.isfinite(matrix).flatten(1).all(1)
+    values, vectors = torch.linalg.eigh(matrix.nan_to_num(0, 0, 0))
+    return torch.where(finite[:, None], values, torch.nan), vectors
+
+
+def _probable(smallest: Tensor, largest: Tensor, steps: int, dimension: int) -> Tensor:
+    if steps >= dimension:
+        return largest
+    root = math.log(1.648 * math.sqrt(dimension) / FAILURE) / (2 * steps - 1)
+    # The spread λ_max − λ_min exceeds that of the Ritz values at both ends by as much.
+    share = root**2 / (1 - 2 * root**2) if 2 * root**2 < 1 else math.inf
+    return largest + share * (largest - smallest)

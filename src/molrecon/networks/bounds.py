@@ -1,0 +1,196 @@
+r"""Certified Lipschitz bounds of whole networks, composed from the norms of their layers.
+
+A bound holds for the real-arithmetic map: the network evaluated without rounding, with the kernels
+in use as they are stored (float32, say; a normalised kernel after its own rounding) and its other
+constants as given, at any fixed noise level, for every image of every size. An evaluation in
+floating point adds its rounding, which difference quotients of very close images can show.
+
+Rules: a chain has the product of its parts, a sum the sum, a concatenation the root of the sum of
+squares. Layers by name are in `LAYERS`; whatever is not known is refused by name, never assumed to
+be 1. The margin of `certified_norm` covers the rounding of the few products taken here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from molrecon.errors import NoBoundError
+from molrecon.networks.base import Network
+from molrecon.networks.convolution_norm import VERIFICATION_MARGIN, certified_norm
+from molrecon.networks.layers import Convolution, SoftClip
+from molrecon.networks.normalised import GRID_POINTS, NormalisedConvolution
+
+METHOD = "composed_bound"
+FORWARD = ("apply_channels", "forward", "__call__")
+
+
+@torch.no_grad()
+def certified_bound(module: nn.Module) -> float:
+    """Upper bound on the Lipschitz constant of a network or a layer (see the module's docstring).
+
+    Parameters
+    ----------
+    module
+        A `Network`, or a layer among `LAYERS` (``nn.Sequential`` among them).
+
+    Returns
+    -------
+    float
+        The bound; infinity if a weight is NaN or infinite.
+
+    Raises
+    ------
+    NoBoundError
+        If a layer, or how the network puts its layers together, is not known: the sentence names
+        it.
+    """
+    for name, part in module.named_modules():
+        _check(name or "the network", part)
+    if not all(bool(torch.isfinite(p).all()) for p in module.parameters()):
+        return math.inf
+    return layer_bound(module)
+
+
+def layer_bound(module: nn.Module) -> float:
+    """Bound of one part of a network that `certified_bound` has checked."""
+    if isinstance(module, Network):
+        return module.composed_bound()
+    return LAYERS[type(module)].bound(module)
+
+
+def chain_bound(modules: Iterable[nn.Module]) -> float:
+    """Bound of modules applied one after the other, 1-Lipschitz activations between them."""
+    return math.prod(map(layer_bound, modules))
+
+
+def step_bound(norm: float) -> float:
+    """Bound of ``z ↦ z − 2Wᵀclip(Wz + b)`` for ``‖W‖ ≤ norm``.
+
+    A clip changes by ``D(a − b)`` with a diagonal D, ``0 ≤ D ≤ 1``, so differences are multiplied
+    by the symmetric matrix ``I − 2WᵀDW``, whose eigenvalues lie in ``[1 − 2‖W‖², 1]``.
+    """
+    return max(1.0, 2 * norm**2 - 1)
+
+
+def kernel_bound(layer: NormalisedConvolution) -> float:
+    """Norm of the kernel a normalised convolution uses, after its rounding."""
+    return certified_norm(layer.normalised_weight(), points=GRID_POINTS, margin=VERIFICATION_MARGIN)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What is known of a kind of layer.
+
+    Attributes
+    ----------
+    bound
+        Its Lipschitz bound.
+    refusal
+        Why a layer in its present state has none; None if it has one.
+    """
+
+    bound: Callable[[Any], float]
+    refusal: Callable[[Any], str | None] = lambda layer: None
+
+
+def _nonexpansive(layer: nn.Module) -> float:
+    return 1.0
+
+
+def _torch_convolution(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> float:
+    # A stride drops samples and a dilation samples Ŵ(kω): neither exceeds the supremum. Groups act
+    # on channels of their own.
+    return max(map(certified_norm, layer.weight.chunk(layer.groups)))
+
+
+def _convolution_refusal(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> str | None:
+    if layer.padding_mode not in ("zeros", "circular"):
+        return f"norms are proved for zero and circular padding, not {layer.padding_mode!r}"
+    same = tuple(
+        step * (size - 1) / 2 for step, size in zip(layer.dilation, layer.kernel_size, strict=True)
+    )
+    # Wrapped further, some samples count twice.
+    if layer.padding_mode == "circular" and layer.padding != "same" and layer.padding != same:
+        return f"circular padding of {layer.padding} is not that of a circular convolution"
+    return None
+
+
+def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> float:
+    assert layer.running_var is not None
+    scale = (layer.running_var.double() + layer.eps).rsqrt()
+    if layer.weight is not None:
+        scale = scale * layer.weight.detach().double().abs()
+    return float(scale.max()) * VERIFICATION_MARGIN
+
+
+def _batch_norm_refusal(layer: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) -> str | None:
+    if layer.training or layer.running_var is None:
+        return "it divides by the deviation of its input, which has no bound; call eval()"
+    return None
+
+
+def _training_refusal(layer: nn.Module) -> str | None:
+    return (
+        "what it does is settled in evaluation mode only; call eval()" if layer.training else None
+    )
+
+
+LAYERS: dict[type[nn.Module], Layer] = {
+    Convolution: Layer(lambda layer: certified_norm(layer.weight)),
+    NormalisedConvolution: Layer(kernel_bound, _training_refusal),
+    SoftClip: Layer(_nonexpansive),
+    nn.Conv1d: Layer(_torch_convolution, _convolution_refusal),
+    nn.Conv2d: Layer(_torch_convolution, _convolution_refusal),
+    nn.Conv3d: Layer(_torch_convolution, _convolution_refusal),
+    nn.BatchNorm1d: Layer(_batch_norm, _batch_norm_refusal),
+    nn.BatchNorm2d: Layer(_batch_norm, _batch_norm_refusal),
+    nn.BatchNorm3d: Layer(_batch_norm, _batch_norm_refusal),
+    nn.Sequential: Layer(chain_bound),
+    nn.ModuleList: Layer(chain_bound),
+    nn.ReLU: Layer(_nonexpansive),
+    nn.LeakyReLU: Layer(lambda layer: max(1.0, abs(layer.negative_slope))),
+    nn.Identity: Layer(_nonexpansive),
+    nn.Dropout: Layer(_nonexpansive, _training_refusal),
+}
+"""Known kinds of layers; a subclass may compute something else and has to be entered itself."""
+
+
+def _check(name: str, part: nn.Module) -> None:
+    kind = type(part).__name__
+    if part._forward_hooks or part._forward_pre_hooks or _replaced(part):
+        raise NoBoundError(f"{name} ({kind}) has no certified bound: what it computes was replaced")
+    if isinstance(part, Network):
+        if not _says_its_composition(type(part)):
+            raise NoBoundError(
+                f"{name} ({kind}) has no certified bound: it does not say how its layers are put "
+                f"together; give it a {METHOD}"
+            )
+        return
+    if type(part) not in LAYERS:
+        raise NoBoundError(
+            f"{name} ({kind}) has no certified bound: the Lipschitz constant of such a layer is "
+            "not known"
+        )
+    reason = LAYERS[type(part)].refusal(part)
+    if reason is not None:
+        raise NoBoundError(f"{name} ({kind}) has no certified bound: {reason}")
+
+
+def _replaced(part: nn.Module) -> bool:
+    return any(method in vars(part) for method in FORWARD)
+
+
+def _says_its_composition(kind: type) -> bool:
+    """Whether the class that says what is computed, or one below it, says its bound."""
+    for one in kind.__mro__[: kind.__mro__.index(Network)]:
+        if METHOD in vars(one):
+            return True
+        if any(method in vars(one) for method in FORWARD):
+            return False
+    return False
