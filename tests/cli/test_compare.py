@@ -108,7 +108,7 @@ def test_bad_settings(settings, config, tmp_path, refused):
     check(["baseline", "'nothing'"], baseline="nothing")
     check(["kind", "'film'", "full-scans"], image_sets=[{**image_set, "kind": "film"}])
     check(
-        ["image_sets.0", "accelerations", "greater"],
+        ["image_sets.0", "accelerations", "at least 1"],
         image_sets=[{**image_set, "accelerations": [0.5]}],
     )
     check(["image_sets.0", "speed"], image_sets=[{**image_set, "speed": 2}])
@@ -122,7 +122,7 @@ def test_bad_settings(settings, config, tmp_path, refused):
     check(["methods"], methods=[])
     good = config(settings)
     refused("compare", tmp_path / "none.yaml", "-o", out, naming=["none.yaml"])
-    refused("compare", good, "-o", tmp_path / "no" / "out", naming=["no"])
+    refused("compare", good, "-o", good / "out", naming=["compare.yaml", "not a folder"])
     refused("compare", good, "-o", good, naming=["compare.yaml", "file"])
     refused("compare", good, "-o", out, "--workers", 0, naming=["--workers"])
     (tmp_path / "broken.yaml").write_text("a: [")

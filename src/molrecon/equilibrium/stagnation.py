@@ -10,10 +10,10 @@ from torch import Tensor
 ROUNDING = 100.0
 """Longest step that may be rounding alone, in units of the rounding of what it is made of."""
 
-REDUCTION = 0.8
+REDUCTION = 0.75
 """Residual left by the iterations that are waited for, if the arithmetic were exact."""
 
-LEAST = 10
+LEAST = 20
 """Fewest iterations that are waited for."""
 
 
@@ -22,7 +22,7 @@ def patience(contraction: float, *, accelerated: bool) -> float:
 
     A plain step multiplies the residual by ``contraction`` at most, and a rejected proposal costs
     a step of its own: after so many iterations exact arithmetic would have lowered the residual by
-    a fifth. Slow iterations are waited for as much longer as they are slower.
+    a quarter. Slow iterations are waited for as much longer as they are slower.
     """
     if contraction >= 1:
         return math.inf
