@@ -14,7 +14,7 @@ from .conftest import SHAPE, phantom
 def small(monkeypatch):
     """Replace the image by a small one, for speed."""
     monkeypatch.setattr(sample, "sample_image", phantom)
-    monkeypatch.setattr(demo_module, "BRAIN", (slice(10, 30), slice(10, 30)))
+    monkeypatch.setattr(demo_module, "BRAIN", (10, 30, 10, 30))
     monkeypatch.setitem(demo_module.SETTINGS, "calibration", 16)
     monkeypatch.setitem(demo_module.SETTINGS, "acceleration", 3.0)
 
