@@ -86,5 +86,5 @@ def test_a_folder_below_a_file_is_refused(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="file is a file, but a folder"):
         check_folder(tmp_path / "file")
-    with pytest.raises(InputError, match="because .*file is not a folder"):
+    with pytest.raises(InputError, match=r"because .*file is not a folder"):
         check_folder(tmp_path / "file" / "below" / "run")
