@@ -22,8 +22,8 @@ def patience(contraction: float, *, accelerated: bool) -> float:
 
     A plain step multiplies the residual by ``contraction`` at most, and a rejected proposal costs
     a step of its own: after so many iterations exact arithmetic would have lowered the residual by
-    a quarter. Slow iterations are waited for as much longer as they are slower. What may be given up
-    is a tolerance within a rounding or two of the image, which chance alone might meet later.
+    a quarter. Slow iterations are waited for as much longer as they are slower. What may be given
+    up is a tolerance within a rounding or two of the image, which chance alone might meet later.
     """
     if contraction >= 1:
         return math.inf
