@@ -48,6 +48,27 @@ def test_an_image_is_not_a_scan(files, refused, out):
     refused("reconstruct", files.image, *SENSE, "-o", out, naming=[files.image, "complex"])
 
 
+def test_a_complex_image_is_taken_for_k_space_with_a_warning(files, run, tmp_path, out):
+    np.save(tmp_path / "complex.npy", np.load(files.image) * np.exp(0.5j))
+    result = run("reconstruct", tmp_path / "complex.npy", *SENSE, "-o", out)
+    told = " ".join(result.stderr.split())
+    assert "looks like an image" in told
+    assert "molrecon simulate" in told
+    np.save(tmp_path / "coil.npy", np.load(files.full)[:1])
+    result = run("reconstruct", tmp_path / "coil.npy", *SENSE, "-o", out)
+    assert result.exit_code == 0
+    assert "looks like an image" not in " ".join(result.stderr.split())
+
+
+def test_a_reference_without_a_calibration_region(files, refused, run, tmp_path):
+    common = ("simulate", files.full, "--calibration", 0, "-o", tmp_path / "u.npz")
+    said = refused(
+        *(*common, "--reference", tmp_path / "r.npy"), naming=["--reference", "--calibration 0"]
+    )
+    assert "give the coil maps" not in said
+    assert run(*common).exit_code == 0
+
+
 def test_nan(files, refused, tmp_path, out):
     kspace = np.load(files.full)
     kspace[0, 3, 3] = np.nan

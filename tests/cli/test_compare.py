@@ -1,5 +1,8 @@
 """``molrecon compare``."""
 
+import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +102,9 @@ def test_bad_settings(settings, config, tmp_path, refused):
     image_set = settings["image_sets"][0]
     mol = settings["methods"][1]
     check(["unknown", "'telepathy'", "sense"], methods=[{"method": "telepathy"}])
-    check(["'mol'", "model"], methods=[{"method": "mol"}])
+    check(["'mol'", "needs a model", "brain2d-sn"], methods=[{"method": "mol"}])
+    elsewhere = {**image_set, "files": ["/data/full.npy"]}
+    check(["/data/full.npy", "absolute", "change the root"], image_sets=[elsewhere])
     check(["none.safetensors"], methods=[{**mol, "model": "none.safetensors"}])
     check(
         ["'colour'", "zero-filled"], methods=[{"method": "zero-filled", "options": {"colour": 1}}]
@@ -108,7 +113,7 @@ def test_bad_settings(settings, config, tmp_path, refused):
     check(["baseline", "'nothing'"], baseline="nothing")
     check(["kind", "'film'", "full-scans"], image_sets=[{**image_set, "kind": "film"}])
     check(
-        ["image_sets.0", "accelerations", "greater"],
+        ["image_sets.0", "accelerations", "at least 1"],
         image_sets=[{**image_set, "accelerations": [0.5]}],
     )
     check(["image_sets.0", "speed"], image_sets=[{**image_set, "speed": 2}])
@@ -122,7 +127,7 @@ def test_bad_settings(settings, config, tmp_path, refused):
     check(["methods"], methods=[])
     good = config(settings)
     refused("compare", tmp_path / "none.yaml", "-o", out, naming=["none.yaml"])
-    refused("compare", good, "-o", tmp_path / "no" / "out", naming=["no"])
+    refused("compare", good, "-o", good / "out", naming=["compare.yaml", "not a folder"])
     refused("compare", good, "-o", good, naming=["compare.yaml", "file"])
     refused("compare", good, "-o", out, "--workers", 0, naming=["--workers"])
     (tmp_path / "broken.yaml").write_text("a: [")
@@ -169,3 +174,16 @@ def test_nothing_but_failures(settings, config, tmp_path, run, monkeypatch):
     assert result.exit_code == 3
     assert "no luck" in result.stderr
     assert "no luck" in (tmp_path / "out/table.md").read_text()
+
+
+def test_an_interruption_that_a_library_swallows(settings, config, tmp_path, run, monkeypatch):
+    def swallowing(*arguments, **options):
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("molrecon.evaluation.comparison.prepare", swallowing)
+    before = signal.getsignal(signal.SIGINT)
+    result = run("compare", config(settings), "-o", tmp_path / "out")
+    assert result.exit_code == 130
+    assert not (tmp_path / "out").exists()
+    assert signal.getsignal(signal.SIGINT) is before

@@ -14,7 +14,7 @@ from .conftest import SHAPE, phantom
 def small(monkeypatch):
     """Replace the image by a small one, for speed."""
     monkeypatch.setattr(sample, "sample_image", phantom)
-    monkeypatch.setattr(demo_module, "BRAIN", (slice(10, 30), slice(10, 30)))
+    monkeypatch.setattr(demo_module, "BRAIN", (10, 30, 10, 30))
     monkeypatch.setitem(demo_module.SETTINGS, "calibration", 16)
     monkeypatch.setitem(demo_module.SETTINGS, "acceleration", 3.0)
 
@@ -52,7 +52,7 @@ def test_its_scan_can_be_reconstructed_and_evaluated(small, files, run_json, tmp
 
 
 def test_refusals(files, refused, tmp_path):
-    refused("demo", "--model", files.model, "-o", tmp_path / "no" / "demo", naming=["demo"])
     file = tmp_path / "file"
     file.write_text("")
-    refused("demo", "--model", files.model, "-o", file, naming=["file"])
+    for folder in (file, file / "demo"):
+        refused("demo", "--model", files.model, "-o", folder, naming=["file"])

@@ -14,7 +14,8 @@ from .conftest import phantom
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     image = phantom().numpy()
-    np.savez(tmp_path / "images.npz", images=np.stack([image, 0.5 * image]))
+    for name in ("images", "others"):
+        np.savez(tmp_path / f"{name}.npz", images=np.stack([image, 0.5 * image]))
     settings = {
         "name": "short",
         "output": str(tmp_path / "runs"),
@@ -22,7 +23,7 @@ def config(tmp_path: Path) -> Path:
         "data": {
             "root": str(tmp_path),
             "train": ["images.npz"],
-            "validation": ["images.npz"],
+            "validation": ["others.npz"],
             "validation_count": 1,
         },
         "stages": [
@@ -86,8 +87,14 @@ def test_refusals(config, refused, tmp_path):
     text = config.read_text()
     config.write_text(text.replace("denoise", "dream"))
     refused("train", config, naming=["short.yaml", "objective"])
+    on_cpu = ("train", config, "--accelerator", "cpu")
     config.write_text(text.replace("images.npz", "none.npz"))
-    refused("train", config, "--accelerator", "cpu", naming=["none.npz"])
+    refused(*on_cpu, naming=["none.npz"])
+    config.write_text(text.replace("others.npz", "images.npz"))
+    refused(*on_cpu, naming=["images.npz", "training", "validation"])
+    # Before a step, which of such a size takes minutes whatever the limit.
+    config.write_text(text.replace("- 24\n", "- 4096\n"))
+    refused(*on_cpu, "--time-limit", 3, naming=["4096 × 4096", "larger", "48 × 40"])
     config.write_text("steps: [")
     refused("train", config, naming=["short.yaml", "YAML"])
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from molrecon.data.atomic import atomic_path, check_writable
+from molrecon.data.atomic import atomic_path, check_folder, check_writable, make_folder
 from molrecon.errors import InputError
 
 
@@ -72,3 +72,19 @@ def test_the_folder_must_be_writable(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_writable_target_is_returned(tmp_path: Path):
     assert check_writable(str(tmp_path / "out.npy")) == tmp_path / "out.npy"
+
+
+def test_folders_above_a_folder_of_results_are_made(tmp_path: Path):
+    folder = tmp_path / "out" / "today" / "run"
+    assert check_folder(folder) == folder
+    assert not (tmp_path / "out").exists()
+    assert make_folder(folder).is_dir()
+    assert make_folder(folder) == folder
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file is a file, but a folder"):
+        check_folder(tmp_path / "file")
+    with pytest.raises(InputError, match=r"because .*file is not a folder"):
+        check_folder(tmp_path / "file" / "below" / "run")

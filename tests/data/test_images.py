@@ -88,3 +88,11 @@ def test_files_are_not_changed_by_sampling(files):
 def test_an_empty_list_of_files_is_refused():
     with pytest.raises(InputError, match="empty"):
         ImagePool([])
+
+
+def test_crops_larger_than_every_image_are_refused(files):
+    pool = ImagePool(files)
+    pool.check((60, 50))
+    pool.check((50, 60))
+    with pytest.raises(InputError, match=r"4096 × 20 pixels .* largest has 60 × 50"):
+        pool.check((4096, 20))

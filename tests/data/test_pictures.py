@@ -72,4 +72,5 @@ def test_refusals(folder):
     # Whichever picture is drawn, and however it is turned.
     pool = PicturePool([folder / "colour.png", folder / "ramp.png"])
     with pytest.raises(InputError, match=r"ramp\.png has a side of 12 pixels.*15 × 9"):
-        pool.sample((15, 9), make_generator(0))
+        pool.check((15, 9))
+    pool.check((12, 9))

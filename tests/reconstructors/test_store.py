@@ -143,8 +143,14 @@ def other_config(**changes):
             {"config": other_config(network={"kind": "unheard-of"})},
             "model.safetensors: network kind 'unheard-of' is unknown",
         ),
-        ({"config": other_config(monotonicity=2.0)}, "header's monotonicity is wrong"),
-        ({"config": other_config(colour="red")}, "header's colour is wrong"),
+        (
+            {"config": other_config(monotonicity=2.0)},
+            "header are wrong: monotonicity: found 2.0, expected less than 1",
+        ),
+        (
+            {"config": other_config(colour="red")},
+            "header are wrong: colour: there is no such setting",
+        ),
         ({"config": 3}, "header"),
         ({"about": None}, "was not written by molrecon"),
     ],

@@ -32,12 +32,21 @@ def test_stages_follow_each_other(folder):
 
 
 def test_files_are_found_by_name_and_pattern(folder, monkeypatch):
-    data = config(folder).data
-    assert data.files(["b.npz", "a*"]) == [str(folder / "b.npz"), str(folder / "a.npz")]
-    assert data.files(["*.npz"]) == [str(folder / "a.npz"), str(folder / "b.npz")]
+    (folder / "c.npz").write_bytes((folder / "a.npz").read_bytes())
+    a, b, c = (str(folder / f"{name}.npz") for name in "abc")
+    data = config(folder).data.model_copy(update={"train": ["c.npz", "a*"]})
+    assert data.files() == ([c, a], [b])
+    assert data.model_copy(update={"train": ["[ac].npz"]}).files() == ([a, c], [b])
     monkeypatch.setenv("TEST_SUBJECTS", str(folder))
-    elsewhere = data.model_copy(update={"root": "${TEST_SUBJECTS}"})
-    assert elsewhere.files(["a.npz"]) == [str(folder / "a.npz")]
+    assert data.model_copy(update={"root": "${TEST_SUBJECTS}"}).files() == ([c, a], [b])
+
+
+@pytest.mark.parametrize("validation", [["a.npz"], ["*.npz"], ["b.npz", "same.npz"]])
+def test_no_file_serves_training_and_validation(folder, validation):
+    (folder / "same.npz").symlink_to(folder / "a.npz")
+    data = config(folder).data.model_copy(update={"validation": validation})
+    with pytest.raises(InputError, match="used for training and for validation"):
+        data.files()
 
 
 @pytest.mark.parametrize(
@@ -53,8 +62,9 @@ def test_files_that_cannot_be_found_are_named(folder, root, name, sentence):
     data = config(folder).data
     if root is not None:
         data = data.model_copy(update={"root": root})
-    with pytest.raises(InputError, match=sentence):
-        data.files([name])
+    for which in ("train", "validation"):
+        with pytest.raises(InputError, match=sentence):
+            data.model_copy(update={which: [name]}).files()
 
 
 STAGE = {"objective": "denoise", "steps": 2, "simulation": SIMULATION}
@@ -63,22 +73,41 @@ STAGE = {"objective": "denoise", "steps": 2, "simulation": SIMULATION}
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"colour": "red"}, "colour: extra inputs are not permitted"),
-        ({"stages": []}, "stages: list should have at least 1 item"),
-        ({"stages": [STAGE | {"steps": 0}]}, r"stages.0.steps: input should be greater than"),
-        ({"stages": [STAGE | {"objective": "guess"}]}, r"stages.0.objective: input should be"),
-        ({"loss": "l7"}, "loss: input should be 'psnr'"),
-        ({"lipschitz": {"threshold": 1.0}}, "lipschitz.threshold: input should be less than 1"),
-        ({"model": {"monotonicity": 0}}, "model.monotonicity: input should be greater than 0"),
-        ({"model": {"method": "modl", "iterations": 0}}, "model.iterations: input should be"),
-        ({"model": {"method": "modl", "shift": 0.1}}, "model.shift: extra inputs are not"),
+        ({"colour": "red"}, "colour: there is no such setting"),
+        ({"stages": []}, "stages: found 0 entries, expected at least 1"),
+        ({"stages": [STAGE | {"steps": 0}]}, "stages.0.steps: found 0, expected at least 1"),
+        (
+            {"stages": [STAGE | {"objective": "guess"}]},
+            "stages.0.objective: found 'guess', expected 'denoise' or",
+        ),
+        ({"loss": "l7"}, "loss: found 'l7', expected 'psnr'"),
+        ({"lipschitz": {"threshold": 1.0}}, "lipschitz.threshold: found 1.0, expected less than 1"),
+        ({"model": {"monotonicity": 0}}, "model.monotonicity: found 0, expected more than 0"),
+        (
+            {"model": {"method": "modl", "iterations": 0}},
+            "model.iterations: found 0",
+        ),
+        ({"model": {"method": "modl", "shift": 0.1}}, "model.shift: there is no such setting"),
         ({"model": {"method": "magic"}}, "model: the method is 'magic', expected one of mol, mo"),
-        ({"model": 3}, "model: input should be a valid dictionary"),
+        ({"model": 3}, "model: found 3, expected a mapping of settings"),
         (
             {"stages": [STAGE | {"simulation": SIMULATION | {"coils": [5, 2]}}]},
             "the lower bound 5 is above the upper one 2",
         ),
-        ({"clip_gradient": "much"}, "clip_gradient: input should be a valid number"),
+        (
+            {"stages": [STAGE | {"simulation": SIMULATION | {"mask_kinds": {"spiral": 1}}}]},
+            "stages.0.simulation.mask_kinds: found 'spiral', expected one of equispaced",
+        ),
+        (
+            {"stages": [STAGE | {"simulation": SIMULATION | {"calibration": [6, 21]}}]},
+            "a region of 21 lines is larger than the crops of 24 × 20 pixels",
+        ),
+        ({"clip_gradient": "much"}, "clip_gradient: found 'much', expected a number"),
+        ({"name": "../evil"}, r"name: found '../evil', expected the name of one folder"),
+        ({"name": ".."}, r"name: found '..', expected"),
+        ({"name": ""}, "name: found '', expected"),
+        ({"name": "a\nb"}, "name: found"),
+        ({"name": 3}, "name: found 3, expected a text"),
     ],
 )
 def test_wrong_settings_are_refused_with_a_sentence(folder, changes, sentence):
@@ -93,7 +122,7 @@ def test_missing_settings_are_named(folder):
     content = settings(folder)
     del content["data"]["train"]
     path.write_text(str(content))
-    with pytest.raises(InputError, match=r"data.train: field required"):
+    with pytest.raises(InputError, match=r"data.train: this setting is missing"):
         read_config(path)
 
 
@@ -101,8 +130,8 @@ def test_missing_settings_are_named(folder):
     ("content", "sentence"),
     [
         (b"name: [1, 2", "is not valid YAML"),
-        (b"- 1\n- 2\n", "the file: input should be a valid dictionary"),
-        (b"", "the file: input should be a valid dictionary"),
+        (b"- 1\n- 2\n", r"the file: found \[1, 2\], expected a mapping of settings"),
+        (b"", "the file: found nothing, expected a mapping of settings"),
         (b"\xff\xfe\x00\x81", "cannot read the configuration"),
     ],
 )

@@ -54,7 +54,7 @@ def objective(run, *, double=False):
     torch.manual_seed(0)
     model = run.model.build()
     simulation = run.stages[-1].simulation
-    pool = simulation.pool(run.data.files(run.data.train))
+    pool = simulation.pool(run.data.files()[0])
     tensors = simulation.sample(pool, seed=0, step=0).tensors
     if double:
         model = model.double()
@@ -211,4 +211,4 @@ def test_refusals(pictures, changes, sentence):
 def test_crops_that_no_picture_holds_are_refused(pictures):
     stage = STAGE | {"simulation": SUPER | {"size": [32, 32]}}
     with pytest.raises(InputError, match=r"\.png has a side of 30 pixels, fewer than the crops"):
-        Trainer(settings(pictures, stages=[stage])).run()
+        Trainer(settings(pictures, stages=[stage]))

@@ -8,6 +8,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
+from molrecon.cli.interrupts import heeded_interrupts
 from molrecon.cli.options import AsPublished, Json, resolve_device
 from molrecon.errors import ConvergenceError, InputError
 
@@ -48,13 +49,13 @@ def compare(
     settings used, and every single result as soon as it is there: after an interruption the same
     command goes on where it stopped. What fails is said in the tables and costs no other result.
     """
-    from molrecon.evaluation.comparison import compare as run
-    from molrecon.evaluation.comparison import prepare, read_config
-
     if workers is not None and workers < 1:
         raise InputError(f"--workers is {workers}, but a number of at least 1 was expected.")
-    settings = read_config(config)
-    plan = prepare(settings, folder, device=resolve_device(device))
+    with heeded_interrupts():
+        from molrecon.evaluation.comparison import compare as run
+        from molrecon.evaluation.comparison import prepare, read_config
+
+        plan = prepare(read_config(config), folder, device=resolve_device(device))
     convention = "published" if as_published else "molrecon"
     try:
         with output.progress_bar() as bar:

@@ -23,8 +23,9 @@ SETTINGS: dict[str, Any] = {"coils": 8, "acceleration": 4.0, "calibration": 24, 
 SUMMARY = "8 coils, 1 % noise, 4× undersampled"
 TOLERANCE = 1e-3
 MODELS = ["brain2d-lr", "brain2d-sn"]
-BRAIN = (slice(60, 150), slice(90, 180))
-"""The part of the sample image that is magnified: cortex, brain stem and cerebellum."""
+DOTS_PER_INCH = 200
+BRAIN = (66, 122, 112, 168)
+"""Rows and columns of the sample image that are magnified: folded cortex and white matter."""
 
 
 def demo(
@@ -159,24 +160,24 @@ def _draw(
     solutions: list[Solution],
 ) -> None:
     from molrecon.data.sample_image import SAMPLE_NAME
-    from molrecon.evaluation.figure import Panel, comparison_figure, save_figure
+    from molrecon.evaluation.figure import Shown, methods_figure, save_figure
 
-    panels = [
-        Panel(
+    shown = [
+        Shown(
             _title(result),
             solution.value[0, 0],
             f"{result['psnr']:.1f} dB, SSIM {result['ssim']:.3f}",
         )
         for result, solution in zip(results, solutions, strict=True)
     ]
-    figure = comparison_figure(
+    figure = methods_figure(
         reference[0, 0],
-        panels,
-        mask=scan.sampling_mask()[0, 0],
+        shown,
         zoom=BRAIN,
+        mask=scan.sampling_mask()[0, 0],
         title=f"{SAMPLE_NAME[0].upper()}{SAMPLE_NAME[1:]}\n{SUMMARY}",
     )
-    save_figure(figure, path)
+    save_figure(figure, path, dots_per_inch=DOTS_PER_INCH)
 
 
 COMMAND = Command("demo", demo, "molrecon demo -o demo")

@@ -92,6 +92,7 @@ def reconstruct(
         apply_mask,
         attach_coil_maps,
         check_image_path,
+        kind_of,
         read_array,
         read_scan,
         write_image,
@@ -110,6 +111,11 @@ def reconstruct(
             f"--model is {model}, but the method {method} uses none; leave one of them out."
         )
     scan = read_scan(under)
+    if scan.kspace.shape[1] == 1 and kind_of(under) == "image":
+        output.print_note(
+            f"{under} looks like an image, but is taken as the k-space of one coil; to make a scan "
+            "of an image, use molrecon simulate."
+        )
     if mask is not None:
         scan = apply_mask(scan, read_array(mask, prefer=("mask",)), source=mask)
     if coil_maps is not None:

@@ -136,12 +136,24 @@ def _of_scan(
     source: str, number: int | None, how: _Sampling, *, wanted: bool
 ) -> tuple[Scan, Tensor | None]:
     """Undersample a scan; return it with its reference if that is wanted."""
+    from molrecon.data.calibration import calibration_region
     from molrecon.data.formats import read_scan
     from molrecon.data.simulation.retrospective import reference_image, undersample
 
     full = read_scan(source, slice_range=None if number is None else (number, number + 1))
     scan = undersample(full, **vars(how))
-    return scan, reference_image(full, scan) if wanted else None
+    if not wanted:
+        return scan, None
+    if scan.coil_maps is None and scan.kspace.shape[1] > 1:
+        try:
+            calibration_region(scan.sampling_mask())
+        except InputError:
+            raise InputError(
+                f"--reference needs coil maps, but {source} has none and the calibration region "
+                f"left by --calibration {how.calibration} is too small to estimate them; give a "
+                "larger one or leave --reference out."
+            ) from None
+    return scan, reference_image(full, scan)
 
 
 def _of_image(

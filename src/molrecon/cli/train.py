@@ -49,7 +49,7 @@ def train(
     """
     from lightning_fabric import Fabric
 
-    from molrecon.data.atomic import check_folders
+    from molrecon.data.atomic import check_folder
     from molrecon.training.configuration import read_config
     from molrecon.training.loop import Trainer
 
@@ -59,7 +59,7 @@ def train(
     if output_folder is not None:
         settings = settings.model_copy(update={"output": output_folder})
         again += f" --output {output_folder}"
-    folder = check_folders(Path(settings.output) / settings.name)
+    folder = check_folder(Path(settings.output) / settings.name)
     if resume and not (folder / "checkpoint.safetensors").exists():
         output.print_note(f"{folder} holds no checkpoint: the run starts from the beginning.")
     count = _devices(devices)

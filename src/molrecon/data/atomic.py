@@ -56,7 +56,7 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     path
-        The folder; it may exist, and its own parent must.
+        The folder; it and those above it may exist or not.
 
     Returns
     -------
@@ -66,32 +66,24 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InputError
-        If it is a file, or its parent does not exist or cannot be written to.
+        If it is a file, or the nearest folder above it that exists is none or cannot be written
+        to.
     """
     folder = Path(path)
-    parent = folder.absolute().parent
     if folder.exists() and not folder.is_dir():
         raise InputError(
             f"The output {folder} is a file, but a folder was expected; choose another."
         )
-    held = folder if folder.exists() else parent
-    if not parent.is_dir() or not os.access(held, os.W_OK | os.X_OK):
-        found = "does not exist" if not parent.exists() else "is not a folder"
-        reason = f"{parent} {found}" if not parent.is_dir() else f"{held} is not writable"
+    held = folder.absolute()
+    while not held.exists():
+        held = held.parent
+    if not held.is_dir() or not os.access(held, os.W_OK | os.X_OK):
+        found = "is not writable" if held.is_dir() else "is not a folder"
         raise InputError(
-            f"The folder {folder} cannot be made or written to, because {reason}; choose another "
-            "one."
+            f"The folder {folder} cannot be made or written to, because {held} {found}; choose "
+            "another one."
         )
     return folder
-
-
-def check_folders(path: str | os.PathLike[str]) -> Path:
-    """Refuse a folder that cannot be made together with those above it, see `check_folder`."""
-    missing = Path(path).absolute()
-    while not missing.exists() and not missing.parent.exists():
-        missing = missing.parent
-    check_folder(missing)
-    return Path(path)
 
 
 def keep_inputs(output: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
@@ -128,10 +120,10 @@ def _without_bart_ending(path: str | os.PathLike[str]) -> Path:
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
-    """Make a folder for results unless it exists, see `check_folder`."""
+    """Make a folder for results, and those above it, unless they exist; see `check_folder`."""
     folder = check_folder(path)
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"The folder {folder} cannot be made ({error.strerror or error}); choose another one."

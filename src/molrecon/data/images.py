@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -79,6 +80,24 @@ class ImagePool:
     def first(self, stack: int) -> int:
         """Return the number, as in `slice`, of the first slice of a stack."""
         return int(self._ends[stack]) - len(self.stacks[stack].indices)
+
+    def check(self, size: tuple[int, int]) -> None:
+        """Refuse crops ``size`` that are larger than every image.
+
+        Raises
+        ------
+        InputError
+            If no image reaches the size in both axes, turned and enlarged as `sample` may.
+        """
+        for stack in self.stacks:
+            sides = sorted(max(1.0, stack.scales[1]) * n for n in stack.slice(0).shape)
+            if all(want <= have for want, have in zip(sorted(size), sides, strict=True)):
+                return
+        largest = max((stack.slice(0).shape for stack in self.stacks), key=math.prod)
+        raise InputError(
+            f"The crops of {size[0]} × {size[1]} pixels are larger than the images, of which the "
+            f"largest has {largest[0]} × {largest[1]}; take smaller crops."
+        )
 
     def sample(
         self,

@@ -89,15 +89,8 @@ class PicturePool:
         """Return the number of pictures."""
         return len(self.pictures)
 
-    def sample(self, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-        """Draw a crop of a picture, flipped and turned by quarters at random.
-
-        Parameters
-        ----------
-        size
-            Rows and columns of the crop.
-        generator
-            Source of randomness.
+    def check(self, size: tuple[int, int]) -> None:
+        """Refuse crops ``size`` that are larger than a picture.
 
         Raises
         ------
@@ -109,6 +102,17 @@ class PicturePool:
                 f"The picture {self._smallest} has a side of {self._side} pixels, fewer than the "
                 f"crops of {size[0]} × {size[1]}; leave it out or take smaller crops."
             )
+
+    def sample(self, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+        """Draw a crop of a picture, flipped and turned by quarters at random.
+
+        Parameters
+        ----------
+        size
+            Rows and columns of the crop, see `check`.
+        generator
+            Source of randomness.
+        """
         image = self.pictures[integer((0, len(self) - 1), generator)]
         # With the flips below, the transpose makes all quarter turns.
         if integer((0, 1), generator):

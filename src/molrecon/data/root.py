@@ -54,9 +54,12 @@ def find_files(root: Path, names: Sequence[str]) -> list[str]:
         try:
             matches = sorted(path for path in root.glob(pattern) if path.is_file())
         except (ValueError, NotImplementedError) as error:
+            absolute = Path(pattern).is_absolute()
+            reason = "it is absolute" if absolute else error
+            advice = "correct it or change the root" if absolute else "correct it"
             raise InputError(
-                f"The name {name!r} is no name or pattern relative to the root {root} ({error}); "
-                "correct it."
+                f"The name {name!r} is no name or pattern relative to the root {root} ({reason}); "
+                f"{advice}."
             ) from None
         if not matches:
             raise InputError(

@@ -11,6 +11,7 @@ from torch import Tensor
 from molrecon.equilibrium.anderson import AndersonHistory, select
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.solution import Solution
+from molrecon.equilibrium.stagnation import Records, patience
 from molrecon.errors import InputError
 from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
@@ -30,7 +31,8 @@ class ForwardBackward:
     (Pramanik et al. 2023, supplement eq. 1.) If ``Lip(H) ≤ 1 − m`` the map contracts with factor
     ``1 − αm`` for every α in (0, 1], and its fixed point does not depend on α. Anderson
     acceleration proposes iterates; one that does not lower the residual by that factor is discarded
-    for the plain step, which carries the guarantee. Every sample of a batch stops by itself.
+    for the plain step, which carries the guarantee. Every sample of a batch stops by itself: at its
+    tolerance, or where rounding lets it come no closer, see `molrecon.equilibrium.stagnation`.
 
     Parameters
     ----------
@@ -84,8 +86,8 @@ class ForwardBackward:
     def __call__(self, inclusion: Inclusion, x0: Tensor, *, certified: bool = False) -> Solution:
         """Iterate from ``x0`` (``(batch, *shape_in)``) until every sample has stopped.
 
-        Divergence, non-finite values and the iteration cap are statuses of the returned
-        `Solution`; nothing is raised here.
+        Divergence, non-finite values, stagnation and the iteration cap are statuses of the
+        returned `Solution`; nothing is raised here.
         """
         state = _State(x0, self.memory)
         for _ in range(self.max_iterations):
@@ -121,6 +123,8 @@ class ForwardBackward:
             relative_change=length / norm(x).clamp_min(torch.finfo(length.dtype).tiny),
             relative_bound=bound / size,
             contraction=contraction,
+            length=length,
+            terms=size * (1 + a * inclusion.lam / s * inclusion.A.nominal_norm**2),
         )
 
     def _converged(self, step: _Step) -> Tensor:
@@ -141,6 +145,9 @@ class _Step:
     relative_change: Tensor
     relative_bound: Tensor
     contraction: float
+    length: Tensor
+    terms: Tensor
+    """Size of what the step was computed from, and so the scale of its rounding."""
 
 
 class _State:
@@ -160,28 +167,33 @@ class _State:
         self._memory = memory
         self._history = AndersonHistory(memory)
         self._accelerated = torch.zeros(batch, dtype=torch.bool, device=device)
-        self._best = torch.full((batch,), torch.inf, dtype=real, device=device)
+        self._records = Records(batch, real, device)
         self._plain = x0
 
     def advance(self, step: _Step, converged: Tensor) -> None:
         self.iterations += self.active
         finite = torch.isfinite(step.residual)
         # What the plain step is sure to reach, an accelerated one has to reach too.
-        rejected = self._accelerated & ~(step.residual <= step.contraction * self._best)
+        best = self._records.residual
+        rejected = self._accelerated & ~(step.residual <= step.contraction * best)
         accepted = self.active & finite & ~rejected
         self.value = select(accepted, step.image, self.value)
         self.relative_residual = torch.where(
             accepted, step.relative_residual, self.relative_residual
         )
         self.relative_bound = torch.where(accepted, step.relative_bound, self.relative_bound)
-        diverged = self.active & ~rejected & (step.residual > DIVERGENCE_FACTOR * self._best)
+        diverged = self.active & ~rejected & (step.residual > DIVERGENCE_FACTOR * best)
         broken = self.active & ~finite & ~self._accelerated
         done = accepted & converged
+        self._records.update(step.residual, step.relative_bound, accepted)
+        waited = patience(step.contraction, accelerated=self._memory > 0)
+        stagnant = self._records.stand_still(waited, step.length, step.terms)
+        stagnant = self.active & stagnant & ~(done | diverged | broken)
         self._mark(done, Status.CONVERGED)
         self._mark(diverged, Status.DIVERGED)
         self._mark(broken, Status.NON_FINITE)
-        self.active = self.active & ~(done | diverged | broken)
-        self._best = torch.where(accepted, torch.minimum(step.residual, self._best), self._best)
+        self._mark(stagnant, Status.STAGNATED)
+        self.active = self.active & ~(done | diverged | broken | stagnant)
         self._propose(step, accepted, rejected)
 
     def _propose(self, step: _Step, accepted: Tensor, rejected: Tensor) -> None:

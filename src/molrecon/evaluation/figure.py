@@ -1,4 +1,4 @@
-"""Pictures that compare reconstructions with their reference."""
+"""Figures that compare reconstructions, each with a magnified inset, and their errors."""
 
 from __future__ import annotations
 
@@ -9,68 +9,77 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from molrecon.data.atomic import atomic_path
+from molrecon.data.slices import SIGNAL
 from molrecon.errors import InputError
 
 Array = npt.NDArray[Any]
-Zoom = tuple[slice, slice]
+Zoom = tuple[int, int, int, int]
 
-_WHITE_PERCENTILE = 99.8
+_WHITE_PERCENTILE = 99.0
+_HEADROOM = 1.1
 _ERROR_PERCENTILE = 99.5
+_INSET = 0.38
+"""Side of the inset, relative to the image."""
 _ACCENT = "#ffb000"
-_STYLE: dict[str, Any] = {"fontsize": 11, "color": "white"}
+_MOST_COLUMNS = 6
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
-    """One reconstruction in a figure.
+class Shown:
+    """A method in a figure.
 
     Attributes
     ----------
     title
-        Name of the method.
+        Its label.
     image
-        Real or complex ``(y, x)``, in the units of the reference.
+        Real or complex ``(y, x)`` in the units of the reference; None if it failed.
     caption
         Figures to print below the title.
     """
 
     title: str
-    image: Tensor
+    image: Tensor | None
     caption: str = ""
 
 
-def comparison_figure(
+def methods_figure(
     reference: Tensor,
-    panels: Sequence[Panel],
+    shown: Sequence[Shown],
     *,
-    mask: Tensor | None = None,
     zoom: Zoom | None = None,
+    mask: Tensor | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw the reference and reconstructions: magnitudes, a magnified part, and error maps.
+    """Draw the reference and every method: magnitudes with an inset, and error images below.
 
-    All images share one grey scale, from 0 to the 99.8th percentile of the reference, which the
-    figure states. Error maps
-    show the difference of magnitudes, on one colour scale in percent of the reference's maximum.
+    All magnitudes share one grey window, which the figure states: from 0 to the 99th percentile of
+    the reference, or to a tenth above the maximum of the inset if that is more, so that noise does
+    not saturate there, but at most to the maximum. Error images show the difference of magnitudes
+    in percent of the reference's maximum, on one scale that ends at the 99.5th percentile of the
+    second-worst of them.
 
     Parameters
     ----------
     reference
         Real or complex ``(y, x)``.
-    panels
-        The reconstructions, one column each.
-    mask
-        Sampling mask ``(y, x)``, shown below the reference.
+    shown
+        The methods; more than five go on in further rows.
     zoom
-        Rows and columns of the part to magnify; by default the central third.
+        First and last row (not included), first and last column of the inset; by default where
+        the reference is most detailed.
+    mask
+        ``(y, x)``, shown below the reference.
     title
-        Heading of the figure.
+        Heading.
 
     Returns
     -------
@@ -80,56 +89,75 @@ def comparison_figure(
     Raises
     ------
     InputError
-        If there is no panel or a shape differs from that of the reference.
+        If a shape differs from that of the reference, or the inset lies outside.
     """
     truth = _magnitude(reference)
-    images = [_magnitude(panel.image) for panel in panels]
-    if not images or truth.ndim != 2 or any(image.shape != truth.shape for image in images):
-        found = ", ".join(str(image.shape) for image in images) or "none"
-        raise InputError(
-            f"figure: found images of shapes {found} for a reference of shape {truth.shape}, "
-            "expected at least one image (y, x) and equal shapes."
-        )
-    zoom = zoom or _central_third(truth.shape)
+    images = [None if one.image is None else _magnitude(one.image) for one in shown]
+    for one, image in zip(shown, images, strict=True):
+        if image is not None and image.shape != truth.shape:
+            raise InputError(
+                f"figure: {one.title} has the shape {image.shape}, but the reference has "
+                f"{truth.shape}; show images of the same shape."
+            )
+    part = _checked(zoom, truth.shape) if zoom else most_detailed(reference)
+    corner = _emptiest_corner(truth, part)
     peak = float(truth.max())
-    errors = [100 * np.abs(image - truth) / peak for image in images]
-    # The scale fits the second-worst image: the worst would leave the others black.
-    limits = sorted(float(np.percentile(error, _ERROR_PERCENTILE)) for error in errors)
-    limit = limits[-2] if len(limits) > 1 else limits[0]
+    top, bottom, left, right = part
+    inside = min(_HEADROOM * float(truth[top:bottom, left:right].max()), peak)
+    white = max(float(np.percentile(truth, _WHITE_PERCENTILE)), inside) or peak
+    errors = [None if image is None else 100 * np.abs(image - truth) / peak for image in images]
+    limit = _error_limit([error for error in errors if error is not None])
 
+    blocks = -(-(len(shown) + 1) // _MOST_COLUMNS)
+    columns = -(-(len(shown) + 1) // blocks)
     height, width = truth.shape
-    columns = len(panels) + 1
+    side = 2.3
     figure = Figure(
-        figsize=(3.0 * columns + 0.7, 3.0 * (1 + 2 * height / width) + 1.0),
-        facecolor="black",
-        layout="constrained",
+        figsize=(side * columns, blocks * (2 * side * height / width + 0.55) + 1.2),
+        layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01),
     )
-    axes = figure.subplots(3, columns, squeeze=False)
+    axes = figure.subplots(2 * blocks, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
-    figure.suptitle(title, fontsize=14, color="white")
-    white = float(np.percentile(truth, _WHITE_PERCENTILE)) or peak
-    _label_rows(
-        axes[:2, 0].tolist(), (f"window 0 to {white / peak:.0%} of the maximum", "framed part")
-    )
-    headings = [("Reference", ""), *((panel.title, panel.caption) for panel in panels)]
-    for column, (image, (name, caption)) in enumerate(zip([truth, *images], headings, strict=True)):
-        axes[0, column].set_title(f"{name}\n{caption}", **_STYLE)
-        axes[0, column].imshow(image, cmap="gray", vmin=0, vmax=white)
-        axes[0, column].add_patch(_frame(zoom))
-        axes[1, column].imshow(image[zoom], cmap="gray", vmin=0, vmax=white)
-    for column, error in enumerate(errors, start=1):
-        shown = axes[2, column].imshow(error, cmap="inferno", vmin=0, vmax=limit or 1.0)
-    bar = figure.colorbar(shown, ax=axes[2, :].tolist(), fraction=0.03, pad=0.01, extend="max")
-    bar.set_label("|error|, % of the maximum", **_STYLE)
-    bar.ax.tick_params(colors="white")
+    heading = title + "\n" if title else ""
+    window = f"grey window of all images: 0 to {white / peak:.0%} of the reference's maximum"
+    figure.suptitle(heading + window, fontsize=10)
+
+    entries: list[tuple[str, str, Array | None, Array | None]] = [("Reference", "", truth, None)]
+    for one, image, error in zip(shown, images, errors, strict=True):
+        entries.append((one.title, one.caption, image, error))
+    drawn = None
+    for number, (name, caption, image, error) in enumerate(entries):
+        block, column = divmod(number, columns)
+        above, below = axes[2 * block, column], axes[2 * block + 1, column]
+        above.set_title(f"{name}\n{caption}" if caption else f"{name}\n", fontsize=9)
+        if image is None:
+            above.text(0.5, 0.5, "failed", ha="center", va="center", transform=above.transAxes)
+            continue
+        above.imshow(image, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
+        _inset(above, image, part, corner, white)
+        if error is not None:
+            drawn = below.imshow(error, cmap="inferno", vmin=0, vmax=limit, interpolation="nearest")
     if mask is not None:
-        axes[2, 0].imshow(mask.detach().cpu().numpy(), cmap="gray")
-        axes[2, 0].set_title("sampled k-space", **_STYLE)
+        axes[1, 0].imshow(mask.detach().cpu().numpy(), cmap="gray", interpolation="nearest")
+        axes[1, 0].set_title("sampled k-space", fontsize=8)
+    if drawn is not None:
+        bar = figure.colorbar(
+            drawn,
+            ax=axes.ravel().tolist(),
+            location="bottom",
+            fraction=0.02,
+            pad=0.01,
+            aspect=40,
+            shrink=0.5,
+            extend="max",
+        )
+        bar.set_label("|error|, % of the reference's maximum", fontsize=8)
+        bar.ax.tick_params(labelsize=8)
     return figure
 
 
-def save_figure(figure: Figure, path: str | os.PathLike[str], *, dots_per_inch: int = 110) -> None:
+def save_figure(figure: Figure, path: str | os.PathLike[str], *, dots_per_inch: int = 150) -> None:
     """Write a figure in the format of the path's extension, as a whole or not at all.
 
     Raises
@@ -138,29 +166,86 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, dots_per_inch: 
         If the folder cannot be written to.
     """
     with atomic_path(path) as part:
-        figure.savefig(part, dpi=dots_per_inch, facecolor=figure.get_facecolor())
+        figure.savefig(part, dpi=dots_per_inch)
+
+
+def most_detailed(reference: Tensor) -> Zoom:
+    """Return the window, a quarter of each side, that holds the most detail.
+
+    It depends on the reference alone, so that no method is favoured.
+    """
+    magnitude = reference.detach().cpu().abs().double()
+    rows, columns = magnitude.shape
+    window = max(4, rows // 4), max(4, columns // 4)
+    if rows <= window[0] or columns <= window[1]:
+        return 0, rows, 0, columns
+    slope = torch.zeros_like(magnitude)
+    slope[:-1] += magnitude.diff(dim=0).abs()
+    slope[:, :-1] += magnitude.diff(dim=1).abs()
+    # Capped, so that fine structure counts for more than one bright edge, as of the skin.
+    signal = magnitude > SIGNAL * np.percentile(magnitude, _WHITE_PERCENTILE)
+    cap = float(slope[signal].mean()) if bool(signal.any()) else 1.0
+    detail = slope.clamp_max(1.5 * cap) * signal
+    means = torch.nn.functional.avg_pool2d(detail[None], window, stride=1)[0]
+    row, column = divmod(int(means.argmax()), means.shape[1])
+    return row, row + window[0], column, column + window[1]
+
+
+def _emptiest_corner(truth: Array, part: Zoom) -> tuple[bool, bool]:
+    """Return (bottom, right) of the corner where an inset hides least, away from the part."""
+    height, width = truth.shape
+    rows, columns = int(_INSET * height), int(_INSET * width)
+    top, bottom, left, right = part
+
+    total = float(truth.sum())
+
+    def hidden(corner: tuple[bool, bool]) -> float:
+        y, x = (height - rows) * corner[0], (width - columns) * corner[1]
+        covers = y < bottom and top < y + rows and x < right and left < x + columns
+        return float(truth[y : y + rows, x : x + columns].sum()) + (total if covers else 0.0)
+
+    return min(((False, True), (True, True), (True, False), (False, False)), key=hidden)
+
+
+def _inset(axis: Axes, image: Array, part: Zoom, corner: tuple[bool, bool], white: float) -> None:
+    """Magnify a part in a corner, (bottom, right), and frame it where it is."""
+    top, bottom, left, right = part
+    axis.add_patch(
+        Rectangle(
+            (left - 0.5, top - 0.5), right - left, bottom - top, fill=False, ec=_ACCENT, lw=0.8
+        )
+    )
+    low, right_side = corner
+    x, y = (1 - _INSET) * right_side, (1 - _INSET) * (not low)
+    inset = axis.inset_axes((x, y, _INSET, _INSET))
+    inset.imshow(
+        image[top:bottom, left:right], cmap="gray", vmin=0, vmax=white, interpolation="nearest"
+    )
+    # Its pixels stay square: where that leaves room, it still sits in the corner.
+    inset.set_anchor(("N" if y else "S") + ("E" if x else "W"))
+    inset.set_xticks([])
+    inset.set_yticks([])
+    for spine in inset.spines.values():
+        spine.set_color(_ACCENT)
+        spine.set_linewidth(1.0)
+
+
+def _error_limit(errors: Sequence[Array]) -> float:
+    # The scale fits the second-worst image: the worst would leave the others black.
+    limits = sorted(float(np.percentile(error, _ERROR_PERCENTILE)) for error in errors)
+    return (limits[-2:] or [1.0])[0] or 1.0
+
+
+def _checked(zoom: Zoom, shape: tuple[int, ...]) -> Zoom:
+    top, bottom, left, right = zoom
+    if not (0 <= top < bottom <= shape[0] and 0 <= left < right <= shape[1]):
+        raise InputError(
+            f"figure: the zoom {zoom} is no part of an image of {shape[0]} × {shape[1]} pixels; "
+            "give first row, last row, first column, last column."
+        )
+    return zoom
 
 
 def _magnitude(image: Tensor) -> Array:
     magnitude: Array = image.detach().cpu().abs().numpy()
     return magnitude
-
-
-def _frame(zoom: Zoom) -> Rectangle:
-    rows, columns = zoom
-    corner = columns.start - 0.5, rows.start - 0.5
-    size = columns.stop - columns.start, rows.stop - rows.start
-    return Rectangle(corner, *size, fill=False, ec=_ACCENT, lw=1.0)
-
-
-def _label_rows(axes: Sequence[Axes], labels: Sequence[str]) -> None:
-    for axis, label in zip(axes, labels, strict=True):
-        place = axis.transAxes
-        axis.text(
-            -0.03, 0.5, label, transform=place, rotation=90, ha="right", va="center", **_STYLE
-        )
-
-
-def _central_third(shape: tuple[int, ...]) -> Zoom:
-    rows, columns = (slice(n // 3, n - n // 3) for n in shape)
-    return rows, columns

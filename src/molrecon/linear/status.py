@@ -12,6 +12,7 @@ class Status(Enum):
     ITERATION_LIMIT = "iteration limit"
     DIVERGED = "diverged"
     NON_FINITE = "non-finite"
+    STAGNATED = "stagnated"
 
     @property
     def sentence(self) -> str:
@@ -30,4 +31,8 @@ _SENTENCES = {
         "certified model or a smaller step."
     ),
     Status.NON_FINITE: "NaN or infinity appeared: check the data and the weights for such values.",
+    Status.STAGNATED: (
+        "Rounding, or an inexact linear solve, limits the accuracy, and more iterations will not "
+        "help: ask for no more than was reached, or compute in double precision."
+    ),
 }

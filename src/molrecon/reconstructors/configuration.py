@@ -42,7 +42,7 @@ def of_its_method(settings: Any) -> Any:
     if name not in LEARNED:
         raise PydanticCustomError(
             "unknown_method",
-            "The method is {name}, expected one of {known}",
+            "the method is {name}, expected one of {known}",
             {"name": repr(name), "known": ", ".join(LEARNED)},
         )
     return LEARNED[name].model_validate(dict(settings))

@@ -18,6 +18,7 @@ from safetensors.torch import save as serialise
 from molrecon.errors import InputError
 from molrecon.reconstructors.configuration import ModelConfig
 from molrecon.reconstructors.learned import LearnedReconstructor
+from molrecon.settings_files import sentence
 
 FORMAT = "molrecon-1"
 _HEADER = "molrecon"
@@ -156,6 +157,6 @@ def read_header(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
     except (KeyError, TypeError, json.JSONDecodeError):
         raise InputError(f"{path} was not written by molrecon: its header is missing") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path}: the header's {where} is wrong: {first['msg'].lower()}") from None
+        raise InputError(
+            f"{path}: the settings in its header are wrong: {sentence(error)}; copy it again."
+        ) from None

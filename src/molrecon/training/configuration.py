@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from molrecon.data.root import expand_root, find_files
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
@@ -15,6 +15,7 @@ from molrecon.errors import InputError
 from molrecon.reconstructors.configuration import AnyModelConfig
 from molrecon.reconstructors.learned import Output
 from molrecon.reconstructors.mol import MOLConfig
+from molrecon.settings_files import parse, read_yaml
 
 
 class _Strict(BaseModel):
@@ -24,6 +25,7 @@ class _Strict(BaseModel):
 class DataConfig(_Strict):
     """Where images come from; paths are relative to ``root``, which may name ``${VARIABLES}``.
 
+    No file may serve training and validation: held-out subjects are the point of the latter.
     What is measured for validation is that of the last stage, at one noise level and, for MRI, one
     acceleration.
     """
@@ -35,15 +37,29 @@ class DataConfig(_Strict):
     validation_acceleration: float = Field(4.0, ge=1)
     validation_sigma: float = Field(0.01, gt=0)
 
-    def files(self, names: list[str]) -> list[str]:
-        """Resolve names (globs allowed) to files.
+    def files(self) -> tuple[list[str], list[str]]:
+        """Resolve the names (globs allowed) to the files for training and for validation.
 
         Raises
         ------
         InputError
-            If a variable is not set, or a name is not relative or matches no file.
+            If a variable is not set, a name is not relative or matches no file, or a file serves
+            both.
         """
-        return find_files(expand_root(self.root), names)
+        root = expand_root(self.root)
+        train, validation = (find_files(root, names) for names in (self.train, self.validation))
+        trained = {_real(source) for source in train}
+        for source in validation:
+            if _real(source) in trained:
+                raise InputError(
+                    f"data: {source} is used for training and for validation, which would measure "
+                    "memory; validate on other subjects."
+                )
+        return train, validation
+
+
+def _real(source: str) -> str:
+    return os.path.realpath(source.split("::", 1)[0])
 
 
 class LipschitzConfig(_Strict):
@@ -89,7 +105,7 @@ class CardConfig(_Strict):
 
 
 class TrainingConfig(_Strict):
-    """A whole training run.
+    """A whole training run, whose files go to the folder ``name`` in ``output``.
 
     ``initial`` is a shipped model or a weights file to start from. ``target`` is what a
     reconstruction is compared with: the full scan with its noise, which is what real data offer
@@ -116,6 +132,15 @@ class TrainingConfig(_Strict):
     validate_every: int = Field(250, ge=1)
     checkpoint_every: int = Field(100, ge=1)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder(cls, name: str) -> str:
+        if name in ("", ".", "..") or any(c in "/\\" or not c.isprintable() for c in name):
+            raise ValueError(
+                f"found {name!r}, expected the name of one folder, without '/', for the run"
+            )
+        return name
 
     @model_validator(mode="after")
     def _one_problem(self) -> Self:
@@ -157,24 +182,13 @@ def read_config(path: str | Path) -> TrainingConfig:
         If a file is missing, not YAML, or holds a setting that is unknown or out of range.
     """
     file = Path(path)
-    content = _content(file, ())
-    try:
-        return TrainingConfig.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(f"{file}: {where}: {first['msg'].lower()}") from None
+    return parse(TrainingConfig, _content(file, ()), file)
 
 
 def _content(file: Path, within: tuple[Path, ...]) -> Any:
     if file.resolve() in within:
         raise InputError(f"{file} extends itself, directly or through other files")
-    try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot read the configuration ({error})") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(file)
     if not isinstance(content, dict) or "extends" not in content:
         return content
     base = _content(file.parent / str(content.pop("extends")), (*within, file.resolve()))

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from pydantic import ValidationError
 from torch import Tensor
 
+from molrecon.data.atomic import make_folder
 from molrecon.data.simulation.batch import Batch
 from molrecon.errors import InputError
 from molrecon.reconstructors.store import load, save
@@ -46,6 +47,12 @@ class Trainer:
     report
         Called with a dictionary for every step (key ``"kind"`` is ``"step"``) and every validation
         (``"validation"``); the same go to ``log.jsonl``.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, serves training and validation, or shows nothing as large as the
+        crops; or the model cannot be built.
     """
 
     def __init__(
@@ -55,9 +62,11 @@ class Trainer:
         self.fabric = fabric or Fabric(devices=1)
         self.report = report or (lambda record: None)
         self.folder = Path(config.output) / config.name
-        simulation = config.stages[-1].simulation
-        self.pool = simulation.pool(config.data.files(config.data.train))
-        self.validation = self._validation_set()
+        train, held_out = config.data.files()
+        self.pool = config.stages[-1].simulation.pool(train)
+        for stage in config.stages:
+            self.pool.check(stage.simulation.size)
+        self.validation = self._validation_set(held_out)
         torch.manual_seed(config.seed)
         self.model = config.model.build()
         if config.initial is not None:
@@ -91,7 +100,7 @@ class Trainer:
         InputError
             If the output folder holds a run that is not to be resumed, or one with other settings.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         module, optimizer = self.fabric.setup(self.objective, self.optimizer)
         checkpoint = self.folder / "checkpoint.safetensors"
         if checkpoint.exists():
@@ -239,14 +248,12 @@ class Trainer:
                 file.write(json.dumps(record) + "\n")
             self.report(record)
 
-    def _validation_set(self) -> list[Batch]:
+    def _validation_set(self, files: list[str]) -> list[Batch]:
         data = self.config.data
         simulation = self.config.stages[-1].simulation.at(
             sigma=data.validation_sigma, acceleration=data.validation_acceleration
         )
-        batches = simulation.validation(
-            data.files(data.validation), seed=self.config.seed, count=data.validation_count
-        )
+        batches = simulation.validation(files, seed=self.config.seed, count=data.validation_count)
         return [batch.to(self.fabric.device) for batch in batches]
 
 

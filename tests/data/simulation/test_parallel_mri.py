@@ -7,7 +7,6 @@ from pydantic import ValidationError
 
 from molrecon.data.images import ImagePool
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
-from molrecon.errors import InputError
 from molrecon.operators.fourier import fft_centred
 
 CONFIG = ParallelMRISimulation(
@@ -127,12 +126,6 @@ def test_lines_keep_part_of_the_budget_outside_the_calibration(pool):
     assert lines[:, 9:11].all()
 
 
-def test_unknown_mask_kinds_are_refused(pool):
-    config = CONFIG.model_copy(update={"mask_kinds": {"spiral": 1.0}})
-    with pytest.raises(InputError, match="spiral"):
-        config.sample(pool, seed=0, step=0)
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -140,6 +133,8 @@ def test_unknown_mask_kinds_are_refused(pool):
         {"accelerations": (0.5, 4)},
         {"sigma": (0, 0.1)},
         {"mask_kinds": {}},
+        {"mask_kinds": {"spiral": 1.0}},
+        {"calibration": (60, 60), "size": (64, 48)},
         {"colis": (4, 8)},
     ],
 )

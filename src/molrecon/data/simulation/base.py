@@ -25,6 +25,10 @@ Files = Iterable[str | Path]
 class Pool(Protocol):
     """Images in memory, from which training crops are drawn."""
 
+    def check(self, size: tuple[int, int], /) -> None:
+        """Refuse crops that are larger than the images, by an `InputError`."""
+        ...
+
     def sample(self, size: tuple[int, int], generator: torch.Generator, /) -> Tensor:
         """Draw a real crop ``size``, by the generator alone."""
         ...

@@ -7,7 +7,7 @@ import math
 from typing import Annotated, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from molrecon.data.images import ImagePool
@@ -20,7 +20,6 @@ from molrecon.data.simulation.phase import simulate_phase
 from molrecon.data.simulation.randomness import integer, log_uniform, make_generator, uniform
 from molrecon.data.simulation.resampling import fourier_resample
 from molrecon.data.slices import SIGNAL
-from molrecon.errors import InputError
 
 _MARGINS = (2, 8)
 """Pixels by which estimated coil maps reach beyond the object."""
@@ -41,8 +40,8 @@ class ParallelMRISimulation(Simulation):
     mask_kinds
         Kinds of `molrecon.data.masks.make_mask` and the weights with which they are drawn.
     calibration
-        Size of the fully sampled centre; reduced where it would take more than half of the
-        samples.
+        Size of the fully sampled centre, at most that of the crops; reduced where it would take
+        more than half of the samples.
     masks_per_kind
         Number of different masks of each kind; each has its own acceleration and calibration.
     phase
@@ -67,10 +66,23 @@ class ParallelMRISimulation(Simulation):
     validation_size: ClassVar[tuple[int, int]] = (200, 170)
     pairs: ClassVar[tuple[str, ...]] = ("coils", "accelerations", "calibration", "sigma", "phase")
 
+    @field_validator("mask_kinds")
+    @classmethod
+    def _known(cls, kinds: dict[str, float]) -> dict[str, float]:
+        for kind in kinds:
+            if kind not in MASK_KINDS:
+                raise ValueError(f"found {kind!r}, expected one of {', '.join(sorted(MASK_KINDS))}")
+        return kinds
+
     @model_validator(mode="after")
     def _undersampled(self) -> Self:
         if self.accelerations[0] < 1:
             raise ValueError(f"accelerations start at {self.accelerations[0]}; give at least 1")
+        if self.calibration[1] > min(self.size):
+            raise ValueError(
+                f"calibration: a region of {self.calibration[1]} lines is larger than the crops of "
+                f"{self.size[0]} × {self.size[1]} pixels; give less"
+            )
         return self
 
     def pool(self, files: Files) -> ImagePool:
@@ -164,10 +176,6 @@ def _library_mask(
 
     A bounded library, because some kinds take longer to draw than a training step.
     """
-    if kind not in MASK_KINDS:
-        raise InputError(
-            f"mask_kinds: found {kind!r}, expected one of {', '.join(sorted(MASK_KINDS))}."
-        )
     generator = make_generator(STREAM["masks"], number)
     acceleration = uniform(accelerations, generator)
     calibration = integer(calibrations, generator)

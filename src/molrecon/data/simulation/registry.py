@@ -32,7 +32,7 @@ def of_its_kind(settings: Any) -> Any:
     if kind not in SIMULATIONS:
         raise PydanticCustomError(
             "unknown_simulation",
-            "The kind is {kind}, expected one of {known}",
+            "the kind is {kind}, expected one of {known}",
             {"kind": repr(kind), "known": ", ".join(SIMULATIONS)},
         )
     return SIMULATIONS[kind].model_validate(dict(settings))

@@ -12,7 +12,6 @@ import yaml
 from torch import Tensor
 
 from molrecon.data.atomic import atomic_path, make_folder
-from molrecon.evaluation.comparison.figure import Shown, methods_figure
 from molrecon.evaluation.comparison.measure import Job
 from molrecon.evaluation.comparison.plan import Plan
 from molrecon.evaluation.comparison.runner import Report, run_jobs
@@ -26,7 +25,7 @@ from molrecon.evaluation.comparison.tables import (
     results_csv,
 )
 from molrecon.evaluation.conventions import CONVENTIONS
-from molrecon.evaluation.figure import save_figure
+from molrecon.evaluation.figure import Shown, methods_figure, save_figure
 from molrecon.evaluation.resources import available_cores, environment
 
 _SCORED = {"molrecon": "", "published": "; figures as published"}

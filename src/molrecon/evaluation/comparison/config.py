@@ -6,20 +6,18 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     SerializeAsAny,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from molrecon.errors import InputError
 from molrecon.evaluation.image_sets import IMAGE_SETS, ImageSet
+from molrecon.settings_files import parse, read_yaml
 
 
 class _Strict(BaseModel):
@@ -113,24 +111,13 @@ class FigureConfig(_Strict):
         return zoom
 
 
-def _sentence(error: ValidationError) -> str:
-    """Return where and what the first error is."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
-
-
 def _image_set(values: Any) -> Any:
     if not isinstance(values, dict):
         return values
     kind = values.get("kind")
     if kind not in IMAGE_SETS:
         raise ValueError(f"found the kind {kind!r}, expected one of {', '.join(IMAGE_SETS)}")
-    try:
-        return IMAGE_SETS[kind].model_validate(values)
-    except ValidationError as error:
-        raise ValueError(_sentence(error)) from None
+    return IMAGE_SETS[kind].model_validate(values)
 
 
 class ComparisonConfig(_Strict):
@@ -195,13 +182,4 @@ def read_config(path: str | Path) -> ComparisonConfig:
         If the file is missing, not YAML, or holds a setting that is unknown or out of range.
     """
     file = Path(path)
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: cannot read the configuration ({error})") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from None
-    try:
-        return ComparisonConfig.model_validate(content)
-    except ValidationError as error:
-        raise InputError(f"{file}: {_sentence(error)}; correct it.") from None
+    return parse(ComparisonConfig, read_yaml(file), file)

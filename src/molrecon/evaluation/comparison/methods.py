@@ -8,10 +8,10 @@ from typing import Any
 from molrecon.data.root import file_digest
 from molrecon.errors import InputError
 from molrecon.evaluation.comparison.config import MethodConfig
+from molrecon.reconstructors.configuration import LEARNED
 from molrecon.reconstructors.methods import METHODS, Method
-from molrecon.reconstructors.store import resolve
+from molrecon.reconstructors.store import resolve, shipped_models
 
-_NO_MODEL = "(none given)"
 _GIVEN = 2
 """Arguments that every builder takes first: model and device."""
 
@@ -34,6 +34,11 @@ def build(config: MethodConfig, device: str) -> Method:
             f"The method {config.method!r} is unknown, but one of {', '.join(METHODS)} was "
             "expected; correct it."
         )
+    if config.method in LEARNED and not config.model:
+        raise InputError(
+            f"The method {config.label!r} needs a model, but none is given; name a weights file or "
+            f"one of {', '.join(shipped_models())} as its model."
+        )
     builder = METHODS[config.method]
     parameters = list(inspect.signature(builder).parameters.values())[_GIVEN:]
     accepted = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
@@ -45,7 +50,7 @@ def build(config: MethodConfig, device: str) -> Method:
             f"{config.method} takes {', '.join(accepted) or 'none'}; correct it or leave it out."
         )
     try:
-        return builder(config.model or _NO_MODEL, device, **config.options)
+        return builder(config.model or "", device, **config.options)
     except InputError as error:
         raise InputError(f"The method {config.label!r}: {error}") from None
     except (TypeError, ValueError) as error:

@@ -1,0 +1,35 @@
+"""Interrupts that are not lost."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def heeded_interrupts() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` after a block at the latest if one came within.
+
+    While modules are loaded it may be raised where Python has to ignore it (callbacks of the import
+    system, finalisers), and the work would go on as if nothing had been said.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came = False
+
+    def note(number: int, frame: Any) -> None:
+        nonlocal came
+        came = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt

@@ -1,0 +1,99 @@
+"""Settings in YAML files, and what is wrong with them in a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from molrecon.errors import InputError
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+_EXPECTED = {
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "{expected}",
+    "too_short": "at least {min_length}",
+    "too_long": "at most {max_length}",
+    "string_too_short": "a text of at least {min_length} characters",
+    "finite_number": "a finite number",
+}
+_EXPECTED_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a text",
+    "list": "a list",
+    "tuple": "a list",
+    "dict": "a mapping of settings",
+    "model": "a mapping of settings",
+}
+_LONGEST = 60
+"""Characters of a wrong value that are shown."""
+
+
+def read_yaml(file: Path) -> Any:
+    """Return what a YAML file holds.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable or not YAML.
+    """
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{file}: cannot read the configuration ({reason}).") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: cannot read the configuration (it is no text).") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from None
+
+
+def parse(kind: type[Settings], content: Any, file: Path) -> Settings:
+    """Turn the content of a settings file into settings.
+
+    Raises
+    ------
+    InputError
+        If a setting is missing, unknown or out of range; the sentence names the file and setting.
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{file}: {sentence(error)}; correct it.") from None
+
+
+def sentence(error: ValidationError) -> str:
+    """Return where the first error is, what was found and what was expected."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    return f"{where}: {_reason(first)}"
+
+
+def _reason(error: Any) -> str:
+    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
+    if kind == "missing":
+        return "this setting is missing"
+    if kind == "extra_forbidden":
+        return "there is no such setting"
+    expected = _EXPECTED.get(kind, "").format(**context)
+    expected = expected or _EXPECTED_TYPES.get(kind.partition("_")[0], "")
+    if not expected:
+        # Our own checks speak in sentences already.
+        return str(context.get("error") or error["msg"])
+    found = f"{len(value)} entries" if kind in ("too_short", "too_long") else _shown(value)
+    return f"found {found}, expected {expected}"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
