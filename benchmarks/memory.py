@@ -27,7 +27,8 @@ def build(method: str, iterations: int) -> LearnedReconstructor:
     inner = ConjugateGradient(rtol=0.1, relative_to="start", max_iterations=3)
     if method == "modl":
         return MoDL(CNN(residual=True), iterations=iterations, solver=inner)
-    solver = ForwardBackward(tol=1e-30, max_iterations=iterations, inner=inner)
+    # Small steps, lest rounding ends the solve before the iterations are done.
+    solver = ForwardBackward(alpha=0.1, tol=1e-30, max_iterations=iterations, inner=inner)
     return MOL(CNN(), equilibrium=Equilibrium(solver, solver))
 
 
