@@ -87,6 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", default=["brain2d-lr", "brain2d-sn"])
     parser.add_argument("--only", choices=sorted(SOURCES), action="append")
+    parser.add_argument("--start", type=int, default=0, help="leave out the first n scans")
     parser.add_argument("--every", type=int, default=1, help="take every n-th scan only")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -94,7 +95,7 @@ def main() -> None:
     models = {name: molrecon.load(name) for name in arguments.models}
     gains: dict[str, dict[str, list[float]]] = {name: {} for name in models}
     for source in arguments.only or SOURCES:
-        for label, scan in islice(SOURCES[source](), 0, None, arguments.every):
+        for label, scan in islice(SOURCES[source](), arguments.start, None, arguments.every):
             sense = magnitude_psnr(SENSE()(scan.y, scan.A).value, scan.reference)
             for name, model in models.items():
                 with torch.no_grad():
