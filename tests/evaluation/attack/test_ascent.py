@@ -153,7 +153,7 @@ def test_sense_has_the_proved_constant_and_comes_near_it():
 def test_a_start_is_never_left_for_a_worse_point():
     A, y = scan()
     held = hold_model("modl", model("modl"), y, A, 0.05)
-    clean, first = attacked(held, 0.05, restarts=1, steps=5)
+    _, first = attacked(held, 0.05, restarts=1, steps=5)
     _, more = attacked(held, 0.05, starts=[first.delta], restarts=0, steps=0)
     assert more.moved.item() == pytest.approx(first.moved.item(), rel=1e-6)
     _, larger = attacked(held, 0.05, starts=[first.delta], restarts=0, steps=3)

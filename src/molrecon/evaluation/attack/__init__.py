@@ -8,11 +8,15 @@ from molrecon.evaluation.attack.held import (
     hold_least_squares,
     hold_model,
 )
+from molrecon.evaluation.attack.study import Attacked, Effort, attack
 
 __all__ = [
+    "Attacked",
+    "Effort",
     "Held",
     "Perturbed",
     "Subject",
+    "attack",
     "find_subject",
     "gaussian",
     "hold_least_squares",

@@ -25,7 +25,7 @@ from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.methods import METHODS, Method, build_method
 from molrecon.reconstructors.sense import regularised_least_squares
 from molrecon.reconstructors.start import peak, sense_start
-from molrecon.reconstructors.store import load
+from molrecon.reconstructors.store import load, read_header, resolve
 from molrecon.reconstructors.zero_filled import ZeroFilled
 
 SENSE_LAM = 100.0
@@ -94,9 +94,9 @@ def hold_model(
     """
     with torch.no_grad():
         scale = peak(sense_start(y, A))
-        level = sigma
-        if level is None:
-            level = torch.maximum(A.estimate_sigma(y), 1e-6 * scale)
+        level: Tensor | float = (
+            torch.maximum(A.estimate_sigma(y), 1e-6 * scale) if sigma is None else sigma
+        )
 
     def solve(z: Tensor, x0: Tensor | None, tol: float) -> Solution:
         solution: Solution = model(
@@ -115,7 +115,7 @@ def hold_model(
 
 
 def _solvers(own: Equilibrium, tol: float) -> Equilibrium:
-    """Solve to ``tol`` where a solver's tolerance is one on the distance, else as the model does."""
+    """Solve to ``tol`` where it would be one on the distance, else as the model does."""
 
     def changed(solver: ForwardBackward, wanted: float) -> ForwardBackward:
         return replace(solver, tol=wanted) if solver.stopping == "bound" else solver
@@ -201,9 +201,12 @@ class Subject:
     Attributes
     ----------
     name
-        As named.
+        The shipped model's or the method's own; of a weights file its stem, or its folder's name
+        for the ``best.safetensors`` of a training run.
     method
         The method it is.
+    model
+        The model as the user named it; None where there is none.
     ndim
         Number of spatial axes it is made for; None for any.
     hold
@@ -214,6 +217,7 @@ class Subject:
     method: str
     ndim: int | None
     hold: Callable[[Tensor, LinearOperator, float | None], Held]
+    model: str | None = None
 
 
 def find_subject(name: str, *, device: str = "cpu") -> Subject:
@@ -234,14 +238,13 @@ def find_subject(name: str, *, device: str = "cpu") -> Subject:
     if name in METHODS:
         method = build_method(name, device=device)
         return Subject(name, name, None, lambda y, A, sigma: _hold_fixed(method, y, A, sigma))
-    from molrecon.reconstructors.store import read_header, resolve
-
     path = resolve(name)
     model = load(path, device=device)
-    kind = read_header(path)[0].method
+    label = path.absolute().parent.name if path.stem == "best" else path.stem
     return Subject(
-        name,
-        kind,
+        label,
+        read_header(path)[0].method,
         model.network.ndim,
-        lambda y, A, sigma: hold_model(name, model, y, A, sigma),
+        lambda y, A, sigma: hold_model(label, model, y, A, sigma),
+        name,
     )
