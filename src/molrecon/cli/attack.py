@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from molrecon.data.scan import Scan
-    from molrecon.evaluation.attack.study import Attacked
+    from molrecon.evaluation.attack.study import Attacked, Effect
     from molrecon.operators.cartesian_mri import CartesianMRI
 
 
@@ -237,15 +237,16 @@ def _print(attacked: list[Attacked], files: dict[str, str], referenced: bool) ->
             bound = f"{one.bound:.3g} {'certified' if one.certified else 'conditional'}"
         clean = "" if one.psnr is None else f"{one.psnr:.1f} → "
         for point in one.points:
-            worst, noise = point.worst, point.gaussian
+            pairs = [_figures(effect) for effect in (point.worst, point.gaussian)]
+            change, gain, decibels = (" | ".join(pair) for pair in zip(*pairs, strict=True))
             rows.append(
                 (
                     one.name,
                     f"{100 * point.epsilon:g} %",
-                    _pair(worst and f"{100 * worst.change:.1f}", f"{100 * noise.change:.1f} %"),
-                    _pair(worst and f"{worst.gain:.3g}", f"{noise.gain:.3g}"),
+                    f"{change} %",
+                    gain,
                     bound,
-                    clean + _pair(worst and f"{worst.psnr:.1f}", f"{noise.psnr:.1f}"),
+                    clean + decibels,
                 )
             )
     output.print_table(
@@ -270,8 +271,10 @@ def _print(attacked: list[Attacked], files: dict[str, str], referenced: bool) ->
     output.print_facts("Files", list(files.items()))
 
 
-def _pair(worst: str | None, noise: str) -> str:
-    return f"{worst or '–'} | {noise}"
+def _figures(effect: Effect | None) -> tuple[str, str, str]:
+    if effect is None:
+        return "–", "–", "–"
+    return f"{100 * effect.change:.1f}", f"{effect.gain:.3g}", f"{effect.psnr:.1f}"
 
 
 COMMAND = Command(
