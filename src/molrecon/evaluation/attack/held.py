@@ -72,7 +72,11 @@ class Held:
 
 
 def hold_model(
-    name: str, model: LearnedReconstructor, y: Tensor, A: LinearOperator, sigma: float | None = None
+    name: str,
+    model: LearnedReconstructor,
+    y: Tensor,
+    A: LinearOperator,
+    sigma: Tensor | float | None = None,
 ) -> Held:
     """Hold everything but the measurements of a learned reconstruction fixed.
 
@@ -85,7 +89,8 @@ def hold_model(
     y, A
         Measurements ``(batch, *A.shape_out)`` and operator.
     sigma
-        Noise level, in the unit of ``y``; estimated from the unperturbed measurements if None.
+        Noise level, in the unit of ``y``, a number or ``(batch,)``; estimated from the unperturbed
+        measurements if None.
 
     Raises
     ------
