@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-import molrecon
 from common import brain
+from molrecon import load
 from molrecon.data.sample_image import sample_image
 from molrecon.data.simulation import simulate_acquisition
 from molrecon.evaluation.attack import (
@@ -78,7 +78,7 @@ def trials(name: str, number: int, epsilon: float, steps: int) -> tuple[Tensor, 
     if name == "sense":
         held = hold_least_squares(name, torch.full((BATCH,), 100.0), y, A)
     else:
-        held = hold_model(name, molrecon.load(name), y, A, sigma)
+        held = hold_model(name, load(name), y, A, sigma)
     with torch.no_grad():
         clean = held.solve(y, None, TOL)
     assert clean.certified

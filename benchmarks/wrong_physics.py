@@ -18,8 +18,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-import molrecon
 from common import brain
+from molrecon import Solution, load
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.wrong_operator import (
     completed_operator_bound,
@@ -84,7 +84,7 @@ def main() -> None:
     scale = peak(sense_start(scan.y, scan.A))
     sigma = scan.A.estimate_sigma(scan.y)
     for name in arguments.models:
-        model = molrecon.load(name)
+        model = load(name)
         assert isinstance(model, MOL)
         one = solve(model, scan.y, scan.A, sigma, scale)
         x = one.value
@@ -99,13 +99,9 @@ def main() -> None:
             print(row(label, inclusion, y, scan.A, other, x, moved, width), flush=True)
 
 
-def solve(
-    model: MOL, y: Tensor, A: CartesianMRI, sigma: Tensor, scale: Tensor
-) -> molrecon.Solution:
+def solve(model: MOL, y: Tensor, A: CartesianMRI, sigma: Tensor, scale: Tensor) -> Solution:
     with torch.no_grad():
-        solution: molrecon.Solution = model(
-            y, A, sigma=sigma, scale=scale, tol=TOL, output="fixed-point"
-        )
+        solution: Solution = model(y, A, sigma=sigma, scale=scale, tol=TOL, output="fixed-point")
     return solution
 
 
