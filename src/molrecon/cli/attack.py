@@ -230,30 +230,23 @@ def _operators(scan: Scan, device: str, report: Any) -> Iterator[tuple[Tensor, C
 def _print(attacked: list[Attacked], files: dict[str, str], referenced: bool) -> None:
     from molrecon.evaluation.attack.study import HELD_FIXED
 
-    rows = []
     for one in attacked:
-        bound = "–"
+        bound = "no bound on the gain"
         if one.bound is not None:
-            bound = f"{one.bound:.3g} {'certified' if one.certified else 'conditional'}"
+            basis = "certified" if one.certified else "conditional"
+            bound = f"{basis} bound on the gain {one.bound:.3g}"
         clean = "" if one.psnr is None else f"{one.psnr:.1f} → "
+        rows = []
         for point in one.points:
             pairs = [_figures(effect) for effect in (point.worst, point.gaussian)]
             change, gain, decibels = (" | ".join(pair) for pair in zip(*pairs, strict=True))
-            rows.append(
-                (
-                    one.name,
-                    f"{100 * point.epsilon:g} %",
-                    f"{change} %",
-                    gain,
-                    bound,
-                    clean + decibels,
-                )
-            )
-    output.print_table(
-        "Worst case found | Gaussian of the same size",
-        ("", "ε", "‖Δx‖/‖x‖", "‖Δx‖/‖Δy‖", "bound", "PSNR, dB"),
-        rows,
-    )
+            size = f"{100 * point.epsilon:g} %"
+            rows.append((size, f"{change} %", gain, clean + decibels))
+        output.print_table(
+            f"{one.name}: {bound}; worst case found | Gaussian",
+            ("‖Δy‖/‖y‖", "change ‖Δx‖/‖x‖", "gain ‖Δx‖/‖Δy‖", "PSNR, dB"),
+            rows,
+        )
     for one in attacked:
         if one.points[0].worst is None:
             output.print_note(f"{one.name} has no gradient: only Gaussian perturbations.")
