@@ -32,6 +32,9 @@ SENSE_LAM = 100.0
 ADJOINT_TOL = 0.1
 """Of the adjoint solves: the direction of steepest ascent need not be known better."""
 
+MOST_ITERATIONS = 60
+"""Where rounding keeps a solve from its tolerance, it ends here with the error bound it has."""
+
 Solve = Callable[[Tensor, Tensor | None, float], Solution]
 
 
@@ -123,7 +126,10 @@ def _solvers(own: Equilibrium, tol: float) -> Equilibrium:
     """Solve to ``tol`` where it would be one on the distance, else as the model does."""
 
     def changed(solver: ForwardBackward, wanted: float) -> ForwardBackward:
-        return replace(solver, tol=wanted) if solver.stopping == "bound" else solver
+        if solver.stopping != "bound":
+            return solver
+        most = min(solver.max_iterations, MOST_ITERATIONS)
+        return replace(solver, tol=wanted, max_iterations=most)
 
     return replace(
         own, forward=changed(own.forward, tol), backward=changed(own.backward, ADJOINT_TOL)
