@@ -90,6 +90,7 @@ def attack(
     The folder receives gain.png and .pdf, pictures for every size, attack.csv and attack.json.
     """
     import time
+    from pathlib import Path
 
     from molrecon.data.atomic import check_folder
     from molrecon.data.formats import read_scan
@@ -152,7 +153,7 @@ def attack(
         "seconds": time.perf_counter() - started,
         "device": device,
     }
-    files = write_results(folder, attacked, A, facts, title=under)
+    files = write_results(folder, attacked, A, facts, title=Path(under).name)
     if json:
         output.print_json({**facts, "files": files})
         return
