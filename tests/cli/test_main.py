@@ -11,6 +11,7 @@ import molrecon
 from molrecon.cli.main import COMMANDS
 
 NAMES = [
+    "attack",
     "certify",
     "compare",
     "demo",

@@ -8,6 +8,7 @@ import typer
 
 import molrecon
 from molrecon.cli import (
+    attack,
     certify,
     compare,
     demo,
@@ -29,6 +30,7 @@ COMMANDS = (
     compare.COMMAND,
     models.COMMAND,
     certify.COMMAND,
+    attack.COMMAND,
     train.COMMAND,
 )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,10 +20,12 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from molrecon.data.plain import finite
+
 
 def print_json(values: Mapping[str, Any]) -> None:
     """Print one JSON object; numbers that JSON cannot hold become null."""
-    typer.echo(json.dumps(_finite(values), ensure_ascii=False))
+    typer.echo(json.dumps(finite(values), ensure_ascii=False))
 
 
 def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
@@ -69,13 +70,3 @@ def progress_bar() -> Progress:
 def shape_text(shape: Iterable[int]) -> str:
     """Return a shape as a person writes it."""
     return " × ".join(map(str, shape))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value

@@ -215,7 +215,7 @@ def _rows(facts: dict[str, Any], scan: Scan) -> list[tuple[str, str]]:
 def _robustness(facts: dict[str, Any]) -> str:
     return (
         f"an error of the measurements moves the image by at most {facts['robustness']:.3g} times "
-        f"its size ({'proved' if facts['certified'] else 'conditional'}; σ and unit fixed)"
+        f"its size ({'proved' if facts['certified'] else 'conditional'}; σ, λ and unit fixed)"
     )
 
 

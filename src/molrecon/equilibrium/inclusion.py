@@ -63,7 +63,9 @@ def error_bound(inclusion: Inclusion, x: Tensor, *, solver: LinearSolver | None 
     Both bounds hold for any x, however it was found, when the network has the monotonicity it
     claims. Without ``solver`` it is ``‖G(x)‖ / μ``, from
     ``μ‖x − x*‖² ≤ Re⟨G(x) − G(x*), x − x*⟩ ≤ ‖G(x)‖‖x − x*‖``. With one it is the tighter
-    ``‖G(x)‖_{M⁻¹} / √μ``, ``M = μI + λAᴴA``, which does not count what the data term amplifies.
+    ``½‖w‖ + ½‖G(x)‖_{M⁻¹} / √μ``, ``Mw = G(x)``, ``M = μI + λAᴴA``, which does not count what the
+    data term amplifies: ``e = x − x*`` has ``‖e‖²_M ≤ Re⟨G(x), e⟩ = Re⟨w, e⟩_M``, so it lies in
+    the ball ``‖e − w/2‖_M ≤ ‖w‖_M / 2``, and ``‖w‖_M = ‖G(x)‖_{M⁻¹}``.
 
     Parameters
     ----------
@@ -74,7 +76,7 @@ def error_bound(inclusion: Inclusion, x: Tensor, *, solver: LinearSolver | None 
     solver
         Solver of ``M u = G(x)``. However inexact its u is, the result is a bound: with the
         residual ``r = G − Mu``, ``⟨G, M⁻¹G⟩ = 2⟨u, G⟩ − ⟨u, Mu⟩ + ⟨r, M⁻¹r⟩`` and the last term
-        is at most ``‖r‖² / μ``.
+        is at most ``‖r‖² / μ``; and ``‖w‖ ≤ ‖u‖ + ‖r‖ / μ``.
     """
     g = inclusion.residual(x)
     mu = inclusion.strong_monotonicity
@@ -83,5 +85,7 @@ def error_bound(inclusion: Inclusion, x: Tensor, *, solver: LinearSolver | None 
         return plain
     u = solver(inclusion.A, inclusion.lam / mu, g / mu).value
     product = mu * u + per_sample(inclusion.lam, u) * inclusion.A.normal(u)
-    square = 2 * inner(u, g) - inner(u, product) + norm(g - product) ** 2 / mu
-    return torch.minimum(plain, (square.clamp_min(0) / mu).sqrt())
+    rest = norm(g - product) / mu
+    square = 2 * inner(u, g) - inner(u, product) + mu * rest**2
+    radius = (square.clamp_min(0) / mu).sqrt()
+    return torch.minimum(plain, torch.minimum(radius, (norm(u) + rest + radius) / 2))

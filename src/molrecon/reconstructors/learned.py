@@ -198,6 +198,7 @@ class LearnedReconstructor(nn.Module, ABC):
         raise_on_failure: bool | None = None,
         on_backward: Callable[[Solution], None] | None = None,
         output: Output | None = None,
+        scale: Tensor | None = None,
     ) -> Solution:
         """Reconstruct.
 
@@ -224,6 +225,9 @@ class LearnedReconstructor(nn.Module, ABC):
             Receives what is known about the solves of the backward pass.
         output
             In place of the model's own.
+        scale
+            The image peak ``(batch,)`` to compute in units of, in the unit of ``y``; by default
+            that of the short SENSE reconstruction. Robustness is proved with it held fixed.
 
         Returns
         -------
@@ -240,9 +244,9 @@ class LearnedReconstructor(nn.Module, ABC):
         """
         started = time.perf_counter()
         check_measurements(y)
+        start = sense_start(y, A)
         with torch.no_grad():
-            start = sense_start(y, A)
-            scale = peak(start)
+            scale = peak(start) if scale is None else scale
             check_scale(scale)
             if sigma is None:  # noise-free data: the weight's floor takes over
                 sigma = torch.maximum(A.estimate_sigma(y), 1e-6 * scale)

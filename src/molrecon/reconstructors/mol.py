@@ -98,11 +98,11 @@ class MOL(LearnedReconstructor):
         """Return H: it has to contract with 1 − m, whatever A is."""
         return lambda x: self.network(x, sigma)
 
-    def solve(self, problem: Problem) -> Solution:
-        """Solve the inclusion, in units of the image peak."""
+    def inclusion(self, problem: Problem) -> Inclusion:
+        """Return the equation of a reconstruction, in units of the image peak."""
         lam = self.weight(problem.sigma)
         back = problem.A.H(problem.y)
-        inclusion = Inclusion(
+        return Inclusion(
             H=lambda x: problem.confined(self.network, x),
             A=problem.A,
             lam=lam,
@@ -110,13 +110,17 @@ class MOL(LearnedReconstructor):
             monotonicity=self.monotonicity,
             shift=self.shift,
         )
+
+    def solve(self, problem: Problem) -> Solution:
+        """Solve the inclusion, in units of the image peak."""
+        inclusion = self.inclusion(problem)
         solution = problem.solvers(self.equilibrium)(
             inclusion,
             problem.start,
             certified=self.certified,
             on_backward=problem.on_backward,
         )
-        constant = robustness_constant(lam.detach(), inclusion.strong_monotonicity)
+        constant = robustness_constant(inclusion.lam.detach(), inclusion.strong_monotonicity)
         return replace(solution, robustness=constant)
 
 

@@ -7,6 +7,7 @@ import time
 import torch
 from torch import Tensor
 
+from molrecon.equilibrium.robustness import robustness_constant
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.linear.closed_form import ClosedForm
@@ -52,7 +53,8 @@ def regularised_least_squares(
 ) -> Solution:
     """Return the minimiser of ``λ‖Ax − y‖² + ‖x‖²``, with λ of every sample, ``(batch,)``.
 
-    The error bound is that of the linear solve, as in `SENSE`.
+    The error bound is that of the linear solve, as in `SENSE`. The equation is that of
+    `robustness_constant` with ``F(x) = x``, so the image moves by at most ``½√λ‖Δy‖``, λ fixed.
     """
     started = time.perf_counter()
     unit = magnitude(y)
@@ -74,5 +76,6 @@ def regularised_least_squares(
         certified=True,
         monotonicity=1.0,
         lam=lam,
+        robustness=robustness_constant(lam, 1.0),
         seconds=time.perf_counter() - started,
     )

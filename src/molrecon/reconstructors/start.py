@@ -8,10 +8,12 @@ from torch import Tensor
 from molrecon.errors import InputError
 from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.linear.regularised import solve_regularised
 from molrecon.operators.base import LinearOperator, magnitude, per_sample
 
 START_LAM = 100.0
 START_SOLVER = ClosedForm(ConjugateGradient(rtol=1e-2, max_iterations=15))
+GRADIENT_SOLVER = ClosedForm(ConjugateGradient(rtol=1e-3, max_iterations=200))
 SCALE_QUANTILE = 0.999
 
 
@@ -20,11 +22,19 @@ def sense_start(y: Tensor, A: LinearOperator) -> Tensor:
 
     Its weight is relative to ``‖A‖²``: a fixed one would shrink the image, and the scale with it,
     by ``‖A‖²λ / (1 + ‖A‖²λ)`` for operators of small norm.
+
+    Where ``y`` requires a gradient, it is that of the SENSE reconstruction solved to its end.
     """
-    unit = magnitude(y)
+    unit = magnitude(y.detach())
     lam = START_LAM / A.nominal_norm**2
     rhs = A.H(y / per_sample(unit, y))
-    start = START_SOLVER(A, lam, per_sample(lam, rhs) * rhs).value
+    target = per_sample(lam, rhs) * rhs
+    start = START_SOLVER(A, lam, target.detach()).value
+    if torch.is_grad_enabled() and target.requires_grad:
+        full = solve_regularised(
+            A, lam, target, start, solver=GRADIENT_SOLVER, report=lambda direction, linear: None
+        )
+        start = full + (start - full.detach())
     return start * per_sample(unit, start)
 
 

@@ -1,0 +1,278 @@
+"""``molrecon attack``: what the worst error of the measurements does to the image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molrecon.cli import output
+from molrecon.cli.command import Command
+from molrecon.cli.options import Device, Json, Seed, require_positive, resolve_device
+from molrecon.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from molrecon.data.scan import Scan
+    from molrecon.evaluation.attack.study import Attacked, Effect
+    from molrecon.operators.cartesian_mri import CartesianMRI
+
+
+def attack(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A shipped model, a weights file, or a method without a model: sense, tikhonov "
+            "or zero-filled; for l1-wavelet and tv, which have no gradient, Gaussian only.",
+        ),
+    ],
+    under: Annotated[
+        str, typer.Argument(metavar="INPUT", help="The scan, as reconstruct reads it.")
+    ],
+    folder: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", help="Folder for the results; made if need be.", metavar="DIR"
+        ),
+    ],
+    epsilon: Annotated[
+        str,
+        typer.Option(
+            help="Sizes of the perturbation, relative to the norm of the sampled measurements.",
+            metavar="E,…",
+        ),
+    ] = "0.01,0.02,0.05",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Other models or methods to attack, each by itself.", metavar="NAME|FILE,…"
+        ),
+    ] = None,
+    restarts: Annotated[int, typer.Option(help="Starts of the ascent for every size.")] = 2,
+    steps: Annotated[int, typer.Option(help="Steps of the ascent from every start.")] = 12,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Image for PSNR, of the scan's shape and units; without it PSNR is against the "
+            "method's own unperturbed image.",
+            metavar="FILE",
+        ),
+    ] = None,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "--slice", help="Slice of the scan; the middle one by default.", metavar="NUMBER"
+        ),
+    ] = None,
+    sigma: Annotated[
+        float | None,
+        typer.Option(help="Noise level, as for reconstruct; estimated if not known."),
+    ] = None,
+    tol: Annotated[
+        float, typer.Option(help="Relative tolerance of the solves that are reported.")
+    ] = 1e-4,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Seek the measurement error of given size that changes the image most.
+
+    Gradient ascent on the change of the image, over all errors of the sampled measurements with
+    ‖Δy‖ = ε‖y‖; beside it Gaussian errors of the same size, and the proved bound on the gain
+    ‖Δx‖/‖Δy‖. Unit, noise level, data weight, coil maps and mask are held fixed, which is the
+    condition of the bound. What is found is a lower bound of the true worst case. A certified
+    model never exceeds its bound; gains are compared after the solvers' own error bounds.
+
+    The folder receives gain.png and .pdf, pictures for every size, attack.csv and attack.json.
+    """
+    import time
+    from pathlib import Path
+
+    from molrecon.data.atomic import check_folder
+    from molrecon.data.formats import read_scan
+    from molrecon.evaluation.attack.held import find_subject
+    from molrecon.evaluation.attack.results import write_results
+    from molrecon.evaluation.attack.study import HELD_FIXED, Effort, check_sizes
+    from molrecon.evaluation.attack.study import attack as run
+
+    started = time.perf_counter()
+    sizes = _numbers(epsilon)
+    check_sizes(sizes)
+    effort = Effort(restarts=restarts, steps=steps, tol=tol, seed=seed)
+    require_positive("--sigma", sigma)
+    check_folder(folder)
+    device = resolve_device(device)
+    subjects = [find_subject(name, device=device) for name in _names(model, against)]
+    scan = _slice(read_scan(under), number)
+    for subject in subjects:
+        if subject.ndim not in (None, scan.ndim):
+            raise InputError(
+                f"The scan {under} has {scan.ndim} spatial axes, but the model {subject.name} "
+                f"reconstructs {subject.ndim}; give a scan or a model of the same number of axes."
+            )
+    truth = None if reference is None else _reference(reference, scan, number)
+    level = scan.sigma if sigma is None else sigma
+    attacked = []
+    with output.progress_bar() as bar:
+        task = bar.add_task("", total=len(subjects) * effort.solves(len(sizes)))
+
+        def report(text: str, done: int) -> None:
+            bar.update(task, description=text, advance=done)
+
+        (y, A), *_ = _operators(scan, device, report)
+        truth = None if truth is None else truth.to(device)
+        for subject in subjects:
+            attacked.append(
+                run(
+                    subject,
+                    y,
+                    A,
+                    sizes,
+                    sigma=level,
+                    reference=truth,
+                    effort=effort,
+                    report=report,
+                )
+            )
+    facts: dict[str, Any] = {
+        "input": under,
+        "slice": number,
+        "epsilon": sorted(sizes),
+        "restarts": restarts,
+        "steps": steps,
+        "seed": seed,
+        "tolerance": tol,
+        "held_fixed": HELD_FIXED,
+        "psnr_against": reference or "the unperturbed image of each method",
+        "methods": [one.facts() for one in attacked],
+        "violations": sum(len(one.exceeded) for one in attacked if one.certified),
+        "seconds": time.perf_counter() - started,
+        "device": device,
+    }
+    files = write_results(folder, attacked, A, facts, title=Path(under).name)
+    if json:
+        output.print_json({**facts, "files": files})
+        return
+    _print(attacked, files, reference is not None)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--epsilon is {text!r}, but numbers separated by commas were expected, 0.01,0.02 for "
+            "example."
+        ) from None
+
+
+def _names(model: str, against: str | None) -> list[str]:
+    names = [model, *(against.split(",") if against else ())]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None or "" in names:
+        found = f"names {twice} twice" if twice else "holds an empty name"
+        raise InputError(
+            f"--against {found}, but different models or methods were expected; leave it out."
+        )
+    return names
+
+
+def _slice(scan: Scan, number: int | None) -> Scan:
+    from dataclasses import replace
+
+    count = scan.kspace.shape[0]
+    chosen = count // 2 if number is None else number
+    if not 0 <= chosen < count:
+        raise InputError(
+            f"--slice is {number}, but the scan {scan.source} has the slices 0 to {count - 1}."
+        )
+
+    def one(value: Tensor | None) -> Tensor | None:
+        if value is None or value.shape[0] == 1:
+            return value
+        return value[chosen : chosen + 1]
+
+    mask = scan.sampling_mask()
+    kspace = scan.kspace[chosen : chosen + 1]
+    return replace(
+        scan, kspace=kspace, mask=one(mask), coil_maps=one(scan.coil_maps), reference=None
+    )
+
+
+def _reference(path: str, scan: Scan, number: int | None) -> Tensor:
+    import torch
+
+    from molrecon.data.formats import read_image
+
+    image = torch.from_numpy(read_image(path).array)
+    spatial = tuple(scan.kspace.shape[2:])
+    found = tuple(image.shape)
+    if image.ndim == scan.ndim + 1:
+        chosen = image.shape[0] // 2 if number is None else number
+        image = image[chosen] if chosen < image.shape[0] else image
+    if tuple(image.shape) != spatial:
+        raise InputError(
+            f"The reference {path} has the shape {found}, but the scan {scan.source} gives images "
+            f"of {spatial}; give the reference of this scan."
+        )
+    return image.reshape(1, 1, *spatial)
+
+
+def _operators(scan: Scan, device: str, report: Any) -> Iterator[tuple[Tensor, CartesianMRI]]:
+    from molrecon.cli.slices import operators_of
+
+    return operators_of(scan, device, lambda text, done: report(text, 0))
+
+
+def _print(attacked: list[Attacked], files: dict[str, str], referenced: bool) -> None:
+    from molrecon.evaluation.attack.study import HELD_FIXED
+
+    for one in attacked:
+        bound = "no bound on the gain"
+        if one.bound is not None:
+            basis = "certified" if one.certified else "conditional"
+            bound = f"{basis} bound on the gain {one.bound:.3g}"
+        clean = "" if one.psnr is None else f"{one.psnr:.1f} → "
+        rows = []
+        for point in one.points:
+            pairs = [_figures(effect) for effect in (point.worst, point.gaussian)]
+            change, gain, decibels = (" | ".join(pair) for pair in zip(*pairs, strict=True))
+            size = f"{100 * point.epsilon:g} %"
+            rows.append((size, f"{change} %", gain, clean + decibels))
+        output.print_table(
+            f"{one.name}: {bound}; worst case found | Gaussian",
+            ("‖Δy‖/‖y‖", "change ‖Δx‖/‖x‖", "gain ‖Δx‖/‖Δy‖", "PSNR, dB"),
+            rows,
+        )
+    for one in attacked:
+        if one.points[0].worst is None:
+            output.print_note(f"{one.name} has no gradient: only Gaussian perturbations.")
+        if one.exceeded:
+            what = "certified" if one.certified else "conditional"
+            sizes = ", ".join(f"{100 * point.epsilon:g} %" for point in one.exceeded)
+            note = (
+                "please report this as an error of molrecon"
+                if one.certified
+                else "its network is not as monotone here as it was trained to be"
+            )
+            output.print_note(f"{one.name} exceeds its {what} bound at {sizes}: {note}.")
+    against = "the reference" if referenced else "each method's own unperturbed image"
+    output.print_note(f"{HELD_FIXED} PSNR is against {against}, of magnitudes.")
+    output.print_facts("Files", list(files.items()))
+
+
+def _figures(effect: Effect | None) -> tuple[str, str, str]:
+    if effect is None:
+        return "–", "–", "–"
+    return f"{100 * effect.change:.1f}", f"{effect.gain:.3g}", f"{effect.psnr:.1f}"
+
+
+COMMAND = Command(
+    "attack",
+    attack,
+    "molrecon attack brain2d-sn under.npz --epsilon 0.01,0.05 --against sense -o out/attack",
+)

@@ -1,0 +1,322 @@
+"""Methods under attack on one scan, over several sizes of the perturbation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from molrecon.equilibrium.solution import Solution
+from molrecon.errors import ConvergenceError, InputError
+from molrecon.evaluation.attack.ascent import Perturbed, gaussian, perturbed, worst_case
+from molrecon.evaluation.attack.held import Subject
+from molrecon.evaluation.metrics import psnr
+from molrecon.operators.base import LinearOperator, norm
+
+HELD_FIXED = (
+    "Unit, noise level σ, data weight λ, coil maps and mask are held at their values for the "
+    "unperturbed scan, the condition that the bound is proved under."
+)
+
+Report = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard to attack.
+
+    Attributes
+    ----------
+    restarts
+        Starts for every ε: the perturbation found for the smaller one, the strongest Gaussian
+        draw, then random ones.
+    steps
+        Steps from every start.
+    draws
+        Gaussian perturbations, of whose figures the means are reported.
+    tol
+        Of the solves that are reported: largest relative distance to the exact solution.
+    seed
+        Of starts and draws.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    restarts: int = 2
+    steps: int = 12
+    draws: int = 3
+    tol: float = 1e-4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("restarts", 1), ("steps", 1), ("draws", 1)):
+            value = getattr(self, name)
+            if value < least:
+                raise InputError(f"{name} is {value}, expected at least {least}")
+        if not 0 < self.tol < 1:
+            raise InputError(f"tol is {self.tol}, expected a number between 0 and 1")
+
+    def solves(self, sizes: int) -> int:
+        """Number of steps of a whole attack over so many sizes."""
+        return self.restarts * self.steps * sizes
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a perturbation does.
+
+    Attributes
+    ----------
+    change
+        ``‖Δx‖ / ‖x‖``.
+    gain, gain_error
+        ``‖Δx‖ / ‖Δy‖``, and how far it may be from that of the exact solutions.
+    psnr
+        Of the perturbed image in dB, against the reference or, if there is none, against the
+        unperturbed image.
+    """
+
+    change: float
+    gain: float
+    gain_error: float
+    psnr: float
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A method at one size of the perturbation.
+
+    Attributes
+    ----------
+    epsilon
+        ``‖Δy‖ / ‖y‖`` over the sampled positions.
+    worst
+        Effect of the worst perturbation found; None where it cannot be sought.
+    gaussian
+        Mean effect of Gaussian ones of the same norm.
+    exceeded
+        Whether the exact solutions move by more than the bound allows, solver errors deducted.
+    delta, image
+        The worst perturbation and the image it gives, on the CPU; None where there is none.
+    """
+
+    epsilon: float
+    worst: Effect | None
+    gaussian: Effect
+    exceeded: bool
+    delta: Tensor | None
+    image: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Attacked:
+    """A method and its points.
+
+    Attributes
+    ----------
+    name, method, model
+        Of the `Subject`.
+    bound
+        ``‖Δx‖ ≤ bound · ‖Δy‖`` by theory; None where there is no such theory.
+    certified
+        Whether what the bound rests on is proved; if not, it is conditional.
+    sigma, lam
+        As held fixed; None where a method has none.
+    psnr
+        Of the unperturbed image against the reference; None without a reference.
+    image
+        The unperturbed image, on the CPU.
+    points
+        By ascending ε.
+    """
+
+    name: str
+    method: str
+    model: str | None
+    bound: float | None
+    certified: bool
+    sigma: float | None
+    lam: float | None
+    psnr: float | None
+    image: Tensor
+    points: tuple[Point, ...]
+
+    @property
+    def exceeded(self) -> tuple[Point, ...]:
+        """The points beyond the bound: there are none if the bound is certified."""
+        return tuple(point for point in self.points if point.exceeded)
+
+    def facts(self) -> dict[str, Any]:
+        """Return all but the images as plain values."""
+
+        def plain(effect: Effect | None) -> dict[str, float] | None:
+            return None if effect is None else vars(effect)
+
+        return {
+            "name": self.name,
+            "method": self.method,
+            "model": self.model,
+            "bound": self.bound,
+            "certified": self.certified,
+            "sigma": self.sigma,
+            "lam": self.lam,
+            "psnr": self.psnr,
+            "points": [
+                {
+                    "epsilon": point.epsilon,
+                    "worst": plain(point.worst),
+                    "gaussian": plain(point.gaussian),
+                    "exceeded": point.exceeded,
+                }
+                for point in self.points
+            ],
+        }
+
+
+def attack(
+    subject: Subject,
+    y: Tensor,
+    A: LinearOperator,
+    epsilons: Sequence[float],
+    *,
+    sigma: float | None = None,
+    reference: Tensor | None = None,
+    effort: Effort | None = None,
+    report: Report = lambda text, done: None,
+) -> Attacked:
+    """Attack a method on one scan.
+
+    Parameters
+    ----------
+    subject
+        The method.
+    y, A
+        Measurements ``(1, *A.shape_out)`` and operator.
+    epsilons
+        Sizes ``‖Δy‖ / ‖y‖`` of the perturbations, in (0, 1].
+    sigma
+        Noise level, in the unit of ``y``; estimated if None.
+    reference
+        The right image ``(1, 1, *spatial)``, in the unit of ``y``.
+    effort
+        How hard to try.
+    report
+        Told what is being done and the number of steps that are done.
+
+    Raises
+    ------
+    InputError
+        If a size is out of range or something does not fit.
+    ConvergenceError
+        If the unperturbed reconstruction fails, or one that is to be reported is not finite.
+    """
+    effort = effort or Effort()
+    check_sizes(epsilons)
+    report(f"{subject.name}: unperturbed", 0)
+    held = subject.hold(y, A, sigma)
+    with torch.no_grad():
+        clean = held.solve(y, None, effort.tol)
+    if not bool(torch.isfinite(clean.value).all()):
+        raise ConvergenceError(f"{subject.name}: the unperturbed image is not finite")
+
+    def effect(one: Perturbed) -> Effect:
+        against = clean.value if reference is None else reference
+        if not bool(torch.isfinite(one.solution.value).all()):
+            raise ConvergenceError(f"{subject.name}: an image under attack is not finite")
+        return Effect(
+            change=float(one.moved / norm(clean.value)),
+            gain=float(one.gain),
+            gain_error=float(one.gain_error),
+            psnr=psnr(one.solution.value, against).value,
+        )
+
+    points: list[Point] = []
+    found: Tensor | None = None
+    for epsilon in sorted(epsilons):
+        label = f"{subject.name}, ε = {epsilon:g}"
+        report(label, 0)
+        draws = [
+            perturbed(held, clean, gaussian(held, epsilon, effort.seed + 1000 + k), tol=effort.tol)
+            for k in range(effort.draws)
+        ]
+        candidates = list(draws)
+        worst = None
+        if held.differentiable:
+            # The strongest draw is a start, so that no draw is worse than the worst case.
+            strongest = max(draws, key=lambda one: float(one.gain)).delta
+            starts = [strongest] if found is None else [found, strongest]
+            found = worst_case(
+                held,
+                clean,
+                epsilon,
+                starts=starts[: effort.restarts],
+                restarts=max(0, effort.restarts - len(starts)),
+                steps=effort.steps,
+                seed=effort.seed,
+                report=lambda gain, label=label: report(f"{label}: gain {gain:.3g}", 1),  # type: ignore[misc]
+            )
+            worst = perturbed(held, clean, found, tol=effort.tol)
+            candidates.append(worst)
+        points.append(
+            Point(
+                epsilon=epsilon,
+                worst=None if worst is None else effect(worst),
+                gaussian=_mean([effect(one) for one in draws]),
+                exceeded=_exceeded(clean, candidates),
+                delta=None if worst is None else worst.delta.cpu(),
+                image=None if worst is None else worst.solution.value.cpu(),
+            )
+        )
+    return Attacked(
+        name=subject.name,
+        method=subject.method,
+        model=subject.model,
+        bound=_only(clean.robustness),
+        certified=clean.certified and clean.robustness is not None,
+        sigma=_only(clean.sigma),
+        lam=_only(clean.lam),
+        psnr=None if reference is None else psnr(clean.value, reference).value,
+        image=clean.value.cpu(),
+        points=tuple(points),
+    )
+
+
+def check_sizes(epsilons: Sequence[float]) -> None:
+    """Refuse sizes out of range.
+
+    Raises
+    ------
+    InputError
+        If there is none, one is not in (0, 1], or one is given twice.
+    """
+    wrong = [one for one in epsilons if not 0 < one <= 1]
+    if wrong or not epsilons or len(set(epsilons)) < len(epsilons):
+        listed = ", ".join(f"{one:g}" for one in epsilons) or "empty"
+        raise InputError(
+            f"epsilon is {listed}, but different sizes in (0, 1] relative to the measurements were "
+            "expected"
+        )
+
+
+def _exceeded(clean: Solution, found: Sequence[Perturbed]) -> bool:
+    if clean.robustness is None:
+        return False
+    return any(bool(one.exceeds(clean.robustness).any()) for one in found)
+
+
+def _only(values: Tensor | None) -> float | None:
+    return None if values is None else float(values[0])
+
+
+def _mean(effects: Sequence[Effect]) -> Effect:
+    def mean(name: str) -> float:
+        return math.fsum(getattr(one, name) for one in effects) / len(effects)
+
+    return Effect(mean("change"), mean("gain"), mean("gain_error"), mean("psnr"))
