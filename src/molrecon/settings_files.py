@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from molrecon.errors import InputError
 
@@ -68,6 +70,36 @@ def parse(kind: type[Settings], content: Any, file: Path) -> Settings:
         return kind.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{file}: {sentence(error)}; correct it.") from None
+
+
+def of_kind(kinds: Mapping[str, type[Settings]], key: str, default: str | None = None) -> Any:
+    """Return a validator that turns settings into those of the kind they name under ``key``.
+
+    Anything but a mapping is returned as it is. Settings out of range are validation errors.
+
+    Parameters
+    ----------
+    kinds
+        The settings of every kind, by its name.
+    key
+        Where the name stands.
+    default
+        The kind of settings that name none; without it they are refused.
+    """
+
+    def chosen(settings: Any) -> Any:
+        if not isinstance(settings, Mapping):
+            return settings
+        name = settings.get(key, default)
+        if name not in kinds:
+            raise PydanticCustomError(
+                "unknown_kind",
+                "the {key} is {name}, expected one of {known}",
+                {"key": key, "name": repr(name), "known": ", ".join(kinds)},
+            )
+        return kinds[name].model_validate(dict(settings))
+
+    return chosen
 
 
 def sentence(error: ValidationError) -> str:

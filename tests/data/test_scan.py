@@ -69,3 +69,18 @@ MASK = torch.ones(1, 1, 4, 5, dtype=torch.bool)
 def test_unusable_parts_are_refused(parts, sentence):
     with pytest.raises(InputError, match=sentence):
         Scan(**({"kspace": kspace(2, 3, 4, 5), "source": "a.npy"} | parts))
+
+
+@given(st.integers(2, 3), st.booleans())
+def test_an_item_keeps_what_is_its_own_and_what_all_share(batch, shared):
+    generator = torch.Generator().manual_seed(batch)
+    mask = torch.rand(1 if shared else batch, 1, 4, 5, generator=generator) < 0.7
+    maps, images = kspace(1 if shared else batch, 3, 4, 5), kspace(batch, 1, 4, 5)
+    scan = Scan(kspace(batch, 3, 4, 5), mask, maps, images, sigma=0.5, source="s")
+    for number in range(batch):
+        one, own = scan.item(number), 0 if shared else number
+        assert torch.equal(one.kspace[0], scan.kspace[number])
+        assert torch.equal(one.mask[0], mask[own])
+        assert torch.equal(one.coil_maps[0], maps[own])
+        assert torch.equal(one.reference[0], images[number])
+        assert (one.sigma, one.source) == (0.5, "s")

@@ -12,13 +12,10 @@ from molrecon.cli.options import Device, Json, Seed, require_positive, resolve_d
 from molrecon.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
     from molrecon.data.scan import Scan
     from molrecon.evaluation.attack.study import Attacked, Effect
-    from molrecon.operators.cartesian_mri import CartesianMRI
 
 
 def attack(
@@ -92,6 +89,7 @@ def attack(
     import time
     from pathlib import Path
 
+    from molrecon.cli.slices import check_axes, operators_of
     from molrecon.data.atomic import check_folder
     from molrecon.data.formats import read_scan
     from molrecon.evaluation.attack.held import find_subject
@@ -109,11 +107,7 @@ def attack(
     subjects = [find_subject(name, device=device) for name in _names(model, against)]
     scan = _slice(read_scan(under), number)
     for subject in subjects:
-        if subject.ndim not in (None, scan.ndim):
-            raise InputError(
-                f"The scan {under} has {scan.ndim} spatial axes, but the model {subject.name} "
-                f"reconstructs {subject.ndim}; give a scan or a model of the same number of axes."
-            )
+        check_axes(scan, subject.ndim, subject.name)
     truth = None if reference is None else _reference(reference, scan, number)
     level = scan.sigma if sigma is None else sigma
     attacked = []
@@ -123,7 +117,7 @@ def attack(
         def report(text: str, done: int) -> None:
             bar.update(task, description=text, advance=done)
 
-        (y, A), *_ = _operators(scan, device, report)
+        (y, A), *_ = operators_of(scan, device, lambda text, done: report(text, 0))
         truth = None if truth is None else truth.to(device)
         for subject in subjects:
             attacked.append(
@@ -182,25 +176,13 @@ def _names(model: str, against: str | None) -> list[str]:
 
 
 def _slice(scan: Scan, number: int | None) -> Scan:
-    from dataclasses import replace
-
     count = scan.kspace.shape[0]
     chosen = count // 2 if number is None else number
     if not 0 <= chosen < count:
         raise InputError(
             f"--slice is {number}, but the scan {scan.source} has the slices 0 to {count - 1}."
         )
-
-    def one(value: Tensor | None) -> Tensor | None:
-        if value is None or value.shape[0] == 1:
-            return value
-        return value[chosen : chosen + 1]
-
-    mask = scan.sampling_mask()
-    kspace = scan.kspace[chosen : chosen + 1]
-    return replace(
-        scan, kspace=kspace, mask=one(mask), coil_maps=one(scan.coil_maps), reference=None
-    )
+    return scan.item(chosen)
 
 
 def _reference(path: str, scan: Scan, number: int | None) -> Tensor:
@@ -220,12 +202,6 @@ def _reference(path: str, scan: Scan, number: int | None) -> Tensor:
             f"of {spatial}; give the reference of this scan."
         )
     return image.reshape(1, 1, *spatial)
-
-
-def _operators(scan: Scan, device: str, report: Any) -> Iterator[tuple[Tensor, CartesianMRI]]:
-    from molrecon.cli.slices import operators_of
-
-    return operators_of(scan, device, lambda text, done: report(text, 0))
 
 
 def _print(attacked: list[Attacked], files: dict[str, str], referenced: bool) -> None:

@@ -84,21 +84,17 @@ def operators_of(scan: Scan, device: str, report: Report) -> Iterator[tuple[Tens
     from molrecon.data.coil_maps import estimate_coil_maps
     from molrecon.operators.cartesian_mri import CartesianMRI
 
-    mask = scan.sampling_mask()
     if scan.coil_maps is None and scan.kspace.shape[1] > 1:
         # Refused here, before the first slice, if it is missing.
-        calibration_region(mask)
+        calibration_region(scan.sampling_mask())
     count = scan.kspace.shape[0]
     for number in range(count):
-        y = scan.kspace[number : number + 1]
-        sampled = mask[number : number + 1] if mask.shape[0] > 1 else mask
-        if scan.coil_maps is None:
+        item = scan.item(number)
+        sampled, maps = item.sampling_mask(), item.coil_maps
+        if maps is None:
             report(f"{_label(number, count)}coil maps", number)
-            maps = estimate_coil_maps(y, sampled)
-        else:
-            maps = scan.coil_maps
-            maps = maps[number : number + 1] if maps.shape[0] > 1 else maps
-        yield y.to(device), CartesianMRI(maps, sampled).to(device)
+            maps = estimate_coil_maps(item.kspace, sampled)
+        yield item.kspace.to(device), CartesianMRI(maps, sampled).to(device)
 
 
 def _label(number: int, count: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -108,6 +108,22 @@ class Scan:
     def ndim(self) -> int:
         """Number of spatial axes."""
         return self.kspace.ndim - 2
+
+    def item(self, number: int) -> Scan:
+        """Return one item of the batch, a scan of its own; what all items share it keeps."""
+
+        def one(value: Tensor | None) -> Tensor | None:
+            if value is None or value.shape[0] == 1:
+                return value
+            return value[number : number + 1]
+
+        return replace(
+            self,
+            kspace=self.kspace[number : number + 1],
+            mask=one(self.mask),
+            coil_maps=one(self.coil_maps),
+            reference=one(self.reference),
+        )
 
     def sampling_mask(self) -> Tensor:
         """Return where k-space was measured: the given mask, or else where any coil is not zero.

@@ -7,7 +7,6 @@ read, not checked again; `certify` computes it anew.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from molrecon.data.atomic import atomic_path
+from molrecon.data.root import file_digest
 from molrecon.reconstructors.settings import Settings
 
 
@@ -171,12 +171,6 @@ def certificate_path(weights: Path) -> Path:
     return weights.with_suffix(".certificate.json")
 
 
-def weights_sha256(weights: Path) -> str:
-    """Return the SHA-256 of a weights file, as hexadecimal digits."""
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read_certificate(weights: Path) -> Stored:
     """Read the certificate beside a weights file; nothing is raised for one that does not count."""
     path = certificate_path(weights)
@@ -190,7 +184,7 @@ def read_certificate(weights: Path) -> Stored:
         certificate = Certificate.model_validate_json(text)
     except ValidationError:
         return Stored(problem=f"{path.name} is not a certificate of molrecon")
-    if certificate.sha256 == weights_sha256(weights):
+    if certificate.sha256 == file_digest(weights):
         return Stored(certificate)
     if certificate.weights != weights.name:
         return Stored(problem=f"{path.name} is foreign: it certifies {certificate.weights}")

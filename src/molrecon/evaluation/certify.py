@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 import molrecon
+from molrecon.data.root import file_digest
 from molrecon.data.sample_image import sample_image
 from molrecon.data.simulation import simulate_acquisition
 from molrecon.equilibrium.robustness import completed_constant
 from molrecon.errors import InputError, NoBoundError
-from molrecon.evaluation.certificate import Certificate, ImageValues, weights_sha256
+from molrecon.evaluation.certificate import Certificate, ImageValues
 from molrecon.lipschitz import certified_bound, measure
 from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.operators.cartesian_mri import CartesianMRI
@@ -91,7 +92,7 @@ def certify(
     if not 0 < tolerance < 1:
         raise InputError(f"tolerance is {tolerance}, expected a value in (0, 1)")
     model = load(weights, device=device)
-    digest = weights_sha256(weights)
+    digest = file_digest(weights)
     report("certified bound")
     bound, refusal = _bound(model)
     limit = model.lipschitz_limit

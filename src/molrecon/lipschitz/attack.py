@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from molrecon.lipschitz.linearised import Map
+from molrecon.lipschitz.local import random_like
 from molrecon.operators.base import norm, per_sample
 
 
@@ -19,12 +20,11 @@ def difference_quotient(
     differentiable in the weights of ``f``.
     """
     x = x.detach()
-    generator = torch.Generator().manual_seed(seed)
     size = norm(x)
     length = radius * torch.where(size > 0, size, torch.ones_like(size))
     with torch.no_grad():
         fx = f(x)
-    best = e = _of_length(length, torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x))
+    best = e = _of_length(length, random_like(x, seed))
     largest = torch.zeros_like(length)
     for step in range(steps + 1):
         e = e.detach().requires_grad_()

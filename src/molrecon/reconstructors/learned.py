@@ -21,6 +21,7 @@ from molrecon.reconstructors.start import (
     as_sigma,
     check_measurements,
     check_scale,
+    estimated_sigma,
     peak,
     sense_start,
 )
@@ -95,7 +96,6 @@ class LearnedReconstructor(nn.Module, ABC):
         ``"fixed-point"``: the image is what the method computes. ``"full-scan"``: it is what a
         full scan would have shown, ``x + Aᴴ(y − A x)``, which keeps the measured samples with
         their noise (`LinearOperator.completed`).
-
     monotonicity
         m in (0, 1) of methods whose convergence rests on it, else None.
 
@@ -244,12 +244,12 @@ class LearnedReconstructor(nn.Module, ABC):
         """
         started = time.perf_counter()
         check_measurements(y)
-        start = sense_start(y, A)
+        start = x0 if x0 is not None and scale is not None else sense_start(y, A)
         with torch.no_grad():
             scale = peak(start) if scale is None else scale
             check_scale(scale)
-            if sigma is None:  # noise-free data: the weight's floor takes over
-                sigma = torch.maximum(A.estimate_sigma(y), 1e-6 * scale)
+            if sigma is None:
+                sigma = estimated_sigma(y, A, scale)
         noise = as_sigma(sigma, y)
         if x0 is not None:
             start = x0

@@ -16,7 +16,7 @@ from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import LinearOperator
 from molrecon.reconstructors.configuration import LEARNED
 from molrecon.reconstructors.l1_wavelet import L1Wavelet
-from molrecon.reconstructors.sense import SENSE, regularised_least_squares
+from molrecon.reconstructors.sense import PUBLISHED_LAM, SENSE, regularised_least_squares
 from molrecon.reconstructors.sparse import Sparse
 from molrecon.reconstructors.store import load, read_header, resolve
 from molrecon.reconstructors.tikhonov import Tikhonov
@@ -77,7 +77,7 @@ def _learned(name: str) -> Builder:
     return build
 
 
-def _sense(model: str | Path, device: str, *, lam: float = 100.0) -> Method:
+def _sense(model: str | Path, device: str, *, lam: float = PUBLISHED_LAM) -> Method:
     SENSE(lam)  # refuses a weight out of range
 
     def solve(y: Tensor, A: LinearOperator, sigma: float | None, tol: float) -> Solution:

@@ -15,6 +15,8 @@ from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.linear.solver import LinearSolver
 from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
 
+PUBLISHED_LAM = 100.0
+
 
 class SENSE:
     """``min_x λ‖Ax − y‖² + ‖x‖²``, that is ``(I + λAᴴA) x = λAᴴy``.
@@ -30,7 +32,7 @@ class SENSE:
         The linear solver; by default the operator's closed form or else conjugate gradients.
     """
 
-    def __init__(self, lam: float = 100.0, solver: LinearSolver | None = None) -> None:
+    def __init__(self, lam: float = PUBLISHED_LAM, solver: LinearSolver | None = None) -> None:
         if not lam > 0:
             raise InputError(f"lam is {lam}, expected a positive weight")
         self.lam = lam

@@ -45,6 +45,14 @@ def peak(image: Tensor) -> Tensor:
     return magnitude.kthvalue(rank, dim=1).values
 
 
+def estimated_sigma(y: Tensor, A: LinearOperator, scale: Tensor) -> Tensor:
+    """Estimate the noise level, ``(batch,)``; for noise-free data a millionth of the scale.
+
+    A weight's floor takes over long before that.
+    """
+    return torch.maximum(A.estimate_sigma(y), 1e-6 * scale)
+
+
 def check_measurements(y: Tensor) -> None:
     """Refuse measurements with NaN or infinity, or of zeros alone.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from molrecon.lipschitz.attack import difference_quotient
 from molrecon.lipschitz.barrier import log_barrier
-from molrecon.lipschitz.local import jvp_and_vjp, top_singular_vector, unit
+from molrecon.lipschitz.local import jvp_and_vjp, random_like, top_singular_vector, unit
 from molrecon.operators.base import norm
 from molrecon.training.configuration import LipschitzConfig
 
@@ -42,7 +42,7 @@ class LipschitzConstraint:
         return self.config.weight * barrier, value.detach()
 
     def _power(self, H: Map, x: Tensor) -> Tensor:
-        random = self._random_like(x)
+        random = unit(random_like(x, 0))
         # The persistent vector knows H, the random one what is new in these images.
         known = self.vector
         v = random if known is None or known.shape != x.shape else unit(known + random)
@@ -51,10 +51,6 @@ class LipschitzConstraint:
         self.vector = v.detach()
         value, _ = jvp_and_vjp(H, x, self.vector)
         return norm(value)
-
-    def _random_like(self, x: Tensor) -> Tensor:
-        generator = torch.Generator().manual_seed(0)
-        return unit(torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device))
 
     def _published(self, H: Map, x: Tensor) -> Tensor:
         return difference_quotient(H, x)

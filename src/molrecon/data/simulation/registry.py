@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, SerializeAsAny
-from pydantic_core import PydanticCustomError
 
 from molrecon.data.simulation.base import Simulation
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
 from molrecon.data.simulation.super_resolution import SuperResolutionSimulation
+from molrecon.settings_files import of_kind
 
 SIMULATIONS: dict[str, type[Simulation]] = {
     "parallel-mri": ParallelMRISimulation,
@@ -18,25 +17,7 @@ SIMULATIONS: dict[str, type[Simulation]] = {
 }
 """The settings of every simulation, by the name of the problem."""
 
-DEFAULT = "parallel-mri"
-
-
-def of_its_kind(settings: Any) -> Any:
-    """Turn settings into those of the problem they name, parallel MRI if they name none.
-
-    Anything but a mapping is returned as it is. Settings out of range are validation errors.
-    """
-    if not isinstance(settings, Mapping):
-        return settings
-    kind = settings.get("kind", DEFAULT)
-    if kind not in SIMULATIONS:
-        raise PydanticCustomError(
-            "unknown_simulation",
-            "the kind is {kind}, expected one of {known}",
-            {"kind": repr(kind), "known": ", ".join(SIMULATIONS)},
-        )
-    return SIMULATIONS[kind].model_validate(dict(settings))
-
-
-AnySimulation = Annotated[SerializeAsAny[Simulation], BeforeValidator(of_its_kind)]
+AnySimulation = Annotated[
+    SerializeAsAny[Simulation], BeforeValidator(of_kind(SIMULATIONS, "kind", "parallel-mri"))
+]
 """A field for the settings of the simulation of any problem."""

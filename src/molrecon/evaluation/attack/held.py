@@ -23,12 +23,11 @@ from molrecon.operators.base import LinearOperator, magnitude, per_sample
 from molrecon.reconstructors.configuration import LEARNED
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.methods import METHODS, Method, build_method
-from molrecon.reconstructors.sense import regularised_least_squares
-from molrecon.reconstructors.start import peak, sense_start
+from molrecon.reconstructors.sense import PUBLISHED_LAM, regularised_least_squares
+from molrecon.reconstructors.start import estimated_sigma, peak, sense_start
 from molrecon.reconstructors.store import load, read_header, resolve
 from molrecon.reconstructors.zero_filled import ZeroFilled
 
-SENSE_LAM = 100.0
 ADJOINT_TOL = 0.1
 """Of the adjoint solves: the direction of steepest ascent need not be known better."""
 
@@ -102,9 +101,7 @@ def hold_model(
     """
     with torch.no_grad():
         scale = peak(sense_start(y, A))
-        level: Tensor | float = (
-            torch.maximum(A.estimate_sigma(y), 1e-6 * scale) if sigma is None else sigma
-        )
+        level = estimated_sigma(y, A, scale) if sigma is None else sigma
 
     def solve(z: Tensor, x0: Tensor | None, tol: float) -> Solution:
         solution: Solution = model(
@@ -173,7 +170,7 @@ def hold_least_squares(name: str, lam: Tensor, y: Tensor, A: LinearOperator) -> 
 
 
 def _hold_sense(y: Tensor, A: LinearOperator, sigma: float | None) -> Held:
-    lam = torch.full((y.shape[0],), SENSE_LAM, dtype=y.real.dtype, device=y.device)
+    lam = torch.full((y.shape[0],), PUBLISHED_LAM, dtype=y.real.dtype, device=y.device)
     return hold_least_squares("sense", lam, y, A)
 
 

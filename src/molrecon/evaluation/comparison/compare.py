@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from torch import Tensor
 
 from molrecon.data.atomic import atomic_path, make_folder
 from molrecon.evaluation.comparison.measure import Job
@@ -179,10 +178,6 @@ def _write_figures(
             save_figure(figure, plan.folder / (name + end), dots_per_inch=dots)
             files[name + end] = str(plan.folder / (name + end))
     return files
-
-
-def _part(image: Tensor | None, index: tuple[int, ...]) -> Tensor | None:
-    return None if image is None else image[index]
 
 
 def _shown(store: Store, record: Record, convention: str) -> Shown:

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from molrecon.evaluation.image_sets import IMAGE_SETS, ImageSet
-from molrecon.settings_files import parse, read_yaml
+from molrecon.settings_files import of_kind, parse, read_yaml
 
 
 class _Strict(BaseModel):
@@ -111,15 +111,6 @@ class FigureConfig(_Strict):
         return zoom
 
 
-def _image_set(values: Any) -> Any:
-    if not isinstance(values, dict):
-        return values
-    kind = values.get("kind")
-    if kind not in IMAGE_SETS:
-        raise ValueError(f"found the kind {kind!r}, expected one of {', '.join(IMAGE_SETS)}")
-    return IMAGE_SETS[kind].model_validate(values)
-
-
 class ComparisonConfig(_Strict):
     """A whole comparison.
 
@@ -144,9 +135,9 @@ class ComparisonConfig(_Strict):
     name: str = Field(min_length=1)
     description: str = ""
     root: str = "."
-    image_sets: list[Annotated[SerializeAsAny[ImageSet], BeforeValidator(_image_set)]] = Field(
-        min_length=1
-    )
+    image_sets: list[
+        Annotated[SerializeAsAny[ImageSet], BeforeValidator(of_kind(IMAGE_SETS, "kind"))]
+    ] = Field(min_length=1)
     methods: list[MethodConfig] = Field(min_length=1)
     baseline: str | None = None
     bootstrap: BootstrapConfig = BootstrapConfig()
