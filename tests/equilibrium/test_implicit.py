@@ -165,18 +165,27 @@ def test_a_sample_whose_adjoint_fails_gives_no_gradient():
         assert torch.allclose(implicit, exact, rtol=1e-6, atol=1e-7 * float(exact.abs().max()))
 
 
+def saved_bytes(run):
+    """Bytes that ``run()`` stores for its backward pass."""
+    sizes = []
+
+    def pack(tensor):
+        sizes.append(tensor.numel() * tensor.element_size())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        result = run()
+    return result, sum(sizes)
+
+
 def evaluations(problem, iterations):
-    """Applications with recorded gradients, and bytes saved for the backward pass."""
-    recorded, sizes = 0, []
+    """Applications with gradients recorded, and bytes saved for the backward pass."""
+    recorded = 0
 
     def counted(x):
         nonlocal recorded
         recorded += torch.is_grad_enabled()
         return problem.denoise(x)
-
-    def pack(tensor):
-        sizes.append(tensor.numel() * tensor.element_size())
-        return tensor
 
     inclusion = problem.inclusion()
     counting = Inclusion(
@@ -184,18 +193,34 @@ def evaluations(problem, iterations):
     )
     solver = ForwardBackward(alpha=0.1, tol=1e-15, max_iterations=iterations, memory=0)
     equilibrium = Equilibrium(solver, TIGHT, raise_on_failure=False)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        solution = equilibrium(counting, torch.zeros_like(problem.target))
+    start = torch.zeros_like(problem.target)
+    solution, saved = saved_bytes(lambda: equilibrium(counting, start))
     assert solution.iterations.max() == iterations
     assert solution.network_evaluations == iterations + 1
     problem.loss(solution.value).backward()
-    return recorded, sum(sizes)
+    return recorded, saved
 
 
 def test_memory_does_not_depend_on_the_iterations():
     problem = Problem()
     assert evaluations(problem, 10) == evaluations(problem, 60)
-    assert evaluations(problem, 10)[0] == 1
+    # To attach the gradient, for the adjoint solve, and for the gradient of the weights.
+    assert evaluations(problem, 10)[0] == 3
+
+
+def test_nothing_inside_the_network_is_held_between_the_passes():
+    """More features, more to store in the network, and as little as ever in the equilibrium."""
+
+    def saved(features):
+        network = contractive_cnn(1 - M, features=features)
+        problem.network = network
+        inside = saved_bytes(lambda: network(problem.target, problem.sigma))[1]
+        return inside, evaluations(problem, 10)[1]
+
+    problem = Problem()
+    (few_inside, few), (many_inside, many) = saved(4), saved(40)
+    assert many_inside > 4 * few_inside
+    assert many == few
 
 
 def test_without_gradients_the_network_is_not_applied_again():

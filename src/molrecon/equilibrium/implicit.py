@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from molrecon.equilibrium.anderson import select
 from molrecon.equilibrium.forward_backward import ForwardBackward
@@ -22,9 +23,11 @@ class Equilibrium:
     """Solve an inclusion, differentiably.
 
     The backward pass solves the adjoint equation ``(I − J_Hᵀ + λAᴴA) w = ∂C/∂x*`` with the same
-    kind of iteration (supplement, Algorithm 2) and keeps one application of the network in
-    memory, whatever the number of iterations. Gradients reach the network's weights, λ, and
-    through the right-hand side everything it was made of (measurements, σ).
+    kind of iteration (supplement, Algorithm 2). It holds one application of the network in memory
+    at a time, whatever the number of iterations, and none between the forward and the backward
+    pass: what was computed inside the network is computed again when it is wanted. Gradients reach
+    the network's weights, λ, and through the right-hand side everything it was made of
+    (measurements, σ).
 
     Parameters
     ----------
@@ -72,8 +75,8 @@ class Equilibrium:
             solution.raise_unless_converged("forward solve")
         if not torch.is_grad_enabled():
             return solution
-        x = solution.value.detach().requires_grad_()
-        h = inclusion.H(x)
+        x = solution.value.detach()
+        h = checkpoint(inclusion.H, x, use_reentrant=False, preserve_rng_state=False)
         value = _Attach.apply(h, inclusion.lam, inclusion.rhs, x, inclusion, self, on_backward)  # type: ignore[no-untyped-call]
         return replace(solution, value=value, network_evaluations=solution.network_evaluations + 1)
 
@@ -92,7 +95,7 @@ class _Attach(torch.autograd.Function):
         equilibrium: Equilibrium,
         on_backward: Callable[[Solution], None] | None,
     ) -> Tensor:
-        ctx.h, ctx.x = h, x
+        ctx.x, ctx.autocast = x, _autocast(x.device.type)
         ctx.inclusion, ctx.equilibrium, ctx.on_backward = inclusion, equilibrium, on_backward
         return x.detach().clone()
 
@@ -101,14 +104,12 @@ class _Attach(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         inclusion: Inclusion = ctx.inclusion
         x: Tensor = ctx.x
-
-        def transposed_jacobian(w: Tensor) -> Tensor:
-            with torch.enable_grad():
-                (product,) = torch.autograd.grad(ctx.h, x, w, retain_graph=True)
-            return product
-
-        adjoint = replace(inclusion, H=transposed_jacobian, rhs=g, lam=inclusion.lam.detach())
+        with ctx.autocast:
+            product = _transposed_jacobian(inclusion.H, x)
+        adjoint = replace(inclusion, H=product, rhs=g, lam=inclusion.lam.detach())
         solution = ctx.equilibrium.backward(adjoint, torch.zeros_like(g))
+        # The graph goes before that of the weights' gradient comes.
+        del product, adjoint
         if ctx.on_backward is not None:
             ctx.on_backward(solution)
         if ctx.equilibrium.raise_on_failure:
@@ -118,6 +119,26 @@ class _Attach(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             lam_gradient = -inner(w, _normal(inclusion.A, x))
         return w, lam_gradient, w, None, None, None, None
+
+
+def _transposed_jacobian(H: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return w ↦ J_H(x)ᵀw."""
+    point = x.detach().requires_grad_()
+    with torch.enable_grad():
+        h = H(point)
+
+    def product(w: Tensor) -> Tensor:
+        (value,) = torch.autograd.grad(h, point, w, retain_graph=True)
+        return value
+
+    return product
+
+
+def _autocast(kind: str) -> torch.autocast:
+    """Return the present mixed precision, to enter it again in the backward pass."""
+    return torch.autocast(
+        kind, dtype=torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind)
+    )
 
 
 def _normal(A: LinearOperator, x: Tensor) -> Tensor:

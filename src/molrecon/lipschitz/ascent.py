@@ -49,7 +49,7 @@ def lipschitz_attack(
 
     Length and direction of e are both free. A step that does not enlarge the quotient is taken
     back and halved, the next after one that does is doubled, so every start ends at least as high
-    as it began; `difference_quotient`, the published estimator, has neither.
+    as it began; `published_quotient`, the published estimator, has neither.
 
     Parameters
     ----------

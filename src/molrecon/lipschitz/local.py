@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from molrecon.lipschitz.linearised import Map
+from molrecon.lipschitz.linearised import Linearised, Map
+from molrecon.lipschitz.quotient import short
 from molrecon.operators.base import inner, norm, per_sample
-
-DIFFERENCE = 1e-3
-"""Length of a finite difference relative to the image."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +62,12 @@ def jacobian_norm(
     v = unit(start if start is not None else random_like(x, seed))
     value = torch.zeros(x.shape[0], dtype=x.real.dtype, device=x.device)
     iterations = 0
+    jacobian = Linearised(f, x)
     for _ in range(max_iterations):
-        forward, transposed = jvp_and_vjp(f, x, v)
+        forward = jacobian.forward(v)
         iterations += 1
-        previous, value = value, norm(forward).detach()
-        v = unit(transposed(forward))
+        previous, value = value, norm(forward)
+        v = unit(jacobian.transposed(forward))
         if bool(torch.all((value - previous).abs() <= tol * value)):
             break
     return JacobianNorm(value, v, iterations)
@@ -81,8 +79,8 @@ def top_singular_vector(f: Map, x: Tensor, start: Tensor, steps: int) -> Tensor:
     ``steps`` steps of Lanczos on JᵀJ with full reorthogonalisation: the Ritz vector in the space
     that as many power iterations span, so never worse than theirs and usually far better. The
     singular vectors of denoisers sit at edges, so every image has its own and few steps must do.
-    Products with J are finite differences, which cost a third of forward-mode derivatives; the
-    vector is an estimate anyway, and a value measured at it is a lower bound on ‖J‖ all the same.
+    Products with J are finite differences: exact ones need a graph twice as large, and the vector
+    is an estimate anyway.
 
     Parameters
     ----------
@@ -96,7 +94,7 @@ def top_singular_vector(f: Map, x: Tensor, start: Tensor, steps: int) -> Tensor:
     point = x.detach().requires_grad_()
     with torch.enable_grad():
         out = f(point)
-    length = DIFFERENCE * norm(point.detach()).clamp_min(DIFFERENCE)
+    length = short(x)
     basis = [unit(start)]
     rows = []
     for k in range(steps):
@@ -122,19 +120,6 @@ def top_singular_vector(f: Map, x: Tensor, start: Tensor, steps: int) -> Tensor:
     for k, v in enumerate(basis):
         vector = vector + per_sample(weights[:, k], x) * v
     return unit(vector)
-
-
-def jvp_and_vjp(f: Map, x: Tensor, v: Tensor) -> tuple[Tensor, Map]:
-    """Return Jv, differentiable in the weights of ``f``, and the map u ↦ Jᵀu."""
-    point = x.detach().requires_grad_()
-    with torch.enable_grad():
-        out, jv = cast(tuple[Tensor, Tensor], torch.func.jvp(f, (point,), (v,)))
-
-    def transposed(u: Tensor) -> Tensor:
-        (product,) = torch.autograd.grad(out, point, u.detach(), retain_graph=True)
-        return product
-
-    return jv, transposed
 
 
 def unit(v: Tensor) -> Tensor:

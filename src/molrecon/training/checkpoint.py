@@ -27,6 +27,7 @@ class Progress:
     step: int = 0
     skipped_steps: int = 0
     failed_solves: int = 0
+    best_failed: float = float("inf")
     best_psnr: float = float("-inf")
     best_step: int = -1
     curve: list[dict[str, float]] = field(default_factory=list)

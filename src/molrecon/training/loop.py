@@ -171,8 +171,11 @@ class Trainer:
         figures = validate(self.model, self.validation, self.objective.target)
         self.progress.curve.append({"step": float(self.progress.step), **figures})
         # A value that is not a number is not below it.
-        eligible = figures.get("lipschitz", 0.0) < CONTRACTIVE and figures["failed"] == 0
-        if eligible and figures["psnr"] > self.progress.best_psnr:
+        eligible = figures.get("lipschitz", 0.0) < CONTRACTIVE
+        # Fewer failed solves come first, but a method that never has none is kept too.
+        best = (-self.progress.best_failed, self.progress.best_psnr)
+        if eligible and (-figures["failed"], figures["psnr"]) > best:
+            self.progress.best_failed = figures["failed"]
             self.progress.best_psnr = figures["psnr"]
             self.progress.best_step = self.progress.step
             self._save_best()
