@@ -22,8 +22,8 @@ class LipschitzConstraint:
 
     With kind ``"power"`` the value is ``‖J_H(x) v‖``, as a short difference, for a unit v per
     image that persists from step to step and is improved by ``iterations`` Lanczos steps each time.
-    One iteration is not enough when every step brings new images: it left the converged value at 1.28 where it
-    reported 0.85. ``"published"`` is the ten-step ascent of the paper.
+    One iteration is not enough when every step brings new images: it left the converged value at
+    1.28 where it reported 0.85. ``"published"`` is the ten-step ascent of the paper.
     """
 
     def __init__(self, config: LipschitzConfig) -> None:
