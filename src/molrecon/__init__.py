@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from molrecon.operators.blur import Blur
     from molrecon.operators.cartesian_mri import CartesianMRI
     from molrecon.operators.denoising import Denoising
+    from molrecon.operators.dynamic_mri import DynamicMRI
     from molrecon.operators.inpainting import Inpainting
     from molrecon.operators.kernels import bicubic_kernel, box_kernel, gaussian_kernel
     from molrecon.operators.super_resolution import SuperResolution
@@ -54,6 +55,7 @@ _HOMES = {
     "ConvergenceError": "molrecon.errors",
     "DEGrad": "molrecon.reconstructors.de_grad",
     "Denoising": "molrecon.operators.denoising",
+    "DynamicMRI": "molrecon.operators.dynamic_mri",
     "Equilibrium": "molrecon.equilibrium.implicit",
     "ForwardBackward": "molrecon.equilibrium.forward_backward",
     "Inpainting": "molrecon.operators.inpainting",
