@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from molrecon.errors import InputError
 from molrecon.operators.multi_coil import MultiCoilMRI
-from molrecon.operators.noise import SMALLEST_NUMBER, estimate_sigma
+from molrecon.operators.noise import estimate_frames_sigma
 
 
 class DynamicMRI(MultiCoilMRI):
@@ -40,18 +39,6 @@ class DynamicMRI(MultiCoilMRI):
         super().__init__(coil_maps, mask, transformed=2)
 
     def estimate_sigma(self, y: Tensor) -> Tensor:
-        """Estimate sigma of every sample, the root mean square over frames of `estimate_sigma`.
-
-        Frames too sparse to show their noise are left out, unless all are.
-        """
+        """Estimate sigma from the outermost k-space of all frames; see `estimate_frames_sigma`."""
         self._check(y, self.shape_out, "k-space")
-        mask = self.mask.expand(y.shape[0], -1, -1, -1, -1).transpose(1, 2)
-        frames = y.transpose(1, 2)
-        sigmas = []
-        for one, sampled in zip(frames, mask, strict=True):
-            rich = (sampled != 0).flatten(1).sum(1) >= SMALLEST_NUMBER
-            rich = rich & (one != 0).flatten(1).any(1)
-            chosen = rich if bool(rich.any()) else torch.ones_like(rich)
-            sigma = estimate_sigma(one[chosen], sampled[chosen])
-            sigmas.append(sigma.square().mean().sqrt())
-        return torch.stack(sigmas)
+        return estimate_frames_sigma(y, self.mask)
