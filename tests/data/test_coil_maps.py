@@ -150,12 +150,12 @@ def test_frames_share_the_maps_of_their_average(
 def test_many_coils_of_a_volume_take_a_smaller_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     widths = []
 
-    def note(item: Tensor, shape: list[int], *, kernel_width: int, **_: float) -> Tensor:
-        widths.append(kernel_width)
+    def note(item: Tensor, shape: list[int], *, kernel: list[int], **_: float) -> Tensor:
+        widths.append(tuple(kernel))
         return torch.ones((len(item), *shape), dtype=item.dtype)
 
     monkeypatch.setattr("molrecon.data.coil_maps.espirit", note)
     for coils, shape in ((8, (12, 12, 12)), (32, (12, 12, 12)), (80, (12, 12, 12)), (80, (12, 12))):
         kspace = torch.randn(1, coils, *shape, dtype=torch.complex64)
         estimate_coil_maps(kspace, torch.ones(1, 1, *shape, dtype=torch.bool))
-    assert widths == [6, 5, 3, 6]
+    assert widths == [(6, 6, 6), (5, 5, 5), (3, 4, 4), (6, 6)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from molrecon.data.calibration import centred_slices, crop_calibration
+from molrecon.data.calibration import crop_calibration
 from molrecon.data.espirit import espirit
 from molrecon.errors import InputError
 from molrecon.operators.fourier import ifft_centred
@@ -38,7 +40,8 @@ def estimate_coil_maps(
     mask
         Boolean ``(batch or 1, 1, *spatial)``.
     kernel_width
-        Width of the k-space kernels; at most half the width of the calibration region is used.
+        Width of the k-space kernels along every axis; at most half the width of the calibration
+        region is used, and less for many coils of a volume.
     calibration_width
         Largest width of the calibration region used.
     threshold
@@ -65,16 +68,16 @@ def estimate_coil_maps(
     if kspace.shape[1] == 1:
         return torch.ones_like(kspace, dtype=torch.complex64)
     calibration = crop_calibration(kspace, mask, calibration_width)
-    width = min(calibration.shape[2:])
-    if width < 2:
+    coils, *spatial = kspace.shape[1:]
+    widths = calibration.shape[2:]
+    if max(widths) < 2:
         raise InputError(
-            f"The k-space is {' × '.join(map(str, kspace.shape[2:]))} samples, too few to estimate "
+            f"The k-space is {' × '.join(map(str, spatial))} samples, too few to estimate "
             "coil maps; check the order of its axes, or give the coil maps."
         )
-    coils, *spatial = kspace.shape[1:]
-    kernel = min(kernel_width, width // 2)
-    while coils * kernel ** len(spatial) > MOST_COLUMNS and kernel > SMALLEST_KERNEL:
-        kernel -= 1
+    kernel = [max(1, min(kernel_width, width // 2)) for width in widths]
+    while coils * math.prod(kernel) > MOST_COLUMNS and max(kernel) > SMALLEST_KERNEL:
+        kernel[kernel.index(max(kernel))] -= 1
     maps = []
     for index, item in enumerate(calibration.detach().to(torch.complex64)):
         if not bool(item.any()):
@@ -82,13 +85,7 @@ def estimate_coil_maps(
                 f"The k-space of item {index} is zero throughout its calibration region, where "
                 "the strongest signal was expected; check the file or give the coil maps."
             )
-        estimate = espirit(
-            item[(slice(None), *centred_slices(item.shape[1:], [width] * len(spatial)))],
-            spatial,
-            kernel_width=kernel,
-            threshold=threshold,
-            crop=crop,
-        )
+        estimate = espirit(item, spatial, kernel=kernel, threshold=threshold, crop=crop)
         maps.append(_reference_phase(estimate, item))
     return torch.stack(maps)
 

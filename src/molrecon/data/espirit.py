@@ -2,11 +2,11 @@ r"""ESPIRiT: coil maps as eigenvectors of a projection, in any number of axes.
 
 The calibration matrix has as its rows all blocks of k-space of the width of a kernel. With P the
 projection on its leading right singular vectors, ESPIRiT takes at every pixel the eigenvector of
-``C(r)_{cd} = Σ_{p,q} P_{cp,dq} e^{2πi r·(p − q)/n} / width^axes`` whose eigenvalue is (close to) 1
+``C(r)_{cd} = Σ_{p,q} P_{cp,dq} e^{2πi r·(p − q)/n} / kernel size`` whose eigenvalue is (close to) 1
 (Uecker et al., Magn. Reson. Med. 71 (2014) 990).
 
-C depends on P through ``R_{cd}[δ] = Σ_{p − q = δ} P_{cp,dq}`` alone, a kernel of width
-``2·width − 1``. Summing over the singular vectors first and transforming R, rather than every
+C depends on P through ``R_{cd}[δ] = Σ_{p − q = δ} P_{cp,dq}`` alone, a kernel of twice
+the width. Summing over the singular vectors first and transforming R, rather than every
 singular vector for itself, makes volumes affordable: the work per pixel no longer grows with the
 number of vectors. Pixels are worked on in chunks, so the matrices never exist all at once.
 """
@@ -28,7 +28,7 @@ def espirit(
     calibration: Tensor,
     shape: Sequence[int],
     *,
-    kernel_width: int,
+    kernel: Sequence[int],
     threshold: float,
     crop: float,
 ) -> Tensor:
@@ -40,7 +40,7 @@ def espirit(
         Fully sampled centre of k-space, complex ``(coil, *widths)``, zero frequency at ``n // 2``.
     shape
         Spatial shape of the maps.
-    kernel_width
+    kernel
         Width of the kernels along every axis.
     threshold
         Singular values below this fraction of the largest are noise.
@@ -53,8 +53,8 @@ def espirit(
         Complex ``(coil, *shape)``, of the dtype of ``calibration``; the phase of every pixel is
         that of its first coil.
     """
-    signal = _signal_projection(calibration, kernel_width, threshold)
-    correlation = _correlation(signal) / kernel_width ** len(shape)
+    signal = _signal_projection(calibration, kernel, threshold)
+    correlation = _correlation(signal, kernel) / math.prod(kernel)
     coils, first, *rest = len(calibration), *shape
     maps = calibration.new_zeros((coils, *shape))
     per_plane = coils**2 * math.prod(rest) * calibration.element_size()
@@ -66,15 +66,14 @@ def espirit(
     return maps
 
 
-def _signal_projection(calibration: Tensor, width: int, threshold: float) -> Tensor:
+def _signal_projection(calibration: Tensor, kernel: Sequence[int], threshold: float) -> Tensor:
     """Return P as ``(coil, *kernel, coil, *kernel)``."""
-    coils, *spatial = calibration.shape
-    kernel = [width] * len(spatial)
+    coils = len(calibration)
     blocks = calibration
-    for axis in range(1, len(spatial) + 1):
+    for axis, width in enumerate(kernel, start=1):
         blocks = blocks.unfold(axis, width, 1)
     # (coil, *positions, *kernel) to (position, coil · kernel).
-    matrix = blocks.flatten(1, len(spatial)).movedim(1, 0).flatten(1)
+    matrix = blocks.flatten(1, len(kernel)).movedim(1, 0).flatten(1)
     values, vectors = torch.linalg.eigh(matrix.mH @ matrix)
     kept = vectors[:, values > threshold**2 * values[-1]]
     # The rows of the matrix lie in the span of the conjugates.
@@ -82,23 +81,16 @@ def _signal_projection(calibration: Tensor, width: int, threshold: float) -> Ten
     return projection.reshape(coils, *kernel, coils, *kernel)
 
 
-def _correlation(projection: Tensor) -> Tensor:
+def _correlation(projection: Tensor, kernel: Sequence[int]) -> Tensor:
     """Return R as ``(coil, coil, *offsets)``, offset zero in the middle."""
-    axes = projection.ndim // 2 - 1
-    coils, width = projection.shape[:2]
-    result = projection.new_zeros((coils, coils, *[2 * width - 1] * axes))
-    for q in product(range(width), repeat=axes):
-        part = projection.movedim(axes + 1, 1).flatten(2 + axes)[..., _flat(q, width)]
-        to = (slice(width - 1 - n, 2 * width - 1 - n) for n in q)
-        result[(slice(None), slice(None), *to)] += part
+    coils = projection.shape[0]
+    # (coil, coil, *kernel of the first, all of the second).
+    pairs = projection.movedim(len(kernel) + 1, 1).flatten(2 + len(kernel))
+    result = projection.new_zeros((coils, coils, *(2 * width - 1 for width in kernel)))
+    for number, q in enumerate(product(*map(range, kernel))):
+        to = (slice(w - 1 - n, 2 * w - 1 - n) for n, w in zip(q, kernel, strict=True))
+        result[(slice(None), slice(None), *to)] += pairs[..., number]
     return result
-
-
-def _flat(index: Sequence[int], width: int) -> int:
-    number = 0
-    for n in index:
-        number = number * width + n
-    return number
 
 
 def _at_pixels(correlation: Tensor, shape: Sequence[int], chunk: slice) -> Tensor:
