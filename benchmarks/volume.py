@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import data_root, magnitude_psnr
 
 import molrecon
+from common import data_root, magnitude_psnr
 from molrecon.data.masks import make_mask
 from molrecon.data.simulation import add_noise, simulate_coil_maps
 from molrecon.data.simulation.phase import simulate_phase
@@ -65,14 +65,11 @@ def untrained(folder: Path, features: int, layers: int) -> Path:
 def reconstruct(folder: Path, label: str, options: list[str]) -> None:
     out = folder / "image.npy"
     command = [sys.executable, "-m", "molrecon", "reconstruct", str(folder / "scan.npz"), "--json"]
-    # Freed memory goes back to the system, so that what is resident is what is used.
-    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
     start = time.perf_counter()
     process = subprocess.Popen(
         [*command, *options, "-o", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment,
         text=True,
     )
     assert process.stdout is not None
