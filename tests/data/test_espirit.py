@@ -46,8 +46,8 @@ def test_equals_sigpy(shape, coils, width, kernel, monkeypatch):
     agree = (found != 0).any(0) == (expected != 0).any(0)
     assert agree.float().mean() > 0.999
     assert 0.3 < (found != 0).any(0).float().mean() < 1
-    assert torch.allclose(found * agree, expected * agree, atol=2e-3)
-    assert (found - expected)[:, agree].abs().mean() < 1e-5
+    assert torch.allclose(found * agree, expected * agree, atol=5e-4)
+    assert (found - expected)[:, agree].abs().mean() < 2e-6
 
 
 def test_finds_the_maps_of_a_volume():

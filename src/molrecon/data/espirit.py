@@ -20,6 +20,9 @@ from itertools import product
 import torch
 from torch import Tensor
 
+POWER = 100
+"""Power iterations that the eigenvector is that of. Where two eigenvalues nearly agree, as in the
+background, the leading eigenvector turns with every rounding, and their result does not."""
 CHUNK_BYTES = 2**23
 """Matrices that are worked on at once."""
 
@@ -50,14 +53,14 @@ def espirit(
     Returns
     -------
     Tensor
-        Complex ``(coil, *shape)``, of the dtype of ``calibration``; the phase of every pixel is
-        that of its first coil.
+        complex64 ``(coil, *shape)``; in every pixel the first coil is real and positive.
     """
-    signal = _signal_projection(calibration, kernel, threshold)
+    # In double precision: rounding grows by one over the gap between two eigenvalues.
+    signal = _signal_projection(calibration.to(torch.complex128), kernel, threshold)
     correlation = _correlation(signal, kernel) / math.prod(kernel)
     coils, first, *rest = len(calibration), *shape
-    maps = calibration.new_zeros((coils, *shape))
-    per_plane = coils**2 * math.prod(rest) * calibration.element_size()
+    maps = torch.zeros((coils, *shape), dtype=torch.complex64, device=calibration.device)
+    per_plane = coils**2 * math.prod(rest) * correlation.element_size()
     planes = max(1, CHUNK_BYTES // per_plane)
     for start in range(0, first, planes):
         chunk = slice(start, min(start + planes, first))
@@ -109,16 +112,26 @@ def _at_pixels(correlation: Tensor, shape: Sequence[int], chunk: slice) -> Tenso
 
 
 def _eigenvectors(matrices: Tensor, crop: float) -> Tensor:
-    """Return the leading eigenvector of every matrix ``(coil, coil, *pixels)``, cropped."""
+    """Return the leading eigenvector of every matrix ``(coil, coil, *pixels)``, cropped.
+
+    It is what `POWER` power iterations from ``(1, …, 1)`` give, as in sigpy, in closed form.
+    """
     coils, _, *pixels = matrices.shape
     flat = matrices.flatten(2)
     # The eigenvalue is at most the trace, so most of the background is decided without it.
     trace = flat.diagonal(dim1=0, dim2=1).sum(1).real
     candidates = (trace > crop).nonzero().flatten()
     values, vectors = torch.linalg.eigh(flat[:, :, candidates].permute(2, 0, 1).contiguous())
-    leading = vectors[:, :, -1].T
-    first = leading[0].abs()
-    phase = torch.where(first > 0, leading[0].conj() / first, 1)
+    # C^POWER (1, …, 1) and one power less, up to a common factor.
+    ratios = values.clamp_min(0) / values[:, -1:].clamp_min(torch.finfo(values.dtype).tiny)
+    less = vectors.conj().sum(1) * ratios ** (POWER - 1)
+    more = less * ratios
+    found = (vectors @ more[..., None])[..., 0].T
+    sizes = torch.linalg.vector_norm(torch.stack([less, more]), dim=2)
+    sizes = sizes.clamp_min(torch.finfo(values.dtype).tiny)
+    eigenvalue = values[:, -1] * sizes[1] / sizes[0]
+    first = found[0].abs()
+    phase = torch.where(first > 0, found[0].conj() / first, 1)
     result = matrices.new_zeros((coils, math.prod(pixels)))
-    result[:, candidates] = leading * phase * (values[:, -1] > crop)
+    result[:, candidates] = found / sizes[1] * phase * (eigenvalue > crop)
     return result.reshape(coils, *pixels)
