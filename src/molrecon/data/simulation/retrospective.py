@@ -40,8 +40,8 @@ def undersample(
     """
     if scan.dynamic:
         raise InputError(
-            f"The scan {scan.source} is one of frames, which take a mask each, but one of slices or "
-            "volumes was expected; undersample it with masks of your own."
+            f"The scan {scan.source} is one of frames, which take a mask each, but one of slices "
+            "or volumes was expected; undersample it with masks of your own."
         )
     measured = scan.sampling_mask()
     require_full(measured, scan.source)
