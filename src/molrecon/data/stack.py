@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from molrecon.data.scan import Scan
@@ -87,20 +88,22 @@ def stack_of(scan: Scan) -> Stack:
             f"The scan {scan.source} is undersampled along all three axes, so it does not come "
             "apart into slices; use a model of volumes, or a method without a model."
         )
-    kspace = scan.kspace if scan.dynamic else _along(scan.kspace, 2 + axis)
-    planes = kspace[0].movedim(1 + axis, 0)
+    planes = scan.kspace[0].movedim(1 + axis, 0)
+    if not scan.dynamic:
+        planes = _transformed_back(planes)
     masks = mask[0].movedim(1 + axis, 0) if scan.dynamic else mask.select(2 + axis, 0)
     maps = None if scan.coil_maps is None else scan.coil_maps[0].movedim(1 + axis, 0)
     seen = (planes != 0).flatten(1).any(1)
     if maps is not None:
         seen &= (maps != 0).flatten(1).any(1)
     places = tuple(seen.nonzero().flatten().tolist())
+    # A slice of all of them is no copy.
+    chosen = slice(None) if len(places) == len(seen) else list(places)
     if not places:
         raise InputError(
             f"The coil maps of {scan.source} are zero in all slices that hold signal; give maps of "
             "the same scan."
         )
-    chosen = list(places)
     reference = None if scan.reference is None else scan.reference[0].movedim(1 + axis, 0)
     known = reference is not None and bool((reference[chosen] != 0).flatten(1).any(1).all())
     flat = replace(
@@ -114,6 +117,9 @@ def stack_of(scan: Scan) -> Stack:
     return Stack(flat, places, axis, tuple(scan.kspace.shape[2:]))
 
 
-def _along(kspace: Tensor, axis: int) -> Tensor:
-    """Transform one axis back."""
-    return ifft_centred(kspace.movedim(axis, -1), 1).movedim(-1, axis)
+def _transformed_back(planes: Tensor) -> Tensor:
+    """Transform the first axis of ``(n, coil, *plane)`` back, one coil at a time for its memory."""
+    result = torch.empty_like(planes, memory_format=torch.contiguous_format)
+    for coil in range(planes.shape[1]):
+        result[:, coil] = ifft_centred(planes[:, coil].movedim(0, -1), 1).movedim(-1, 0)
+    return result
