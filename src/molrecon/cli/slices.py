@@ -79,8 +79,8 @@ def fit_memory(scan: Scan, method: Method, *, limit: int | None, apart: bool = F
     if apart:
         axis = 0 if scan.dynamic else readout_axis(scan.sampling_mask())
         assert axis is not None
-        # The volume and its slices, and their coil maps.
-        held += 3 * scan.kspace[:1].nbytes
+        # The volume and its slices, their coil maps, and what taking apart needs in passing.
+        held += 5 * scan.kspace[:1].nbytes
         del spatial[axis]
         maps_shape = spatial
     plan = plan_memory(

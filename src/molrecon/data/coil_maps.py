@@ -87,7 +87,8 @@ def estimate_coil_maps(
             )
         estimate = espirit(item, spatial, kernel=kernel, threshold=threshold, crop=crop)
         maps.append(_reference_phase(estimate, item))
-    return torch.stack(maps)
+    # Stacking would copy, and the maps of a volume are large.
+    return maps[0][None] if len(maps) == 1 else torch.stack(maps)
 
 
 def estimate_shared_maps(kspace: Tensor, mask: Tensor) -> Tensor:
@@ -156,11 +157,11 @@ def combine_coils(kspace: Tensor, coil_maps: Tensor) -> Tensor:
 
 
 def _reference_phase(maps: Tensor, calibration: Tensor) -> Tensor:
-    """Make the strongest combination of coils in the calibration data real and positive."""
+    """Make the strongest combination of coils in the calibration data real, in place."""
     samples = calibration.flatten(1).to(torch.complex128)
     principal = torch.linalg.eigh(samples @ samples.mH).eigenvectors[:, -1]
     # An eigenvector's own phase is arbitrary: pin it, or the maps' phase depends on the library.
     largest = principal[principal.abs().argmax()]
     weights = (principal.conj() * largest / largest.abs()).to(maps.dtype)
     combined = torch.tensordot(weights, maps, dims=1)
-    return maps * torch.polar(torch.ones_like(combined.real), -combined.angle())
+    return maps.mul_(torch.polar(torch.ones_like(combined.real), -combined.angle()))
