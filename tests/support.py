@@ -12,6 +12,7 @@ from molrecon.networks import CNN
 from molrecon.networks.convolution_norm import certified_norm
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.operators.dynamic_mri import DynamicMRI
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.complex128) -> Tensor:
@@ -31,12 +32,39 @@ def cartesian_mri(
     seed: int = 0,
 ) -> CartesianMRI:
     """Make an operator with random maps of unit root sum of squares and a random mask."""
-    maps = normal(maps_batch, coils, *spatial, seed=seed)
-    maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
-    draw = torch.rand(
-        (mask_batch, 1, *spatial), generator=torch.Generator().manual_seed(seed + 1)
-    ).double()
-    return CartesianMRI(maps.to(dtype), draw if weighted else draw < fraction)
+    maps = _maps(maps_batch, coils, *spatial, seed=seed)
+    mask = _mask(mask_batch, 1, *spatial, fraction=None if weighted else fraction, seed=seed)
+    return CartesianMRI(maps.to(dtype), mask)
+
+
+def dynamic_mri(
+    frames: int,
+    spatial: tuple[int, ...],
+    *,
+    coils: int = 3,
+    maps_frames: int = 1,
+    maps_batch: int = 1,
+    mask_batch: int = 1,
+    fraction: float = 0.5,
+    weighted: bool = False,
+    dtype: torch.dtype = torch.complex128,
+    seed: int = 0,
+) -> DynamicMRI:
+    """Make the like for frames, with a random mask for each."""
+    maps = _maps(maps_batch, coils, maps_frames, *spatial, seed=seed)
+    share = None if weighted else fraction
+    mask = _mask(mask_batch, 1, frames, *spatial, fraction=share, seed=seed)
+    return DynamicMRI(maps.to(dtype), mask)
+
+
+def _maps(*shape: int, seed: int) -> Tensor:
+    maps = normal(*shape, seed=seed)
+    return maps / maps.abs().square().sum(1, keepdim=True).sqrt()
+
+
+def _mask(*shape: int, fraction: float | None, seed: int) -> Tensor:
+    draw = torch.rand(shape, generator=torch.Generator().manual_seed(seed + 1)).double()
+    return draw if fraction is None else draw < fraction
 
 
 class Dense(LinearOperator):

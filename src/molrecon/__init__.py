@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from molrecon.data.coil_maps import combine_coils, estimate_coil_maps
+    from molrecon.data.coil_maps import combine_coils, estimate_coil_maps, estimate_shared_maps
     from molrecon.data.formats import read_image, read_scan, write_image, write_scan
     from molrecon.data.masks import make_mask
     from molrecon.data.scan import Scan
+    from molrecon.data.stack import Stack, stack_of
     from molrecon.equilibrium.forward_backward import ForwardBackward
     from molrecon.equilibrium.implicit import Equilibrium
     from molrecon.equilibrium.solution import Solution
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
     from molrecon.linear.regularised import solve_regularised
     from molrecon.linear.status import Status
     from molrecon.lipschitz import certified_bound, lipschitz_attack, local_lipschitz
-    from molrecon.networks import CNN, Network, UNet
+    from molrecon.networks import CNN, Network, Tiled, UNet
     from molrecon.operators.base import LinearOperator
     from molrecon.operators.blur import Blur
     from molrecon.operators.cartesian_mri import CartesianMRI
     from molrecon.operators.denoising import Denoising
+    from molrecon.operators.dynamic_mri import DynamicMRI
     from molrecon.operators.inpainting import Inpainting
     from molrecon.operators.kernels import bicubic_kernel, box_kernel, gaussian_kernel
     from molrecon.operators.super_resolution import SuperResolution
@@ -54,6 +56,7 @@ _HOMES = {
     "ConvergenceError": "molrecon.errors",
     "DEGrad": "molrecon.reconstructors.de_grad",
     "Denoising": "molrecon.operators.denoising",
+    "DynamicMRI": "molrecon.operators.dynamic_mri",
     "Equilibrium": "molrecon.equilibrium.implicit",
     "ForwardBackward": "molrecon.equilibrium.forward_backward",
     "Inpainting": "molrecon.operators.inpainting",
@@ -71,8 +74,10 @@ _HOMES = {
     "SENSE": "molrecon.reconstructors.sense",
     "Scan": "molrecon.data.scan",
     "Solution": "molrecon.equilibrium.solution",
+    "Stack": "molrecon.data.stack",
     "Status": "molrecon.linear.status",
     "SuperResolution": "molrecon.operators.super_resolution",
+    "Tiled": "molrecon.networks",
     "Tikhonov": "molrecon.reconstructors.tikhonov",
     "TotalVariation": "molrecon.reconstructors.total_variation",
     "UNet": "molrecon.networks",
@@ -81,6 +86,7 @@ _HOMES = {
     "certified_bound": "molrecon.lipschitz",
     "combine_coils": "molrecon.data.coil_maps",
     "estimate_coil_maps": "molrecon.data.coil_maps",
+    "estimate_shared_maps": "molrecon.data.coil_maps",
     "gaussian_kernel": "molrecon.operators.kernels",
     "lipschitz_attack": "molrecon.lipschitz",
     "load": "molrecon.reconstructors.store",
@@ -90,6 +96,7 @@ _HOMES = {
     "read_scan": "molrecon.data.formats",
     "save": "molrecon.reconstructors.store",
     "solve_regularised": "molrecon.linear.regularised",
+    "stack_of": "molrecon.data.stack",
     "write_image": "molrecon.data.formats",
     "write_scan": "molrecon.data.formats",
 }

@@ -64,3 +64,20 @@ def test_several_arrays_are_listed(tmp_path, run_json, run, refused, files):
     assert "T2 (float64 (8, 8))" in " ".join(run("info", path).stdout.split())
     assert run_json("info", f"{path}::T2")["kind"] == "image"
     refused("simulate", path, "-o", tmp_path / "scan.npz", naming=["::T1"])
+
+
+def test_frames_calibrate_together(tmp_path, run, run_json):
+    """Each frame has every other line, and two a full centre between them."""
+    generator = torch.Generator().manual_seed(0)
+    kspace = SIGMA * torch.randn(2, 4, *SHAPE, dtype=torch.complex64, generator=generator)
+    for frame in range(4):
+        kspace[:, frame, frame % 2 :: 2] = 0
+    np.save(tmp_path / "cine.npy", kspace.numpy())
+    path = f"{tmp_path / 'cine.npy'}::frames"
+    facts = run_json("info", path)
+    assert facts["axes"] == "tyx"
+    assert facts["shape"] == [4, *SHAPE]
+    assert facts["calibration"] == list(SHAPE)
+    assert facts["acceleration"] == pytest.approx(2)
+    assert facts["sigma"] == pytest.approx(SIGMA, rel=0.1)
+    assert "(t, y, x)" in " ".join(run("info", path).stdout.split())

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 from torch import Tensor
 
-from molrecon.data.coil_maps import combine_coils, estimate_coil_maps
+from molrecon.data.coil_maps import combine_coils, estimate_coil_maps, estimate_shared_maps
 from molrecon.data.masks import make_mask
 from molrecon.errors import InputError
 from molrecon.operators.fourier import fft_centred
@@ -129,11 +127,32 @@ def test_refusals(scan: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
         combine_coils(kspace, maps[:, :3])
 
 
-def test_a_missing_sigpy_is_explained(
-    scan: tuple[Tensor, Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+def test_frames_share_the_maps_of_their_average(
+    scan: tuple[Tensor, Tensor, Tensor, Tensor],
 ) -> None:
-    _, _, kspace, mask = scan
-    monkeypatch.setitem(sys.modules, "sigpy.mri", None)
+    """Frames that sample a third of the lines each calibrate together."""
+    _, truth, kspace, mask = scan
+    image = phantom()[0]
+    lines = torch.arange(SHAPE[0])[:, None] % 3
+    masks = torch.stack([(lines == t).expand(SHAPE) & mask[0, 0] for t in range(3)])[None, None]
+    frames = kspace[:, :, None] * masks
 
-    with pytest.raises(InputError, match=r"pip install molrecon\[mri\]"):
-        estimate_coil_maps(kspace, mask)
+    maps = estimate_shared_maps(frames, masks)
+
+    assert maps.shape == (1, 4, 1, *SHAPE)
+    assert torch.allclose(maps[:, :, 0], estimate_coil_maps(kspace * mask, mask), atol=1e-5)
+    assert float((maps[:, :, 0].conj() * truth).sum(1).abs()[0][image[0, 0].abs() > 0].min()) > 0.97
+
+
+def test_many_coils_of_a_volume_take_a_smaller_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths = []
+
+    def note(item: Tensor, shape: list[int], *, kernel: list[int], **_: float) -> Tensor:
+        widths.append(tuple(kernel))
+        return torch.ones((len(item), *shape), dtype=item.dtype)
+
+    monkeypatch.setattr("molrecon.data.coil_maps.espirit", note)
+    for coils, shape in ((8, (12, 12, 12)), (32, (12, 12, 12)), (80, (12, 12, 12)), (80, (12, 12))):
+        kspace = torch.randn(1, coils, *shape, dtype=torch.complex64)
+        estimate_coil_maps(kspace, torch.ones(1, 1, *shape, dtype=torch.bool))
+    assert widths == [(6, 6, 6), (5, 5, 5), (3, 4, 4), (6, 6)]

@@ -84,3 +84,34 @@ def test_an_item_keeps_what_is_its_own_and_what_all_share(batch, shared):
         assert torch.equal(one.coil_maps[0], maps[own])
         assert torch.equal(one.reference[0], images[number])
         assert (one.sigma, one.source) == (0.5, "s")
+
+
+FRAMES = kspace(2, 3, 4, 5, 6)
+
+
+def test_axes_by_their_letters():
+    assert Scan(FRAMES).axes == "zyx"
+    assert Scan(FRAMES, dynamic=True).axes == "tyx"
+    assert Scan(FRAMES[:, :, 0]).axes == "yx"
+
+
+def test_frames_share_maps_or_have_their_own():
+    for frames in (1, 4):
+        maps = kspace(1, 3, frames, 5, 6)
+        assert Scan(FRAMES, coil_maps=maps, dynamic=True).coil_maps is maps
+    with pytest.raises(InputError, match=r"found shape \(1, 3, 1, 5, 6\)"):
+        Scan(FRAMES, coil_maps=kspace(1, 3, 1, 5, 6))
+
+
+def test_a_frame_without_samples_is_refused():
+    mask = torch.ones(1, 1, 4, 5, 6, dtype=torch.bool)
+    mask[:, :, 2] = False
+    assert Scan(FRAMES * mask, mask).dynamic is None  # a volume may lack a plane of k-space
+    for stored in (mask, None):
+        with pytest.raises(InputError, match="Frame 2 of cine has no samples"):
+            Scan(FRAMES[:1] * mask, stored, dynamic=True, source="cine")
+    mask[:, :, 3] = False
+    with pytest.raises(InputError, match="Frame 2 and 1 more of the scan"):
+        Scan(FRAMES * mask, mask, dynamic=True)
+    with pytest.raises(InputError, match=r"\(batch, coil, t, y, x\) was expected"):
+        Scan(FRAMES[:, :, 0], dynamic=True)

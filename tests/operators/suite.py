@@ -13,7 +13,7 @@ from molrecon.operators.denoising import Denoising
 from molrecon.operators.inpainting import Inpainting
 from molrecon.operators.super_resolution import SuperResolution
 
-from ..support import Dense, cartesian_mri, normal
+from ..support import Dense, cartesian_mri, dynamic_mri, normal
 
 REAL, COMPLEX = torch.float64, torch.complex128
 
@@ -54,6 +54,13 @@ OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     "mri, masks per sample": lambda: cartesian_mri((4, 3), mask_batch=3),
     "mri, weighted mask": lambda: cartesian_mri((4, 5), weighted=True),
     "mri, 3D per sample": lambda: cartesian_mri((3, 2, 3), coils=2, maps_batch=2, mask_batch=2),
+    "mri, frames": lambda: dynamic_mri(3, (3, 4)),
+    "mri, one frame": lambda: dynamic_mri(1, (4, 3), coils=2),
+    "mri, frames, maps per frame": lambda: dynamic_mri(2, (3, 4), maps_frames=2),
+    "mri, frames, per sample": lambda: dynamic_mri(2, (3, 2), maps_batch=2, mask_batch=2),
+    "mri, frames, weighted masks per sample": lambda: dynamic_mri(
+        2, (2, 3), mask_batch=3, weighted=True
+    ),
     "denoising": lambda: Denoising((1, 5, 4), dtype=REAL),
     "denoising, colour, 1D": lambda: Denoising((3, 7), dtype=REAL),
     "denoising, complex, 3D": lambda: Denoising((1, 2, 3, 2), dtype=COMPLEX),

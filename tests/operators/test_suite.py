@@ -152,6 +152,7 @@ def test_single_precision_agrees_with_double(operator):
     for low, high in (
         (single(x.to(lower)), operator(x)),
         (single.normal(x.to(lower)), operator.normal(x)),
+        (single.H(measurements(operator).to(lower)), operator.H(measurements(operator))),
     ):
         assert low.dtype == lower
         assert close(low.to(high.dtype), high, 1e-5)

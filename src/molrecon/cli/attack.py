@@ -89,7 +89,8 @@ def attack(
     import time
     from pathlib import Path
 
-    from molrecon.cli.slices import check_axes, operators_of
+    from molrecon.cli.axes import check_axes
+    from molrecon.cli.slices import operators_of
     from molrecon.data.atomic import check_folder
     from molrecon.data.formats import read_scan
     from molrecon.evaluation.attack.held import find_subject
@@ -107,7 +108,7 @@ def attack(
     subjects = [find_subject(name, device=device) for name in _names(model, against)]
     scan = _slice(read_scan(under), number)
     for subject in subjects:
-        check_axes(scan, subject.ndim, subject.name)
+        scan = check_axes(scan, subject.axes, subject.name)
     truth = None if reference is None else _reference(reference, scan, number)
     level = scan.sigma if sigma is None else sigma
     attacked = []

@@ -67,9 +67,9 @@ def certify(
             raise InputError(f"{option} is {value:g}, but a number between 0 and 1 was expected.")
     device = resolve_device(device)
     weights = resolve(model)
-    ndim = int(read_header(weights)[0].network.get("ndim", 2))
+    axes = read_header(weights)[0].spatial_axes
     # Read first: a wrong file is refused before any work.
-    scans = _read(data or (), ndim, model)
+    scans = _read(data or (), axes, model)
     with output.progress_bar() as bar:
         task = bar.add_task("", total=None)
 
@@ -78,7 +78,7 @@ def certify(
 
         certificate = run(
             weights,
-            _measurements(scans, device, report) if scans else simulated_measurements(ndim),
+            _measurements(scans, device, report) if scans else simulated_measurements(len(axes)),
             device=device,
             tolerance=tol,
             effort=Effort(tol=accuracy, seed=seed),
@@ -102,14 +102,11 @@ def certify(
     output.print_note(f"Written to {stored}." if stored is not None else f"Not stored: {reason}")
 
 
-def _read(files: list[str] | tuple[str, ...], ndim: int, model: str) -> list[tuple[str, Scan]]:
-    from molrecon.cli.slices import check_axes
+def _read(files: list[str] | tuple[str, ...], axes: str, model: str) -> list[tuple[str, Scan]]:
+    from molrecon.cli.axes import check_axes
     from molrecon.data.formats import read_scan
 
-    scans = [(file, read_scan(file)) for file in files]
-    for _, scan in scans:
-        check_axes(scan, ndim, model)
-    return scans
+    return [(file, check_axes(read_scan(file), axes, model)) for file in files]
 
 
 def _measurements(scans: list[tuple[str, Scan]], device: str, report: Any) -> Iterator[Measurement]:

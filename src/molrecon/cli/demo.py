@@ -10,7 +10,7 @@ import typer
 from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.options import Device, Json, Seed, resolve_device
-from molrecon.cli.slices import facts_of, solve_slices
+from molrecon.cli.slices import facts_of, solve_scan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,9 +101,9 @@ def _solve(scan: Scan, methods: list[Method], device: str) -> list[Solution]:
         solutions = []
         for number, method in enumerate(methods, start=1):
             bar.update(task, description=method.name, completed=number)
-            solutions += solve_slices(
+            solutions += solve_scan(
                 with_maps, method, tol=TOLERANCE, device=device, report=lambda text, done: None
-            )
+            ).solutions
     return solutions
 
 

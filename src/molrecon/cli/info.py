@@ -64,6 +64,7 @@ def _scan_facts(scan: Scan) -> dict[str, Any]:
         "coils": sampling.coils,
         "shape": sampling.shape,
         "spatial_axes": scan.ndim,
+        "axes": scan.axes,
         "sampled": sampling.share,
         "acceleration": sampling.acceleration,
         "calibration": sampling.calibration,
@@ -79,12 +80,12 @@ def _scan_facts(scan: Scan) -> dict[str, Any]:
 
 
 def _noise(scan: Scan) -> tuple[float | None, str]:
-    from molrecon.operators.noise import estimate_sigma
+    from molrecon.data.measurement import estimated_noise
 
     if scan.sigma is not None:
         return scan.sigma, "given in the file"
     try:
-        values = estimate_sigma(scan.kspace, scan.sampling_mask())
+        values = estimated_noise(scan)
     except InputError as error:
         return None, str(error)
     return float(values.median()), "estimated from the outer k-space"
@@ -94,7 +95,7 @@ def _peak(scan: Scan) -> float:
     """Return the peak of the root-sum-of-squares image, the unit of relative noise."""
     from molrecon.operators.fourier import ifft_centred
 
-    images = ifft_centred(scan.kspace, scan.ndim)
+    images = ifft_centred(scan.kspace, 2 if scan.dynamic else scan.ndim)
     return float(images.abs().square().sum(1).sqrt().max())
 
 
@@ -143,7 +144,7 @@ def _scan_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Slices", str(facts["slices"])),
         ("Coils", str(facts["coils"])),
-        ("Shape", f"{output.shape_text(facts['shape'])}, {facts['spatial_axes']} spatial axes"),
+        ("Shape", f"{output.shape_text(facts['shape'])} ({', '.join(facts['axes'])})"),
         ("Sampled", f"{facts['sampled']:.1%} of k-space ({facts['acceleration']:.2f}×)"),
         ("Calibration", output.shape_text(calibration) if calibration else "none"),
         ("Noise", f"{noise} ({facts['sigma_source']})"),

@@ -46,6 +46,7 @@ def _facts(name: str, path: Path) -> dict[str, Any]:
         "monotonicity": model.monotonicity,
         "constraint": model.constraint_text,
         "spatial_axes": model.network.ndim,
+        "axes": config.spatial_axes,
         "weights": sum(parameter.numel() for parameter in model.parameters()),
         "network": settings["network"],
         "data_weight": settings.get("weight"),

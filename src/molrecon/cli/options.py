@@ -38,6 +38,14 @@ Acceleration = Annotated[
 Calibration = Annotated[
     int, typer.Option(help="Width of the fully sampled centre of k-space, in samples.")
 ]
+MaxMemory = Annotated[
+    float | None,
+    typer.Option(
+        help="Memory in GiB that may be used; by default nine tenths of what is free. Where a "
+        "network needs more, it is applied tile by tile.",
+        metavar="GIB",
+    ),
+]
 Seed = Annotated[
     int, typer.Option(help="Seed of all that is random; the same seed, the same file.")
 ]

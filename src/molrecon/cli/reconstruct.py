@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molrecon.cli import output
+from molrecon.cli.axes import match_axes
 from molrecon.cli.certify import certificate_text
 from molrecon.cli.command import Command
-from molrecon.cli.options import Device, Json, require_positive, resolve_device
+from molrecon.cli.options import Device, Json, MaxMemory, require_positive, resolve_device
 from molrecon.cli.sampling import sampling_of
-from molrecon.cli.slices import facts_of, solve_slices, worst_of
+from molrecon.cli.slices import count_of, facts_of, fit_memory, solve_scan, worst_of
 from molrecon.errors import InputError
 
 if TYPE_CHECKING:
     from molrecon.data.scan import Scan
 
 DEFAULT_MODEL = "brain2d-sn"
+SHARE_OF_FREE = 0.9
+"""Of the memory that is free, how much a reconstruction may use unless told otherwise."""
 
 
 def reconstruct(
@@ -74,18 +77,18 @@ def reconstruct(
         float,
         typer.Option(help="Largest relative distance to the exact solution of the method."),
     ] = 1e-3,
+    max_memory: MaxMemory = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Reconstruct an image and say how far its computation can be trusted.
+    """Reconstruct an image, a volume or a series of frames and say how far it can be trusted.
 
     Where the scan has no coil maps they are estimated from its calibration region (ESPIRiT), and
-    where it has no noise level from the outer k-space. The figures are those of the slice with
-    the largest error bound; --json lists all slices.
+    where it has no noise level from the outer k-space. A model of slices takes a volume with a
+    fully sampled readout apart. The figures are those of the slice (or volume, or series) with the
+    largest error bound; --json lists all.
     """
     from dataclasses import replace
-
-    import torch
 
     from molrecon.data.atomic import keep_inputs
     from molrecon.data.formats import (
@@ -104,12 +107,14 @@ def reconstruct(
     keep_inputs(out, under, mask, coil_maps, model)
     require_positive("--sigma", sigma)
     require_positive("--tol", tol)
+    require_positive("--max-memory", max_memory)
     device = resolve_device(device)
     chosen = build_method(method, model=model or DEFAULT_MODEL, device=device)
     if model is not None and chosen.model is None:
         raise InputError(
             f"--model is {model}, but the method {method} uses none; leave one of them out."
         )
+    limit = _memory_limit(max_memory, device)
     scan = read_scan(under)
     if scan.kspace.shape[1] == 1 and kind_of(under) == "image":
         output.print_note(
@@ -124,17 +129,26 @@ def reconstruct(
         )
     if sigma is not None:
         scan = replace(scan, sigma=sigma)
+    matched = match_axes(scan, chosen.axes, chosen.model)
+    scan = matched.scan
+    plan = fit_memory(scan, chosen, limit=limit, apart=matched.apart)
+    if matched.note is not None:
+        output.print_note(matched.note)
     with output.progress_bar() as bar:
-        task = bar.add_task("reading", total=scan.kspace.shape[0])
-        solutions = solve_slices(
+        task = bar.add_task("reading", total=count_of(scan, apart=matched.apart))
+        found = solve_scan(
             scan,
             chosen,
             tol=tol,
             device=device,
             report=lambda text, done: bar.update(task, description=text, completed=done),
+            apart=matched.apart,
         )
-    write_image(out, torch.cat([solution.value for solution in solutions]))
-    slices = [facts_of(solution) for solution in solutions]
+    write_image(out, found.image)
+    slices = [
+        {**facts_of(solution), "place": place}
+        for solution, place in zip(found.solutions, found.places, strict=True)
+    ]
     worst = worst_of(slices)
     facts = {
         "input": under,
@@ -145,6 +159,10 @@ def reconstruct(
         "seconds": time.perf_counter() - started,
         "device": device,
         "tolerance": tol,
+        "axes": scan.axes,
+        "taken_apart": matched.apart,
+        "memory_estimate": plan.total,
+        "tile": plan.tile,
         "sigma_estimated": scan.sigma is None and slices[worst]["sigma"] is not None,
         "coil_maps": _maps_source(scan, coil_maps),
         **_certificate_of(chosen.model),
@@ -160,6 +178,17 @@ def reconstruct(
             "The distance is that of the computed image to the exact solution of the method; it "
             "says nothing about the distance to the anatomy."
         )
+
+
+def _memory_limit(max_memory: float | None, device: str) -> int | None:
+    """Return how many bytes may be used, measured before the scan is read."""
+    from molrecon.evaluation.resources import available_memory
+    from molrecon.reconstructors.memory import GIB
+
+    if max_memory is not None:
+        return int(max_memory * GIB)
+    free = available_memory(device)
+    return None if free is None else int(SHARE_OF_FREE * free)
 
 
 def _certificate_of(model: str | None) -> dict[str, Any]:
@@ -181,6 +210,8 @@ def _maps_source(scan: Scan, option: str | None) -> str:
 
 
 def _rows(facts: dict[str, Any], scan: Scan) -> list[tuple[str, str]]:
+    from molrecon.reconstructors.memory import gib
+
     sampling = sampling_of(scan)
     calibration = sampling.calibration
     region = f", {output.shape_text(calibration)} calibration region" if calibration else ""
@@ -194,7 +225,7 @@ def _rows(facts: dict[str, Any], scan: Scan) -> list[tuple[str, str]]:
         rows.append(("Noise", f"σ = {facts['sigma']:.4g} per k-space sample ({origin})"))
     if facts["lam"] is not None:
         rows.append(("Data weight", f"λ = {facts['lam']:.4g}"))
-    which = f" (slice {facts['slice']}, the worst of {len(facts['slices'])})"
+    which = f" ({facts['place']}, the worst of {len(facts['slices'])})"
     rows.append(
         (
             "Solve",
@@ -208,6 +239,10 @@ def _rows(facts: dict[str, Any], scan: Scan) -> list[tuple[str, str]]:
         rows.append(("Robustness", _robustness(facts)))
     if facts["model"]:
         rows.append(("Certificate", certificate_text(facts)))
+    memory = f"about {gib(facts['memory_estimate'])} estimated"
+    if facts["tile"] is not None:
+        memory += f", the network in tiles of {output.shape_text(facts['tile'])}"
+    rows.append(("Memory", memory))
     rows.append(("Time", f"{facts['seconds']:.1f} s on {facts['device']}"))
     return rows
 

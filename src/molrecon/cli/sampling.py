@@ -23,7 +23,9 @@ class Sampling:
     share
         Share of k-space that was measured.
     calibration
-        Width of the calibration region along each axis; None if there is none.
+        Width of the calibration region along each Fourier axis; None if there is none.
+    axes
+        The spatial axes by their letters.
     """
 
     slices: int
@@ -31,6 +33,7 @@ class Sampling:
     shape: tuple[int, ...]
     share: float
     calibration: tuple[int, ...] | None
+    axes: str
 
     @property
     def acceleration(self) -> float:
@@ -38,10 +41,14 @@ class Sampling:
         return 1 / self.share
 
     def __str__(self) -> str:
-        slices = f"{self.slices} slices, " if self.slices > 1 else ""
+        items = {"yx": "slices", "zyx": "volumes", "tyx": "series"}[self.axes]
+        slices = f"{self.slices} {items}, " if self.slices > 1 else ""
+        shape = shape_text(self.shape)
+        if self.axes == "tyx":
+            shape = f"{self.shape[0]} frames of {shape_text(self.shape[1:])}"
         coils = "1 coil" if self.coils == 1 else f"{self.coils} coils"
         return (
-            f"{slices}{coils}, {shape_text(self.shape)}, {self.share:.1%} of k-space sampled "
+            f"{slices}{coils}, {shape}, {self.share:.1%} of k-space sampled "
             f"({self.acceleration:.2f}×)"
         )
 
@@ -49,13 +56,14 @@ class Sampling:
 def sampling_of(scan: Scan) -> Sampling:
     """Count."""
     from molrecon.data.calibration import calibration_region
+    from molrecon.data.measurement import calibration_mask
 
     mask = scan.sampling_mask()
     try:
-        region = calibration_region(mask)
+        region = calibration_region(calibration_mask(scan))
     except InputError:
         calibration = None
     else:
         calibration = tuple(part.stop - part.start for part in region)
     slices, coils, *shape = scan.kspace.shape
-    return Sampling(slices, coils, tuple(shape), float(mask.float().mean()), calibration)
+    return Sampling(slices, coils, tuple(shape), float(mask.float().mean()), calibration, scan.axes)

@@ -1,9 +1,11 @@
-"""Reconstruction of all slices of a scan, one after the other."""
+"""Reconstruction of everything a scan holds, one slice, volume or series after the other."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from molrecon.errors import ConvergenceError, InputError
@@ -13,92 +15,199 @@ if TYPE_CHECKING:
 
     from molrecon.data.scan import Scan
     from molrecon.equilibrium.solution import Solution
-    from molrecon.operators.cartesian_mri import CartesianMRI
+    from molrecon.operators.base import LinearOperator
+    from molrecon.reconstructors.memory import MemoryPlan
     from molrecon.reconstructors.methods import Method
 
 Report = Callable[[str, int], None]
+ONE = {"yx": "slice", "zyx": "volume", "tyx": "series"}
 
 
-def solve_slices(
-    scan: Scan, method: Method, *, tol: float, device: str, report: Report
-) -> list[Solution]:
-    """Reconstruct every slice; coil maps are estimated where the scan has none.
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """An image, and what is known of the solves it is made of.
+
+    Attributes
+    ----------
+    image
+        ``(batch, 1, *spatial)`` of the scan, on the CPU.
+    solutions
+        One for every slice, volume or series that was solved for.
+    places
+        Where each belongs, in words.
+    """
+
+    image: Tensor
+    solutions: list[Solution]
+    places: list[str]
+
+
+def count_of(scan: Scan, *, apart: bool) -> int:
+    """Return the number of solves a scan takes, at most."""
+    from molrecon.data.stack import readout_axis
+
+    count: int = scan.kspace.shape[0]
+    if apart:
+        axis = 0 if scan.dynamic else readout_axis(scan.sampling_mask())
+        assert axis is not None
+        count *= scan.kspace.shape[2 + axis]
+    return count
+
+
+def fit_memory(scan: Scan, method: Method, *, limit: int | None, apart: bool = False) -> MemoryPlan:
+    """Estimate the memory of a reconstruction, and have the network work in tiles if need be.
+
+    Parameters
+    ----------
+    scan, method, apart
+        As in `solve_scan`.
+    limit
+        Bytes that may be used; None for any number.
+
+    Raises
+    ------
+    InputError
+        If it does not fit.
+    """
+    from molrecon.data.stack import readout_axis
+    from molrecon.reconstructors.memory import apply_plan, plan_memory
+
+    coils, *spatial = scan.kspace.shape[1:]
+    held = scan.kspace[1:].nbytes
+    shared = scan.dynamic and (scan.coil_maps is None or scan.coil_maps.shape[2] == 1)
+    maps_shape = [1, *spatial[1:]] if shared else spatial
+    if apart:
+        axis = 0 if scan.dynamic else readout_axis(scan.sampling_mask())
+        assert axis is not None
+        # The volume and its slices, their coil maps, and what taking apart needs in passing.
+        held += 5 * scan.kspace[:1].nbytes
+        del spatial[axis]
+        maps_shape = spatial
+    plan = plan_memory(
+        spatial, coils, method.learned, limit=limit, maps_shape=maps_shape, held=held
+    )
+    apply_plan(plan, method.learned)
+    return plan
+
+
+def solve_scan(
+    scan: Scan,
+    method: Method,
+    *,
+    tol: float,
+    device: str,
+    report: Report,
+    apart: bool = False,
+) -> Reconstruction:
+    """Reconstruct all a scan holds; coil maps are estimated where it has none.
 
     Parameters
     ----------
     scan
         The scan.
     method
-        The method, built for ``device``.
+        The method, built for ``device``, of the axes of the scan or ``apart``.
     tol
         Tolerance on the relative distance to the method's solution.
     device
         Where to compute.
     report
-        Called with what is being done and the number of slices done.
+        Called with what is being done and the number of solves done.
+    apart
+        Whether volumes and series are taken apart, see `match_axes`.
 
     Raises
     ------
     InputError
-        If the method is not made for this number of spatial axes, or coil maps are missing and
-        there is no calibration region.
+        If coil maps are missing and there is no calibration region.
     ConvergenceError
-        If a slice did not converge.
+        If a solve did not converge.
     """
     from dataclasses import replace
 
-    check_axes(scan, method.ndim, method.model)
-    solutions = []
-    count = scan.kspace.shape[0]
-    for number, (y, A) in enumerate(operators_of(scan, device, report)):
-        label = _label(number, count)
-        report(f"{label}{method.name}", number)
-        solution = method.solve(y, A, scan.sigma, tol)
-        _require_converged(solution, f"{scan.source}, slice {number}", tol)
-        solutions.append(replace(solution, value=solution.value.cpu()))
-        report(f"{label}{method.name}", number + 1)
-    return solutions
+    import torch
+
+    from molrecon.data.measurement import operator_of
+
+    images: list[Tensor] = []
+    solutions: list[Solution] = []
+    places: list[str] = []
+    total = count_of(scan, apart=apart)
+    for number, item in enumerate(_with_maps(scan, report)):
+        parts = _parts(item, apart=apart)
+        values = []
+        for name, part in parts.scans():
+            done = len(solutions)
+            label = f"{done + 1} of {total}: " if total > 1 else ""
+            report(f"{label}{method.name}", done)
+            A = operator_of(part).to(device)
+            solution = method.solve(part.kspace.to(device), A, part.sigma, tol)
+            own = f"{ONE[scan.axes]} {number}"
+            place = own if name is None else name if len(scan.kspace) == 1 else f"{own}, {name}"
+            _require_converged(solution, f"{scan.source}, {place}", tol)
+            values.append(solution.value.cpu())
+            solutions.append(replace(solution, value=values[-1]))
+            places.append(place)
+            report(f"{label}{method.name}", done + 1)
+        images.append(parts.join(torch.cat(values)))
+    return Reconstruction(torch.cat(images), solutions, places)
 
 
-def check_axes(scan: Scan, ndim: int | None, model: str | None) -> None:
-    """Refuse a scan of another number of spatial axes than the model's; None is any.
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """What is solved for by itself of one item, and how it comes together again."""
 
-    Raises
-    ------
-    InputError
-        If they differ.
-    """
-    if ndim not in (None, scan.ndim):
-        raise InputError(
-            f"The scan {scan.source} has {scan.ndim} spatial axes, but the model {model} "
-            f"reconstructs {ndim}; give a scan or a model of the same number of axes."
-        )
+    scan: Scan
+    names: list[str | None]
+    join: Callable[[Tensor], Tensor]
+
+    def scans(self) -> Iterator[tuple[str | None, Scan]]:
+        for number, name in enumerate(self.names):
+            yield name, self.scan.item(number)
 
 
-def operators_of(scan: Scan, device: str, report: Report) -> Iterator[tuple[Tensor, CartesianMRI]]:
-    """Return measurements and operator of every slice; missing coil maps are estimated.
+def _parts(item: Scan, *, apart: bool) -> _Parts:
+    from dataclasses import replace
 
-    Parameters and exceptions are those of `solve_slices`.
-    """
-    from molrecon.data.calibration import calibration_region
-    from molrecon.data.coil_maps import estimate_coil_maps
-    from molrecon.operators.cartesian_mri import CartesianMRI
+    from molrecon.data.measurement import estimated_noise
+    from molrecon.data.stack import stack_of
 
-    if scan.coil_maps is None and scan.kspace.shape[1] > 1:
-        # Refused here, before the first slice, if it is missing.
-        calibration_region(scan.sampling_mask())
-    count = scan.kspace.shape[0]
+    if not apart:
+        return _Parts(item, [None], lambda images: images)
+    if item.sigma is None:
+        # Of all slices at once: it is the same in each, and a volume shows more of it. Where it
+        # does not, methods that need no noise level go on, and others refuse.
+        with contextlib.suppress(InputError):
+            item = replace(item, sigma=float(estimated_noise(item)))
+    stack = stack_of(item)
+    one = "frame" if item.dynamic else "slice"
+    return _Parts(stack.scan, [f"{one} {place}" for place in stack.places], stack.join)
+
+
+def _with_maps(scan: Scan, report: Report) -> Iterator[Scan]:
+    """Return every item of a scan, with coil maps; missing ones are estimated."""
+    from molrecon.data.measurement import require_coil_maps, with_coil_maps
+
+    # Refused here, before the first solve, if there is nothing to estimate them from.
+    require_coil_maps(scan)
+    count = len(scan.kspace)
     for number in range(count):
-        item = scan.item(number)
-        sampled, maps = item.sampling_mask(), item.coil_maps
-        if maps is None:
-            report(f"{_label(number, count)}coil maps", number)
-            maps = estimate_coil_maps(item.kspace, sampled)
-        yield item.kspace.to(device), CartesianMRI(maps, sampled).to(device)
+        if scan.coil_maps is None:
+            report(f"{ONE[scan.axes]} {number + 1} of {count}: coil maps", number)
+        yield with_coil_maps(scan.item(number))
 
 
-def _label(number: int, count: int) -> str:
-    return f"slice {number + 1} of {count}: " if count > 1 else ""
+def operators_of(
+    scan: Scan, device: str, report: Report
+) -> Iterator[tuple[Tensor, LinearOperator]]:
+    """Return measurements and operator of every item; missing coil maps are estimated.
+
+    Parameters and exceptions are those of `solve_scan`.
+    """
+    from molrecon.data.measurement import operator_of
+
+    for item in _with_maps(scan, report):
+        yield item.kspace.to(device), operator_of(item).to(device)
 
 
 def facts_of(solution: Solution) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from molrecon.data.calibration import centred_slices, crop_calibration
+from molrecon.data.calibration import crop_calibration
+from molrecon.data.espirit import espirit
 from molrecon.errors import InputError
 from molrecon.operators.fourier import ifft_centred
+
+MOST_COLUMNS = 4096
+"""Coils times kernel size from which on the kernel is made smaller: of volumes, from 19 coils."""
+SMALLEST_KERNEL = 3
 
 
 def estimate_coil_maps(
@@ -36,7 +40,8 @@ def estimate_coil_maps(
     mask
         Boolean ``(batch or 1, 1, *spatial)``.
     kernel_width
-        Width of the k-space kernels; at most half the width of the calibration region is used.
+        Width of the k-space kernels along every axis; at most half the width of the calibration
+        region is used, and less for many coils of a volume.
     calibration_width
         Largest width of the calibration region used.
     threshold
@@ -53,7 +58,7 @@ def estimate_coil_maps(
     Raises
     ------
     InputError
-        If k-space has no calibration region or only zeros in it, or sigpy is not installed.
+        If k-space has no calibration region or only zeros in it.
 
     References
     ----------
@@ -63,32 +68,55 @@ def estimate_coil_maps(
     if kspace.shape[1] == 1:
         return torch.ones_like(kspace, dtype=torch.complex64)
     calibration = crop_calibration(kspace, mask, calibration_width)
-    width = min(calibration.shape[2:])
-    if width < 2:
+    coils, *spatial = kspace.shape[1:]
+    widths = calibration.shape[2:]
+    if max(widths) < 2:
         raise InputError(
-            f"The k-space is {' × '.join(map(str, kspace.shape[2:]))} samples, too few to estimate "
+            f"The k-space is {' × '.join(map(str, spatial))} samples, too few to estimate "
             "coil maps; check the order of its axes, or give the coil maps."
         )
-    mri = _sigpy_mri()
+    kernel = [max(1, min(kernel_width, width // 2)) for width in widths]
+    while coils * math.prod(kernel) > MOST_COLUMNS and max(kernel) > SMALLEST_KERNEL:
+        kernel[kernel.index(max(kernel))] -= 1
     maps = []
-    for index, item in enumerate(calibration.detach().cpu().to(torch.complex64).numpy()):
-        if not item.any():
+    for index, item in enumerate(calibration.detach().to(torch.complex64)):
+        if not bool(item.any()):
             raise InputError(
                 f"The k-space of item {index} is zero throughout its calibration region, where "
                 "the strongest signal was expected; check the file or give the coil maps."
             )
-        padded = np.zeros(kspace.shape[1:], dtype=np.complex64)
-        padded[(slice(None), *centred_slices(kspace.shape[2:], calibration.shape[2:]))] = item
-        estimate = mri.app.EspiritCalib(
-            padded,
-            calib_width=width,
-            kernel_width=min(kernel_width, width // 2),
-            thresh=threshold,
-            crop=crop,
-            show_pbar=False,
-        ).run()
-        maps.append(_reference_phase(torch.from_numpy(estimate), torch.from_numpy(item)))
-    return torch.stack(maps).to(kspace.device)
+        estimate = espirit(item, spatial, kernel=kernel, threshold=threshold, crop=crop)
+        maps.append(_reference_phase(estimate, item))
+    # Stacking would copy, and the maps of a volume are large.
+    return maps[0][None] if len(maps) == 1 else torch.stack(maps)
+
+
+def estimate_shared_maps(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Estimate the coil maps that the frames of a series share, from their average.
+
+    Every point of k-space is averaged over the frames in which it was sampled; the maps are those
+    of that one frame (as in TSENSE, Kellman et al., Magn. Reson. Med. 45 (2001) 846).
+
+    Parameters
+    ----------
+    kspace
+        Complex ``(batch, coil, t, y, x)``.
+    mask
+        Boolean ``(batch or 1, 1, t, y, x)``.
+
+    Returns
+    -------
+    Tensor
+        complex64 ``(batch, coil, 1, y, x)``.
+
+    Raises
+    ------
+    InputError
+        As `estimate_coil_maps`; the calibration region is what all frames together sampled.
+    """
+    times = mask.sum(2)
+    average = (kspace * mask).sum(2) / times.clamp_min(1)
+    return estimate_coil_maps(average, times > 0).unsqueeze(2)
 
 
 def combine_coils(kspace: Tensor, coil_maps: Tensor) -> Tensor:
@@ -129,24 +157,11 @@ def combine_coils(kspace: Tensor, coil_maps: Tensor) -> Tensor:
 
 
 def _reference_phase(maps: Tensor, calibration: Tensor) -> Tensor:
-    """Make the strongest combination of coils in the calibration data real and positive."""
+    """Make the strongest combination of coils in the calibration data real, in place."""
     samples = calibration.flatten(1).to(torch.complex128)
     principal = torch.linalg.eigh(samples @ samples.mH).eigenvectors[:, -1]
     # An eigenvector's own phase is arbitrary: pin it, or the maps' phase depends on the library.
     largest = principal[principal.abs().argmax()]
     weights = (principal.conj() * largest / largest.abs()).to(maps.dtype)
     combined = torch.tensordot(weights, maps, dims=1)
-    return maps * torch.polar(torch.ones_like(combined.real), -combined.angle())
-
-
-def _sigpy_mri() -> ModuleType:
-    """Import sigpy.mri, which only this estimate needs."""
-    try:
-        import sigpy.mri
-    except ImportError as error:
-        raise InputError(
-            "Coil maps: estimating them needs the package sigpy, which is not installed; "
-            "run 'pip install molrecon[mri]' or give the coil maps."
-        ) from error
-    module: ModuleType = sigpy.mri
-    return module
+    return maps.mul_(torch.polar(torch.ones_like(combined.real), -combined.angle()))

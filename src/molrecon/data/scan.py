@@ -28,6 +28,10 @@ class Scan:
         complex64 ``(batch or 1, coil, *spatial)``.
     reference
         complex64 ``(batch, 1, *spatial)``, the image to compare with.
+    dynamic
+        Whether the first of three spatial axes is time, ``(t, y, x)``, which is not transformed;
+        coil maps may then have length 1 there and serve all frames. ``None`` if the file does not
+        say: it is then taken for a volume, unless a model is made for frames.
     sigma
         Standard deviation ``sqrt(E|n|²)`` of the noise of one complex k-space sample, in the units
         of ``kspace``.
@@ -39,7 +43,8 @@ class Scan:
     Raises
     ------
     InputError
-        If a shape or type does not fit, a value is NaN or infinite, or an item is zero throughout.
+        If a shape or type does not fit, a value is NaN or infinite, an item is zero throughout, or
+        a frame has no samples.
     """
 
     kspace: Tensor
@@ -49,6 +54,7 @@ class Scan:
     sigma: float | None = None
     source: str = "the scan"
     notes: tuple[str, ...] = ()
+    dynamic: bool | None = None
 
     def __post_init__(self) -> None:
         if self.kspace.ndim < 3 or 0 in self.kspace.shape:
@@ -62,6 +68,8 @@ class Scan:
             self._check("mask", self.mask, torch.bool, (1, batch), (1, *spatial))
         if self.coil_maps is not None:
             maps_shape = (coils, *spatial)
+            if self.dynamic and self.coil_maps.ndim == 5 and self.coil_maps.shape[2] == 1:
+                maps_shape = (coils, 1, *spatial[1:])
             self._check("coil maps", self.coil_maps, torch.complex64, (1, batch), maps_shape)
         if self.reference is not None:
             self._check("reference", self.reference, torch.complex64, (batch,), (1, *spatial))
@@ -69,6 +77,26 @@ class Scan:
             raise InputError(
                 f"The noise level sigma of {self.source} is {self.sigma}, but a positive number "
                 "was expected; correct it or leave it out to have it estimated."
+            )
+
+        if self.dynamic:
+            self._check_frames()
+
+    def _check_frames(self) -> None:
+        """Refuse frames that nothing was measured of."""
+        if self.ndim != 3:
+            raise InputError(
+                f"The k-space of {self.source} has shape {tuple(self.kspace.shape)}, but (batch, "
+                "coil, t, y, x) was expected of frames; reshape it."
+            )
+        sampled = self.sampling_mask().any(dim=1).flatten(2).any(dim=2)
+        empty = (~sampled).nonzero()
+        if len(empty):
+            frame, number = int(empty[0, 1]), len(empty)
+            others = f" and {number - 1} more" if number > 1 else ""
+            raise InputError(
+                f"Frame {frame}{others} of {self.source} has no samples, but every frame needs "
+                "some; leave it out."
             )
 
     def _check(
@@ -108,6 +136,11 @@ class Scan:
     def ndim(self) -> int:
         """Number of spatial axes."""
         return self.kspace.ndim - 2
+
+    @property
+    def axes(self) -> str:
+        """The spatial axes by their letters: ``"yx"``, ``"zyx"`` or ``"tyx"``."""
+        return "tyx" if self.dynamic else "zyx"[-self.ndim :]
 
     def item(self, number: int) -> Scan:
         """Return one item of the batch, a scan of its own; what all items share it keeps."""

@@ -47,10 +47,11 @@ class AndersonHistory:
             return image
         batch = image.shape[0]
         usable = torch.stack(self._valid[:-1], dim=1)
-        images = torch.stack([(image - i).flatten(1) for i in self._images[:-1]], dim=1)
-        steps = torch.stack([(step - s).flatten(1) for s in self._steps[:-1]], dim=1)
-        real_steps = _as_real(steps) * usable[..., None]
         target = _as_real(step.flatten(1))
+        real_steps = target.new_empty(batch, len(self._steps) - 1, target.shape[1])
+        for row, other in zip(real_steps.unbind(1), self._steps[:-1], strict=True):
+            torch.sub(target, _as_real(other.flatten(1)), out=row)
+        real_steps *= usable[..., None]
         # Close to singular: products of 16 bits, as mixed precision has, would not do.
         with torch.autocast(image.device.type, enabled=False):
             gram = (real_steps @ real_steps.mT).double()
@@ -62,8 +63,11 @@ class AndersonHistory:
         # A sample's unusable rows are zero: the regularised diagonal gives them weight zero.
         weights = torch.linalg.solve(gram, right).to(image.real.dtype)
         weights = torch.where(torch.isfinite(weights), weights, torch.zeros_like(weights))
-        correction = (weights.to(images.dtype) * images).sum(1)
-        return image - correction.reshape(batch, *image.shape[1:])
+        # One image at a time: a stack of them would double the memory.
+        proposal = image.clone()
+        for weight, other in zip(weights[..., 0].unbind(1), self._images[:-1], strict=True):
+            proposal -= per_sample(weight, image) * (image - other)
+        return proposal
 
 
 def _as_real(x: Tensor) -> Tensor:

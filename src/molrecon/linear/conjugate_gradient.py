@@ -128,11 +128,12 @@ class ConjugateGradient:
             evaluations += 1
             curvature = inner(direction, product)
             step = torch.where(active, rr / curvature, torch.zeros_like(rr))
-            x = x + per_sample(step, x) * direction
-            residual = residual - per_sample(step, x) * product
+            # In place: of volumes there should be no more copies than the method needs.
+            x.addcmul_(per_sample(step.to(x.dtype), x), direction)
+            residual.addcmul_(per_sample(-step.to(x.dtype), x), product)
             previous, rr = rr, inner(residual, residual)
             beta = torch.where(active, rr / previous, torch.zeros_like(rr))
-            direction = residual + per_sample(beta, x) * direction
+            direction.mul_(per_sample(beta, x)).add_(residual)
             iterations += active
             active = active & (rr.sqrt() > threshold)
             if observer is not None:

@@ -11,6 +11,7 @@ from molrecon.networks.cnn import CNN
 from molrecon.networks.kernel_normalised import KernelNormalisedCNN
 from molrecon.networks.residual import ResidualCNN
 from molrecon.networks.strict import STRICT_NETWORKS, ResidualStrictCNN, SpectralCNN
+from molrecon.networks.tiled import Tiled
 from molrecon.networks.unet import UNet
 
 NETWORKS: dict[str, Callable[..., Network]] = {
@@ -49,6 +50,7 @@ __all__ = [
     "ResidualCNN",
     "ResidualStrictCNN",
     "SpectralCNN",
+    "Tiled",
     "UNet",
     "build_network",
 ]

@@ -84,6 +84,11 @@ class CNN(Network):
         out: Tensor = self.convolutions[-1](h, code)
         return x + out if self.residual else out
 
+    @property
+    def halo(self) -> int:
+        """The paddings of all convolutions."""
+        return sum(layer.padding for layer in layers_of(self.convolutions))
+
     def composed_bound(self) -> float:
         """Product of the norms of the convolutions, plus 1 for the image itself."""
         return chain_bound(self.convolutions) + self.residual

@@ -86,6 +86,11 @@ class ResidualCNN(Network):
             z = z + outer(clip(inner(z, code), code))
         return self.log_gain.exp() * z[:, : self.channels]
 
+    @property
+    def halo(self) -> int:
+        """The paddings of all convolutions."""
+        return sum(layer.padding for layer in [*layers_of(self.inner), *layers_of(self.outer)])
+
     def composed_bound(self) -> float:
         """Gain times the product over steps: near its tied start a step is hardly above 1.
 

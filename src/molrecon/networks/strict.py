@@ -115,6 +115,11 @@ class ResidualStrictCNN(StrictNetwork):
             z = z - 2 * layer.transposed(clip(layer(z, code, weight), code), weight)
         return self.lipschitz * z[:, : self.channels]
 
+    @property
+    def halo(self) -> int:
+        """The paddings of all convolutions, each applied twice."""
+        return 2 * sum(layer.padding for layer in self._layers())
+
     def composed_bound(self) -> float:
         """Gain times the product over steps, each at most 1 if its kernel is."""
         return self.lipschitz * math.prod(step_bound(kernel_bound(c)) for c in self._layers())
@@ -165,6 +170,11 @@ class SpectralCNN(StrictNetwork):
             x = torch.relu(layer(x, code))
         out: Tensor = last(x, code)
         return self.lipschitz * out
+
+    @property
+    def halo(self) -> int:
+        """The paddings of all convolutions."""
+        return sum(layer.padding for layer in self._layers())
 
     def composed_bound(self) -> float:
         """Gain times the product of the norms of the convolutions."""

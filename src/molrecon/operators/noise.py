@@ -92,6 +92,40 @@ def estimate_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
     ).to(kspace.real.dtype)
 
 
+def estimate_frames_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Estimate the noise of series of frames: the root mean square of `estimate_sigma` over them.
+
+    Frames too sparse to show their noise are left out, unless all are.
+
+    Parameters
+    ----------
+    kspace
+        Complex ``(batch, coil, t, y, x)``, zero frequency at ``n // 2`` of y and x.
+    mask
+        ``(batch or 1, 1, t, y, x)``, true where sampled.
+
+    Returns
+    -------
+    Tensor
+        Real ``(batch,)``.
+
+    Raises
+    ------
+    InputError
+        As `estimate_sigma`.
+    """
+    frames = kspace.transpose(1, 2)
+    masks = mask.expand(len(kspace), *mask.shape[1:]).transpose(1, 2)
+    sigmas = []
+    for series, sampled in zip(frames, masks, strict=True):
+        measured = (sampled != 0) & (series != 0).any(1, keepdim=True)
+        rich = measured.flatten(1).sum(1) >= SMALLEST_NUMBER
+        chosen = rich if bool(rich.any()) else torch.ones_like(rich)
+        sigma = estimate_sigma(series[chosen], sampled[chosen])
+        sigmas.append(sigma.square().mean().sqrt())
+    return torch.stack(sigmas)
+
+
 def _sigma_of_item(kspace: Tensor, measured: Tensor, index: int) -> Tensor:
     """Estimate sigma of one ``(coil, *spatial)`` item, in double precision."""
     magnitude = kspace.abs().amax(dim=0)

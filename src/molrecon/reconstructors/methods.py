@@ -16,6 +16,7 @@ from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import LinearOperator
 from molrecon.reconstructors.configuration import LEARNED
 from molrecon.reconstructors.l1_wavelet import L1Wavelet
+from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.sense import PUBLISHED_LAM, SENSE, regularised_least_squares
 from molrecon.reconstructors.sparse import Sparse
 from molrecon.reconstructors.store import load, read_header, resolve
@@ -40,14 +41,22 @@ class Method:
         returns a `Solution`. A solve that fails is a status of it; nothing is raised.
     model
         The trained model it uses, if it uses one.
-    ndim
-        Number of spatial axes it is made for; None for any.
+    axes
+        Spatial axes it is made for, by their letters (see `Scan.axes`); None for any.
+    learned
+        The model itself.
     """
 
     name: str
     solve: Solve
     model: str | None = None
-    ndim: int | None = None
+    axes: str | None = None
+    learned: LearnedReconstructor | None = None
+
+    @property
+    def ndim(self) -> int | None:
+        """Number of its spatial axes; None for any."""
+        return None if self.axes is None else len(self.axes)
 
 
 Builder = Callable[..., Method]
@@ -59,7 +68,8 @@ def _learned(name: str) -> Builder:
 
     def build(model: str | Path, device: str) -> Method:
         path = resolve(model)
-        found = read_header(path)[0].method
+        config = read_header(path)[0]
+        found = config.method
         if found != name:
             raise InputError(
                 f"model {str(model)!r} was trained for the method {found}, but {name} is wanted: "
@@ -72,7 +82,7 @@ def _learned(name: str) -> Builder:
             solution: Solution = loaded(y, A, sigma=sigma, tol=tol, raise_on_failure=False)
             return solution
 
-        return Method(name, solve, str(model), loaded.network.ndim)
+        return Method(name, solve, str(model), config.spatial_axes, loaded)
 
     return build
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from molrecon.equilibrium.forward_backward import ForwardBackward, Stopping
 from molrecon.equilibrium.implicit import Equilibrium
@@ -70,6 +70,22 @@ class ModelConfig(Settings, ABC):
     method: str
     network: dict[str, Any]
     output: Output = "fixed-point"
+    axes: Literal["yx", "zyx", "tyx"] | None = None
+    """Spatial axes the model is made for, t being time; by default those of space."""
+
+    @property
+    def spatial_axes(self) -> str:
+        """The axes, by their letters."""
+        return self.axes or "zyx"[-int(self.network.get("ndim", 2)) :]
+
+    @model_validator(mode="after")
+    def _axes_of_the_network(self) -> Self:
+        ndim = self.network.get("ndim", 2)
+        if self.axes is not None and len(self.axes) != ndim:
+            raise ValueError(
+                f"axes is {self.axes!r}, but the network has ndim {ndim}; give as many axes"
+            )
+        return self
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Any:

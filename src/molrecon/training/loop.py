@@ -171,8 +171,9 @@ class Trainer:
         figures = validate(self.model, self.validation, self.objective.target)
         self.progress.curve.append({"step": float(self.progress.step), **figures})
         # A value that is not a number is not below it.
-        eligible = figures.get("lipschitz", 0.0) < CONTRACTIVE
-        # Fewer failed solves come first, but a method that never has none is kept too.
+        contractive = figures.get("lipschitz", 0.0) < CONTRACTIVE
+        # Fewer failed solves come first; weights with which every solve fails are never kept.
+        eligible = contractive and figures["failed"] < len(self.validation)
         best = (-self.progress.best_failed, self.progress.best_psnr)
         if eligible and (-figures["failed"], figures["psnr"]) > best:
             self.progress.best_failed = figures["failed"]

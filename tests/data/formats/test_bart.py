@@ -44,7 +44,8 @@ def test_a_name_with_a_dot_is_a_base_name(tmp_path):
         ((7, 1, 5, 3), (1, 3, 7, 5)),
         ((7, 5), (1, 1, 7, 5)),
         ((7, 5, 4, 3), (1, 3, 7, 5, 4)),
-        ((7, 5, 1, 3, 1, 1, 1, 1, 1, 1, 6), (6, 3, 7, 5)),
+        ((7, 5, 1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 6), (6, 3, 7, 5)),
+        ((7, 5, 1, 3, 1, 1, 6), (6, 3, 7, 5)),
     ],
 )
 def test_axes_by_number(tmp_path, dimensions, shape):
@@ -55,6 +56,25 @@ def test_axes_by_number(tmp_path, dimensions, shape):
     index = tuple(min(1, length - 1) for length in dimensions)
     place = (min(1, shape[0] - 1), min(1, shape[1] - 1), *(min(1, n - 1) for n in shape[2:]))
     assert complex(kspace[place]) == array[index]
+
+
+@pytest.mark.parametrize("slices", [1, 2])
+def test_time_is_the_first_spatial_axis(tmp_path, slices):
+    array = noise(7, 5, 1, 3, 1, 1, 1, 1, 1, 1, 6, 1, 1, slices)
+    write(tmp_path / "k", array)
+    scan = read_scan(tmp_path / "k.cfl")
+    assert scan.dynamic is True
+    assert scan.axes == "tyx"
+    expected = array[:, :, 0, :, 0, 0, 0, 0, 0, 0, :, 0, 0, :].transpose(4, 2, 3, 0, 1)
+    np.testing.assert_array_equal(scan.kspace.numpy(), expected)
+
+
+def test_volumes_are_no_frames(tmp_path):
+    write(tmp_path / "k", noise(7, 5, 4, 3))
+    assert read_scan(tmp_path / "k").dynamic is False
+    write(tmp_path / "k", noise(7, 5, 4, 3, 1, 1, 1, 1, 1, 1, 2))
+    with pytest.raises(InputError, match="time beyond three spatial axes"):
+        read_scan(tmp_path / "k")
 
 
 def test_coil_maps_come_without_the_batch_axis(tmp_path):

@@ -56,3 +56,9 @@ def test_no_calibration_region_no_reference():
     full = full_scan()
     with pytest.raises(InputError, match="calibration region"):
         reference_image(full, undersample(full, 4, calibration=2))
+
+
+def test_frames_take_masks_of_their_own():
+    kspace = torch.randn(1, 3, 4, *SHAPE, dtype=torch.complex64)
+    with pytest.raises(InputError, match="one of frames"):
+        undersample(Scan(kspace, dynamic=True), 3, calibration=8)

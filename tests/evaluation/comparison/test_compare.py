@@ -261,7 +261,7 @@ def test_processes_give_the_same_and_one_that_dies_costs_its_own_result_only(
 
 
 def test_a_method_for_other_axes_is_refused(settings, tmp_path, monkeypatch):
-    monkeypatch.setitem(METHODS, "cubic", lambda model, device: Method("cubic", None, None, 3))
+    monkeypatch.setitem(METHODS, "cubic", lambda model, device: Method("cubic", None, None, "zyx"))
     settings["methods"].append({"method": "cubic"})
     with pytest.raises(InputError, match="'cubic' reconstructs 3"):
         prepare(ComparisonConfig.model_validate(settings), tmp_path / "out")

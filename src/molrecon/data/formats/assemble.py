@@ -36,6 +36,7 @@ def assemble(
     reference: Array | None = None,
     sigma: float | None = None,
     notes: tuple[str, ...] = (),
+    dynamic: bool | None = None,
     slice_range: SliceRange | None = None,
 ) -> Scan:
     """Build a `Scan` from k-space in its final shape and whatever else the file holds."""
@@ -46,6 +47,8 @@ def assemble(
         return part[chosen] if part.shape[0] == batch else part
 
     maps = None if coil_maps is None else select(coil_maps_tensor(coil_maps, kspace, source))
+    if dynamic is None and maps is not None and _shared_by_frames(maps, kspace):
+        dynamic, notes = True, (*notes, _FRAMES_NOTE)
     image = None if reference is None else select(reference_tensor(reference, kspace, source))
     if mask is None:
         sampling = None
@@ -62,7 +65,16 @@ def assemble(
         sigma=sigma,
         source=source,
         notes=(*notes, *sampling_notes),
+        dynamic=dynamic,
     )
+
+
+_FRAMES_NOTE = "one set of coil maps for all frames: the third axis from the end is time"
+
+
+def _shared_by_frames(coil_maps: Tensor, kspace: Tensor) -> bool:
+    """Whether the maps make sense only if the scan is one of frames."""
+    return kspace.ndim == 5 and coil_maps.shape[2] == 1 < kspace.shape[2]
 
 
 def _outside_removed(kspace: Tensor, mask: Tensor) -> tuple[Tensor, tuple[str, ...]]:
@@ -121,4 +133,7 @@ def attach_coil_maps(scan: Scan, array: Array, *, source: str) -> Scan:
         If their coils or shape are not those of the scan, or values are NaN or all zero.
     """
     maps = coil_maps_tensor(array, scan.kspace, source)
+    if scan.dynamic is None and _shared_by_frames(maps, scan.kspace):
+        notes = (*scan.notes, _FRAMES_NOTE)
+        return replace(scan, coil_maps=maps, dynamic=True, notes=notes)
     return replace(scan, coil_maps=maps)

@@ -17,7 +17,9 @@ def complex_tensor(array: Array) -> Tensor:
         return torch.from_numpy(np.require(array, np.complex64, ["C", "W"]))
 
 
-def kspace_tensor(array: Array, source: str, *, slices: bool = False) -> tuple[Tensor, str]:
+def kspace_tensor(
+    array: Array, source: str, *, slices: bool = False, frames: bool = False
+) -> tuple[Tensor, str]:
     """Bring k-space to ``(batch, coil, *spatial)`` and say how its axes were read.
 
     Parameters
@@ -28,6 +30,8 @@ def kspace_tensor(array: Array, source: str, *, slices: bool = False) -> tuple[T
         Name for messages.
     slices
         Three axes are ``(batch, y, x)`` of a single coil.
+    frames
+        Four axes are ``(coil, t, y, x)`` and five ``(batch, coil, t, y, x)``.
     """
     if array.dtype.kind != "c":
         raise InputError(
@@ -39,7 +43,15 @@ def kspace_tensor(array: Array, source: str, *, slices: bool = False) -> tuple[T
             f"'::slices' needs three axes (slice, y, x), but {source} has shape {array.shape}; "
             "leave '::slices' out."
         )
+    if frames and array.ndim not in (4, 5):
+        raise InputError(
+            f"'::frames' needs the axes (coil, t, y, x) or (batch, coil, t, y, x), but {source} "
+            f"has shape {array.shape}; leave '::frames' out or reshape it."
+        )
     kspace = complex_tensor(array)
+    if frames:
+        batched = kspace if kspace.ndim == 5 else kspace[None]
+        return batched, "the third axis from the end read as time"
     if slices:
         return kspace[:, None], "three axes read as (slice, y, x) of a single coil"
     if array.ndim == 2:
@@ -51,7 +63,10 @@ def kspace_tensor(array: Array, source: str, *, slices: bool = False) -> tuple[T
     if array.ndim == 4:
         return kspace, "four axes read as (batch, coil, y, x)"
     if array.ndim == 5:
-        return kspace, "five axes read as (batch, coil, z, y, x)"
+        return kspace, (
+            "five axes read as (batch, coil, z, y, x), not (batch, coil, t, y, x) as '::frames' "
+            "after the path would"
+        )
     raise InputError(
         f"The k-space of {source} has shape {array.shape}, but 2 to 5 axes were expected: "
         "(y, x), (coil, y, x), (batch, coil, y, x) or (batch, coil, z, y, x); reshape it."
@@ -62,7 +77,8 @@ def mask_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
     """Bring a sampling mask to bool ``(batch or 1, 1, *spatial)``.
 
     Accepts the spatial shape, optionally after a batch axis or after a batch axis and an axis of
-    length 1, and one axis ``(x,)`` whose lines are sampled along all the others (as in fastMRI).
+    length 1, and the last axes alone, ``(x,)`` (lines, as in fastMRI) or of volumes and frames
+    ``(y, x)``, which are sampled alike along all the others.
     """
     values = np.unique(array)
     binary = (values.size == 1 and values[0] in (0, 1)) or (values.size == 2 and values[0] == 0)
@@ -80,7 +96,7 @@ def mask_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
         )
     batch, _, *spatial = kspace.shape
     mask = torch.from_numpy(np.array(array != 0))
-    if mask.shape == (spatial[-1],):
+    if mask.shape in ((spatial[-1],), tuple(spatial[-2:])) and mask.ndim < len(spatial):
         return mask.expand(1, 1, *spatial).clone()
     return _with_leading_axes("mask", mask, (batch, 1, *spatial), source)
 
@@ -89,15 +105,18 @@ def coil_maps_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
     """Bring coil maps to complex64 ``(batch or 1, coil, *spatial)``.
 
     Accepts these shapes, without the batch axis too, and the spatial shape alone if there is one
-    coil.
+    coil. Maps that all frames share may lack the axis of time or have length 1 there.
     """
     batch, coils, *spatial = kspace.shape
     maps = complex_tensor(array)
     if coils == 1 and list(maps.shape) == spatial:
         return maps[None, None]
+    if len(spatial) == 3 and list(maps.shape) == [coils, *spatial[1:]]:
+        maps = maps[:, None]
     if maps.ndim == len(spatial) + 1:
         maps = maps[None]
-    if maps.ndim != kspace.ndim or list(maps.shape[2:]) != spatial:
+    shared = len(spatial) == 3 and list(maps.shape[2:]) == [1, *spatial[1:]]
+    if maps.ndim != kspace.ndim or not (shared or list(maps.shape[2:]) == spatial):
         raise InputError(
             f"The coil maps of {source} have shape {array.shape}, but {(coils, *spatial)} or "
             f"{(batch, coils, *spatial)} was expected to fit k-space; give maps of the same scan "

@@ -3,7 +3,7 @@
 BART's axes are, by number: 0 readout, 1 and 2 phase encoding, 3 coil, 4 maps, 10 time, 13 slice.
 Their order is kept: axes 0, 1, 2 become the spatial axes, so that rows are rows here and there;
 an axis of length 1 among them is dropped. ``1 230 180 8`` is eight coils of 230 rows and 180
-columns.
+columns. Time becomes the first spatial axis of a series of slices.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from molrecon.errors import InputError
 
 _NAME = "a BART .cfl/.hdr pair"
 _SAMPLE = np.dtype("<c8")
-_COIL, _SLICE, _COUNT = 3, 13, 16
+_COIL, _TIME, _SLICE, _COUNT = 3, 10, 13, 16
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
@@ -59,8 +59,10 @@ def _dimensions(location: Location) -> tuple[int, ...]:
     return dimensions
 
 
-def _arrange(dimensions: tuple[int, ...], source: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return the shape ``(batch, coil, *spatial)`` and how it came about."""
+def _arrange(
+    dimensions: tuple[int, ...], source: str
+) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
+    """Return the shape ``(batch, coil, *spatial)``, the frames and how it came about."""
     full = dimensions + (1,) * (_COUNT - len(dimensions))
     spatial = list(full[:_COIL])
     notes = [f"BART axes 0, 1, 2 of length {tuple(spatial)} read as the spatial axes"]
@@ -68,6 +70,15 @@ def _arrange(dimensions: tuple[int, ...], source: str) -> tuple[tuple[int, ...],
     if singleton is not None:
         del spatial[singleton]
     others = [axis for axis in range(_COIL + 1, len(full)) if full[axis] > 1]
+    frames = full[_TIME]
+    if frames > 1:
+        others.remove(_TIME)
+        notes.append(f"BART axis {_TIME} read as {frames} frames")
+        if len(spatial) == 3 or any(axis < _TIME for axis in others):
+            raise InputError(
+                f"{source} has dimensions {dimensions}, with time beyond three spatial axes or "
+                "beyond another axis; take a part of it first (bart slice)."
+            )
     if len(others) > 1:
         raise InputError(
             f"{source} has dimensions {dimensions} with more than one axis beyond the coils "
@@ -76,7 +87,7 @@ def _arrange(dimensions: tuple[int, ...], source: str) -> tuple[tuple[int, ...],
     if others:
         notes.append(f"BART axis {others[0]} read as a batch of {full[others[0]]}")
     batch = full[others[0]] if others else 1
-    return (batch, full[_COIL], *spatial), tuple(notes)
+    return (batch, full[_COIL], *spatial), frames, tuple(notes)
 
 
 def describe(location: Location) -> Entries:
@@ -84,25 +95,28 @@ def describe(location: Location) -> Entries:
     return {"array": Entry(_dimensions(location), _SAMPLE)}
 
 
-def _load(location: Location) -> tuple[Array, tuple[str, ...]]:
-    """Read the data as ``(batch, coil, *spatial)``."""
-    if location.key is not None or location.slices:
+def _load(location: Location) -> tuple[Array, int, tuple[str, ...]]:
+    """Read the data as ``(batch, coil, *spatial)``, of frames ``(batch, coil, t, y, x)``."""
+    if location.names_a_part:
         raise InputError(
             f"{location} names a part of {_NAME}, which has none; leave out what follows '::'."
         )
     dimensions = _dimensions(location)
-    shape, notes = _arrange(dimensions, str(location))
+    shape, frames, notes = _arrange(dimensions, str(location))
     with reading(Location(_pair(location.path)[0]), _NAME):
         samples = np.fromfile(_pair(location.path)[0], dtype=_SAMPLE)
-    # In the file the batch runs slowest, then the coil, and the first spatial axis fastest.
+    # In the file the batch runs slowest, then time, the coil, and the first spatial axis fastest.
     batch, coils, *spatial = shape
-    array = samples.reshape(batch, coils, *reversed(spatial))
-    return np.moveaxis(array, range(2, array.ndim), range(array.ndim - 1, 1, -1)), notes
+    array = samples.reshape(batch * frames, coils, *reversed(spatial))
+    array = np.moveaxis(array, range(2, array.ndim), range(array.ndim - 1, 1, -1))
+    if frames > 1:
+        array = np.moveaxis(array.reshape(batch, frames, coils, *spatial), 1, 2)
+    return array, frames, notes
 
 
 def read_array(location: Location, prefer: Sequence[str] = ()) -> Array:
     """Read ``(batch, coil, *spatial)`` without leading axes of length 1."""
-    array, _ = _load(location)
+    array, *_ = _load(location)
     spatial = array.ndim - 2
     while array.ndim > spatial and array.shape[0] == 1:
         array = array[0]
@@ -111,15 +125,19 @@ def read_array(location: Location, prefer: Sequence[str] = ()) -> Array:
 
 def read_image(location: Location) -> ImageData:
     """Read a complex image; the coil axis must have length 1."""
-    array, notes = _load(location)
+    array, _, notes = _load(location)
     return ImageData.from_array(array, str(location), notes=notes)
 
 
 def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     """Read k-space."""
-    array, notes = _load(location)
+    array, frames, notes = _load(location)
     return assemble(
-        complex_tensor(array), source=str(location), notes=notes, slice_range=slice_range
+        complex_tensor(array),
+        source=str(location),
+        notes=notes,
+        dynamic=frames > 1 if array.ndim == 5 else None,
+        slice_range=slice_range,
     )
 
 

@@ -5,8 +5,8 @@
 ``(slice, y, x)``, magnitude images, usually cropped. Source: Zbontar et al., "fastMRI: An open
 dataset and benchmarks for accelerated MRI", arXiv:1811.08839.
 
-molrecon adds ``coil_maps``, ``reference`` and ``sigma``, and writes ``mask`` with the shape of
-`molrecon.data.scan.Scan`.
+molrecon adds ``coil_maps``, ``reference``, ``sigma`` and ``dynamic``, and writes ``mask`` with the
+shape of `molrecon.data.scan.Scan`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from molrecon.data.formats.assemble import SliceRange, assemble, resolve_range
 from molrecon.data.formats.axes import kspace_tensor
 from molrecon.data.formats.entries import Array, Entries, require_numeric
 from molrecon.data.formats.location import Location
-from molrecon.data.formats.parts import read_sigma
+from molrecon.data.formats.parts import read_dynamic, read_sigma
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
@@ -52,7 +52,12 @@ def read_scan(
         array: Array = np.asarray(file[name][chosen] if batched else file[name][()])
         return array
 
-    kspace, note = kspace_tensor(load("kspace"), source, slices=len(shape) == 3)
+    dynamic = True if location.frames else None
+    if "dynamic" in entries and dynamic is None:
+        dynamic = read_dynamic(load("dynamic"), source)
+    kspace, note = kspace_tensor(
+        load("kspace"), source, slices=len(shape) == 3, frames=dynamic is True
+    )
     notes = [note]
     reference = None
     for name in (name for name in _REFERENCES if name in entries):
@@ -70,4 +75,5 @@ def read_scan(
         reference=reference,
         sigma=read_sigma(load("sigma"), source) if "sigma" in entries else None,
         notes=tuple(notes),
+        dynamic=dynamic,
     )

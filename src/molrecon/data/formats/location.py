@@ -10,7 +10,7 @@ from pathlib import Path
 
 from molrecon.errors import InputError
 
-_SLICES = "slices"
+_SLICES, _FRAMES = "slices", "frames"
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,23 @@ class Location:
     slices
         Whether the leading axis of a three-dimensional array counts slices of a single-coil scan
         instead of coils.
+    frames
+        Whether the third axis from the end is time instead of z.
     """
 
     path: Path
     key: str | None = None
     slices: bool = False
+    frames: bool = False
 
     def __str__(self) -> str:
-        parts = [str(self.path), self.key, _SLICES if self.slices else None]
+        meaning = _SLICES if self.slices else _FRAMES if self.frames else None
+        parts = [str(self.path), self.key, meaning]
         return "::".join(part for part in parts if part is not None)
 
     @classmethod
     def parse(cls, text: str | os.PathLike[str]) -> Location:
-        """Split ``PATH[::KEY][::slices]``.
+        """Split ``PATH[::KEY][::slices or ::frames]``.
 
         Raises
         ------
@@ -46,14 +50,20 @@ class Location:
             If there are more or empty parts.
         """
         path, *rest = os.fspath(text).split("::")
-        slices = bool(rest) and rest[-1] == _SLICES
-        keys = rest[:-1] if slices else rest
+        meaning = rest[-1] if rest and rest[-1] in (_SLICES, _FRAMES) else None
+        keys = rest[:-1] if meaning else rest
         if not path or len(keys) > 1 or "" in keys:
             raise InputError(
-                f"The path {os.fspath(text)!r} is not of the form PATH, PATH::KEY or "
-                "PATH::KEY::slices; write it as one of these."
+                f"The path {os.fspath(text)!r} is not of the form PATH, PATH::KEY, "
+                "PATH::KEY::slices or PATH::KEY::frames; write it as one of these."
             )
-        return cls(Path(path), keys[0] if keys else None, slices)
+        key = keys[0] if keys else None
+        return cls(Path(path), key, meaning == _SLICES, meaning == _FRAMES)
+
+    @property
+    def names_a_part(self) -> bool:
+        """Whether anything follows the path."""
+        return self.key is not None or self.slices or self.frames
 
 
 def require_file(path: Path) -> None:

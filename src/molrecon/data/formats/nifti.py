@@ -46,7 +46,7 @@ def describe(location: Location) -> Entries:
 
 def _load(location: Location) -> tuple[Array, Any]:
     """Read the voxels as ``(..., z, y, x)``."""
-    if location.key is not None or location.slices:
+    if location.names_a_part:
         raise InputError(
             f"{location} names a part of {_NAME}, which has none; leave out what follows '::'."
         )

@@ -51,8 +51,11 @@ def read_image(location: Location) -> ImageData:
 def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     """Read the array as k-space."""
     source = str(location)
-    kspace, note = kspace_tensor(read_array(location), source, slices=location.slices)
-    return assemble(kspace, source=source, notes=(note,), slice_range=slice_range)
+    kspace, note = kspace_tensor(
+        read_array(location), source, slices=location.slices, frames=location.frames
+    )
+    dynamic = True if location.frames else None
+    return assemble(kspace, source=source, notes=(note,), dynamic=dynamic, slice_range=slice_range)
 
 
 def write_image(path: Path, image: Tensor, spacing: Spacing | None) -> None:

@@ -1,7 +1,8 @@
 """NumPy's ``.npz``: named arrays; molrecon's own exchange format.
 
 A scan that molrecon writes holds ``kspace`` and, where known, ``mask``, ``coil_maps``,
-``reference`` and ``sigma``, with the shapes of `molrecon.data.scan.Scan`; an image is ``image``.
+``reference``, ``sigma`` and ``dynamic``, with the shapes of `molrecon.data.scan.Scan`; an image is
+``image``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from molrecon.data.formats.entries import (
 )
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location, reading
-from molrecon.data.formats.parts import read_sigma, scan_arrays
+from molrecon.data.formats.parts import read_dynamic, read_sigma, scan_arrays
 from molrecon.data.scan import Scan
 
 _NAME = "a NumPy .npz archive"
@@ -79,10 +80,20 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     key = choose_key(
         entries, location, ("kspace",), "complex array", lambda entry: entry.is_complex
     )
-    kspace, note = kspace_tensor(_load(location, entries, key), source, slices=location.slices)
+    dynamic = True if location.frames else None
+    if key == "kspace" and "dynamic" in entries and dynamic is None:
+        dynamic = read_dynamic(_load(location, entries, "dynamic"), source)
+    kspace, note = kspace_tensor(
+        _load(location, entries, key),
+        source,
+        slices=location.slices,
+        frames=location.frames or dynamic is True,
+    )
     if key != "kspace":
         notes = (f"array {key!r} read as k-space", note)
-        return assemble(kspace, source=source, notes=notes, slice_range=slice_range)
+        return assemble(
+            kspace, source=source, notes=notes, dynamic=dynamic, slice_range=slice_range
+        )
     parts = {
         name: _load(location, entries, name)
         for name in ("mask", "coil_maps", "reference")
@@ -90,7 +101,13 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     }
     sigma = read_sigma(_load(location, entries, "sigma"), source) if "sigma" in entries else None
     return assemble(
-        kspace, source=source, notes=(note,), sigma=sigma, slice_range=slice_range, **parts
+        kspace,
+        source=source,
+        notes=(note,),
+        sigma=sigma,
+        dynamic=dynamic,
+        slice_range=slice_range,
+        **parts,
     )
 
 

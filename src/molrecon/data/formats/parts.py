@@ -24,6 +24,8 @@ def scan_arrays(scan: Scan) -> dict[str, Array]:
     }
     if scan.sigma is not None:
         arrays["sigma"] = np.array(scan.sigma, dtype=np.float64)
+    if scan.dynamic is not None:
+        arrays["dynamic"] = np.array(scan.dynamic)
     return arrays
 
 
@@ -35,3 +37,13 @@ def read_sigma(array: Array, source: str) -> float:
             "real number was expected; store the standard deviation of a k-space sample."
         )
     return float(array.reshape(()))
+
+
+def read_dynamic(array: Array, source: str) -> bool:
+    """Convert a stored flag, whether the scan is one of frames."""
+    if array.size != 1 or array.dtype.kind not in "biu" or array.reshape(()) not in (0, 1):
+        raise InputError(
+            f"The flag dynamic of {source} is {array.dtype} of shape {array.shape}, but true or "
+            "false was expected; store whether the third axis from the end is time."
+        )
+    return bool(array.reshape(()))

@@ -31,7 +31,7 @@ def describe(location: Location) -> Entries:
 
 def _load(location: Location) -> tuple[Array, tuple[str, ...]]:
     """Read grey values between 0 and 1, and say how."""
-    if location.key is not None or location.slices:
+    if location.names_a_part:
         raise InputError(
             f"{location} names a part of {_NAME}, which has none; leave out what follows '::'."
         )

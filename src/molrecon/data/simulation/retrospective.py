@@ -36,8 +36,13 @@ def undersample(
     Raises
     ------
     InputError
-        If the scan is undersampled already, or an argument is out of its range.
+        If the scan is undersampled already, is one of frames, or an argument is out of its range.
     """
+    if scan.dynamic:
+        raise InputError(
+            f"The scan {scan.source} is one of frames, which take a mask each, but one of slices "
+            "or volumes was expected; undersample it with masks of your own."
+        )
     measured = scan.sampling_mask()
     require_full(measured, scan.source)
     spatial = scan.kspace.shape[2:]

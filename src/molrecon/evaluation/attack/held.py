@@ -215,15 +215,15 @@ class Subject:
         The method it is.
     model
         The model as the user named it; None where there is none.
-    ndim
-        Number of spatial axes it is made for; None for any.
+    axes
+        Spatial axes it is made for, by their letters (see `Scan.axes`); None for any.
     hold
         Takes measurements, operator and sigma (None: estimated).
     """
 
     name: str
     method: str
-    ndim: int | None
+    axes: str | None
     hold: Callable[[Tensor, LinearOperator, float | None], Held]
     model: str | None = None
 
@@ -249,10 +249,11 @@ def find_subject(name: str, *, device: str = "cpu") -> Subject:
     path = resolve(name)
     model = load(path, device=device)
     label = path.absolute().parent.name if path.stem == "best" else path.stem
+    config = read_header(path)[0]
     return Subject(
         label,
-        read_header(path)[0].method,
-        model.network.ndim,
+        config.method,
+        config.spatial_axes,
         lambda y, A, sigma: hold_model(label, model, y, A, sigma),
         name,
     )

@@ -1,0 +1,206 @@
+"""A network applied tile by tile: the same result, in less memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from molrecon.errors import InputError
+from molrecon.networks.base import Network
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile of an image, as slices of its spatial axes.
+
+    Attributes
+    ----------
+    source
+        What the network has to see, in the image.
+    target
+        What it determines, in the image.
+    inside
+        The same within what it has seen.
+    """
+
+    source: tuple[slice, ...]
+    target: tuple[slice, ...]
+    inside: tuple[slice, ...]
+
+
+def tiles_of(spatial: Sequence[int], tile: Sequence[int], halo: int) -> Iterator[Tile]:
+    """Cut an image into tiles, each with a halo that ends where the image does.
+
+    Parameters
+    ----------
+    spatial
+        Shape of the image.
+    tile
+        Largest shape of a tile without its halo; the tiles are of about equal size.
+    halo
+        Pixels around a tile.
+    """
+    axes = [_intervals(n, size) for n, size in zip(spatial, tile, strict=True)]
+    for intervals in product(*axes):
+        starts = [max(0, a - halo) for a, _ in intervals]
+        stops = [min(n, b + halo) for n, (_, b) in zip(spatial, intervals, strict=True)]
+        yield Tile(
+            tuple(slice(a, b) for a, b in zip(starts, stops, strict=True)),
+            tuple(slice(a, b) for a, b in intervals),
+            tuple(slice(a - s, b - s) for s, (a, b) in zip(starts, intervals, strict=True)),
+        )
+
+
+def _every(spatial: tuple[slice, ...]) -> tuple[slice, ...]:
+    """Index a part of the spatial axes of a tensor ``(batch, channel, *spatial)``."""
+    return (slice(None), slice(None), *spatial)
+
+
+def _intervals(n: int, size: int) -> list[tuple[int, int]]:
+    count = math.ceil(n / size)
+    return [(n * i // count, n * (i + 1) // count) for i in range(count)]
+
+
+def padded_size(spatial: Sequence[int], tile: Sequence[int], halo: int) -> int:
+    """Return the number of pixels of the largest tile with its halo."""
+    return math.prod(
+        min(n, math.ceil(n / math.ceil(n / size)) + (2 * halo if size < n else 0))
+        for n, size in zip(spatial, tile, strict=True)
+    )
+
+
+def choose_tile(spatial: Sequence[int], halo: int, pixels: int) -> tuple[int, ...] | None:
+    """Return the tile that fits and repeats least work; None if not even one pixel fits.
+
+    Parameters
+    ----------
+    spatial
+        Shape of the image.
+    halo
+        Pixels around a tile.
+    pixels
+        How many pixels a tile with its halo may have.
+    """
+    counts = [1] * len(spatial)
+
+    def shape(cut: Sequence[int]) -> tuple[int, ...]:
+        return tuple(math.ceil(n / count) for n, count in zip(spatial, cut, strict=True))
+
+    while padded_size(spatial, shape(counts), halo) > pixels:
+        finer = []
+        for axis, n in enumerate(spatial):
+            # The next count at which the tiles become smaller.
+            more = next(
+                (k for k in range(counts[axis] + 1, n + 1) if _shorter(n, k, counts[axis])), 0
+            )
+            if more:
+                finer.append([*counts[:axis], more, *counts[axis + 1 :]])
+        if not finer:
+            return None
+        counts = min(finer, key=lambda cut: _work(spatial, cut, halo))
+    return shape(counts)
+
+
+def _shorter(n: int, count: int, than: int) -> bool:
+    return math.ceil(n / count) < math.ceil(n / than)
+
+
+def _work(spatial: Sequence[int], counts: Sequence[int], halo: int) -> int:
+    """Pixels of all tiles with their halos."""
+    return math.prod(n + 2 * halo * (count - 1) for n, count in zip(spatial, counts, strict=True))
+
+
+class Tiled(Network):
+    """The same map as a network of local layers, computed tile by tile.
+
+    Every tile is given the halo that its pixels depend on (`Network.halo`). Zero padding then
+    falls on the border of the image and nowhere else: the result is that of the whole image, to
+    rounding, and every bound of the network holds. It is meant for inference; gradients are right,
+    and keep the memory of all tiles.
+
+    Parameters
+    ----------
+    network
+        The network.
+    tile
+        Largest spatial shape of a tile without its halo; one number is for all axes.
+
+    Raises
+    ------
+    InputError
+        If the network's halo is not known or the tile is not made of positive numbers.
+    """
+
+    def __init__(self, network: Network, tile: int | Sequence[int]) -> None:
+        super().__init__()
+        if network.halo is None:
+            raise InputError(
+                f"{type(network).__name__} cannot be tiled: how far it sees is not known; use a "
+                "network of local layers"
+            )
+        shape = (tile,) * network.ndim if isinstance(tile, int) else tuple(tile)
+        if len(shape) != network.ndim or min(shape) < 1:
+            raise InputError(f"tile is {tile}, expected {network.ndim} positive numbers")
+        self.network = network
+        self.tile = shape
+        self.ndim, self.channels = network.ndim, network.channels
+        self.noise_conditioned = network.noise_conditioned
+
+    @property
+    def halo(self) -> int | None:
+        """That of the network."""
+        return self.network.halo
+
+    @property
+    def working_channels(self) -> int:
+        """That of the network."""
+        return self.network.working_channels
+
+    def forward(self, x: Tensor, sigma: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        """Apply the network; see `Network.forward`.
+
+        Parameters
+        ----------
+        x, sigma
+            As there. The image may lie in a file (``torch.from_numpy`` of a ``numpy.memmap``): one
+            tile at a time is read.
+        out
+            Where to write the result, of the shape and dtype of ``x``; it may lie in a file too,
+            another one than that of ``x``.
+
+        Raises
+        ------
+        InputError
+            As there, or if ``out`` does not fit.
+        """
+        self._check(x)
+        if out is not None and (out.shape != x.shape or out.dtype != x.dtype):
+            raise InputError(
+                f"out is {out.dtype} of shape {tuple(out.shape)}, expected {x.dtype} of shape "
+                f"{tuple(x.shape)} as the image has"
+            )
+        spatial = tuple(x.shape[2:])
+        halo = self.network.halo
+        assert halo is not None
+        result = torch.empty_like(x) if out is None else out
+        for tile in tiles_of(spatial, self.tile, halo):
+            part = self.network(x[_every(tile.source)], sigma)
+            result[_every(tile.target)] = part[_every(tile.inside)]
+        return result
+
+    def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
+        """Apply the network to real channels, as a whole."""
+        return self.network.apply_channels(x, code)
+
+    def lipschitz_bound(self) -> float | None:
+        """That of the network, whose map this is."""
+        return self.network.lipschitz_bound()
+
+    def composed_bound(self) -> float:
+        """Likewise."""
+        return self.network.composed_bound()

@@ -1,0 +1,176 @@
+"""What multi-coil MRI operators share: evaluation in blocks of coils."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from molrecon.errors import InputError
+from molrecon.operators.base import LinearOperator
+from molrecon.operators.fourier import fft_centred, ifft_centred, spatial_dims
+from molrecon.operators.noise import estimate_sigma
+
+BLOCK_BYTES = 2**22
+"""Coil images that are worked on at once; one coil at least. See ``benchmarks/coil_blocks.py``."""
+
+
+class MultiCoilMRI(LinearOperator):
+    """``A x = mask · FFT(coil_maps · x)`` over the last ``transformed`` axes.
+
+    The transform is centred and orthonormal at the interface. Coils are worked on in blocks of
+    `BLOCK_BYTES`, so ``A.normal`` and the adjoint need the memory of a few images, whatever the
+    number of coils.
+
+    Parameters
+    ----------
+    coil_maps
+        Complex ``(batch or 1, coil, *spatial)``; an axis that is not transformed may have length 1
+        and is then shared along it.
+    mask
+        Boolean or real ``(batch or 1, 1, *spatial)``.
+    transformed
+        Number of Fourier axes, the last ones.
+    """
+
+    def __init__(self, coil_maps: Tensor, mask: Tensor, transformed: int) -> None:
+        _check_arguments(coil_maps, mask, transformed)
+        self.coil_maps = coil_maps
+        self.mask = mask
+        self.ndim = coil_maps.ndim - 2
+        self.transformed = transformed
+        spatial = tuple(mask.shape[2:])
+        self.shape_in = (1, *spatial)
+        self.shape_out = (coil_maps.shape[1], *spatial)
+        self.batch = max(coil_maps.shape[0], mask.shape[0])
+        self._dims = spatial_dims(transformed)
+        real = coil_maps.real.dtype
+        self._weights = mask if mask.dtype == torch.bool else mask.to(real)
+        # A circular filter commutes with shifts: AᴴA needs a shifted mask, and no shifted image.
+        self._mask_squared = torch.fft.ifftshift(mask.to(real), dim=self._dims).square()
+        seen = (coil_maps != 0).any(dim=1, keepdim=True)
+        self._support = None if bool(seen.all()) else seen.expand(-1, -1, *spatial)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of images: that of the coil maps."""
+        return self.coil_maps.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the coil maps."""
+        return self.coil_maps.device
+
+    @property
+    def support(self) -> Tensor | None:
+        """Pixels where a coil map is not zero; None if that is so everywhere."""
+        return self._support
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Self:
+        """Return the operator on another device or in another (complex) precision."""
+        maps = self.coil_maps.to(device=device, dtype=dtype or self.dtype)
+        return type(self)(maps, self.mask.to(device=device))  # type: ignore[call-arg]
+
+    def completed(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return ``x + Aᴴ(y − A x)``: the combined full scan, measured samples kept as they are.
+
+        A full scan with noise n, combined with maps S of unit root sum of squares, is
+        ``Sᴴ Fᴴ (F S x + n)``. Split into the samples at hand and the others, M + M̄ = 1, its
+        expectation given y is ``Aᴴ y + Sᴴ Fᴴ M̄ F S E[x|y] = Aᴴ y + (I − AᴴA) E[x|y]``, since noise
+        that was not measured averages out. So the best prediction of the full scan follows from
+        the best estimate of the image, and holds the noise of the measured samples.
+        """
+        return x + (self.H(y) - self.normal(x))
+
+    @property
+    def completion_gain(self) -> Tensor:
+        """Bound on ``‖I − AᴴA‖``: 1 for maps of a root sum of squares up to √2."""
+        return (self._squared_bound - 1).clamp_min(1)
+
+    @property
+    def norm_bound(self) -> Tensor:
+        """Bound on ‖A‖: largest root sum of squares of the maps times the largest mask weight."""
+        return self._squared_bound.sqrt()
+
+    @property
+    def _squared_bound(self) -> Tensor:
+        size = torch.linalg.vector_norm(self.coil_maps, dim=1)
+        bound: Tensor = size.flatten(1).amax(1).square() * self._mask_squared.flatten(1).amax(1)
+        return bound
+
+    def estimate_sigma(self, y: Tensor) -> Tensor:
+        """Estimate sigma from the outermost sampled k-space; see `estimate_sigma`."""
+        self._check(y, self.shape_out, "k-space")
+        return estimate_sigma(y, self.mask)
+
+    def _blocks(self, batch: int) -> Iterator[slice]:
+        """Cut the coils into blocks, each as large as `BLOCK_BYTES` allow."""
+        coils, *spatial = self.shape_out
+        one = batch * torch.Size(spatial).numel() * self.coil_maps.element_size()
+        block = max(1, BLOCK_BYTES // one)
+        for start in range(0, coils, block):
+            yield slice(start, start + block)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        parts = [
+            fft_centred(self.coil_maps[:, block] * x, self.transformed).mul_(self._weights)
+            for block in self._blocks(x.shape[0])
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        image: Tensor | None = None
+        for block in self._blocks(y.shape[0]):
+            coils = ifft_centred(self._weights * y[:, block], self.transformed)
+            image = _add(image, self._combined(coils, block))
+        assert image is not None
+        return image
+
+    def _normal(self, x: Tensor) -> Tensor:
+        image: Tensor | None = None
+        for block in self._blocks(x.shape[0]):
+            k = torch.fft.fftn(self.coil_maps[:, block] * x, dim=self._dims, norm="ortho")
+            coils = torch.fft.ifftn(k.mul_(self._mask_squared), dim=self._dims, norm="ortho")
+            image = _add(image, self._combined(coils, block))
+        assert image is not None
+        return image
+
+    def _combined(self, coils: Tensor, block: slice) -> Tensor:
+        return coils.mul_(self.coil_maps[:, block].conj()).sum(1, keepdim=True)
+
+
+def _add(image: Tensor | None, part: Tensor) -> Tensor:
+    return part if image is None else image.add_(part)
+
+
+def _check_arguments(coil_maps: Tensor, mask: Tensor, transformed: int) -> None:
+    if not coil_maps.is_complex() or coil_maps.ndim < 3:
+        raise InputError(
+            f"coil_maps is {coil_maps.dtype} of shape {tuple(coil_maps.shape)}, expected a complex "
+            "tensor (batch, coil, *spatial)"
+        )
+    if mask.is_complex() or mask.ndim != coil_maps.ndim or mask.shape[1] != 1:
+        raise InputError(
+            f"mask is {mask.dtype} of shape {tuple(mask.shape)}, expected a real or boolean tensor "
+            f"(batch, 1, *spatial) with {coil_maps.ndim - 2} spatial axes"
+        )
+    shared = tuple(
+        n if n == 1 else m
+        for n, m in zip(coil_maps.shape[2:-transformed], mask.shape[2:-transformed], strict=True)
+    )
+    if coil_maps.shape[2:] != (*shared, *mask.shape[-transformed:]):
+        raise InputError(
+            f"mask has spatial shape {tuple(mask.shape[2:])}, but the coil maps have "
+            f"{tuple(coil_maps.shape[2:])}"
+        )
+    if 1 not in (mask.shape[0], coil_maps.shape[0]) and mask.shape[0] != coil_maps.shape[0]:
+        raise InputError(
+            f"mask has a batch of {mask.shape[0]}, but the coil maps have {coil_maps.shape[0]}"
+        )
+    for name, tensor in (("coil_maps", coil_maps), ("mask", mask)):
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"{name} holds NaN or infinite values")

@@ -1,0 +1,147 @@
+"""The memory a reconstruction needs, and the tiles that make it fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from molrecon.errors import InputError
+from molrecon.networks.base import Network
+from molrecon.networks.tiled import Tiled, choose_tile, padded_size
+from molrecon.operators.multi_coil import BLOCK_BYTES
+from molrecon.reconstructors.learned import LearnedReconstructor
+
+COMPLEX, REAL = 8, 4
+KSPACE_COPIES = 3
+"""K-space as measured, divided by its unit, and once more while that is done."""
+FIXED_IMAGES = 18
+"""Images that a solver holds apart from those of its acceleration."""
+IMAGES_PER_BLOCK = 5
+"""Images of a block of coils that the operator holds at once."""
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How much memory a reconstruction takes, in bytes, and in what tiles.
+
+    Attributes
+    ----------
+    measurements
+        K-space and coil maps.
+    images
+        What the solver and the operator hold.
+    network
+        One application of the network.
+    tile
+        The tile it is applied to; None for the whole image at once.
+    """
+
+    measurements: int
+    images: int
+    network: int
+    tile: tuple[int, ...] | None = None
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.measurements + self.images + self.network
+
+
+def plan_memory(
+    spatial: Sequence[int],
+    coils: int,
+    model: LearnedReconstructor | None,
+    *,
+    limit: int | None,
+    maps_shape: Sequence[int] | None = None,
+    held: int = 0,
+) -> MemoryPlan:
+    """Estimate the memory of reconstructing one scan, and choose tiles where it is needed.
+
+    Coils are worked on in blocks in any case. The estimate is of what is held at the same time,
+    in single precision, above what the process held before the scan was read.
+
+    Parameters
+    ----------
+    spatial
+        Shape of the image.
+    coils
+        Number of coils.
+    model
+        The learned method; None for one without a network.
+    limit
+        Bytes that may be used; None for any number.
+    maps_shape
+        Spatial shape of the coil maps, if it is another one (frames share them).
+    held
+        Bytes of measurements that are held beside: of the whole, where parts are reconstructed.
+
+    Raises
+    ------
+    InputError
+        If it does not fit.
+    """
+    pixels = math.prod(spatial)
+    image = COMPLEX * pixels
+    maps = COMPLEX * coils * math.prod(maps_shape or spatial)
+    measurements = KSPACE_COPIES * coils * image + maps + held
+    images = (FIXED_IMAGES + _accelerated(model)) * image
+    images += IMAGES_PER_BLOCK * max(image, min(BLOCK_BYTES, coils * image))
+    if model is None:
+        plan = MemoryPlan(measurements, images, 0)
+        if limit is not None and plan.total > limit:
+            raise _too_large(plan, limit, "")
+        return plan
+    return _with_tiles(MemoryPlan(measurements, images, 0), spatial, model.network, limit)
+
+
+def _accelerated(model: LearnedReconstructor | None) -> int:
+    """Images that Anderson's method holds: iterates, steps, and the differences it solves with."""
+    if model is None or model.equilibrium is None:
+        return 0
+    return 3 * model.equilibrium.forward.memory + 2
+
+
+def _with_tiles(
+    rest: MemoryPlan, spatial: Sequence[int], network: Network, limit: int | None
+) -> MemoryPlan:
+    per_pixel = REAL * network.working_channels
+    whole = _planned(rest, per_pixel * math.prod(spatial), None)
+    if limit is None or whole.total <= limit:
+        return whole
+    if network.halo is None:
+        raise _too_large(whole, limit, f"; the network {type(network).__name__} has no tiles")
+    tile = choose_tile(spatial, network.halo, (limit - rest.total) // per_pixel)
+    if tile is None:
+        least = padded_size(spatial, [1] * len(spatial), network.halo)
+        raise _too_large(_planned(rest, per_pixel * least, None), limit, " in the smallest tiles")
+    return _planned(rest, per_pixel * padded_size(spatial, tile, network.halo), tile)
+
+
+def _planned(rest: MemoryPlan, network: int, tile: tuple[int, ...] | None) -> MemoryPlan:
+    return MemoryPlan(rest.measurements, rest.images, network, tile)
+
+
+def _too_large(plan: MemoryPlan, limit: int, tiles: str) -> InputError:
+    network = f", {gib(plan.network)} for the network{tiles}" if plan.network else ""
+    return InputError(
+        f"The reconstruction needs about {gib(plan.total)} of memory ({gib(plan.measurements)} for "
+        f"k-space and coil maps, {gib(plan.images)} for the solver{network}), but "
+        f"{gib(limit)} may be used; give more by --max-memory, or use a model of slices if the "
+        "readout is fully sampled."
+    )
+
+
+def gib(size: int) -> str:
+    """Return a size as a person writes it."""
+    return f"{size / GIB:.2g} GiB" if size < 10 * GIB else f"{size / GIB:.0f} GiB"
+
+
+def apply_plan(plan: MemoryPlan, model: LearnedReconstructor | None) -> None:
+    """Give the model's network the tiles of a plan."""
+    if model is None:
+        return
+    network = model.network.network if isinstance(model.network, Tiled) else model.network
+    model.network = network if plan.tile is None else Tiled(network, plan.tile).eval()
