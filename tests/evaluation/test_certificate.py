@@ -11,13 +11,8 @@ from safetensors.torch import save_file
 import molrecon
 from molrecon.errors import InputError
 from molrecon.evaluation.certificate import certificate_path, read_certificate, write_certificate
-from molrecon.evaluation.certify import (
-    Effort,
-    Measurement,
-    certify,
-    iterations_for,
-    simulated_measurements,
-)
+from molrecon.evaluation.certify import Effort, certify, iterations_for
+from molrecon.evaluation.measurements import Measurement, simulated_measurements
 from molrecon.networks.convolution_norm import certified_norm
 from molrecon.operators.base import norm
 from molrecon.reconstructors.configuration import ModelConfig
@@ -200,6 +195,16 @@ def test_there_are_images_to_measure_at(ndim, shape):
     assert all(one.A.shape_in == (1, *shape) for one in found)
     with pytest.raises(InputError, match="--data"):
         next(simulated_measurements(4))
+
+
+def test_models_of_pictures_are_measured_at_pictures(tmp_path):
+    network = {"kind": "residual-strict", "channels": 1, "features": 4, "layers": 2}
+    path = saved(tmp_path / "m.safetensors", network)
+    found = certify(path, simulated_measurements(2, 1), effort=Effort(tol=0.3, starts=1, steps=2))
+    assert found.certified
+    assert len(found.images) == 3
+    with pytest.raises(InputError, match="3 channels"):
+        next(simulated_measurements(2, 3))
 
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path):

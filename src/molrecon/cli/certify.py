@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from molrecon.data.scan import Scan
     from molrecon.evaluation.certificate import Certificate
-    from molrecon.evaluation.certify import Measurement
+    from molrecon.evaluation.measurements import Measurement
 
 
 def certify(
@@ -57,8 +57,9 @@ def certify(
     import time
 
     from molrecon.evaluation.certificate import write_certificate
-    from molrecon.evaluation.certify import Effort, simulated_measurements
+    from molrecon.evaluation.certify import Effort
     from molrecon.evaluation.certify import certify as run
+    from molrecon.evaluation.measurements import simulated_measurements
     from molrecon.reconstructors.store import read_header, resolve, shipped_models
 
     started = time.perf_counter()
@@ -67,7 +68,8 @@ def certify(
             raise InputError(f"{option} is {value:g}, but a number between 0 and 1 was expected.")
     device = resolve_device(device)
     weights = resolve(model)
-    axes = read_header(weights)[0].spatial_axes
+    config = read_header(weights)[0]
+    axes, channels = config.spatial_axes, int(config.network.get("channels", 2))
     # Read first: a wrong file is refused before any work.
     scans = _read(data or (), axes, model)
     with output.progress_bar() as bar:
@@ -76,9 +78,14 @@ def certify(
         def report(text: str) -> None:
             bar.update(task, description=text)
 
+        measurements = (
+            _measurements(scans, device, report)
+            if scans
+            else simulated_measurements(len(axes), channels)
+        )
         certificate = run(
             weights,
-            _measurements(scans, device, report) if scans else simulated_measurements(len(axes)),
+            measurements,
             device=device,
             tolerance=tol,
             effort=Effort(tol=accuracy, seed=seed),
@@ -110,7 +117,7 @@ def _read(files: list[str] | tuple[str, ...], axes: str, model: str) -> list[tup
 
 
 def _measurements(scans: list[tuple[str, Scan]], device: str, report: Any) -> Iterator[Measurement]:
-    from molrecon.evaluation.certify import Measurement
+    from molrecon.evaluation.measurements import Measurement
 
     for file, scan in scans:
         for number, (y, A) in enumerate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +12,12 @@ from torch import Tensor
 
 import molrecon
 from molrecon.data.root import file_digest
-from molrecon.data.sample_image import sample_image
-from molrecon.data.simulation import simulate_acquisition
 from molrecon.equilibrium.robustness import completed_constant
 from molrecon.errors import InputError, NoBoundError
 from molrecon.evaluation.certificate import Certificate, ImageValues
+from molrecon.evaluation.measurements import Measurement
 from molrecon.lipschitz import certified_bound, measure
-from molrecon.operators.base import LinearOperator, per_sample
-from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import peak, sense_start
 from molrecon.reconstructors.store import load, read_header
@@ -28,23 +26,10 @@ HOLDS_FOR = (
     "the network in exact arithmetic with the kernels in use as stored in single precision; every "
     "image, size and noise level"
 )
-SIMULATED = ((2.0, 0.002), (4.0, 0.01), (6.0, 0.04))
-"""Acceleration, and noise relative to the peak, of the images measured when none are given."""
-
 ROUNDING = 1e-4
 """Relative rounding of what is measured, in single precision over small distances."""
 
 FULL_SCAN = "full-scan"
-
-
-@dataclass(frozen=True, eq=False)
-class Measurement:
-    """One slice to measure at: its name, measurements, operator and noise (None: estimated)."""
-
-    name: str
-    y: Tensor
-    A: LinearOperator
-    sigma: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,38 +115,6 @@ def certify(
 def iterations_for(tolerance: float, contraction: float) -> int:
     """Smallest n with ``contractionⁿ ≤ tolerance``, both in (0, 1)."""
     return math.ceil(math.log(tolerance) / math.log(contraction))
-
-
-def simulated_measurements(ndim: int) -> Iterator[Measurement]:
-    """Simulate scans of the sample image, of 128 × 128 pixels, or 8 × 64 × 64 in three dimensions.
-
-    Raises
-    ------
-    InputError
-        If there are no images of so many axes.
-    """
-    if ndim not in (2, 3):
-        raise InputError(f"there are no sample images of {ndim} spatial axes: give --data")
-    image = sample_image()[::2, ::2]
-    if ndim == 3:
-        window = torch.hann_window(8, periodic=False).clamp_min(0.1)
-        image = window[:, None, None] * image[::2, ::2]
-    for number, (acceleration, sigma) in enumerate(SIMULATED):
-        scan = simulate_acquisition(
-            image,
-            coils=4,
-            acceleration=acceleration,
-            mask_kind="variable-density",
-            calibration=16 if ndim == 2 else 6,
-            sigma=sigma,
-            seed=number,
-        )
-        yield Measurement(
-            f"simulated head, {acceleration:g}×, σ = {sigma:g}",
-            scan.kspace,
-            CartesianMRI(scan.coil_maps, scan.mask),
-            sigma,
-        )
 
 
 def _bound(model: LearnedReconstructor) -> tuple[float | None, str | None]:

@@ -1,0 +1,82 @@
+"""What a model is measured at when it is certified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from molrecon.data.sample_image import sample_image
+from molrecon.data.simulation import simulate_acquisition
+from molrecon.data.simulation.super_resolution import decimate
+from molrecon.errors import InputError
+from molrecon.operators.base import LinearOperator
+from molrecon.operators.cartesian_mri import CartesianMRI
+
+SIMULATED = ((2.0, 0.002), (4.0, 0.01), (6.0, 0.04))
+"""Acceleration, and noise relative to the peak, of the images measured when none are given."""
+
+FACTOR = 3
+"""Decimation of the picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """One slice to measure at: its name, measurements, operator and noise (None: estimated)."""
+
+    name: str
+    y: Tensor
+    A: LinearOperator
+    sigma: float | None = None
+
+
+def simulated_measurements(ndim: int, channels: int = 2) -> Iterator[Measurement]:
+    """Simulate measurements of the sample image for a network of so many axes and real channels.
+
+    Two channels, a complex image: scans of 128 × 128 pixels, or 8 × 64 × 64 in three dimensions.
+    One: a picture of 126 × 126 pixels with a ninth of them (`SuperResolution`).
+
+    Raises
+    ------
+    InputError
+        If there are no such images.
+    """
+    if channels == 1 and ndim == 2:
+        yield from _pictures()
+        return
+    if channels != 2:
+        raise InputError(
+            f"there are no sample images of {channels} channels and {ndim} spatial axes"
+        )
+    if ndim not in (2, 3):
+        raise InputError(f"there are no sample images of {ndim} spatial axes: give --data")
+    image = sample_image()[::2, ::2]
+    if ndim == 3:
+        window = torch.hann_window(8, periodic=False).clamp_min(0.1)
+        image = window[:, None, None] * image[::2, ::2]
+    for number, (acceleration, sigma) in enumerate(SIMULATED):
+        scan = simulate_acquisition(
+            image,
+            coils=4,
+            acceleration=acceleration,
+            mask_kind="variable-density",
+            calibration=16 if ndim == 2 else 6,
+            sigma=sigma,
+            seed=number,
+        )
+        yield Measurement(
+            f"simulated head, {acceleration:g}×, σ = {sigma:g}",
+            scan.kspace,
+            CartesianMRI(scan.coil_maps, scan.mask),
+            sigma,
+        )
+
+
+def _pictures() -> Iterator[Measurement]:
+    image = sample_image()[None, None, ::2, ::2][..., 1:-1, 1:-1]
+    for number, (_, sigma) in enumerate(SIMULATED):
+        generator = torch.Generator().manual_seed(number)
+        small = decimate(image, FACTOR, torch.tensor([sigma]), generator=generator)
+        yield Measurement(f"simulated picture, {FACTOR}×, σ = {sigma:g}", small.y, small.A, sigma)
