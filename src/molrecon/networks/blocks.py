@@ -32,4 +32,6 @@ def shuffle(x: Tensor, scale: int, spatial: Sequence[int]) -> Tensor:
     order = [axis for k in range(ndim) for axis in (ndim + 2 + k, 1 + k)]
     image = blocks.permute(0, ndim + 1, *order)
     image = image.reshape(*image.shape[:2], *[scale * n for n in x.shape[2:]])
-    return image[(..., *[slice(n) for n in spatial])]
+    for axis, size in enumerate(spatial, start=2):
+        image = image.narrow(axis, 0, size)
+    return image

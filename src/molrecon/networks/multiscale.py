@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -126,20 +127,19 @@ class MultiscaleStrictCNN(StrictNetwork):
             super().start_from(other)
             return
         fine = [k for k, scale in enumerate(self.scales) if scale == 1]
-        sources = dict(zip(fine, zip(other.eval()._layers(), other.clips, strict=True)))
-        if other.features != self.features or len(sources) < len(other.convolutions):
+        trained = other.eval()._layers()
+        if other.features != self.features or len(fine) < len(trained):
             raise InputError(
-                f"the initial network has {len(other.convolutions)} steps of {other.features} "
-                f"features, expected {self.features} features and at most {len(fine)} steps, the "
-                "number of scales that are 1"
+                f"the initial network has {len(trained)} steps of {other.features} features, "
+                f"expected {self.features} features and at most {len(fine)} steps, the number of "
+                "scales that are 1"
             )
-        for k, (layer, clip) in enumerate(zip(self._layers(), self.clips, strict=True)):
-            if k in sources:
-                trained, thresholds = sources[k]
-                layer.weight.copy_(trained.normalised_weight())
-                clip.start_from(thresholds)
-            else:
-                clip.log_threshold += math.log(QUIET) / SPEED
+        layers, clips = self._layers(), [cast(SoftClip, clip) for clip in self.clips]
+        for clip in clips:
+            clip.log_threshold.add_(math.log(QUIET) / SPEED)
+        for k, layer, thresholds in zip(fine, trained, other.clips, strict=False):
+            layers[k].weight.copy_(layer.normalised_weight())
+            clips[k].start_from(cast(SoftClip, thresholds))
 
 
 @torch.no_grad()
