@@ -20,6 +20,12 @@ LEVEL = torch.tensor([0.05]).double()
 SMALL = {
     "cnn": {"features": 4, "layers": 3},
     "kernel-normalised": {"features": 4, "layers": 3},
+    "multiscale-strict": {
+        "features": 4,
+        "scales": [1, 2],
+        "coarse_features": 3,
+        "coarse_channels": 3,
+    },
     "residual": {"features": 4, "layers": 2},
     "residual-strict": {"features": 4, "layers": 2},
     "spectral": {"features": 4, "layers": 3},

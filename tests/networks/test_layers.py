@@ -153,3 +153,27 @@ def test_a_batch_is_convolved_as_its_samples_are_alone():
 def test_a_lift_keeps_channels_last_in_memory():
     for x in (torch.randn(2, 1, 6, 5), torch.randn(2, 1, 6, 5, dtype=torch.complex64)):
         assert lift(as_channels(x), 8).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_the_speed_of_a_clip_multiplies_what_a_step_does_and_nothing_else(conditioned):
+    h, code = normal(2, 3, 4, 5, dtype=torch.float64), torch.tensor([-0.3, 0.8]).double()
+    slow = SoftClip(3, noise_conditioned=conditioned).double()
+    fast = SoftClip(3, noise_conditioned=conditioned, speed=10).double()
+    assert torch.allclose(fast(h, code), slow(h, code))
+    with torch.no_grad():
+        for parameter in slow.parameters():
+            parameter.add_(0.2 * normal(3, dtype=torch.float64))
+    fast.start_from(slow)
+    assert torch.allclose(fast(h, code), slow(h, code))
+    with torch.no_grad():
+        slow.log_threshold += 0.5
+        fast.log_threshold += 0.05
+    assert torch.allclose(fast(h, code), slow(h, code))
+
+
+def test_a_convolution_without_bias_is_linear_and_needs_no_noise_level():
+    layer = Convolution(2, 3, noise_conditioned=True, biased=False).double()
+    x, z = normal(1, 2, 4, 5, dtype=torch.float64), normal(1, 2, 4, 5, seed=1, dtype=torch.float64)
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+    assert torch.allclose(layer(2 * x - z), 2 * layer(x) - layer(z))

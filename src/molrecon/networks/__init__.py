@@ -9,6 +9,7 @@ from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.cnn import CNN
 from molrecon.networks.kernel_normalised import KernelNormalisedCNN
+from molrecon.networks.multiscale import MultiscaleStrictCNN
 from molrecon.networks.residual import ResidualCNN
 from molrecon.networks.strict import STRICT_NETWORKS, ResidualStrictCNN, SpectralCNN
 from molrecon.networks.tiled import Tiled
@@ -17,6 +18,7 @@ from molrecon.networks.unet import UNet
 NETWORKS: dict[str, Callable[..., Network]] = {
     "cnn": CNN,
     "kernel-normalised": KernelNormalisedCNN,
+    "multiscale-strict": MultiscaleStrictCNN,
     "residual": ResidualCNN,
     "unet": UNet,
     **STRICT_NETWORKS,
@@ -46,6 +48,7 @@ __all__ = [
     "CNN",
     "NETWORKS",
     "KernelNormalisedCNN",
+    "MultiscaleStrictCNN",
     "Network",
     "ResidualCNN",
     "ResidualStrictCNN",

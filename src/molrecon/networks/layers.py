@@ -69,6 +69,8 @@ class Convolution(nn.Module):
         Odd width of the kernel.
     noise_conditioned
         Whether the bias depends on the noise level.
+    biased
+        Whether there is a bias.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Convolution(nn.Module):
         ndim: int = 2,
         kernel_size: int = 3,
         noise_conditioned: bool = False,
+        biased: bool = True,
     ) -> None:
         super().__init__()
         if ndim not in CONVOLUTIONS:
@@ -88,8 +91,11 @@ class Convolution(nn.Module):
         self.padding = kernel_size // 2
         self.ndim = ndim
         self.weight = nn.Parameter(torch.empty(channels_out, channels_in, *[kernel_size] * ndim))
-        self.bias = nn.Parameter(torch.zeros(channels_out))
-        self.noise_bias = nn.Parameter(torch.zeros(channels_out)) if noise_conditioned else None
+        self.register_parameter("bias", None)
+        if biased:
+            self.bias = nn.Parameter(torch.zeros(channels_out))
+        conditioned = biased and noise_conditioned
+        self.noise_bias = nn.Parameter(torch.zeros(channels_out)) if conditioned else None
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
     def forward(
@@ -122,14 +128,27 @@ class SoftClip(nn.Module):
 
     A new one has ``τ = 0.4 sigma``, or 0.4 times the middle of `NOISE_RANGE` where the noise level
     is not known.
+
+    Parameters
+    ----------
+    features
+        Features.
+    noise_conditioned
+        Whether the thresholds depend on the noise level.
+    speed
+        Factor on what is learned, log τ: Adam moves it by ``speed`` learning rates a step. At a
+        rate that suits kernels, thresholds of speed 1 hardly leave their start.
     """
 
-    def __init__(self, features: int, *, noise_conditioned: bool) -> None:
+    def __init__(self, features: int, *, noise_conditioned: bool, speed: float = 1.0) -> None:
         super().__init__()
         low, high = map(math.log, NOISE_RANGE)
         middle, half = (high + low) / 2, (high - low) / 2
-        self.log_threshold = nn.Parameter(torch.full((features,), middle + math.log(0.4)))
-        self.slope = nn.Parameter(torch.full((features,), half)) if noise_conditioned else None
+        self.speed = speed
+        start = (middle + math.log(0.4)) / speed
+        self.log_threshold = nn.Parameter(torch.full((features,), start))
+        slope = torch.full((features,), half / speed)
+        self.slope = nn.Parameter(slope) if noise_conditioned else None
 
     def forward(self, h: Tensor, code: Tensor | None) -> Tensor:
         """Clip ``(batch, features, *spatial)``; ``code`` is `noise_code` of every sample."""
@@ -138,9 +157,16 @@ class SoftClip(nn.Module):
             if code is None:
                 raise InputError("this network is conditioned on the noise level: give sigma")
             log_threshold = log_threshold + code[:, None] * self.slope
-        threshold = log_threshold.exp().to(h.dtype)
+        threshold = (self.speed * log_threshold).exp().to(h.dtype)
         threshold = threshold.reshape(-1, h.shape[1], *[1] * (h.ndim - 2))
         return torch.clamp(h, min=-threshold, max=threshold)
+
+    @torch.no_grad()
+    def start_from(self, other: SoftClip) -> None:
+        """Take over the thresholds of a clip of the same features, whatever its speed."""
+        self.log_threshold.copy_(other.log_threshold * (other.speed / self.speed))
+        if self.slope is not None and other.slope is not None:
+            self.slope.copy_(other.slope * (other.speed / self.speed))
 
 
 def transposed(weight: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ class NormalisedConvolution(Convolution):
         ndim: int = 2,
         kernel_size: int = 3,
         noise_conditioned: bool = False,
+        biased: bool = True,
     ) -> None:
         super().__init__(
             channels_in,
@@ -44,6 +45,7 @@ class NormalisedConvolution(Convolution):
             ndim=ndim,
             kernel_size=kernel_size,
             noise_conditioned=noise_conditioned,
+            biased=biased,
         )
         frequencies = GRID_POINTS ** (ndim - 1) * (GRID_POINTS // 2 + 1)
         generator = torch.Generator().manual_seed(0)

@@ -1,0 +1,153 @@
+"""Odd residual 1-Lipschitz steps at several scales."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from molrecon.errors import InputError
+from molrecon.networks.base import Network
+from molrecon.networks.blocks import shuffle, unshuffle
+from molrecon.networks.bounds import kernel_bound, step_bound
+from molrecon.networks.layers import SoftClip, lift, start_high_pass
+from molrecon.networks.normalised import NormalisedConvolution
+from molrecon.networks.strict import ResidualStrictCNN, StrictNetwork
+
+SPEED = 10.0
+"""Of the thresholds, see `SoftClip`."""
+
+QUIET = 0.25
+"""Factor on the thresholds of a step that is put into a trained network."""
+
+
+class MultiscaleStrictCNN(StrictNetwork):
+    r"""Odd residual 1-Lipschitz steps at several scales, ``Lip(H) ≤ lipschitz``.
+
+    Every step is ``z ← z − 2 Wᵀ clip(W z, ±τ)`` on the ``features`` channels of the lifted image,
+    with ``W = K U S``: ``S`` takes the first ``coarse_channels`` channels (all of them at scale 1),
+    ``U`` sorts blocks of ``scale`` pixels along every axis into channels (`unshuffle`), and ``K``
+    is a convolution on that coarser grid. ``U`` is an isometry, its zero padding to whole blocks
+    included, and ``‖S‖ = 1``; so ``‖W‖ ≤ ‖K‖ ≤ 1`` for images of every size, and the step is
+    nonexpansive whatever ``W`` is made of (`step_bound`). A coarse step sees ``scale`` times as far
+    as a fine one of the same kernel, at a fraction of its cost.
+
+    There are no biases, unlike in `ResidualStrictCNN`: the sign of a complex image is arbitrary,
+    so the network is odd, ``H(−x) = −H(x)``. A bias that strays beyond the threshold switches its
+    feature off wherever the image is flat.
+
+    Parameters
+    ----------
+    ndim, channels, kernel_size, noise_conditioned
+        As in `CNN`; the noise level sets the thresholds.
+    features
+        Width of the lift and of a step at scale 1.
+    scales
+        Block width of every step, in their order.
+    coarse_channels
+        Channels that steps at scales above 1 read and change.
+    coarse_features
+        Width of steps at scales above 1.
+    lipschitz
+        The bound 1 − m.
+    """
+
+    def __init__(
+        self,
+        *,
+        ndim: int = 2,
+        channels: int = 2,
+        features: int = 32,
+        scales: Sequence[int] = (1, 2, 1, 2, 1, 2, 1, 1),
+        coarse_channels: int = 8,
+        coarse_features: int = 64,
+        kernel_size: int = 3,
+        noise_conditioned: bool = True,
+        lipschitz: float = 0.98,
+    ) -> None:
+        super().__init__(
+            ndim=ndim,
+            channels=channels,
+            noise_conditioned=noise_conditioned,
+            lipschitz=lipschitz,
+        )
+        if not channels <= coarse_channels <= features:
+            raise InputError(
+                f"coarse_channels is {coarse_channels}, expected at least channels = {channels} "
+                f"and at most features = {features}"
+            )
+        if not scales or not all(isinstance(scale, int) and scale > 0 for scale in scales):
+            raise InputError(
+                f"scales are {list(scales)}, expected whole numbers from 1 on, one for every step"
+            )
+        self.features, self.scales = features, tuple(scales)
+        self.coarse_channels = coarse_channels
+        for scale in self.scales:
+            taken, width = (
+                (features, features) if scale == 1 else (coarse_channels, coarse_features)
+            )
+            layer = NormalisedConvolution(
+                taken * scale**ndim, width, ndim=ndim, kernel_size=kernel_size, biased=False
+            )
+            start_with_block_means(layer.weight, scale**ndim)
+            self.convolutions.append(layer)
+        self.clips = nn.ModuleList(
+            SoftClip(len(layer.weight), noise_conditioned=noise_conditioned, speed=SPEED)
+            for layer in self._layers()
+        )
+
+    def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
+        """Lift, descend at every scale, cut back."""
+        z = lift(x, self.features)
+        for scale, layer, clip in zip(self.scales, self._layers(), self.clips, strict=True):
+            weight = layer.normalised_weight()
+            if scale == 1:
+                z = z - 2 * layer.transposed(clip(layer(z, weight=weight), code), weight)
+                continue
+            blocks = unshuffle(z[:, : self.coarse_channels], scale)
+            change = layer.transposed(clip(layer(blocks, weight=weight), code), weight)
+            z = z - 2 * lift(shuffle(change, scale, z.shape[2:]), self.features)
+        return self.lipschitz * z[:, : self.channels]
+
+    def composed_bound(self) -> float:
+        """Gain times the product over steps, each at most 1 if its kernel is."""
+        return self.lipschitz * math.prod(step_bound(kernel_bound(c)) for c in self._layers())
+
+    @torch.no_grad()
+    def start_from(self, other: Network) -> None:
+        """Take over a network of the same kind, or a trained `ResidualStrictCNN`.
+
+        The latter's steps become the first ones at scale 1, without their biases; the thresholds
+        of the other steps are lowered. So the network starts close to what was trained.
+        """
+        if not isinstance(other, ResidualStrictCNN):
+            super().start_from(other)
+            return
+        fine = [k for k, scale in enumerate(self.scales) if scale == 1]
+        trained = other.eval()._layers()
+        if other.features != self.features or len(fine) < len(trained):
+            raise InputError(
+                f"the initial network has {len(trained)} steps of {other.features} features, "
+                f"expected {self.features} features and at most {len(fine)} steps, the number of "
+                "scales that are 1"
+            )
+        layers, clips = self._layers(), [cast(SoftClip, clip) for clip in self.clips]
+        for clip in clips:
+            clip.log_threshold.add_(math.log(QUIET) / SPEED)
+        for k, layer, thresholds in zip(fine, trained, other.clips, strict=False):
+            layers[k].weight.copy_(layer.normalised_weight())
+            clips[k].start_from(cast(SoftClip, thresholds))
+
+
+@torch.no_grad()
+def start_with_block_means(weight: Tensor, block: int) -> None:
+    """Fill a kernel with high-pass filters of the means of blocks, of operator norm 1.
+
+    What is finer than a block, the steps at scale 1 see.
+    """
+    means = weight.new_empty(weight.shape[0], weight.shape[1] // block, *weight.shape[2:])
+    start_high_pass(means)
+    weight.copy_(torch.cat([means] * block, dim=1) / block**0.5)
