@@ -28,7 +28,7 @@ def brain() -> Scan:
 
 
 def magnitude_psnr(estimate: Tensor, reference: Tensor) -> float:
-    """PSNR of magnitudes in dB; range = the reference's maximum."""
+    """PSNR of magnitudes in dB, range = the reference's maximum; of volumes, mean over slices."""
     return psnr(estimate, reference).value
 
 
@@ -47,6 +47,18 @@ def oracle(reconstruct: Callable[[float], Tensor], reference: Tensor, start: flo
         if better == best:
             return value(best)
         best = better
+
+
+def oracle_image(reconstruct: Callable[[float], Tensor], reference: Tensor, start: float) -> Tensor:
+    """The image at the weight that `oracle` finds best."""
+    images: dict[float, Tensor] = {}
+
+    def run(weight: float) -> Tensor:
+        images[weight] = reconstruct(weight)
+        return images[weight]
+
+    best = oracle(run, reference, start)
+    return next(one for one in images.values() if magnitude_psnr(one, reference) == best)
 
 
 def summary(values: Iterable[float]) -> str:

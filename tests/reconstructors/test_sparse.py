@@ -16,7 +16,7 @@ from molrecon.reconstructors.l1_wavelet import L1Wavelet
 from molrecon.reconstructors.start import peak, sense_start
 from molrecon.reconstructors.total_variation import TotalVariation
 
-from ..support import normal
+from ..support import dynamic_mri, normal
 from .methods import scan
 
 sigpy = pytest.importorskip("sigpy")
@@ -188,3 +188,26 @@ def test_without_sigpy_a_sentence_says_what_to_install(kind, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=r"needs the package sigpy.*pip install molrecon\[mri\]"):
         kind()
+
+
+def frames(seed=0):
+    A = dynamic_mri(5, (8, 7), coils=2, fraction=0.4, seed=seed)
+    still = normal(1, 1, 1, 8, 7, seed=seed + 1)
+    return A, still.expand(1, 1, 5, 8, 7)
+
+
+def test_total_variation_in_time_finds_a_still_object_that_no_frame_shows():
+    A, still = frames()
+    options = {"tol": 1e-7, "max_iterations": 1000}
+    found = TotalVariation(0.5, axes=(0,), **options)(A(still), A).value
+    assert (found - found.mean(2, keepdim=True)).abs().max() < 1e-3
+    assert norm(found - still) < 1e-2 * norm(still)
+    every = TotalVariation(0.5, **options)(A(still), A).value
+    assert norm(every - still) > 0.1 * norm(still)
+
+
+@pytest.mark.parametrize("axes", [(), (3,), (-1,)])
+def test_axes_that_do_not_exist_are_refused(axes):
+    A, still = frames()
+    with pytest.raises(InputError, match="expected some of 0 to 2"):
+        TotalVariation(0.5, axes=axes)(A(still), A)

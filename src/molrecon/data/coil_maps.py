@@ -119,7 +119,7 @@ def estimate_shared_maps(kspace: Tensor, mask: Tensor) -> Tensor:
     return estimate_coil_maps(average, times > 0).unsqueeze(2)
 
 
-def combine_coils(kspace: Tensor, coil_maps: Tensor) -> Tensor:
+def combine_coils(kspace: Tensor, coil_maps: Tensor, *, transformed: int | None = None) -> Tensor:
     """Combine fully sampled k-space to one image: the least-squares image on the given maps.
 
     ``sum_c conj(S_c) x_c / sum_c |S_c|²`` with ``x_c`` the coil images, and 0 where all maps are.
@@ -129,7 +129,9 @@ def combine_coils(kspace: Tensor, coil_maps: Tensor) -> Tensor:
     kspace
         Complex ``(batch, coil, *spatial)``.
     coil_maps
-        Complex ``(batch or 1, coil, *spatial)``.
+        Complex ``(batch or 1, coil, *spatial)``; length 1 in time serves all frames.
+    transformed
+        Number of Fourier axes, the last ones; all spatial axes if not given, 2 for frames.
 
     Returns
     -------
@@ -145,12 +147,15 @@ def combine_coils(kspace: Tensor, coil_maps: Tensor) -> Tensor:
     ----------
     P. B. Roemer et al., "The NMR phased array", Magn. Reson. Med. 16 (1990) 192.
     """
-    if coil_maps.shape[1:] != kspace.shape[1:]:
+    ndim = kspace.ndim - 2 if transformed is None else transformed
+    shared = [n if n == 1 else m for n, m in zip(coil_maps.shape, kspace.shape, strict=False)]
+    expected = (kspace.shape[1], *shared[2 : kspace.ndim - ndim], *kspace.shape[-ndim:])
+    if tuple(coil_maps.shape[1:]) != expected:
         raise InputError(
             f"coil maps: found shape {tuple(coil_maps.shape)}, expected (coil, *spatial) = "
             f"{tuple(kspace.shape[1:])} as the k-space has; give maps of the same scan."
         )
-    images = ifft_centred(kspace, kspace.ndim - 2)
+    images = ifft_centred(kspace, ndim)
     combined = (coil_maps.conj() * images).sum(dim=1, keepdim=True)
     power = coil_maps.abs().square().sum(dim=1, keepdim=True)
     return torch.where(power > 0, combined / power.where(power > 0, 1), 0)

@@ -9,15 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from molrecon.data.simulation.randomness import integer, log_uniform, uniform
-from molrecon.data.simulation.resampling import fourier_resample
-from molrecon.data.slices import SIGNAL, SliceStack, load_slices, peak_value
+from molrecon.data.crops import TRIES, draw_window, shows_enough, varied_crop, with_margins
+from molrecon.data.simulation.randomness import integer, log_uniform
+from molrecon.data.slices import SliceStack, load_slices, peak_value
 from molrecon.errors import InputError
 
 __all__ = ["ImagePool", "SliceStack", "load_slices"]
-
-_MARGIN = 8
-"""Pixels around a crop that absorb the wrap-around of Fourier resampling."""
 
 
 class ImagePool:
@@ -81,7 +78,7 @@ class ImagePool:
         """Return the number, as in `slice`, of the first slice of a stack."""
         return int(self._ends[stack]) - len(self.stacks[stack].indices)
 
-    def check(self, size: tuple[int, int]) -> None:
+    def check(self, size: tuple[int, ...]) -> None:
         """Refuse crops ``size`` that are larger than every image.
 
         Raises
@@ -101,7 +98,7 @@ class ImagePool:
 
     def sample(
         self,
-        size: tuple[int, int],
+        size: tuple[int, ...],
         generator: torch.Generator,
         *,
         gammas: tuple[float, float] = (0.7, 1.4),
@@ -131,22 +128,15 @@ class ImagePool:
         Tensor
             float32 of ``size``; slightly negative beside sharp edges.
         """
-        for _ in range(20):
+        for _ in range(TRIES):
             window, shape, peak = self._draw_window(size, generator)
-            signal = (window[::4, ::4] > SIGNAL * peak).float().mean().item()
-            if signal >= 0.1 or uniform((0, 1), generator) < empty_share:
+            if shows_enough(window, peak, generator, empty_share):
                 break
-        window = (window / peak) ** log_uniform(gammas, generator)
-        image = fourier_resample(_faded(window, shape), shape)
-        image = image[_MARGIN : _MARGIN + size[0], _MARGIN : _MARGIN + size[1]]
-        for axis in (0, 1):
-            if integer((0, 1), generator):
-                image = image.flip(axis)
-        return image * uniform(amplitudes, generator)
+        return varied_crop(window / peak, shape, generator, gammas=gammas, amplitudes=amplitudes)
 
     def _draw_window(
-        self, size: tuple[int, int], generator: torch.Generator
-    ) -> tuple[Tensor, tuple[int, int], float]:
+        self, size: tuple[int, ...], generator: torch.Generator
+    ) -> tuple[Tensor, tuple[int, ...], float]:
         """Cut a stored window that becomes ``size`` plus margins at a random scale.
 
         Returns the window, its shape after resampling, and the peak of its slice.
@@ -155,43 +145,15 @@ class ImagePool:
         stack = self.stacks[number]
         index = integer((0, len(stack.indices) - 1), generator)
         image = stack.slice(index)
-        # With the flips of `sample`, the transpose makes all quarter turns.
+        # With the flips of a crop, the transpose makes all quarter turns.
         if integer((0, 1), generator):
             image = image.T
-        scale = log_uniform(stack.scales, generator)
-        shape = (size[0] + 2 * _MARGIN, size[1] + 2 * _MARGIN)
-        # Multiples of 8 keep the Fourier transforms fast.
-        extent = [max(8, 8 * round(n / scale / 8)) for n in shape]
-        corner = [
-            integer((min(0, have - want), max(0, have - want)), generator)
-            for have, want in zip(image.shape, extent, strict=True)
-        ]
-        return _padded_window(image, corner, extent), shape, self._peak(number, index)
+        shape = with_margins(size)
+        window = draw_window(image, shape, log_uniform(stack.scales, generator), generator)
+        return window, shape, self._peak(number, index)
 
     def _peak(self, stack: int, index: int) -> float:
         key = (stack, index)
         if key not in self._peaks:
             self._peaks[key] = peak_value(self.stacks[stack].slice(index))
         return self._peaks[key]
-
-
-def _padded_window(image: Tensor, corner: Sequence[int], extent: Sequence[int]) -> Tensor:
-    """Cut ``extent`` pixels from ``corner`` on, which may lie outside, where zeros are."""
-    window = image.new_zeros(tuple(extent))
-    inner, outer = [], []
-    for have, start, want in zip(image.shape, corner, extent, strict=True):
-        low, high = max(0, start), min(have, start + want)
-        inner.append(slice(low, high))
-        outer.append(slice(low - start, high - start))
-    window[tuple(outer)] = image[tuple(inner)]
-    return window
-
-
-def _faded(window: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Fade the margins out, so that the window is periodic and does not ring where it was cut."""
-    for axis, n in enumerate(window.shape):
-        width = max(1, int(0.75 * _MARGIN * n / shape[axis]))
-        rise = torch.sin(torch.linspace(0, torch.pi / 2, width + 2)[1:-1]).square()
-        ramp = torch.cat([rise, torch.ones(n - 2 * width), rise.flip(0)])
-        window = window * (ramp[:, None] if axis == 0 else ramp)
-    return window

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +53,8 @@ def whole_blocks(image: Tensor, factor: int) -> Tensor:
     return image[:rows, :columns]
 
 
-def centre(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cut the centre of ``(y, x)``, at most of a size."""
+def centre(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Cut the centre of an image of any number of axes, at most of a size."""
     for axis, want in enumerate(size):
         have = image.shape[axis]
         image = image.narrow(axis, max(0, (have - want) // 2), min(have, want))
@@ -89,7 +89,7 @@ class PicturePool:
         """Return the number of pictures."""
         return len(self.pictures)
 
-    def check(self, size: tuple[int, int]) -> None:
+    def check(self, size: tuple[int, ...]) -> None:
         """Refuse crops ``size`` that are larger than a picture.
 
         Raises
@@ -103,7 +103,7 @@ class PicturePool:
                 f"crops of {size[0]} × {size[1]}; leave it out or take smaller crops."
             )
 
-    def sample(self, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    def sample(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Draw a crop of a picture, flipped and turned by quarters at random.
 
         Parameters

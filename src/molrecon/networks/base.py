@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from molrecon.errors import InputError
+from molrecon.networks.inflation import inflated_state
 from molrecon.networks.layers import Convolution, as_channels, as_image, noise_code
 
 WORKING_WIDTHS = 4
@@ -22,11 +27,15 @@ class Network(nn.Module, ABC):
         Spatial axes of the images.
     channels
         Real channels: 2 for complex images, else the number of image channels.
+    checkpointing
+        Whether gradients keep the input of every layer alone and compute its inside again when it
+        is needed: less memory for more work, the same values.
     """
 
     ndim: int
     channels: int
     noise_conditioned: bool
+    checkpointing: bool = False
 
     def forward(self, x: Tensor, sigma: Tensor | None = None) -> Tensor:
         """Apply H to images.
@@ -55,6 +64,13 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Apply the network to real channels ``(batch, channels, *spatial)``."""
+
+    def layer(self, function: Callable[..., Tensor], x: Tensor, *arguments: Any) -> Tensor:
+        """Apply one layer to ``x``, with ``checkpointing`` if that is asked for."""
+        if self.checkpointing and torch.is_grad_enabled():
+            out: Tensor = checkpoint(function, x, *arguments, use_reentrant=False)
+            return out
+        return function(x, *arguments)
 
     @property
     def halo(self) -> int | None:
@@ -99,7 +115,10 @@ class Network(nn.Module, ABC):
             )
 
     def start_from(self, other: Network) -> None:
-        """Take over the weights of a trained network of the same kind.
+        """Take over the weights of a trained network of the same kind, with as many axes or fewer.
+
+        The kernels of one with fewer axes are placed in the middle of the new axes, which come
+        first: a network without pooling then computes what the other does, slice by slice.
 
         Raises
         ------
@@ -107,7 +126,7 @@ class Network(nn.Module, ABC):
             If the other network's weights do not fit.
         """
         try:
-            self.load_state_dict(other.state_dict())
+            self.load_state_dict(inflated_state(other.state_dict(), self.ndim))
         except RuntimeError as error:
             raise InputError(
                 f"the initial network {type(other).__name__} does not fit "

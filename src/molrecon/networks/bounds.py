@@ -24,7 +24,7 @@ from molrecon.errors import NoBoundError
 from molrecon.networks.base import Network
 from molrecon.networks.convolution_norm import VERIFICATION_MARGIN, certified_norm
 from molrecon.networks.layers import Convolution, SoftClip
-from molrecon.networks.normalised import GRID_POINTS, NormalisedConvolution
+from molrecon.networks.normalised import NormalisedConvolution
 
 METHOD = "composed_bound"
 FORWARD = ("apply_channels", "forward", "__call__")
@@ -80,7 +80,7 @@ def step_bound(norm: float) -> float:
 
 def kernel_bound(layer: NormalisedConvolution) -> float:
     """Norm of the kernel a normalised convolution uses, after its rounding."""
-    return certified_norm(layer.normalised_weight(), points=GRID_POINTS, margin=VERIFICATION_MARGIN)
+    return certified_norm(layer.normalised_weight(), margin=VERIFICATION_MARGIN)
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,8 @@ class CNN(Network):
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Apply the chain to real channels."""
         h = x
-        for layer in self.convolutions[:-1]:
-            h = torch.relu(layer(h, code))
+        for layer in layers_of(self.convolutions)[:-1]:
+            h = self.layer(layer.rectified, h, code)
         out: Tensor = self.convolutions[-1](h, code)
         return x + out if self.residual else out
 

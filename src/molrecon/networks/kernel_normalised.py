@@ -39,7 +39,7 @@ class KernelNormalisedCNN(CNN):
         """Apply the chain to real channels."""
         *hidden, last = layers_of(self.convolutions)
         for layer in hidden:
-            x = torch.relu(layer(x, code, normalised(layer.weight)))
+            x = self.layer(layer.rectified, x, code, normalised(layer.weight))
         out: Tensor = last(x, code, normalised(last.weight))
         return out
 

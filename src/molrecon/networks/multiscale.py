@@ -105,12 +105,23 @@ class MultiscaleStrictCNN(StrictNetwork):
         for scale, layer, clip in zip(self.scales, self._layers(), self.clips, strict=True):
             weight = layer.normalised_weight()
             if scale == 1:
-                z = z - 2 * layer.transposed(clip(layer(z, weight=weight), code), weight)
-                continue
-            blocks = unshuffle(z[:, : self.coarse_channels], scale)
-            change = layer.transposed(clip(layer(blocks, weight=weight), code), weight)
-            z = z - 2 * lift(shuffle(change, scale, z.shape[2:]), self.features)
+                z = self.layer(_descend, z, code, weight, layer, clip)
+            else:
+                z = self.layer(self._descend_coarsely, z, code, weight, layer, clip, scale)
         return self.lipschitz * z[:, : self.channels]
+
+    def _descend_coarsely(
+        self,
+        z: Tensor,
+        code: Tensor | None,
+        weight: Tensor,
+        layer: NormalisedConvolution,
+        clip: nn.Module,
+        scale: int,
+    ) -> Tensor:
+        blocks = unshuffle(z[:, : self.coarse_channels], scale)
+        change = layer.transposed(clip(layer(blocks, weight=weight), code), weight)
+        return z - 2 * lift(shuffle(change, scale, z.shape[2:]), self.features)
 
     def composed_bound(self) -> float:
         """Gain times the product over steps, each at most 1 if its kernel is."""
@@ -140,6 +151,12 @@ class MultiscaleStrictCNN(StrictNetwork):
         for k, layer, thresholds in zip(fine, trained, other.clips, strict=False):
             layers[k].weight.copy_(layer.normalised_weight())
             clips[k].start_from(cast(SoftClip, thresholds))
+
+
+def _descend(
+    z: Tensor, code: Tensor | None, weight: Tensor, layer: NormalisedConvolution, clip: nn.Module
+) -> Tensor:
+    return z - 2 * layer.transposed(clip(layer(z, weight=weight), code), weight)
 
 
 @torch.no_grad()

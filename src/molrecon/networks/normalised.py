@@ -6,16 +6,21 @@ import torch
 from torch import Tensor
 
 from molrecon.networks.convolution_norm import (
+    GRID_POINTS,
     certified_norm,
     frequency_grid,
     grid_correction,
+    kernel_phases,
     transfer_function,
     transfer_matrix,
 )
 from molrecon.networks.layers import CONVOLUTIONS, Convolution, transposed
 
-GRID_POINTS = 32
+TRAINING_POINTS = {2: 32, 3: 12}
+"""Grid points of the estimate in training: a step in 3D would else be mostly power iterations."""
 POWER_ITERATIONS = 2
+FINER = 5
+"""Points along each axis, between grid points, among which a coarse maximum is refined."""
 
 
 class NormalisedConvolution(Convolution):
@@ -47,7 +52,8 @@ class NormalisedConvolution(Convolution):
             noise_conditioned=noise_conditioned,
             biased=biased,
         )
-        frequencies = GRID_POINTS ** (ndim - 1) * (GRID_POINTS // 2 + 1)
+        points = TRAINING_POINTS[ndim]
+        frequencies = points ** (ndim - 1) * (points // 2 + 1)
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(frequencies, channels_in, 1, generator=generator, dtype=torch.complex64)
         self.register_buffer("vectors", start, persistent=False)
@@ -66,7 +72,7 @@ class NormalisedConvolution(Convolution):
         known = self._certified
         # By value: a version counter misses weights that were changed through ``.data``.
         if known is None or not torch.equal(known[0], kernel.double().cpu()):
-            norm = certified_norm(kernel, points=GRID_POINTS)
+            norm = certified_norm(kernel)
             known = self._certified = (kernel.double().cpu().clone(), norm)
         return known[1]
 
@@ -88,11 +94,13 @@ class NormalisedConvolution(Convolution):
         _, frequency, u, v = self._estimate
         product = transfer_matrix(self.weight, frequency) @ v
         sizes = tuple(self.weight.shape[2:])
-        return (u.conj() * product).sum().real * grid_correction(sizes, GRID_POINTS)
+        correction = grid_correction(sizes, GRID_POINTS[self.ndim])
+        return (u.conj() * product).sum().real * correction
 
     @torch.no_grad()
     def _power_iteration(self) -> tuple[Tensor, Tensor, Tensor]:
-        matrices = transfer_function(self.weight.detach().float(), GRID_POINTS)
+        weight, points = self.weight.detach().float(), TRAINING_POINTS[self.ndim]
+        matrices = transfer_function(weight, points)
         v = self.vectors
         for _ in range(POWER_ITERATIONS):
             u = torch.nn.functional.normalize(matrices @ v, dim=1)
@@ -101,7 +109,24 @@ class NormalisedConvolution(Convolution):
             v = torch.nn.functional.normalize(v, dim=1)
         self.vectors = v
         top = int(values.argmax())
-        grid = frequency_grid(GRID_POINTS, self.ndim, v.device)
-        u = torch.nn.functional.normalize(matrices[top] @ v[top], dim=0)
+        frequency, at_top = frequency_grid(points, self.ndim, v.device)[top], v[top]
+        if points < GRID_POINTS[self.ndim]:
+            frequency, at_top = _refined(weight, frequency, at_top, points)
+        u = torch.nn.functional.normalize(transfer_matrix(weight, frequency) @ at_top, dim=0)
         dtype = torch.promote_types(self.weight.dtype, torch.complex64)
-        return grid[top].to(self.weight.dtype), u.to(dtype), v[top].to(dtype)
+        return frequency.to(self.weight.dtype), u.to(dtype), at_top.to(dtype)
+
+
+def _refined(weight: Tensor, frequency: Tensor, v: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    """Move from the maximum on a grid to that between its points; return ω and v there."""
+    u = torch.nn.functional.normalize(transfer_matrix(weight, frequency) @ v, dim=0)
+    elements = torch.einsum("o,oik,i->k", u[:, 0].conj(), weight.flatten(2).to(u.dtype), v[:, 0])
+    steps = torch.linspace(-torch.pi, torch.pi, FINER, device=v.device) / points
+    offsets = torch.cartesian_prod(*[steps] * len(frequency))
+    near = frequency + offsets
+    values = (kernel_phases(weight.shape[2:], near) * elements).sum(-1).abs()
+    frequency = near[int(values.argmax())]
+    matrix = transfer_matrix(weight, frequency)
+    for _ in range(POWER_ITERATIONS):
+        v = torch.nn.functional.normalize(matrix.mH @ (matrix @ v), dim=0)
+    return frequency, v

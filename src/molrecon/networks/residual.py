@@ -11,6 +11,7 @@ from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.bounds import layer_bound, step_bound
 from molrecon.networks.convolution_norm import certified_norm
+from molrecon.networks.inflation import inflated, inflated_state
 from molrecon.networks.layers import (
     Convolution,
     SoftClip,
@@ -83,7 +84,7 @@ class ResidualCNN(Network):
         for inner, outer, clip in zip(
             layers_of(self.inner), layers_of(self.outer), self.clips, strict=True
         ):
-            z = z + outer(clip(inner(z, code), code))
+            z = self.layer(_step, z, code, inner, outer, clip)
         return self.log_gain.exp() * z[:, : self.channels]
 
     @property
@@ -106,7 +107,10 @@ class ResidualCNN(Network):
 
     @torch.no_grad()
     def start_from(self, other: Network) -> None:
-        """Take over a network of the same kind, or a trained `ResidualStrictCNN` as it stands."""
+        """Take over a network of the same kind, or a trained `ResidualStrictCNN` as it stands.
+
+        One of fewer axes is enough, see `Network.start_from`.
+        """
         if not isinstance(other, ResidualStrictCNN):
             super().start_from(other)
             return
@@ -117,8 +121,8 @@ class ResidualCNN(Network):
             )
         other.eval()
         for layer, source in zip(layers_of(self.inner), other._layers(), strict=True):
-            layer.load_state_dict(source.state_dict())
-            layer.weight.copy_(source.normalised_weight())
+            layer.load_state_dict(inflated_state(source.state_dict(), self.ndim))
+            layer.weight.copy_(inflated(source.normalised_weight(), self.ndim))
         self.clips.load_state_dict(other.clips.state_dict())
         self.log_gain.copy_(torch.tensor(other.lipschitz).log())
         self._tie()
@@ -128,3 +132,10 @@ class ResidualCNN(Network):
         for inner, outer in zip(layers_of(self.inner), layers_of(self.outer), strict=True):
             outer.weight.copy_(-2 * transposed(inner.weight))
             outer.bias.zero_()
+
+
+def _step(
+    z: Tensor, code: Tensor | None, inner: Convolution, outer: Convolution, clip: nn.Module
+) -> Tensor:
+    out: Tensor = z + outer(clip(inner(z, code), code))
+    return out

@@ -111,8 +111,7 @@ class ResidualStrictCNN(StrictNetwork):
         """Lift, descend, cut back."""
         z = lift(x, self.features)
         for layer, clip in zip(self._layers(), self.clips, strict=True):
-            weight = layer.normalised_weight()
-            z = z - 2 * layer.transposed(clip(layer(z, code, weight), code), weight)
+            z = self.layer(_descend, z, code, layer.normalised_weight(), layer, clip)
         return self.lipschitz * z[:, : self.channels]
 
     @property
@@ -123,6 +122,12 @@ class ResidualStrictCNN(StrictNetwork):
     def composed_bound(self) -> float:
         """Gain times the product over steps, each at most 1 if its kernel is."""
         return self.lipschitz * math.prod(step_bound(kernel_bound(c)) for c in self._layers())
+
+
+def _descend(
+    z: Tensor, code: Tensor | None, weight: Tensor, layer: NormalisedConvolution, clip: nn.Module
+) -> Tensor:
+    return z - 2 * layer.transposed(clip(layer(z, code, weight), code), weight)
 
 
 class SpectralCNN(StrictNetwork):
@@ -167,7 +172,7 @@ class SpectralCNN(StrictNetwork):
         """Apply the chain."""
         *hidden, last = self._layers()
         for layer in hidden:
-            x = torch.relu(layer(x, code))
+            x = self.layer(layer.rectified, x, code, layer.normalised_weight())
         out: Tensor = last(x, code)
         return self.lipschitz * out
 

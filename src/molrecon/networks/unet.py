@@ -81,14 +81,14 @@ class UNet(Network):
         padding = [p for n in reversed(spatial) for p in (0, -n % multiple)]
         h = nn.functional.pad(x, padding, mode="replicate")
         first, *deeper = self.down
-        h = first(h, code)
+        h = self.layer(first, h, code)
         skips = []
         for block in deeper:
             skips.append(h)
-            h = block(POOLS[self.ndim](h, 2), code)
+            h = self.layer(block, POOLS[self.ndim](h, 2), code)
         for block in self.up:
             h = nn.functional.interpolate(h, scale_factor=2.0, mode="nearest")
-            h = block(torch.cat([skips.pop(), h], dim=1), code)
+            h = self.layer(block, torch.cat([skips.pop(), h], dim=1), code)
         out: Tensor = self.last(h)
         inside: Any = (Ellipsis, *(slice(n) for n in spatial))
         return x + out[inside]

@@ -27,7 +27,8 @@ class DataConfig(_Strict):
 
     No file may serve training and validation: held-out subjects are the point of the latter.
     What is measured for validation is that of the last stage, at one noise level and, for MRI, one
-    acceleration.
+    acceleration. ``validation_size`` is the largest size of a validation image, by default as the
+    simulation says.
     """
 
     root: str = "."
@@ -36,6 +37,7 @@ class DataConfig(_Strict):
     validation_count: int = Field(12, ge=1)
     validation_acceleration: float = Field(4.0, ge=1)
     validation_sigma: float = Field(0.01, gt=0)
+    validation_size: list[int] | None = None
 
     def files(self) -> tuple[list[str], list[str]]:
         """Resolve the names (globs allowed) to the files for training and for validation.
@@ -111,7 +113,7 @@ class TrainingConfig(_Strict):
     reconstruction is compared with: the full scan with its noise, which is what real data offer
     and which keeps the model faithful to the samples it was given, or the noise-free image, which
     teaches it to remove the noise of measured samples too. ``trained_output`` is what
-    is compared, in place of the model's own.
+    is compared, in place of the model's own. ``checkpointing`` is that of `Network`.
     """
 
     name: str
@@ -132,6 +134,7 @@ class TrainingConfig(_Strict):
     validate_every: int = Field(250, ge=1)
     checkpoint_every: int = Field(100, ge=1)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    checkpointing: bool = False
 
     @field_validator("name")
     @classmethod
@@ -148,6 +151,18 @@ class TrainingConfig(_Strict):
         if len(kinds) > 1:
             raise ValueError(
                 f"the stages simulate {' and '.join(kinds)}, but a model has one problem"
+            )
+        axes, own = self.stages[-1].simulation.axes, self.model.spatial_axes
+        if axes != own:
+            raise ValueError(
+                f"the stages simulate {kinds[0]}, with the axes {axes}, but the model is made for "
+                f"{own}; set the network's ndim and the model's axes"
+            )
+        size = self.data.validation_size
+        if size is not None and (len(size) != len(axes) or min(size) < 1):
+            raise ValueError(
+                f"data.validation_size is {size}, expected {len(axes)} positive numbers, along "
+                f"{', '.join(axes)}"
             )
         known = self.stages[-1].simulation.batch_type.targets
         if self.target not in known:

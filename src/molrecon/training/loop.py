@@ -74,6 +74,7 @@ class Trainer:
             self.model.network.start_from(start.network)
             if self.model.weight is not None and start.weight is not None:
                 self.model.weight.start_from(start.weight)
+        self.model.network.checkpointing = config.checkpointing
         self.objective = Objective(self.model, config)
         groups = [{"params": list(self.model.network.parameters()), "share": 1.0}]
         if self.model.weight is not None:
@@ -257,7 +258,10 @@ class Trainer:
         simulation = self.config.stages[-1].simulation.at(
             sigma=data.validation_sigma, acceleration=data.validation_acceleration
         )
-        batches = simulation.validation(files, seed=self.config.seed, count=data.validation_count)
+        size = None if data.validation_size is None else tuple(data.validation_size)
+        batches = simulation.validation(
+            files, seed=self.config.seed, count=data.validation_count, size=size
+        )
         return [batch.to(self.fabric.device) for batch in batches]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from molrecon.data.masks import MASK_KINDS, make_mask
 from molrecon.errors import InputError
 
-KINDS = sorted(MASK_KINDS)
+KINDS = sorted(kind for kind in MASK_KINDS if not MASK_KINDS[kind].frames)
 LINES = ("equispaced", "random")
 
 
@@ -104,7 +104,7 @@ def test_calibration_beyond_the_budget_names_both_ways_out() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "spiral"}, "expected one of equispaced, poisson-disc, random"),
+        ({"kind": "spiral"}, "expected one of equispaced, .*poisson-disc, random"),
         ({"acceleration": 0.5}, "at least 1"),
         ({"acceleration": math.nan}, "at least 1"),
         ({"acceleration": 1e9, "calibration": 0}, "leaves none"),

@@ -39,12 +39,20 @@ def equispaced(centre: BoolArray, count: int, generator: np.random.Generator) ->
             f"axes: an equispaced mask undersamples one axis, found {centre.ndim}; give one axis "
             "or choose the kind 'poisson-disc', 'random' or 'variable-density'."
         )
+    return spaced(centre, count, None if count == int(centre.sum()) else generator.random())
+
+
+def spaced(centre: BoolArray, count: int, offset: float | None) -> BoolArray:
+    """Return the calibration lines and equispaced ones with an offset in [0, 1) of their spacing.
+
+    Arguments as in `equispaced`; the offset is not needed where no line is left.
+    """
     outside = np.flatnonzero(~centre)
     wanted = count - int(centre.sum())
     mask = centre.copy()
-    if wanted == 0:
+    if wanted == 0 or offset is None:
         return mask
-    steps = (np.arange(wanted) + generator.random()) * outside.size / wanted
+    steps = (np.arange(wanted) + offset) * outside.size / wanted
     mask[outside[np.minimum(steps.astype(np.int64), outside.size - 1)]] = True
     return mask
 

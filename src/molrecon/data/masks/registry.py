@@ -10,6 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from molrecon.data.masks.frames import (
+    frames_golden_step,
+    frames_lattice,
+    frames_variable_density,
+)
 from molrecon.data.masks.geometry import BoolArray, centre_block
 from molrecon.data.masks.lines import equispaced, random
 from molrecon.data.masks.poisson_disc import poisson_disc
@@ -28,10 +33,18 @@ class MaskKind:
         generator) to a boolean array with exactly that number of True values.
     axes
         Axes undersampled by default; None for all of them.
+    frames
+        Whether the first undersampled axis is time: all frames have the same number of samples and
+        the calibration region.
     """
 
     draw: Callable[[BoolArray, int, np.random.Generator], BoolArray]
     axes: tuple[int, ...] | None = None
+    frames: bool = False
+
+    def encoded(self, sizes: Sequence[int]) -> Sequence[int]:
+        """Return the sizes of those undersampled axes that are axes of k-space."""
+        return sizes[1:] if self.frames else sizes
 
 
 MASK_KINDS: dict[str, MaskKind] = {
@@ -39,6 +52,9 @@ MASK_KINDS: dict[str, MaskKind] = {
     "poisson-disc": MaskKind(poisson_disc),
     "equispaced": MaskKind(equispaced, axes=(-1,)),
     "random": MaskKind(random, axes=(-1,)),
+    "frames-variable-density": MaskKind(frames_variable_density, axes=(0, 1), frames=True),
+    "frames-golden-step": MaskKind(frames_golden_step, axes=(0, 1), frames=True),
+    "frames-lattice": MaskKind(frames_lattice, axes=(0, 1), frames=True),
 }
 
 
@@ -57,12 +73,15 @@ def make_mask(
     ----------
     kind
         ``"variable-density"`` (random points, density ``(1 - r)**2``), ``"poisson-disc"``
-        (variable-density Poisson-disc points), ``"equispaced"`` or ``"random"`` (lines).
+        (variable-density Poisson-disc points), ``"equispaced"`` or ``"random"`` (lines); for
+        series of frames ``(t, y, x)``, lines along x that differ from frame to frame,
+        ``"frames-variable-density"``, ``"frames-golden-step"`` or ``"frames-lattice"``.
     shape
         Shape of k-space, zero frequency at ``n // 2``: ``(y, x)``, or any number of axes.
     acceleration
         At least 1. Of the ``n`` positions on the undersampled axes exactly
-        ``round(n / acceleration)`` are sampled, those of the calibration region included.
+        ``round(n / acceleration)`` are sampled, those of the calibration region included; of
+        frames, in each of them.
     calibration
         Width of the centred, fully sampled region on every undersampled axis (points for the
         first two kinds, lines for the others); an axis shorter than it is fully covered.
@@ -97,11 +116,19 @@ def make_mask(
     if seed < 0:
         raise InputError(f"seed: found {seed}, expected an integer of at least 0.")
 
-    chosen = _resolve_axes(MASK_KINDS[kind].axes if axes is None else axes, len(shape))
+    known = MASK_KINDS[kind]
+    chosen = _resolve_axes(known.axes if axes is None else axes, len(shape))
+    if known.frames and (len(shape) != 3 or chosen != [0, 1]):
+        raise InputError(
+            f"mask kind: {kind!r} is for series of frames (t, y, x) and undersamples y, found the "
+            f"shape {tuple(shape)} and the axes {tuple(chosen)}; choose another kind."
+        )
     sizes = [shape[axis] for axis in chosen]
-    count = _budget(sizes, acceleration, calibration)
-    pattern = MASK_KINDS[kind].draw(
-        centre_block(sizes, calibration), count, np.random.default_rng(seed)
+    encoded = known.encoded(sizes)
+    count = _budget(encoded, acceleration, calibration)
+    centre = np.broadcast_to(centre_block(encoded, calibration), sizes)
+    pattern = known.draw(
+        centre, count * math.prod(sizes) // math.prod(encoded), np.random.default_rng(seed)
     )
     fully_sampled = [axis for axis in range(len(shape)) if axis not in chosen]
     full = np.broadcast_to(np.expand_dims(pattern, fully_sampled), tuple(shape))

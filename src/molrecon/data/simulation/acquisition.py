@@ -19,6 +19,7 @@ from molrecon.data.simulation.randomness import integer, make_generator
 from molrecon.errors import InputError
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.fourier import fft_centred
+from molrecon.operators.multi_coil import MultiCoilMRI
 
 _MASK_SEEDS = (0, 2**31 - 1)
 
@@ -42,12 +43,15 @@ class Acquisition(Batch):
         complex64 ``(batch, coil, *spatial)``, root sum of squares 1, or 0 outside the support.
     mask
         bool ``(batch, 1, *spatial)``, true where sampled.
+    transformed
+        Number of Fourier axes, the last ones; None for all.
     """
 
     full_scan: Tensor
     kspace: Tensor
     coil_maps: Tensor
     mask: Tensor
+    transformed: ClassVar[int | None] = None
     targets: ClassVar[Mapping[str, str]] = {**Batch.targets, "full-scan": "full_scan"}
 
     @property
@@ -56,7 +60,7 @@ class Acquisition(Batch):
         return self.kspace
 
     @property
-    def A(self) -> CartesianMRI:  # noqa: N802 - the field's name
+    def A(self) -> MultiCoilMRI:  # noqa: N802 - the field's name
         """The operator of maps and mask."""
         return CartesianMRI(self.coil_maps, self.mask)
 
@@ -69,21 +73,23 @@ def acquire(
     *,
     generator: torch.Generator,
     support: Tensor | None = None,
+    kind: type[Acquisition] = Acquisition,
 ) -> Acquisition:
     """Measure images with given maps and masks: ``mask · (FFT(maps · image) + noise)``.
 
-    Shapes and units are those of `Acquisition`. ``support``, boolean ``(batch, 1, *spatial)``, is
-    where the maps are known to a reconstruction; what lies outside is measured nevertheless.
+    Shapes and units are those of ``kind``, which is returned. ``support``, boolean
+    ``(batch, 1, *spatial)``, is where the maps are known to a reconstruction; what lies outside is
+    measured nevertheless.
     """
-    ndim = image.ndim - 2
-    per_sample = sigma.reshape(-1, *[1] * (ndim + 1))
+    ndim = kind.transformed or image.ndim - 2
+    per_sample = sigma.reshape(-1, *[1] * (image.ndim - 1))
     full = add_noise(fft_centred(coil_maps * image, ndim), per_sample, generator=generator)
     if support is not None:
         coil_maps, image = coil_maps * support, image * support
-    return Acquisition(
+    return kind(
         image=image,
         sigma=sigma,
-        full_scan=combine_coils(full, coil_maps),
+        full_scan=combine_coils(full, coil_maps, transformed=ndim),
         kspace=full * mask,
         coil_maps=coil_maps,
         mask=mask,

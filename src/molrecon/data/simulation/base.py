@@ -25,11 +25,11 @@ Files = Iterable[str | Path]
 class Pool(Protocol):
     """Images in memory, from which training crops are drawn."""
 
-    def check(self, size: tuple[int, int], /) -> None:
+    def check(self, size: tuple[int, ...], /) -> None:
         """Refuse crops that are larger than the images, by an `InputError`."""
         ...
 
-    def sample(self, size: tuple[int, int], generator: torch.Generator, /) -> Tensor:
+    def sample(self, size: tuple[int, ...], generator: torch.Generator, /) -> Tensor:
         """Draw a real crop ``size``, by the generator alone."""
         ...
 
@@ -42,26 +42,29 @@ class Simulation(BaseModel, ABC):
     kind
         One of `molrecon.data.simulation.registry.SIMULATIONS`.
     size
-        Rows and columns of the crops.
+        Pixels of the crops along each axis.
     batch_size
         Images per batch.
     sigma
         Noise per measured sample, log-uniform, relative to an image peak of 1.
+    axes
+        The spatial axes by their letters.
     batch_type
         What batches are.
     validation_size
-        Largest rows and columns of validation images.
+        Largest size of validation images.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
-    size: tuple[Count, Count] = (128, 128)
+    size: tuple[Count, ...]
     batch_size: Count = 4
     sigma: tuple[Positive, Positive] = (1e-3, 5e-2)
 
+    axes: ClassVar[str] = "yx"
     batch_type: ClassVar[type[Batch]]
-    validation_size: ClassVar[tuple[int, int]]
+    validation_size: ClassVar[tuple[int, ...]]
     pairs: ClassVar[tuple[str, ...]] = ("sigma",)
 
     @model_validator(mode="after")
@@ -83,12 +86,12 @@ class Simulation(BaseModel, ABC):
         """
 
     @abstractmethod
-    def held_out(self, files: Files, count: int, size: tuple[int, int]) -> list[Tensor]:
-        """Return a fixed list of real validation images ``(y, x)``."""
+    def held_out(self, files: Files, count: int, size: tuple[int, ...]) -> list[Tensor]:
+        """Return a fixed list of real validation images ``(*spatial)``."""
 
     @abstractmethod
     def simulate(self, images: Tensor, generator: torch.Generator) -> Batch:
-        """Measure real images ``(batch, 1, y, x)``; all else is drawn."""
+        """Measure real images ``(batch, 1, *spatial)``; all else is drawn."""
 
     def at(self, *, sigma: float, acceleration: float) -> Self:
         """Return the simulation at one noise level and, where k-space is sampled, acceleration."""
@@ -115,7 +118,7 @@ class Simulation(BaseModel, ABC):
         return self.simulate(torch.stack(images).unsqueeze(1), generator)
 
     def validation(
-        self, files: Files, *, seed: int, count: int, size: tuple[int, int] | None = None
+        self, files: Files, *, seed: int, count: int, size: tuple[int, ...] | None = None
     ) -> list[Batch]:
         """Make a fixed list of measurements of held-out images, in batches of one.
 
@@ -128,7 +131,7 @@ class Simulation(BaseModel, ABC):
         count
             Length of the list, see `held_out`.
         size
-            Rows and columns, in place of ``validation_size``.
+            In place of ``validation_size``.
         """
         images = self.held_out(files, count, size or self.validation_size)
         return [

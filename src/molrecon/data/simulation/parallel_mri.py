@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, cast
 
 import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from molrecon.data.images import ImagePool
-from molrecon.data.masks import MASK_KINDS, make_mask
+from molrecon.data.masks import MASK_KINDS, MaskKind, make_mask
 from molrecon.data.simulation.acquisition import Acquisition, acquire
-from molrecon.data.simulation.base import STREAM, Count, Files, Positive, Simulation
+from molrecon.data.simulation.base import STREAM, Count, Files, Pool, Positive, Simulation
 from molrecon.data.simulation.batch import Batch
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.data.simulation.phase import simulate_phase
@@ -48,9 +48,12 @@ class ParallelMRISimulation(Simulation):
         Strength of the smooth phase, uniform; see `simulate_phase`.
     support_share
         Share of images whose maps are zero away from the object, as estimated maps are.
+    mask_axes
+        The undersampled axes; by default those of the kind of mask.
     """
 
     kind: Literal["parallel-mri"] = "parallel-mri"
+    size: tuple[Count, ...] = (128, 128)
     coils: tuple[Count, Count] = (4, 16)
     accelerations: tuple[Positive, Positive] = (2.0, 8.0)
     mask_kinds: dict[str, Positive] = Field(
@@ -63,33 +66,47 @@ class ParallelMRISimulation(Simulation):
     support_share: Annotated[float, Field(ge=0, le=1)] = 0.6
 
     batch_type: ClassVar[type[Batch]] = Acquisition
-    validation_size: ClassVar[tuple[int, int]] = (200, 170)
+    mask_axes: ClassVar[tuple[int, ...] | None] = None
+    validation_size: ClassVar[tuple[int, ...]] = (200, 170)
     pairs: ClassVar[tuple[str, ...]] = ("coils", "accelerations", "calibration", "sigma", "phase")
 
     @field_validator("mask_kinds")
     @classmethod
     def _known(cls, kinds: dict[str, float]) -> dict[str, float]:
+        known = sorted(name for name, kind in MASK_KINDS.items() if cls.suits(kind))
         for kind in kinds:
-            if kind not in MASK_KINDS:
-                raise ValueError(f"found {kind!r}, expected one of {', '.join(sorted(MASK_KINDS))}")
+            if kind not in known:
+                raise ValueError(f"found {kind!r}, expected one of {', '.join(known)}")
         return kinds
+
+    @classmethod
+    def suits(cls, kind: MaskKind) -> bool:
+        """Whether a kind of mask is one for such images."""
+        return not kind.frames
 
     @model_validator(mode="after")
     def _undersampled(self) -> Self:
         if self.accelerations[0] < 1:
             raise ValueError(f"accelerations start at {self.accelerations[0]}; give at least 1")
-        if self.calibration[1] > min(self.size):
+        if len(self.size) != len(self.axes):
+            raise ValueError(
+                f"size: found {len(self.size)} numbers, expected {len(self.axes)}: pixels along "
+                f"{', '.join(self.axes)}"
+            )
+        # Frames are no axis of k-space.
+        encoded = self.size[len(self.axes.rstrip("zyx")) :]
+        if self.calibration[1] > min(encoded):
             raise ValueError(
                 f"calibration: a region of {self.calibration[1]} lines is larger than the crops of "
-                f"{self.size[0]} × {self.size[1]} pixels; give less"
+                f"{' × '.join(map(str, encoded))} pixels; give less"
             )
         return self
 
-    def pool(self, files: Files) -> ImagePool:
+    def pool(self, files: Files) -> Pool:
         """Read volumes and stacks of slices."""
         return ImagePool(files)
 
-    def held_out(self, files: Files, count: int, size: tuple[int, int]) -> list[Tensor]:
+    def held_out(self, files: Files, count: int, size: tuple[int, ...]) -> list[Tensor]:
         """Return whole slices, whose 99.9th percentile before padding is 1.
 
         They are taken in turn from the stacks of all files, spread over the middle three fifths of
@@ -102,7 +119,7 @@ class ParallelMRISimulation(Simulation):
             turn, stack = divmod(number, len(pool.stacks))
             position = 0.2 + 0.6 * (turn + 0.5) / rounds
             image = pool.slice(pool.first(stack) + int(position * len(pool.stacks[stack].indices)))
-            images.append(_fitted(image, size))
+            images.append(fitted(image, size))
         return images
 
     def at(self, *, sigma: float, acceleration: float) -> Self:
@@ -111,17 +128,17 @@ class ParallelMRISimulation(Simulation):
         return at_sigma.model_copy(update={"accelerations": (acceleration, acceleration)})
 
     def simulate(self, images: Tensor, generator: torch.Generator) -> Acquisition:
-        """Give real images ``(batch, 1, y, x)`` phase, maps, masks and noise, all at random."""
+        """Give real images ``(batch, 1, *spatial)`` phase, maps, masks and noise, all at random."""
         spatial = tuple(images.shape[2:])
         coils = integer(self.coils, generator)
         phases, maps, masks, sigmas, supports = [], [], [], [], []
         for image in images[:, 0]:
             strength = uniform(self.phase, generator)
-            phases.append(simulate_phase(spatial, generator=generator, strength=strength))
-            maps.append(simulate_coil_maps(spatial, coils, generator=generator))
+            phases.append(self._draw_phase(spatial, strength, generator))
+            maps.append(self._draw_maps(spatial, coils, generator))
             masks.append(_draw_mask(spatial, self, generator))
             sigmas.append(log_uniform(self.sigma, generator))
-            supports.append(_draw_support(image, self.support_share, generator))
+            supports.append(self._draw_support(image, generator))
         return acquire(
             images * torch.stack(phases).unsqueeze(1),
             torch.stack(maps),
@@ -129,29 +146,40 @@ class ParallelMRISimulation(Simulation):
             torch.tensor(sigmas),
             generator=generator,
             support=torch.stack(supports).unsqueeze(1),
+            kind=cast(type[Acquisition], self.batch_type),
         )
 
+    def _draw_phase(self, shape: tuple[int, ...], strength: float, g: torch.Generator) -> Tensor:
+        return simulate_phase(shape, generator=g, strength=strength)
 
-def _fitted(image: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Turn to the orientation of ``shape``, shrink to fit, and pad with zeros about the centre."""
-    if (image.shape[0] < image.shape[1]) != (shape[0] < shape[1]):
-        image = image.T.flip(0)
-    ratio = min(1.0, *(want / have for want, have in zip(shape, image.shape, strict=True)))
-    rows, columns = (max(1, round(ratio * n)) for n in image.shape)
-    fitted = image.new_zeros(shape)
+    def _draw_maps(self, shape: tuple[int, ...], coils: int, g: torch.Generator) -> Tensor:
+        return simulate_coil_maps(shape, coils, generator=g)
+
+    def _draw_support(self, image: Tensor, g: torch.Generator) -> Tensor:
+        """Draw where maps are known: around the object, or everywhere."""
+        margin = integer(_MARGINS, g)
+        if uniform((0, 1), g) >= self.support_share:
+            return torch.ones_like(image, dtype=torch.bool)
+        grown = (image > SIGNAL * image.max()).float()[None]
+        pool = torch.nn.functional.max_pool1d
+        for _ in range(image.ndim):
+            grown = grown.movedim(1, -1)
+            lines = pool(grown.reshape(1, -1, grown.shape[-1]), 2 * margin + 1, 1, margin)
+            grown = lines.reshape(grown.shape)
+        return grown[0] > 0
+
+
+def fitted(image: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Fit images ``(..., y, x)`` into ``shape``: turned alike, shrunk, padded with zeros."""
+    if (image.shape[-2] < image.shape[-1]) != (shape[0] < shape[1]):
+        image = image.mT.flip(-2)
+    ratio = min(1.0, *(want / have for want, have in zip(shape, image.shape[-2:], strict=True)))
+    rows, columns = (max(1, round(ratio * n)) for n in image.shape[-2:])
+    padded = image.new_zeros(*image.shape[:-2], *shape)
     top, left = (shape[0] - rows) // 2, (shape[1] - columns) // 2
-    fitted[top : top + rows, left : left + columns] = fourier_resample(image, (rows, columns))
-    return fitted
-
-
-def _draw_support(image: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Draw where maps are known: around the object, or everywhere."""
-    margin = integer(_MARGINS, generator)
-    if uniform((0, 1), generator) >= share:
-        return torch.ones_like(image, dtype=torch.bool)
-    signal = (image > SIGNAL * image.max()).float()[None]
-    grown = torch.nn.functional.max_pool2d(signal, 2 * margin + 1, stride=1, padding=margin)
-    return grown[0] > 0
+    inside = (..., slice(top, top + rows), slice(left, left + columns))
+    padded[inside] = fourier_resample(image, (rows, columns))
+    return padded
 
 
 def _draw_mask(
@@ -161,7 +189,8 @@ def _draw_mask(
     weights = torch.tensor(list(config.mask_kinds.values()), dtype=torch.float64)
     kind = kinds[int(torch.multinomial(weights, 1, generator=generator).item())]
     number = integer((0, config.masks_per_kind - 1), generator)
-    return _library_mask(kind, shape, config.accelerations, config.calibration, number)
+    axes = config.mask_axes or MASK_KINDS[kind].axes or tuple(range(len(shape)))
+    return _library_mask(kind, shape, config.accelerations, config.calibration, number, axes)
 
 
 @functools.lru_cache(maxsize=2048)
@@ -171,6 +200,7 @@ def _library_mask(
     accelerations: tuple[float, float],
     calibrations: tuple[int, int],
     number: int,
+    axes: tuple[int, ...],
 ) -> Tensor:
     """Return the mask of that number, a function of the arguments alone.
 
@@ -179,7 +209,8 @@ def _library_mask(
     generator = make_generator(STREAM["masks"], number)
     acceleration = uniform(accelerations, generator)
     calibration = integer(calibrations, generator)
-    axes = MASK_KINDS[kind].axes or range(len(shape))
-    samples = math.prod(shape[axis] for axis in axes) / acceleration
-    fitting = max(1, int((0.5 * samples) ** (1 / len(axes))))
-    return make_mask(kind, shape, acceleration, calibration=min(calibration, fitting), seed=number)
+    encoded = MASK_KINDS[kind].encoded([shape[axis] for axis in axes])
+    samples = math.prod(encoded) / acceleration
+    fitting = max(1, int((0.5 * samples) ** (1 / len(encoded))))
+    width = min(calibration, fitting)
+    return make_mask(kind, shape, acceleration, calibration=width, seed=number, axes=axes)

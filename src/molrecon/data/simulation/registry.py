@@ -7,13 +7,17 @@ from typing import Annotated
 from pydantic import BeforeValidator, SerializeAsAny
 
 from molrecon.data.simulation.base import Simulation
+from molrecon.data.simulation.cine_mri import CineMRISimulation
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
 from molrecon.data.simulation.super_resolution import SuperResolutionSimulation
+from molrecon.data.simulation.volume_mri import VolumeMRISimulation
 from molrecon.settings_files import of_kind
 
 SIMULATIONS: dict[str, type[Simulation]] = {
     "parallel-mri": ParallelMRISimulation,
     "super-resolution": SuperResolutionSimulation,
+    "volume-mri": VolumeMRISimulation,
+    "cine-mri": CineMRISimulation,
 }
 """The settings of every simulation, by the name of the problem."""
 

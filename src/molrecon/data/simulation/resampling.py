@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from molrecon.operators.fourier import fft_centred, ifft_centred
+from molrecon.operators.fourier import fft_centred, ifft_centred, spatial_dims
 
 
-def fourier_resample(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resample the last two axes to ``size`` by cropping or zero-filling k-space.
+def fourier_resample(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Resample the last axes to ``size`` by cropping or zero-filling k-space.
 
     Values keep their units. Shrinking is band-limited exactly, and rings at sharp edges as every
     acquisition of that resolution does.
@@ -19,23 +20,25 @@ def fourier_resample(image: Tensor, size: tuple[int, int]) -> Tensor:
     Parameters
     ----------
     image
-        Real or complex ``(..., y, x)``, taken as periodic.
+        Real or complex ``(..., y, x)`` or ``(..., z, y, x)``, taken as periodic along the axes
+        that are resampled.
     size
-        New ``(y, x)``.
+        New ``(y, x)`` or ``(z, y, x)``.
     """
-    old = tuple(image.shape[-2:])
-    spectrum = fft_centred(image.to(torch.complex64), 2)
-    for axis, n_new in zip((-2, -1), size, strict=True):
+    ndim = len(size)
+    old = tuple(image.shape[-ndim:])
+    spectrum = fft_centred(image.to(torch.complex64), ndim)
+    for axis, n_new in zip(spatial_dims(ndim), size, strict=True):
         n_old = spectrum.shape[axis]
         kept = min(n_old, n_new)
         spectrum = spectrum.narrow(axis, n_old // 2 - kept // 2, kept)
         if n_new > n_old:
             before = n_new // 2 - n_old // 2
-            pad = [0, 0, before, n_new - n_old - before]
-            spectrum = torch.nn.functional.pad(spectrum, pad if axis == -2 else pad[2:])
+            pad = [0, 0] * (-axis - 1) + [before, n_new - n_old - before]
+            spectrum = torch.nn.functional.pad(spectrum, pad)
     # Orthonormal transforms of two sizes scale values by the square root of the pixel ratio.
-    gain = math.sqrt(size[0] * size[1] / (old[0] * old[1]))
-    resampled = ifft_centred(spectrum, 2) * gain
+    gain = math.sqrt(math.prod(size) / math.prod(old))
+    resampled = ifft_centred(spectrum, ndim) * gain
     return resampled if image.is_complex() else resampled.real.contiguous()
 
 

@@ -88,7 +88,7 @@ class SuperResolutionSimulation(Simulation):
     factor: Count = 3
 
     batch_type: ClassVar[type[Batch]] = Decimation
-    validation_size: ClassVar[tuple[int, int]] = (240, 240)
+    validation_size: ClassVar[tuple[int, ...]] = (240, 240)
 
     @model_validator(mode="after")
     def _whole_blocks(self) -> Self:
@@ -103,7 +103,7 @@ class SuperResolutionSimulation(Simulation):
         """Read pictures."""
         return PicturePool(files)
 
-    def held_out(self, files: Files, count: int, size: tuple[int, int]) -> list[Tensor]:
+    def held_out(self, files: Files, count: int, size: tuple[int, ...]) -> list[Tensor]:
         """Return the centres of the first ``count`` pictures, cut to multiples of the factor."""
         pictures = list(read_pictures(list(files)[:count]).values())
         return [whole_blocks(centre(picture, size), self.factor) for picture in pictures]

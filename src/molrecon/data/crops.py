@@ -1,0 +1,110 @@
+"""Random variations of crops: what images, volumes and series have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from molrecon.data.simulation.randomness import integer, log_uniform, uniform
+from molrecon.data.simulation.resampling import fourier_resample
+from molrecon.data.slices import SIGNAL
+
+MARGIN = 8
+"""Pixels around a crop that absorb the wrap-around of Fourier resampling."""
+MULTIPLE = 8
+"""Windows are multiples of it, which keeps the Fourier transforms fast."""
+TRIES = 20
+LEAST_SIGNAL = 0.1
+
+
+def shows_enough(
+    window: Tensor, peak: float, generator: torch.Generator, empty_share: float
+) -> bool:
+    """Say whether a window ``(..., y, x)`` is kept: one of next to nothing seldom is."""
+    signal = (window[..., ::4, ::4] > SIGNAL * peak).float().mean().item()
+    return signal >= LEAST_SIGNAL or uniform((0, 1), generator) < empty_share
+
+
+def with_margins(size: Sequence[int]) -> tuple[int, ...]:
+    """Return the size of a crop with its margins."""
+    return tuple(n + 2 * MARGIN for n in size)
+
+
+def draw_window(
+    image: Tensor, shape: Sequence[int], scale: float, generator: torch.Generator
+) -> Tensor:
+    """Cut a window from the last axes, at random, that becomes ``shape`` at a scale.
+
+    Where it reaches beyond the image, zeros are.
+    """
+    extent = [max(MULTIPLE, MULTIPLE * round(n / scale / MULTIPLE)) for n in shape]
+    corner = [
+        integer((min(0, have - want), max(0, have - want)), generator)
+        for have, want in zip(image.shape[-len(extent) :], extent, strict=True)
+    ]
+    return padded_window(image, corner, extent)
+
+
+def padded_window(image: Tensor, corner: Sequence[int], extent: Sequence[int]) -> Tensor:
+    """Cut ``extent`` pixels of the last axes from ``corner`` on, which may lie outside."""
+    ndim = len(extent)
+    window = image.new_zeros(*image.shape[:-ndim], *extent)
+    inner, outer = [], []
+    for have, start, want in zip(image.shape[-ndim:], corner, extent, strict=True):
+        low, high = max(0, start), min(have, start + want)
+        inner.append(slice(low, high))
+        outer.append(slice(low - start, high - start))
+    window[trailing(outer)] = image[trailing(inner)]
+    return window
+
+
+def trailing(parts: Sequence[slice]) -> Any:
+    """Index of parts of the last axes."""
+    return (..., *parts)
+
+
+def varied_crop(
+    window: Tensor,
+    shape: Sequence[int],
+    generator: torch.Generator,
+    *,
+    gammas: tuple[float, float],
+    amplitudes: tuple[float, float],
+) -> Tensor:
+    """Turn a window into a crop: values bent, last axes resampled, flipped, rescaled.
+
+    Parameters
+    ----------
+    window
+        Real, its peak 1; the last ``len(shape)`` axes are resampled.
+    shape
+        Shape of these axes after resampling, `MARGIN` included, which is cut off.
+    generator
+        Source of randomness.
+    gammas
+        Range of the exponent applied to the values, log-uniform.
+    amplitudes
+        Range of the factor.
+    """
+    window = window ** log_uniform(gammas, generator)
+    image = fourier_resample(_faded(window, shape), shape)
+    image = image[trailing([slice(MARGIN, n - MARGIN) for n in shape])]
+    for axis in range(image.ndim):
+        if integer((0, 1), generator):
+            image = image.flip(axis)
+    return image * uniform(amplitudes, generator)
+
+
+def _faded(window: Tensor, shape: Sequence[int]) -> Tensor:
+    """Fade the margins out, so that the window is periodic and does not ring where it was cut."""
+    ndim = len(shape)
+    for axis in range(ndim):
+        n = window.shape[axis - ndim]
+        width = max(1, int(0.75 * MARGIN * n / shape[axis]))
+        rise = torch.sin(torch.linspace(0, torch.pi / 2, width + 2)[1:-1]).square()
+        ramp = torch.cat([rise, torch.ones(n - 2 * width), rise.flip(0)])
+        window = window * ramp.reshape(-1, *[1] * (ndim - 1 - axis))
+    return window
