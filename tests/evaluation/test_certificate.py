@@ -188,7 +188,7 @@ def test_iterations_for_a_tolerance():
     assert iterations_for(0.5, 0.5) == 1
 
 
-@pytest.mark.parametrize(("ndim", "shape"), [(2, (128, 128)), (3, (8, 64, 64))])
+@pytest.mark.parametrize(("ndim", "shape"), [(2, (128, 128)), (3, (8, 32, 32))])
 def test_there_are_images_to_measure_at(ndim, shape):
     found = list(simulated_measurements(ndim))
     assert len({one.name for one in found}) == len(found) == 3

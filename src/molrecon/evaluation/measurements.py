@@ -35,7 +35,7 @@ class Measurement:
 def simulated_measurements(ndim: int, channels: int = 2) -> Iterator[Measurement]:
     """Simulate measurements of the sample image for a network of so many axes and real channels.
 
-    Two channels, a complex image: scans of 128 × 128 pixels, or 8 × 64 × 64 in three dimensions.
+    Two channels, a complex image: scans of 128 × 128 pixels, or 8 × 32 × 32 in three dimensions.
     One: a picture of 126 × 126 pixels with a ninth of them (`SuperResolution`).
 
     Raises
@@ -55,7 +55,7 @@ def simulated_measurements(ndim: int, channels: int = 2) -> Iterator[Measurement
     image = sample_image()[::2, ::2]
     if ndim == 3:
         window = torch.hann_window(8, periodic=False).clamp_min(0.1)
-        image = window[:, None, None] * image[::2, ::2]
+        image = window[:, None, None] * image[::4, ::4]
     for number, (acceleration, sigma) in enumerate(SIMULATED):
         scan = simulate_acquisition(
             image,
