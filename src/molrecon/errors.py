@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class MolreconError(Exception):
     """Base of every exception molrecon raises on purpose."""
@@ -25,3 +27,8 @@ class NoBoundError(InputError):
 
 class ConvergenceError(MolreconError, RuntimeError):
     """A solver did not reach its tolerance; the message says why and what to do."""
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """Return a shape as a person writes it."""
+    return " × ".join(map(str, shape))

@@ -10,7 +10,7 @@ from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.options import Json
 from molrecon.cli.sampling import Sampling, sampling_of
-from molrecon.errors import AmbiguousError, InputError
+from molrecon.errors import AmbiguousError, InputError, shape_text
 
 if TYPE_CHECKING:
     from molrecon.data.formats import ImageData
@@ -144,9 +144,9 @@ def _scan_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Slices", str(facts["slices"])),
         ("Coils", str(facts["coils"])),
-        ("Shape", f"{output.shape_text(facts['shape'])} ({', '.join(facts['axes'])})"),
+        ("Shape", f"{shape_text(facts['shape'])} ({', '.join(facts['axes'])})"),
         ("Sampled", f"{facts['sampled']:.1%} of k-space ({facts['acceleration']:.2f}×)"),
-        ("Calibration", output.shape_text(calibration) if calibration else "none"),
+        ("Calibration", shape_text(calibration) if calibration else "none"),
         ("Noise", f"{noise} ({facts['sigma_source']})"),
         ("Comes with", ", ".join(present).replace("_", " ") or "k-space alone"),
     ]
@@ -155,7 +155,7 @@ def _scan_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
 def _image_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     spacing = facts["spacing"]
     return [
-        ("Shape", f"{output.shape_text(facts['shape'])} ({', '.join(facts['axes'])})"),
+        ("Shape", f"{shape_text(facts['shape'])} ({', '.join(facts['axes'])})"),
         ("Values", f"{'complex' if facts['complex'] else 'real'}, peak {facts['peak']:.4g}"),
         ("Spacing", f"{' × '.join(f'{x:.3g}' for x in spacing)} mm" if spacing else "unknown"),
     ]

@@ -65,8 +65,3 @@ def progress_bar() -> Progress:
         console=Console(stderr=True),
         transient=True,
     )
-
-
-def shape_text(shape: Iterable[int]) -> str:
-    """Return a shape as a person writes it."""
-    return " × ".join(map(str, shape))

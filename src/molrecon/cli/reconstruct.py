@@ -14,7 +14,7 @@ from molrecon.cli.command import Command
 from molrecon.cli.options import Device, Json, MaxMemory, require_positive, resolve_device
 from molrecon.cli.sampling import sampling_of
 from molrecon.cli.slices import count_of, facts_of, fit_memory, solve_scan, worst_of
-from molrecon.errors import InputError
+from molrecon.errors import InputError, shape_text
 
 if TYPE_CHECKING:
     from molrecon.data.scan import Scan
@@ -214,7 +214,7 @@ def _rows(facts: dict[str, Any], scan: Scan) -> list[tuple[str, str]]:
 
     sampling = sampling_of(scan)
     calibration = sampling.calibration
-    region = f", {output.shape_text(calibration)} calibration region" if calibration else ""
+    region = f", {shape_text(calibration)} calibration region" if calibration else ""
     rows = [
         ("Scan", f"{facts['input']}: {sampling}{region}"),
         ("Coil maps", facts["coil_maps"]),
@@ -241,7 +241,7 @@ def _rows(facts: dict[str, Any], scan: Scan) -> list[tuple[str, str]]:
         rows.append(("Certificate", certificate_text(facts)))
     memory = f"about {gib(facts['memory_estimate'])} estimated"
     if facts["tile"] is not None:
-        memory += f", the network in tiles of {output.shape_text(facts['tile'])}"
+        memory += f", the network in tiles of {shape_text(facts['tile'])}"
     rows.append(("Memory", memory))
     rows.append(("Time", f"{facts['seconds']:.1f} s on {facts['device']}"))
     return rows

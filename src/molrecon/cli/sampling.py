@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from molrecon.cli.output import shape_text
-from molrecon.errors import InputError
+from molrecon.errors import InputError, shape_text
 
 if TYPE_CHECKING:
     from molrecon.data.scan import Scan

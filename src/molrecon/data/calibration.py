@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from molrecon.errors import InputError
+from molrecon.errors import InputError, shape_text
 
 SMALLEST_WIDTH = 8
 """Narrowest usable region: 25 positions of the smallest kernel in use, 4 samples per axis."""
@@ -59,7 +59,7 @@ def calibration_region(mask: Tensor) -> tuple[slice, ...]:
     if any(width < min(SMALLEST_WIDTH, n) for width, n in zip(widths, sampled.shape, strict=True)):
         raise InputError(
             f"The k-space has no calibration region: the fully sampled block at its centre is "
-            f"{' × '.join(map(str, widths))} samples, and at least {SMALLEST_WIDTH} per axis are "
+            f"{shape_text(widths)} samples, and at least {SMALLEST_WIDTH} per axis are "
             "needed to estimate coil maps; give the coil maps."
         )
     return centred_slices(sampled.shape, widths)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from molrecon.data.calibration import crop_calibration
 from molrecon.data.espirit import espirit
-from molrecon.errors import InputError
+from molrecon.errors import InputError, shape_text
 from molrecon.operators.fourier import ifft_centred
 
 MOST_COLUMNS = 4096
@@ -72,7 +72,7 @@ def estimate_coil_maps(
     widths = calibration.shape[2:]
     if max(widths) < 2:
         raise InputError(
-            f"The k-space is {' × '.join(map(str, spatial))} samples, too few to estimate "
+            f"The k-space is {shape_text(spatial)} samples, too few to estimate "
             "coil maps; check the order of its axes, or give the coil maps."
         )
     kernel = [max(1, min(kernel_width, width // 2)) for width in widths]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from molrecon.data.simulation.randomness import integer, log_uniform, uniform
 from molrecon.data.simulation.resampling import fourier_resample
 from molrecon.data.slices import SIGNAL
+from molrecon.errors import InputError, shape_text
 
 MARGIN = 8
 """Pixels around a crop that absorb the wrap-around of Fourier resampling."""
@@ -18,14 +20,62 @@ MULTIPLE = 8
 """Windows are multiples of it, which keeps the Fourier transforms fast."""
 TRIES = 20
 LEAST_SIGNAL = 0.1
+EMPTY_SHARE = 0.03
+GAMMAS, AMPLITUDES = (0.7, 1.4), (0.5, 1.2)
 
 
-def shows_enough(
-    window: Tensor, peak: float, generator: torch.Generator, empty_share: float
-) -> bool:
-    """Say whether a window ``(..., y, x)`` is kept: one of next to nothing seldom is."""
-    signal = (window[..., ::4, ::4] > SIGNAL * peak).float().mean().item()
-    return signal >= LEAST_SIGNAL or uniform((0, 1), generator) < empty_share
+def require_room(
+    size: Sequence[int],
+    stacks: Iterable[tuple[Sequence[int], float]],
+    what: str,
+    *,
+    fixed: int = 0,
+) -> None:
+    """Refuse crops that are larger than everything they could be cut from.
+
+    Parameters
+    ----------
+    size
+        Shape of a crop.
+    stacks
+        Shape of each thing to cut from, and its largest scale.
+    what
+        Its name in the message, in the plural.
+    fixed
+        Leading axes that are neither turned nor enlarged.
+
+    Raises
+    ------
+    InputError
+        If nothing reaches the size along all axes, turned and enlarged.
+    """
+    stacks = list(stacks)
+    for shape, scale in stacks:
+        sides = sorted(max(1.0, scale) * n for n in shape[fixed:])
+        have = [*shape[:fixed], *sides]
+        want = [*size[:fixed], *sorted(size[fixed:])]
+        if all(n <= room for n, room in zip(want, have, strict=True)):
+            return
+    largest = max((shape for shape, _ in stacks), key=math.prod)
+    raise InputError(
+        f"The crops of {shape_text(size)} are larger than the {what}, of which the largest has "
+        f"{shape_text(largest)}; take smaller crops."
+    )
+
+
+def draw_showing(
+    draw: Callable[[], Tensor], generator: torch.Generator, *, empty_share: float = EMPTY_SHARE
+) -> Tensor:
+    """Draw windows ``(..., y, x)``, their peak 1, until one is kept.
+
+    One that shows next to nothing is kept with probability ``empty_share`` only.
+    """
+    for _ in range(TRIES):
+        window = draw()
+        signal = (window[..., ::4, ::4] > SIGNAL).float().mean().item()
+        if signal >= LEAST_SIGNAL or uniform((0, 1), generator) < empty_share:
+            break
+    return window
 
 
 def with_margins(size: Sequence[int]) -> tuple[int, ...]:
@@ -71,8 +121,8 @@ def varied_crop(
     shape: Sequence[int],
     generator: torch.Generator,
     *,
-    gammas: tuple[float, float],
-    amplitudes: tuple[float, float],
+    gammas: tuple[float, float] = GAMMAS,
+    amplitudes: tuple[float, float] = AMPLITUDES,
 ) -> Tensor:
     """Turn a window into a crop: values bent, last axes resampled, flipped, rescaled.
 

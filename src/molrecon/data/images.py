@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from molrecon.data.crops import TRIES, draw_window, shows_enough, varied_crop, with_margins
+from molrecon.data.crops import (
+    AMPLITUDES,
+    EMPTY_SHARE,
+    GAMMAS,
+    draw_showing,
+    draw_window,
+    require_room,
+    varied_crop,
+    with_margins,
+)
 from molrecon.data.simulation.randomness import integer, log_uniform
 from molrecon.data.slices import SliceStack, load_slices, peak_value
 from molrecon.errors import InputError
@@ -86,24 +94,16 @@ class ImagePool:
         InputError
             If no image reaches the size in both axes, turned and enlarged as `sample` may.
         """
-        for stack in self.stacks:
-            sides = sorted(max(1.0, stack.scales[1]) * n for n in stack.slice(0).shape)
-            if all(want <= have for want, have in zip(sorted(size), sides, strict=True)):
-                return
-        largest = max((stack.slice(0).shape for stack in self.stacks), key=math.prod)
-        raise InputError(
-            f"The crops of {size[0]} × {size[1]} pixels are larger than the images, of which the "
-            f"largest has {largest[0]} × {largest[1]}; take smaller crops."
-        )
+        require_room(size, [(s.slice(0).shape, s.scales[1]) for s in self.stacks], "images")
 
     def sample(
         self,
         size: tuple[int, ...],
         generator: torch.Generator,
         *,
-        gammas: tuple[float, float] = (0.7, 1.4),
-        amplitudes: tuple[float, float] = (0.5, 1.2),
-        empty_share: float = 0.03,
+        gammas: tuple[float, float] = GAMMAS,
+        amplitudes: tuple[float, float] = AMPLITUDES,
+        empty_share: float = EMPTY_SHARE,
     ) -> Tensor:
         """Draw a random crop of a random slice, resampled, flipped, turned and rescaled.
 
@@ -128,29 +128,21 @@ class ImagePool:
         Tensor
             float32 of ``size``; slightly negative beside sharp edges.
         """
-        for _ in range(TRIES):
-            window, shape, peak = self._draw_window(size, generator)
-            if shows_enough(window, peak, generator, empty_share):
-                break
-        return varied_crop(window / peak, shape, generator, gammas=gammas, amplitudes=amplitudes)
-
-    def _draw_window(
-        self, size: tuple[int, ...], generator: torch.Generator
-    ) -> tuple[Tensor, tuple[int, ...], float]:
-        """Cut a stored window that becomes ``size`` plus margins at a random scale.
-
-        Returns the window, its shape after resampling, and the peak of its slice.
-        """
-        number = int(torch.multinomial(self._weights, 1, generator=generator).item())
-        stack = self.stacks[number]
-        index = integer((0, len(stack.indices) - 1), generator)
-        image = stack.slice(index)
-        # With the flips of a crop, the transpose makes all quarter turns.
-        if integer((0, 1), generator):
-            image = image.T
         shape = with_margins(size)
-        window = draw_window(image, shape, log_uniform(stack.scales, generator), generator)
-        return window, shape, self._peak(number, index)
+
+        def draw() -> Tensor:
+            number = int(torch.multinomial(self._weights, 1, generator=generator).item())
+            stack = self.stacks[number]
+            index = integer((0, len(stack.indices) - 1), generator)
+            image = stack.slice(index)
+            # With the flips of a crop, the transpose makes all quarter turns.
+            if integer((0, 1), generator):
+                image = image.T
+            window = draw_window(image, shape, log_uniform(stack.scales, generator), generator)
+            return window / self._peak(number, index)
+
+        window = draw_showing(draw, generator, empty_share=empty_share)
+        return varied_crop(window, shape, generator, gammas=gammas, amplitudes=amplitudes)
 
     def _peak(self, stack: int, index: int) -> float:
         key = (stack, index)

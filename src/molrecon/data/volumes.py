@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import permutations
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from molrecon.data.crops import TRIES, draw_window, shows_enough, varied_crop, with_margins
+from molrecon.data.crops import draw_showing, draw_window, require_room, varied_crop, with_margins
 from molrecon.data.simulation.randomness import integer, log_uniform
 from molrecon.data.slices import SliceStack, load_slices
 from molrecon.errors import InputError
-
-_GAMMAS, _AMPLITUDES = (0.7, 1.4), (0.5, 1.2)
-_EMPTY_SHARE = 0.03
 
 
 def load_stacks(files: Iterable[str | Path]) -> list[SliceStack]:
@@ -59,11 +56,7 @@ class VolumePool:
         InputError
             If no volume reaches the size along all axes.
         """
-        for stack in self.stacks:
-            sides = sorted(max(1.0, stack.scales[1]) * n for n in stack.volume.shape)
-            if all(want <= have for want, have in zip(sorted(size), sides, strict=True)):
-                return
-        raise _too_large(size, self.stacks, "volumes")
+        require_room(size, [(s.volume.shape, s.scales[1]) for s in self.stacks], "volumes")
 
     def sample(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Draw a crop ``(z, y, x)`` of a random volume, turned, resampled, flipped and rescaled.
@@ -73,14 +66,14 @@ class VolumePool:
         """
         shape = with_margins(size)
         orders = list(permutations(range(3)))
-        for _ in range(TRIES):
+
+        def draw() -> Tensor:
             number = int(torch.multinomial(self._weights, 1, generator=generator).item())
             stack = self.stacks[number]
             volume = stack.volume.permute(*orders[integer((0, len(orders) - 1), generator)])
-            window = draw_window(volume, shape, log_uniform(stack.scales, generator), generator)
-            if shows_enough(window, 1.0, generator, _EMPTY_SHARE):
-                break
-        return varied_crop(window, shape, generator, gammas=_GAMMAS, amplitudes=_AMPLITUDES)
+            return draw_window(volume, shape, log_uniform(stack.scales, generator), generator)
+
+        return varied_crop(draw_showing(draw, generator), shape, generator)
 
 
 class SeriesPool:
@@ -105,35 +98,24 @@ class SeriesPool:
         InputError
             If no series reaches the size along all axes.
         """
-        for stack in self.stacks:
-            frames, *sides = stack.volume.shape
-            enlarged = sorted(max(1.0, stack.scales[1]) * n for n in sides)
-            fits = all(want <= have for want, have in zip(sorted(size[1:]), enlarged, strict=True))
-            if size[0] <= frames and fits:
-                return
-        raise _too_large(size, self.stacks, "series (frames first)")
+        require_room(
+            size,
+            [(s.volume.shape, s.scales[1]) for s in self.stacks],
+            "series (frames first)",
+            fixed=1,
+        )
 
     def sample(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Draw successive frames ``(t, y, x)`` of a random series, cropped and varied alike."""
         shape = with_margins(size[1:])
         long_enough = [stack for stack in self.stacks if len(stack.volume) >= size[0]]
-        for _ in range(TRIES):
+
+        def draw() -> Tensor:
             stack = long_enough[integer((0, len(long_enough) - 1), generator)]
             first = integer((0, len(stack.volume) - size[0]), generator)
             frames = stack.volume[first : first + size[0]]
             if integer((0, 1), generator):
                 frames = frames.mT
-            window = draw_window(frames, shape, log_uniform(stack.scales, generator), generator)
-            if shows_enough(window, 1.0, generator, _EMPTY_SHARE):
-                break
-        return varied_crop(window, shape, generator, gammas=_GAMMAS, amplitudes=_AMPLITUDES)
+            return draw_window(frames, shape, log_uniform(stack.scales, generator), generator)
 
-
-def _too_large(size: Sequence[int], stacks: Sequence[SliceStack], what: str) -> InputError:
-    largest = max(
-        (tuple(stack.volume.shape) for stack in stacks), key=lambda s: torch.Size(s).numel()
-    )
-    return InputError(
-        f"The crops of {' × '.join(map(str, size))} are larger than the {what}, of which the "
-        f"largest has {' × '.join(map(str, largest))}; take smaller crops."
-    )
+        return varied_crop(draw_showing(draw, generator), shape, generator)

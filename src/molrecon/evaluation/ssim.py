@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from molrecon.errors import InputError
+from molrecon.errors import InputError, shape_text
 
 WindowName = Literal["uniform", "gaussian"]
 
@@ -83,7 +83,7 @@ def structural_similarity(
     width = len(chosen.weights)
     if min(reference.shape[1:]) < width:
         raise InputError(
-            f"SSIM: the image has {' × '.join(map(str, reference.shape[1:]))} pixels, but its "
+            f"SSIM: the image has {shape_text(reference.shape[1:])} pixels, but its "
             f"window needs at least {width} along each axis; compare larger images."
         )
     x, y = image.double(), reference.double()

@@ -15,7 +15,7 @@ from molrecon.networks.blocks import shuffle, unshuffle
 from molrecon.networks.bounds import kernel_bound, step_bound
 from molrecon.networks.layers import SoftClip, lift, start_high_pass
 from molrecon.networks.normalised import NormalisedConvolution
-from molrecon.networks.strict import ResidualStrictCNN, StrictNetwork
+from molrecon.networks.strict import ResidualStrictCNN, StrictNetwork, descend
 
 SPEED = 10.0
 """Of the thresholds, see `SoftClip`."""
@@ -105,7 +105,7 @@ class MultiscaleStrictCNN(StrictNetwork):
         for scale, layer, clip in zip(self.scales, self._layers(), self.clips, strict=True):
             weight = layer.normalised_weight()
             if scale == 1:
-                z = self.layer(_descend, z, code, weight, layer, clip)
+                z = self.layer(descend, z, code, weight, layer, clip)
             else:
                 z = self.layer(self._descend_coarsely, z, code, weight, layer, clip, scale)
         return self.lipschitz * z[:, : self.channels]
@@ -151,12 +151,6 @@ class MultiscaleStrictCNN(StrictNetwork):
         for k, layer, thresholds in zip(fine, trained, other.clips, strict=False):
             layers[k].weight.copy_(layer.normalised_weight())
             clips[k].start_from(cast(SoftClip, thresholds))
-
-
-def _descend(
-    z: Tensor, code: Tensor | None, weight: Tensor, layer: NormalisedConvolution, clip: nn.Module
-) -> Tensor:
-    return z - 2 * layer.transposed(clip(layer(z, weight=weight), code), weight)
 
 
 @torch.no_grad()

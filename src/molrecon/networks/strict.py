@@ -111,7 +111,7 @@ class ResidualStrictCNN(StrictNetwork):
         """Lift, descend, cut back."""
         z = lift(x, self.features)
         for layer, clip in zip(self._layers(), self.clips, strict=True):
-            z = self.layer(_descend, z, code, layer.normalised_weight(), layer, clip)
+            z = self.layer(descend, z, code, layer.normalised_weight(), layer, clip)
         return self.lipschitz * z[:, : self.channels]
 
     @property
@@ -124,9 +124,10 @@ class ResidualStrictCNN(StrictNetwork):
         return self.lipschitz * math.prod(step_bound(kernel_bound(c)) for c in self._layers())
 
 
-def _descend(
+def descend(
     z: Tensor, code: Tensor | None, weight: Tensor, layer: NormalisedConvolution, clip: nn.Module
 ) -> Tensor:
+    """Take one nonexpansive step, see `ResidualStrictCNN`."""
     return z - 2 * layer.transposed(clip(layer(z, code, weight), code), weight)
 
 

@@ -20,6 +20,7 @@ from molrecon.data.simulation.phase import simulate_phase
 from molrecon.data.simulation.randomness import integer, log_uniform, make_generator, uniform
 from molrecon.data.simulation.resampling import fourier_resample
 from molrecon.data.slices import SIGNAL
+from molrecon.errors import shape_text
 
 _MARGINS = (2, 8)
 """Pixels by which estimated coil maps reach beyond the object."""
@@ -98,7 +99,7 @@ class ParallelMRISimulation(Simulation):
         if self.calibration[1] > min(encoded):
             raise ValueError(
                 f"calibration: a region of {self.calibration[1]} lines is larger than the crops of "
-                f"{' × '.join(map(str, encoded))} pixels; give less"
+                f"{shape_text(encoded)} pixels; give less"
             )
         return self
 

@@ -19,7 +19,7 @@ from molrecon.data.simulation.acquisition import acquire
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.data.simulation.phase import simulate_phase
 from molrecon.data.simulation.randomness import integer, make_generator
-from molrecon.errors import InputError
+from molrecon.errors import InputError, shape_text
 from molrecon.evaluation.image_sets.base import Case, Draw, SampledSet, within
 from molrecon.evaluation.image_sets.magnitudes import Magnitude, magnitudes
 from molrecon.evaluation.problem import Problem, simulated_problem
@@ -180,8 +180,8 @@ class SimulatedScans(SampledSet):
         if maps is not None and shape != tuple(maps.shape[1:]):
             raise InputError(
                 f"The image set {self.name!r} has mixed sizes: {source} has images of "
-                f"{' × '.join(map(str, shape))} pixels, but the coil maps {self.coil_maps} have "
-                f"{' × '.join(map(str, maps.shape[1:]))}; give images of that size, or leave the "
+                f"{shape_text(shape)} pixels, but the coil maps {self.coil_maps} have "
+                f"{shape_text(maps.shape[1:])}; give images of that size, or leave the "
                 "maps out to have them simulated."
             )
 
