@@ -34,7 +34,7 @@ from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.dynamic_mri import DynamicMRI
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.total_variation import TotalVariation
-from series_pictures import animate, profiles
+from pictures import animate, profiles
 
 MAPS = "coil_maps/cine_cardiac_R6_sens_96x96x12.npy"
 

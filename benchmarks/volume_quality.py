@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib
 import torch
 from torch import Tensor
 
@@ -34,9 +32,7 @@ from molrecon.evaluation.metrics import psnr, ssim
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.fourier import ifft_centred
 from molrecon.reconstructors.learned import LearnedReconstructor
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from pictures import views
 
 HEAD = "volumes/qmrlab_mtsat_T1w.nii.gz"
 
@@ -66,27 +62,6 @@ def slice_by_slice(model: LearnedReconstructor, scan: Acquisition) -> Tensor:
     for y, maps in zip(planes.unbind(-1), scan.coil_maps.unbind(-1), strict=True):
         images.append(model(y, CartesianMRI(maps, mask), sigma=scan.sigma).value)
     return torch.stack(images, dim=-1)
-
-
-def views(images: Mapping[str, Tensor], reference: Tensor, path: Path, title: str) -> None:
-    """Draw the three middle planes of every volume, and the error in one of them."""
-    truth = reference[0, 0].abs()
-    top = float(truth.flatten().kthvalue(int(0.998 * truth.numel())).values)
-    shown = {"reference": reference, **images}
-    fig, axes = plt.subplots(4, len(shown), figsize=(2.8 * len(shown), 10), layout="constrained")
-    for column, (name, image) in zip(axes.T, shown.items(), strict=True):
-        volume = image[0, 0].abs()
-        for axis in range(3):
-            plane = volume.select(axis, volume.shape[axis] // 2)
-            column[axis].imshow(plane.numpy(), cmap="gray", vmin=0, vmax=top)
-        error = (volume - truth).abs().select(0, volume.shape[0] // 2)
-        column[3].imshow(5 * error.numpy(), cmap="inferno", vmin=0, vmax=top)
-        column[0].set_title(name, fontsize=9)
-    for ax in axes.flat:
-        ax.set_axis_off()
-    fig.suptitle(f"{title}; last row: error × 5 of the first")
-    fig.savefig(path, dpi=100)
-    plt.close(fig)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Pictures of reconstructed series: frames with x–t profiles, and an animation."""
+"""Pictures of reconstructed volumes and series: planes, x–t profiles, an animation."""
 
 from __future__ import annotations
 
@@ -19,6 +19,27 @@ ERROR_GAIN = 5
 
 def _magnitude(image: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return image[0, 0].abs().float().numpy()
+
+
+def views(images: Mapping[str, Tensor], reference: Tensor, path: Path, title: str) -> None:
+    """Draw the three middle planes of every volume, and the error in the first of them."""
+    truth = _magnitude(reference)
+    top = float(np.quantile(truth, 0.998))
+    middle = [n // 2 for n in truth.shape]
+    shown = {"reference": reference, **images}
+    fig, axes = plt.subplots(4, len(shown), figsize=(2.8 * len(shown), 10), layout="constrained")
+    for column, (name, image) in zip(axes.T, shown.items(), strict=True):
+        volume = _magnitude(image)
+        for axis in range(3):
+            column[axis].imshow(volume.take(middle[axis], axis), cmap="gray", vmin=0, vmax=top)
+        error = ERROR_GAIN * np.abs(volume - truth)[middle[0]]
+        column[3].imshow(error, cmap="inferno", vmin=0, vmax=top)
+        column[0].set_title(name, fontsize=9)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    fig.suptitle(f"{title}; last row: error × {ERROR_GAIN} of the first")
+    fig.savefig(path, dpi=100)
+    plt.close(fig)
 
 
 def profiles(images: Mapping[str, Tensor], reference: Tensor, path: Path, title: str) -> None:
