@@ -51,7 +51,28 @@ def test_residual_is_that_of_the_value(operator):
     r = image().float()
     solution = ClosedForm()(single, 30.0, r)
     explicit = norm(r - solution.value - 30.0 * single.normal(solution.value))
-    assert torch.equal(solution.residual, explicit)
+    assert torch.allclose(solution.residual, explicit, atol=1e-4)
+    precise, value = single.to(dtype=REAL), solution.value.double()
+    explicit = norm(r - value - 30.0 * precise.normal(value))
+    assert torch.allclose(solution.residual.double(), explicit, rtol=1e-5)
+
+
+@pytest.mark.parametrize("weight", [1.0, 80.0, 1e3, 1e5])
+def test_the_error_is_bounded_in_the_image_where_a_residual_says_little(operator, weight):
+    single = operator.to(dtype=torch.float32)
+    x = image().float()
+    r = x + weight * single.normal(x)
+    solution = ClosedForm()(single, weight, r)
+    error = norm(solution.value - solve_shifted(single.to(dtype=REAL), weight, r.double()))
+    assert bool((error <= solution.error).all())
+
+
+def test_the_error_does_not_count_what_the_inverse_shrinks():
+    """Rounding of the large data term lies in its range, which the inverse shrinks most."""
+    A = SuperResolution((1, 192, 192), 3)
+    x = normal(1, 1, 192, 192, dtype=torch.float32).cumsum(-1).cumsum(-2)
+    solution = ClosedForm()(A, 100.0, x + 100.0 * A.normal(x))
+    assert 3 * solution.error < solution.residual
 
 
 def test_a_start_is_not_needed(operator):

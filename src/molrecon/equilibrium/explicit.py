@@ -89,6 +89,7 @@ class _NothingToSolve:
             status=(Status.CONVERGED,) * r.shape[0],
             iterations=zero.to(torch.int64),
             residual=zero,
+            error=zero,
             initial_residual=zero,
             normal_evaluations=0,
         )

@@ -110,11 +110,11 @@ class ForwardBackward:
         difference = linear.value - x
         length = norm(difference)
         size = norm(linear.value).clamp_min(torch.finfo(length.dtype).tiny)
-        # ‖x − T(x)‖ ≤ length + ‖inner residual‖, since the inverse has norm at most 1;
+        # ‖x − T(x)‖ ≤ length + error of the linear solve;
         # ‖T̃(x) − x*‖ ≤ ‖T̃(x) − T(x)‖ + (1 − αμ)/(αμ) ‖x − T(x)‖.
         contraction = 1 - a * inclusion.strong_monotonicity / s
-        distance = length + linear.residual
-        bound = linear.residual + contraction / (1 - contraction) * distance
+        distance = length + linear.error
+        bound = linear.error + contraction / (1 - contraction) * distance
         return _Step(
             image=linear.value,
             difference=difference,

@@ -28,8 +28,11 @@ class LinearSolution:
         Iterations every sample took, ``(batch,)``.
     residual
         ‖r − (I + cAᴴA)x‖ of every sample (from the recurrence), ``(batch,)``.
+    error
+        Bound on the distance of x to the exact solution, ``(batch,)``: the residual, since the
+        inverse has norm at most 1, or less where the solver knows better.
     initial_residual
-        The same at the starting point, computed explicitly, ``(batch,)``.
+        The residual at the starting point, computed explicitly, ``(batch,)``.
     normal_evaluations
         Applications of AᴴA, for the whole batch at once.
     """
@@ -38,6 +41,7 @@ class LinearSolution:
     status: tuple[Status, ...]
     iterations: Tensor
     residual: Tensor
+    error: Tensor
     initial_residual: Tensor
     normal_evaluations: int
 
@@ -144,6 +148,7 @@ class ConjugateGradient:
             status=_statuses(final, threshold),
             iterations=iterations,
             residual=final,
+            error=final,
             initial_residual=start,
             normal_evaluations=evaluations,
         )

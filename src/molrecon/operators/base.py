@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -76,6 +77,12 @@ class LinearOperator(ABC):
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> LinearOperator:
         """Return the operator on another device or in another (image) precision."""
+
+    @cached_property
+    def in_double(self) -> LinearOperator:
+        """The operator in double precision, itself if it is; made once."""
+        precise = torch.complex128 if self.dtype.is_complex else torch.float64
+        return self if self.dtype == precise else self.to(dtype=precise)
 
     def _normal(self, x: Tensor) -> Tensor:
         return self._adjoint(self._forward(x))
