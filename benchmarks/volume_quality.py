@@ -1,6 +1,6 @@
 """3D MOL against slice-by-slice MOL and SENSE on the held-out qMRLab head.
 
-    MOLRECON_DATA=… python benchmarks/volume_quality.py MODEL_3D [--flat brain2d-sn]
+    MOLRECON_DATA=… python benchmarks/volume_quality.py MODEL_3D … [--flat brain2d-sn]
 
 Simulated from the T1w volume, 128 × 128 × 96, with 8 coils, a smooth phase, points of variable
 density in the plane of the two phase encodings and noise of 1 % of the peak; readout full. The
@@ -67,7 +67,7 @@ def slice_by_slice(model: LearnedReconstructor, scan: Acquisition) -> Tensor:
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("model")
+    parser.add_argument("models", nargs="+", help="of volumes, names or weights files")
     parser.add_argument("--flat", default="brain2d-sn", help="model of slices")
     parser.add_argument("--coils", type=int, default=8)
     parser.add_argument("--acceleration", type=float, default=6)
@@ -103,9 +103,10 @@ def main() -> None:
     record("SENSE, oracle", best, started)
     started = time.perf_counter()
     record("MOL, slice by slice", slice_by_slice(molrecon.load(options.flat), scan), started)
-    started = time.perf_counter()
-    solution = molrecon.load(options.model)(scan.y, scan.A, sigma=scan.sigma)
-    record("MOL, 3D", solution.value, started)
+    for name in options.models:
+        model = molrecon.load(name)
+        started = time.perf_counter()
+        record(model.name or name, model(scan.y, scan.A, sigma=scan.sigma).value, started)
     views(images, scan.image, options.out / "views.png", title)
 
 

@@ -42,8 +42,8 @@ from molrecon.operators.cartesian_mri import CartesianMRI
 EPSILONS = (0.01, 0.02, 0.05, 0.2)
 SIZE, COILS, BATCH = 48, 4, 20
 TOL = 1e-4
-CERTIFIED = ("brain2d-sn", "sense")
-MODELS = ("brain2d-lr", "brain2d-sn")
+CERTIFIED = ("brain2d-sn", "brain2d-strict", "sense")
+MODELS = ("brain2d-lr", "brain2d-sn", "brain2d-strict")
 
 
 def scans(number: int) -> tuple[Tensor, CartesianMRI, Tensor]:
@@ -94,9 +94,8 @@ def trials(name: str, number: int, epsilon: float, steps: int) -> tuple[Tensor, 
 
 
 def bound_part(total: int, steps: int, part: tuple[int, int]) -> None:
-    jobs = [
-        (CERTIFIED[k % 2], EPSILONS[k // 2 % len(EPSILONS)], k) for k in range(-(-total // BATCH))
-    ]
+    kinds = [(name, epsilon) for epsilon in EPSILONS for name in CERTIFIED]
+    jobs = [(*kinds[k % len(kinds)], k) for k in range(-(-total // BATCH))]
     shares: dict[str, list[float]] = {name: [] for name in CERTIFIED}
     violations = done = 0
     largest_error = 0.0
