@@ -1,13 +1,14 @@
 """Can a certified bound be exceeded? And what does a worst-case error cost each method?
 
     MOLRECON_DATA=… python benchmarks/worst_case.py [--trials 1000] [--part 1/4] [--only PART]
-        [--rivals NAME|FILE …]
+        [--rivals NAME|FILE …] [--variants]
 
 Part "bound": attacks on simulated scans (random crops of the sample image, 48 × 48, 4 coils, 2× to
 6×, noise 0.1 to 4 % of the peak), every trial with ε = 1, 2, 5 or 20 %; counts the trials in which
 the exact solutions move further than proved, and the largest measured gain as a share of the bound.
 Part "loss": the real 8-coil scan at 4×, ε = 2 %: PSNR of the image, under a worst-case and under a
-Gaussian error of the measurements.
+Gaussian error of the measurements; with ``--variants`` also of the strict model with another weight
+of the data or another m, nothing retrained.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ import torch
 from torch import Tensor
 
 from common import brain
-from molrecon import load
+from molrecon import MOL, load
 from molrecon.data.sample_image import sample_image
 from molrecon.data.simulation import simulate_acquisition
 from molrecon.evaluation.attack import (
     Effort,
     Held,
+    Subject,
     attack,
     find_subject,
     gaussian,
@@ -121,25 +123,38 @@ def bound_part(total: int, steps: int, part: tuple[int, int]) -> None:
             print(f"mean {100 * mean:.1f} %, {len(values)} trials")
 
 
-def subjects(rivals: list[str]) -> Iterator[str]:
-    yield from MODELS
+def variant(lam: float = 1.0, gain: float = 0.98) -> Subject:
+    """The strict model with its λ multiplied and its bound 1 − m replaced."""
+    model = load("brain2d-strict")
+    assert isinstance(model, MOL)
+    with torch.no_grad():
+        model.weight.log_lam0 += math.log(lam)
+    model.network.lipschitz, model.monotonicity = gain, 1 - gain
+    label = f"{lam:g} λ, m = {1 - gain:.2g}"
+    return Subject(label, "mol", None, lambda y, A, sigma: hold_model(label, model, y, A, sigma))
+
+
+def subjects(rivals: list[str], variants: bool) -> Iterator[Subject]:
+    yield from map(find_subject, MODELS)
+    if variants:
+        yield from (variant(gain=0.9), variant(gain=0.8), variant(lam=0.3), variant(lam=0.1))
     for rival in rivals:
         if rival.endswith(".safetensors") and not Path(rival).is_file():
             print(f"  {rival}: not there, left out")
         else:
-            yield rival
-    yield "sense"
+            yield find_subject(rival)
+    yield find_subject("sense")
 
 
-def loss_part(rivals: list[str], epsilon: float, steps: int, part: tuple[int, int]) -> None:
+def loss_part(
+    rivals: list[str], epsilon: float, steps: int, part: tuple[int, int], variants: bool
+) -> None:
     scan = retrospective_problem(brain(), 4, mask_kind="variable-density", calibration=24, seed=0)
     print(f"real 8-coil scan at 4×, ε = {100 * epsilon:g} %: PSNR in dB (loss), gain")
     effort = Effort(restarts=1, steps=steps, draws=2)
-    for name in list(subjects(rivals))[part[0] - 1 :: part[1]]:
+    for subject in list(subjects(rivals, variants))[part[0] - 1 :: part[1]]:
         started = time.perf_counter()
-        one = attack(
-            find_subject(name), scan.y, scan.A, [epsilon], reference=scan.reference, effort=effort
-        )
+        one = attack(subject, scan.y, scan.A, [epsilon], reference=scan.reference, effort=effort)
         (point,) = one.points
         assert point.worst is not None
         assert one.psnr is not None
@@ -163,6 +178,7 @@ def main() -> None:
     parser.add_argument("--part", default="1/1", help="the k-th of n shares of the work, k/n")
     parser.add_argument("--only", choices=["bound", "loss"])
     parser.add_argument("--rivals", nargs="*", default=[], help="models or weights files")
+    parser.add_argument("--variants", action="store_true", help="of the strict model")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -170,7 +186,13 @@ def main() -> None:
     if arguments.only != "loss":
         bound_part(arguments.trials, arguments.steps, (first, last))
     if arguments.only != "bound":
-        loss_part(arguments.rivals, arguments.epsilon, arguments.steps, (first, last))
+        loss_part(
+            arguments.rivals,
+            arguments.epsilon,
+            arguments.steps,
+            (first, last),
+            arguments.variants,
+        )
 
 
 if __name__ == "__main__":
