@@ -29,6 +29,7 @@ from molrecon.data.simulation.cine_mri import CineMRISimulation, DynamicAcquisit
 from molrecon.data.simulation.measured_maps import read_measured_maps, resized_maps
 from molrecon.data.simulation.phase import simulate_phase
 from molrecon.data.simulation.randomness import make_generator
+from molrecon.errors import shape_text
 from molrecon.evaluation.metrics import psnr, ssim
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.dynamic_mri import DynamicMRI
@@ -109,7 +110,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for person in options.persons:
         scan = simulate(data_root() / "cine" / f"{person}.npz", options)
-        shape = " × ".join(map(str, scan.image.shape[2:]))
+        shape = shape_text(scan.image.shape[2:])
         share = scan.mask.numel() / int(scan.mask.sum())
         print(f"{person}: {shape}, 12 coils, {options.kind}, {share:.2f}×, σ = {options.sigma:g}")
         print(f"  {'':22s} PSNR, series   PSNR, frames   SSIM, frames")

@@ -1,7 +1,7 @@
 """Peak memory of a training step on volumes: MOL at 10 and 100 iterations, and MoDL of ten.
 
     python benchmarks/volume_memory.py [--kind residual] [--features 32] [--layers 5]
-    python benchmarks/volume_memory.py --large 96 128 128 [--checkpointing] [--try-modl]
+    python benchmarks/volume_memory.py --train-large [--checkpointing] [--try-modl]
 
 Both methods have the same network and 8 coils. Every step runs in a process of its own, whose
 address space is limited to what the machine can spare; its peak resident memory is counted above
@@ -22,6 +22,7 @@ import time
 import torch
 
 from molrecon import MOL, CartesianMRI, ConjugateGradient, Equilibrium, ForwardBackward, MoDL
+from molrecon.errors import shape_text
 from molrecon.evaluation.resources import available_memory
 from molrecon.networks import build_network
 from molrecon.reconstructors.learned import LearnedReconstructor
@@ -87,7 +88,7 @@ def in_own_process(
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
     started = time.perf_counter()
     child = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    label = f"{method:5s} {iterations:4d} iterations, {' × '.join(map(str, size))}"
+    label = f"{method:5s} {iterations:4d} iterations, {shape_text(size)}"
     seconds = time.perf_counter() - started
     if child.returncode:
         lines = child.stderr.strip().splitlines() or ["no message"]
@@ -115,7 +116,7 @@ def small(options: argparse.Namespace) -> None:
     slope = (second - first) / (math.prod(high) - math.prod(low))
     large = math.prod(options.large)
     print(
-        f"MoDL-10 at {' × '.join(map(str, options.large))}, extrapolated at "
+        f"MoDL-10 at {shape_text(options.large)}, extrapolated at "
         f"{slope / 1024:.1f} KiB per voxel: {(first + slope * (large - math.prod(low))) / GIB:.1f} "
         "GiB"
     )

@@ -28,6 +28,7 @@ from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.data.simulation.phase import simulate_phase
 from molrecon.data.simulation.randomness import make_generator
 from molrecon.data.volumes import load_stacks
+from molrecon.errors import shape_text
 from molrecon.evaluation.metrics import psnr, ssim
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.fourier import ifft_centred
@@ -82,7 +83,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     scan = simulate(options)
-    shape = " × ".join(map(str, scan.image.shape[2:]))
+    shape = shape_text(scan.image.shape[2:])
     share = scan.mask.numel() / int(scan.mask.sum())
     title = f"qMRLab head, {shape}, {options.coils} coils, {share:.2f}×, σ = {options.sigma:g}"
     print(title)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from molrecon.data.formats import read_image
 from molrecon.data.simulation.randomness import integer
-from molrecon.errors import InputError
+from molrecon.errors import InputError, shape_text
 
 
 def read_picture(source: str | Path) -> Tensor:
@@ -100,7 +100,7 @@ class PicturePool:
         if max(size) > self._side:
             raise InputError(
                 f"The picture {self._smallest} has a side of {self._side} pixels, fewer than the "
-                f"crops of {size[0]} × {size[1]}; leave it out or take smaller crops."
+                f"crops of {shape_text(size)}; leave it out or take smaller crops."
             )
 
     def sample(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:

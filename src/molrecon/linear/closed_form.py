@@ -82,13 +82,13 @@ class ClosedForm:
             accepted = _rounding(A, weights, start, norm(x))
             active = final > accepted
             unfinished = bool(active.any())
+            if unfinished and evaluations == PASSES:
+                other = self.otherwise(A, c, r, x)
+                return replace(other, normal_evaluations=other.normal_evaluations + evaluations)
             correction = A.resolvent(weights, residual)
-            if correction is None or not unfinished or evaluations == PASSES:
+            assert correction is not None
+            if not unfinished:
                 break
-        if unfinished:
-            other = self.otherwise(A, c, r, x)
-            return replace(other, normal_evaluations=other.normal_evaluations + evaluations)
-        assert correction is not None
         rounding = torch.finfo(final.dtype).eps * norm(x)
         return LinearSolution(
             value=x,
