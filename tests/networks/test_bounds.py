@@ -26,6 +26,7 @@ SMALL = {
         "coarse_features": 3,
         "coarse_channels": 3,
     },
+    "periodic-strict": {"features": 4, "steps": 1, "temporal_features": 3},
     "residual": {"features": 4, "layers": 2},
     "residual-strict": {"features": 4, "layers": 2},
     "spectral": {"features": 4, "layers": 3},
@@ -51,9 +52,10 @@ def test_every_network_has_one():
 @settings(max_examples=6)
 @given(seed=st.integers(0, 10**6), spread=st.sampled_from([0.05, 0.3, 1.0]))
 def test_is_never_below_attack_and_local_values(kind, seed, spread):
-    network = random_network(kind, seed=seed, spread=spread)
+    spatial = (3, 4, 3) if kind == "periodic-strict" else (7, 5)
+    network = random_network(kind, seed=seed, spread=spread, ndim=len(spatial))
     found = measure(
-        lambda x: network(x, LEVEL), normal(1, 1, 7, 5, seed=seed), starts=1, steps=6, tol=1e-3
+        lambda x: network(x, LEVEL), normal(1, 1, *spatial, seed=seed), starts=1, steps=6, tol=1e-3
     )
     bound = certified_bound(network)
     slack = 1 + 1e-9

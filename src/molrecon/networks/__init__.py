@@ -10,6 +10,7 @@ from molrecon.networks.base import Network
 from molrecon.networks.cnn import CNN
 from molrecon.networks.kernel_normalised import KernelNormalisedCNN
 from molrecon.networks.multiscale import MultiscaleStrictCNN
+from molrecon.networks.periodic import PeriodicStrictCNN
 from molrecon.networks.residual import ResidualCNN
 from molrecon.networks.strict import STRICT_NETWORKS, ResidualStrictCNN, SpectralCNN
 from molrecon.networks.tiled import Tiled
@@ -19,6 +20,7 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     "cnn": CNN,
     "kernel-normalised": KernelNormalisedCNN,
     "multiscale-strict": MultiscaleStrictCNN,
+    "periodic-strict": PeriodicStrictCNN,
     "residual": ResidualCNN,
     "unet": UNet,
     **STRICT_NETWORKS,
@@ -50,6 +52,7 @@ __all__ = [
     "KernelNormalisedCNN",
     "MultiscaleStrictCNN",
     "Network",
+    "PeriodicStrictCNN",
     "ResidualCNN",
     "ResidualStrictCNN",
     "SpectralCNN",

@@ -74,12 +74,17 @@ class Network(nn.Module, ABC):
 
     @property
     def halo(self) -> int | None:
-        """Pixels along each axis that a pixel of the result depends on beyond its own place.
+        """Pixels along each axis, those `uncut` aside, that a pixel depends on beyond its place.
 
         None if it may depend on the whole image. Beyond the border of the image a network of a
         known halo sees zeros in all of its layers.
         """
         return None
+
+    @property
+    def uncut(self) -> tuple[int, ...]:
+        """Axes on which a pixel may depend on all others, so that tiles have to be whole there."""
+        return ()
 
     @property
     def working_channels(self) -> int:

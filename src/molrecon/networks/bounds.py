@@ -78,6 +78,11 @@ def step_bound(norm: float) -> float:
     return max(1.0, 2 * norm**2 - 1)
 
 
+def steps_bound(layers: Iterable[NormalisedConvolution]) -> float:
+    """Bound of such steps one after the other, from the kernels they use."""
+    return math.prod(step_bound(kernel_bound(layer)) for layer in layers)
+
+
 def kernel_bound(layer: NormalisedConvolution) -> float:
     """Norm of the kernel a normalised convolution uses, after its rounding."""
     return certified_norm(layer.normalised_weight(), margin=VERIFICATION_MARGIN)

@@ -87,7 +87,7 @@ class CNN(Network):
     @property
     def halo(self) -> int:
         """The paddings of all convolutions."""
-        return sum(layer.padding for layer in layers_of(self.convolutions))
+        return sum(max(layer.radii) for layer in layers_of(self.convolutions))
 
     def composed_bound(self) -> float:
         """Product of the norms of the convolutions, plus 1 for the image itself."""

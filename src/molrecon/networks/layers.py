@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from molrecon.errors import InputError
 from molrecon.networks.convolution_norm import certified_norm
+from molrecon.networks.wrapping import wrapped
 
 CONVOLUTIONS = {2: nn.functional.conv2d, 3: nn.functional.conv3d}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -56,7 +58,7 @@ def noise_code(sigma: Tensor) -> Tensor:
 
 
 class Convolution(nn.Module):
-    """A stride-1 "same" convolution with zero padding in 2D or 3D, its bias set by the noise level.
+    """A stride-1 "same" convolution in 2D or 3D, its bias set by the noise level.
 
     A bias moves a network's thresholds and leaves its Lipschitz bound as it is, so a network may
     know the noise level through its biases, ``b + code(sigma) · d``, and keep its certificate for
@@ -69,11 +71,14 @@ class Convolution(nn.Module):
     ndim
         Spatial axes, 2 or 3.
     kernel_size
-        Odd width of the kernel.
+        Odd width of the kernel, or one for every axis.
     noise_conditioned
         Whether the bias depends on the noise level.
     biased
         Whether there is a bias.
+    periodic
+        Whether the first axis is a period, and goes on where it ends; else zeros are beyond the
+        ends, as they are of the other axes.
     """
 
     def __init__(
@@ -82,18 +87,21 @@ class Convolution(nn.Module):
         channels_out: int,
         *,
         ndim: int = 2,
-        kernel_size: int = 3,
+        kernel_size: int | Sequence[int] = 3,
         noise_conditioned: bool = False,
         biased: bool = True,
+        periodic: bool = False,
     ) -> None:
         super().__init__()
         if ndim not in CONVOLUTIONS:
             raise InputError(f"ndim is {ndim}, expected 2 or 3")
-        if kernel_size < 1 or kernel_size % 2 == 0:
+        widths = [kernel_size] * ndim if isinstance(kernel_size, int) else list(kernel_size)
+        if len(widths) != ndim or any(width < 1 or width % 2 == 0 for width in widths):
             raise InputError(f"kernel_size is {kernel_size}, expected an odd width")
-        self.padding = kernel_size // 2
+        self.radii = tuple(width // 2 for width in widths)
+        self.periodic = periodic
         self.ndim = ndim
-        self.weight = nn.Parameter(torch.empty(channels_out, channels_in, *[kernel_size] * ndim))
+        self.weight = nn.Parameter(torch.empty(channels_out, channels_in, *widths))
         self.register_parameter("bias", None)
         if biased:
             self.bias = nn.Parameter(torch.zeros(channels_out))
@@ -109,17 +117,23 @@ class Convolution(nn.Module):
         ``code`` is `noise_code` of every sample, ``(batch,)``.
         """
         w = self.weight if weight is None else weight
-        convolve = CONVOLUTIONS[self.ndim]
         if self.noise_bias is None:
-            return convolve(x, w, self.bias, padding=self.padding)
+            return self.convolved(x, w, self.bias)
         if code is None:
             raise InputError("this network is conditioned on the noise level: give sigma")
         bias = self.bias + code[:, None] * self.noise_bias
         if len(bias) == 1:
-            return convolve(x, w, bias[0], padding=self.padding)
-        out = convolve(x, w, padding=self.padding)
+            return self.convolved(x, w, bias[0])
+        out = self.convolved(x, w)
         # In the precision of the convolution, or the rest of the layer leaves it.
         return out + bias.to(out.dtype).reshape(*out.shape[:2], *[1] * self.ndim)
+
+    def convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Convolve with any kernel of this width, padded as this one."""
+        padding = self.radii
+        if self.periodic:
+            x, padding = wrapped(x, padding[0]), (0, *padding[1:])
+        return CONVOLUTIONS[self.ndim](x, weight, bias, padding=padding)
 
     def rectified(
         self, x: Tensor, code: Tensor | None = None, weight: Tensor | None = None
@@ -194,7 +208,8 @@ def start_high_pass(weight: Tensor) -> None:
     if weight[0, 0].numel() > 1:
         weight -= weight.mean(dim=tuple(range(2, weight.ndim)), keepdim=True)
     # Of a 3D kernel the exact value takes as long as reading a whole model.
-    weight /= certified_norm(weight, points=START_POINTS.get(weight.ndim - 2))
+    axes = sum(width > 1 for width in weight.shape[2:])
+    weight /= certified_norm(weight, points=START_POINTS.get(axes))
 
 
 def layers_of(modules: nn.ModuleList) -> list[Convolution]:

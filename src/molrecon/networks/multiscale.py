@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.blocks import shuffle, unshuffle
-from molrecon.networks.bounds import kernel_bound, step_bound
+from molrecon.networks.bounds import steps_bound
 from molrecon.networks.layers import SoftClip, lift, start_high_pass
 from molrecon.networks.normalised import NormalisedConvolution
 from molrecon.networks.strict import ResidualStrictCNN, StrictNetwork, descend
@@ -125,7 +125,7 @@ class MultiscaleStrictCNN(StrictNetwork):
 
     def composed_bound(self) -> float:
         """Gain times the product over steps, each at most 1 if its kernel is."""
-        return self.lipschitz * math.prod(step_bound(kernel_bound(c)) for c in self._layers())
+        return self.lipschitz * steps_bound(self._layers())
 
     @torch.no_grad()
     def start_from(self, other: Network) -> None:
@@ -137,20 +137,39 @@ class MultiscaleStrictCNN(StrictNetwork):
         if not isinstance(other, ResidualStrictCNN):
             super().start_from(other)
             return
-        fine = [k for k, scale in enumerate(self.scales) if scale == 1]
-        trained = other.eval()._layers()
-        if other.features != self.features or len(fine) < len(trained):
-            raise InputError(
-                f"the initial network has {len(trained)} steps of {other.features} features, "
-                f"expected {self.features} features and at most {len(fine)} steps, the number of "
-                "scales that are 1"
-            )
-        layers, clips = self._layers(), [cast(SoftClip, clip) for clip in self.clips]
-        for clip in clips:
-            clip.log_threshold.add_(math.log(QUIET) / SPEED)
-        for k, layer, thresholds in zip(fine, trained, other.clips, strict=False):
-            layers[k].weight.copy_(layer.normalised_weight())
-            clips[k].start_from(cast(SoftClip, thresholds))
+        clips = [cast(SoftClip, clip) for clip in self.clips]
+        start_quietly(clips)
+        steps = zip(self.scales, self._layers(), clips, strict=True)
+        start_steps([(layer, clip) for scale, layer, clip in steps if scale == 1], other)
+
+
+def start_quietly(clips: Sequence[SoftClip]) -> None:
+    """Lower the thresholds of new steps, so that they change little of what is around them."""
+    for clip in clips:
+        clip.log_threshold.add_(math.log(QUIET) / SPEED)
+
+
+def start_steps(
+    steps: Sequence[tuple[NormalisedConvolution, SoftClip]],
+    other: ResidualStrictCNN | MultiscaleStrictCNN,
+) -> None:
+    """Take over the kernels and thresholds of a trained network's steps, as the first of these.
+
+    Raises
+    ------
+    InputError
+        If there are more of them, or of another shape.
+    """
+    trained = other.eval()._layers()
+    shape, found = steps[0][0].weight.shape, trained[0].weight.shape
+    if found != shape or len(steps) < len(trained):
+        raise InputError(
+            f"the initial network has {len(trained)} steps with kernels {tuple(found)}, expected "
+            f"at most {len(steps)} with kernels {tuple(shape)}"
+        )
+    for (layer, clip), source, thresholds in zip(steps, trained, other.clips, strict=False):
+        layer.weight.copy_(source.normalised_weight())
+        clip.start_from(cast(SoftClip, thresholds))
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from molrecon.networks.convolution_norm import (
     transfer_function,
     transfer_matrix,
 )
-from molrecon.networks.layers import CONVOLUTIONS, Convolution, transposed
+from molrecon.networks.layers import Convolution, transposed
 
 TRAINING_POINTS = {2: 32, 3: 12}
 """Grid points of the estimate in training: a step in 3D would else be mostly power iterations."""
@@ -40,9 +42,10 @@ class NormalisedConvolution(Convolution):
         channels_out: int,
         *,
         ndim: int = 2,
-        kernel_size: int = 3,
+        kernel_size: int | Sequence[int] = 3,
         noise_conditioned: bool = False,
         biased: bool = True,
+        periodic: bool = False,
     ) -> None:
         super().__init__(
             channels_in,
@@ -51,6 +54,7 @@ class NormalisedConvolution(Convolution):
             kernel_size=kernel_size,
             noise_conditioned=noise_conditioned,
             biased=biased,
+            periodic=periodic,
         )
         points = TRAINING_POINTS[ndim]
         frequencies = points ** (ndim - 1) * (points // 2 + 1)
@@ -84,7 +88,7 @@ class NormalisedConvolution(Convolution):
 
     def transposed(self, x: Tensor, weight: Tensor) -> Tensor:
         """Apply the adjoint of the convolution (without bias) with kernel ``weight``."""
-        return CONVOLUTIONS[self.ndim](x, transposed(weight), padding=self.padding)
+        return self.convolved(x, transposed(weight))
 
     def _estimated_norm(self) -> Tensor:
         """Norm estimate, differentiable: Re uᴴŴ(ω)v at the maximum, u and v held fixed."""
@@ -93,8 +97,8 @@ class NormalisedConvolution(Convolution):
             self._estimate = (version, *self._power_iteration())
         _, frequency, u, v = self._estimate
         product = transfer_matrix(self.weight, frequency) @ v
-        sizes = tuple(self.weight.shape[2:])
-        correction = grid_correction(sizes, GRID_POINTS[self.ndim])
+        sizes = tuple(width for width in self.weight.shape[2:] if width > 1)
+        correction = grid_correction(sizes, GRID_POINTS[max(1, len(sizes))])
         return (u.conj() * product).sum().real * correction
 
     @torch.no_grad()

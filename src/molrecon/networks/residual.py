@@ -90,7 +90,7 @@ class ResidualCNN(Network):
     @property
     def halo(self) -> int:
         """The paddings of all convolutions."""
-        return sum(layer.padding for layer in [*layers_of(self.inner), *layers_of(self.outer)])
+        return sum(max(layer.radii) for layer in [*layers_of(self.inner), *layers_of(self.outer)])
 
     def composed_bound(self) -> float:
         """Gain times the product over steps: near its tied start a step is hardly above 1.

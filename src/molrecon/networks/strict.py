@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import cast
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
-from molrecon.networks.bounds import chain_bound, kernel_bound, step_bound
+from molrecon.networks.bounds import chain_bound, steps_bound
 from molrecon.networks.convolution_norm import certified_norm
 from molrecon.networks.layers import START_OFFSET, SoftClip, lift, start_high_pass
 from molrecon.networks.normalised import NormalisedConvolution
@@ -117,11 +116,11 @@ class ResidualStrictCNN(StrictNetwork):
     @property
     def halo(self) -> int:
         """The paddings of all convolutions, each applied twice."""
-        return 2 * sum(layer.padding for layer in self._layers())
+        return 2 * sum(max(layer.radii) for layer in self._layers())
 
     def composed_bound(self) -> float:
         """Gain times the product over steps, each at most 1 if its kernel is."""
-        return self.lipschitz * math.prod(step_bound(kernel_bound(c)) for c in self._layers())
+        return self.lipschitz * steps_bound(self._layers())
 
 
 def descend(
@@ -180,7 +179,7 @@ class SpectralCNN(StrictNetwork):
     @property
     def halo(self) -> int:
         """The paddings of all convolutions."""
-        return sum(layer.padding for layer in self._layers())
+        return sum(max(layer.radii) for layer in self._layers())
 
     def composed_bound(self) -> float:
         """Gain times the product of the norms of the convolutions."""

@@ -74,7 +74,9 @@ def padded_size(spatial: Sequence[int], tile: Sequence[int], halo: int) -> int:
     )
 
 
-def choose_tile(spatial: Sequence[int], halo: int, pixels: int) -> tuple[int, ...] | None:
+def choose_tile(
+    spatial: Sequence[int], halo: int, pixels: int, uncut: Sequence[int] = ()
+) -> tuple[int, ...] | None:
     """Return the tile that fits and repeats least work; None if not even one pixel fits.
 
     Parameters
@@ -85,6 +87,8 @@ def choose_tile(spatial: Sequence[int], halo: int, pixels: int) -> tuple[int, ..
         Pixels around a tile.
     pixels
         How many pixels a tile with its halo may have.
+    uncut
+        Axes along which tiles have to be whole, see `Network.uncut`.
     """
     counts = [1] * len(spatial)
 
@@ -98,7 +102,7 @@ def choose_tile(spatial: Sequence[int], halo: int, pixels: int) -> tuple[int, ..
             more = next(
                 (k for k in range(counts[axis] + 1, n + 1) if _shorter(n, k, counts[axis])), 0
             )
-            if more:
+            if more and axis not in uncut:
                 finer.append([*counts[:axis], more, *counts[axis + 1 :]])
         if not finer:
             return None
@@ -133,7 +137,8 @@ class Tiled(Network):
     Raises
     ------
     InputError
-        If the network's halo is not known or the tile is not made of positive numbers.
+        If the network's halo is not known or the tile is not made of positive numbers; when
+        applied, if the tile cuts an axis that has to be whole.
     """
 
     def __init__(self, network: Network, tile: int | Sequence[int]) -> None:
@@ -155,6 +160,11 @@ class Tiled(Network):
     def halo(self) -> int | None:
         """That of the network."""
         return self.network.halo
+
+    @property
+    def uncut(self) -> tuple[int, ...]:
+        """That of the network."""
+        return self.network.uncut
 
     @property
     def working_channels(self) -> int:
@@ -185,6 +195,12 @@ class Tiled(Network):
                 f"{tuple(x.shape)} as the image has"
             )
         spatial = tuple(x.shape[2:])
+        for axis in self.uncut:
+            if self.tile[axis] < spatial[axis]:
+                raise InputError(
+                    f"tile is {self.tile}, expected at least {spatial[axis]} along axis {axis}: "
+                    f"{type(self.network).__name__} sees it as a whole"
+                )
         halo = self.network.halo
         assert halo is not None
         result = torch.empty_like(x) if out is None else out

@@ -113,9 +113,11 @@ def _with_tiles(
         return whole
     if network.halo is None:
         raise _too_large(whole, limit, f"; the network {type(network).__name__} has no tiles")
-    tile = choose_tile(spatial, network.halo, (limit - rest.total) // per_pixel)
+    pixels = (limit - rest.total) // per_pixel
+    tile = choose_tile(spatial, network.halo, pixels, network.uncut)
     if tile is None:
-        least = padded_size(spatial, [1] * len(spatial), network.halo)
+        smallest = [n if axis in network.uncut else 1 for axis, n in enumerate(spatial)]
+        least = padded_size(spatial, smallest, network.halo)
         raise _too_large(_planned(rest, per_pixel * least, None), limit, " in the smallest tiles")
     return _planned(rest, per_pixel * padded_size(spatial, tile, network.halo), tile)
 
