@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,20 +16,26 @@ from molrecon.data.slices import SliceStack, load_slices
 from molrecon.errors import InputError
 
 
-def load_stacks(files: Iterable[str | Path]) -> list[SliceStack]:
+USUAL_SIZE = 160
+"""Voxels along the longest axis of a head scanned in three dimensions, at 1 to 2 mm."""
+
+
+def load_stacks(files: Iterable[str | Path], **options: Any) -> list[SliceStack]:
     """Read volumes, or series of frames, each as a whole: `SliceStack.volume`, its peak 1.
 
     Parameters
     ----------
     files
         NIfTI volumes, or ``.npz`` files of arrays ``(t, y, x)``; see `load_slices`.
+    **options
+        As there.
 
     Raises
     ------
     InputError
         If no file is given or one cannot be read.
     """
-    stacks = [stack for path in files for stack in load_slices(path, orientations=(0,))]
+    stacks = [stack for path in files for stack in load_slices(path, orientations=(0,), **options)]
     if not stacks:
         raise InputError("images: the list of files is empty; name at least one.")
     return stacks
@@ -44,7 +51,7 @@ class VolumePool:
     """
 
     def __init__(self, files: Iterable[str | Path]) -> None:
-        self.stacks = load_stacks(files)
+        self.stacks = load_stacks(files, usual_size=USUAL_SIZE)
         sizes = torch.tensor([stack.volume.shape[0] for stack in self.stacks])
         self._weights = sizes.double() ** (1 / 3)
 

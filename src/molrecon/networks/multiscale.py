@@ -13,6 +13,7 @@ from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.blocks import shuffle, unshuffle
 from molrecon.networks.bounds import steps_bound
+from molrecon.networks.inflation import inflated
 from molrecon.networks.layers import SoftClip, lift, start_high_pass
 from molrecon.networks.normalised import NormalisedConvolution
 from molrecon.networks.strict import ResidualStrictCNN, StrictNetwork, descend
@@ -131,8 +132,9 @@ class MultiscaleStrictCNN(StrictNetwork):
     def start_from(self, other: Network) -> None:
         """Take over a network of the same kind, or a trained `ResidualStrictCNN`.
 
-        The latter's steps become the first ones at scale 1, without their biases; the thresholds
-        of the other steps are lowered. So the network starts close to what was trained.
+        The latter's steps become the first ones at scale 1, without their biases, and in the middle
+        of further axes if it has fewer; the thresholds of the other steps are lowered. So the
+        network starts close to what was trained.
         """
         if not isinstance(other, ResidualStrictCNN):
             super().start_from(other)
@@ -160,15 +162,16 @@ def start_steps(
     InputError
         If there are more of them, or of another shape.
     """
-    trained = other.eval()._layers()
-    shape, found = steps[0][0].weight.shape, trained[0].weight.shape
+    trained, ndim = other.eval()._layers(), steps[0][0].ndim
+    kernels = [inflated(layer.normalised_weight(), ndim) for layer in trained]
+    shape, found = steps[0][0].weight.shape, kernels[0].shape
     if found != shape or len(steps) < len(trained):
         raise InputError(
             f"the initial network has {len(trained)} steps with kernels {tuple(found)}, expected "
             f"at most {len(steps)} with kernels {tuple(shape)}"
         )
-    for (layer, clip), source, thresholds in zip(steps, trained, other.clips, strict=False):
-        layer.weight.copy_(source.normalised_weight())
+    for (layer, clip), kernel, thresholds in zip(steps, kernels, other.clips, strict=False):
+        layer.weight.copy_(kernel)
         clip.start_from(cast(SoftClip, thresholds))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 def wrapped(x: Tensor, radius: int) -> Tensor:
     """Continue ``(batch, channels, t, ...)`` periodically by ``radius`` at both ends of t."""
-    return _Wrap.apply(x, radius) if radius else x  # type: ignore[no-any-return, no-untyped-call]
+    return _Wrap.apply(x, radius) if radius else x  # type: ignore[no-untyped-call]
 
 
 class _Wrap(torch.autograd.Function):

@@ -7,6 +7,8 @@ from pydantic import ValidationError
 
 from molrecon.data.images import ImagePool
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
+from molrecon.data.simulation.randomness import make_generator
+from molrecon.data.simulation.volume_mri import VolumeMRISimulation
 from molrecon.operators.fourier import fft_centred
 
 CONFIG = ParallelMRISimulation(
@@ -17,6 +19,10 @@ CONFIG = ParallelMRISimulation(
     calibration=(4, 8),
     sigma=(1e-3, 1e-1),
     masks_per_kind=4,
+)
+
+VOLUMES = VolumeMRISimulation(
+    size=(8, 8, 8), calibration=(2, 2), accelerations=(2.0, 3.0), masks_per_kind=2
 )
 
 
@@ -154,3 +160,13 @@ def test_maps_end_around_the_object_where_asked(tmp_path, share):
     assert seen.all() == (share == 0)
     assert seen[batch.image.abs() > 0.2].all()
     assert (batch.image[~seen] == 0).all()
+
+
+@pytest.mark.parametrize("simulation", [CONFIG, VOLUMES])
+def test_of_an_empty_image_noise_is_measured_everywhere(simulation):
+    """Crops may lie beside the object; maps that ended around nothing would stop a training."""
+    simulation = simulation.model_copy(update={"support_share": 1.0})
+    nothing = torch.zeros(1, 1, *simulation.size)
+    batch = simulation.simulate(nothing, make_generator(0))
+    assert (batch.coil_maps != 0).any(1).all()
+    assert batch.A.H(batch.y).abs().max() > 0

@@ -161,7 +161,8 @@ class ParallelMRISimulation(Simulation):
         margin = integer(_MARGINS, g)
         if uniform((0, 1), g) >= self.support_share:
             return torch.ones_like(image, dtype=torch.bool)
-        grown = (image > SIGNAL * image.max()).float()[None]
+        # Of an empty image it is everything, or there would be nothing to measure.
+        grown = (image >= SIGNAL * image.max()).float()[None]
         pool = torch.nn.functional.max_pool1d
         for _ in range(image.ndim):
             grown = grown.movedim(1, -1)
