@@ -15,7 +15,6 @@ from molrecon.data.simulation.randomness import integer, log_uniform
 from molrecon.data.slices import SliceStack, load_slices
 from molrecon.errors import InputError
 
-
 USUAL_SIZE = 160
 """Voxels along the longest axis of a head scanned in three dimensions, at 1 to 2 mm."""
 
