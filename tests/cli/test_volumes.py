@@ -282,3 +282,36 @@ def test_maps_of_other_frames(stored, refused, tmp_path):
         *("--coil-maps", tmp_path / "maps.npy", "-o", tmp_path / "image.npy"),
         naming=["maps.npy", FRAMES + 1, FRAMES],
     )
+
+
+def test_a_third_axis_taken_for_time_is_pointed_out(stored, run, tmp_path):
+    out = ("--model", stored.frames_model, "-o", tmp_path / "image.npy")
+    said = " ".join(run("reconstruct", stored.frames, *out).stderr.split())
+    assert "frames.npy is taken for time" in said
+    assert "time" not in run("reconstruct", f"{stored.frames}::frames", *out).stderr
+
+
+def test_four_axes_that_are_no_slices(stored, refused, tmp_path):
+    """Coils first, as many keep a single volume or series."""
+    kspace, mask = arrays_of(stored)
+    np.savez(tmp_path / "volume.npz", kspace=kspace[0].numpy(), mask=mask[0, 0].numpy())
+    out = ("-o", tmp_path / "image.npy")
+    for model in (stored.volume_model, stored.slice_model):
+        refused(
+            *("reconstruct", tmp_path / "volume.npz", "--model", model, *out),
+            naming=["mask of", "(batch, coil, y, x)", "(1, coil, z, y, x)", "'::frames'"],
+        )
+    np.savez(tmp_path / "bare.npz", kspace=kspace[0].numpy())
+    refused(
+        *("reconstruct", tmp_path / "bare.npz", "--model", stored.volume_model, *out),
+        naming=["2 spatial axes", "(batch, coil, z, y, x)"],
+    )
+    np.savez(
+        tmp_path / "frames.npz",
+        kspace=np.load(stored.frames)[0],
+        coil_maps=np.ones((COILS, 1, *PLANE), np.complex64),
+    )
+    refused(
+        *("reconstruct", tmp_path / "frames.npz", "--model", stored.frames_model, *out),
+        naming=["coil maps of", "(batch, coil, y, x)", "'::frames'"],
+    )

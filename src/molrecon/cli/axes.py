@@ -65,13 +65,18 @@ def match_axes(scan: Scan, axes: str | None, model: str | None) -> Matched:
         if axis is None:
             raise _other_axes(scan, axes, model, "it is undersampled along all of them; give a")
         taken = _taken_for_a_volume(scan)
-        note = (
+        apart = (
             f"{model} is a model of slices: the volume is taken apart along {scan.axes[axis]}, "
             "where it is fully sampled, and reconstructed slice by slice."
         )
-        return Matched(scan, True, note if taken is None else f"{note} {taken}")
+        return Matched(scan, True, apart if taken is None else f"{apart} {taken}")
+    note = None
     if axes == "tyx" and scan.ndim == 3 and scan.dynamic is None:
         scan = replace(scan, dynamic=True)
+        note = (
+            f"The third axis from the end of {scan.source} is taken for time: {model} reconstructs "
+            "series of frames."
+        )
     if scan.axes != axes:
         raise _other_axes(scan, axes, model, "give a")
     if len(axes) == 3 and scan.kspace.shape[2] == 1:
@@ -80,7 +85,7 @@ def match_axes(scan: Scan, axes: str | None, model: str | None) -> Matched:
             f"The scan {scan.source} has one {one}, but the model {model} reconstructs "
             f"{WHAT[axes]}; use a model of slices."
         )
-    return Matched(scan)
+    return Matched(scan, note=note)
 
 
 def check_axes(scan: Scan, axes: str | None, model: str | None) -> Scan:
@@ -99,6 +104,8 @@ def check_axes(scan: Scan, axes: str | None, model: str | None) -> Scan:
 
 def _other_axes(scan: Scan, axes: str, model: str | None, what: str) -> InputError:
     found, wanted = ", ".join(scan.axes), ", ".join(axes)
+    if scan.ndim == 2 and len(axes) == 3:
+        what = f"store its k-space as (batch, coil, {wanted}) if it is one, or {what}"
     return InputError(
         f"The scan {scan.source} has {scan.ndim} spatial axes ({found}), but the model {model} "
         f"reconstructs {WHAT[axes]} ({wanted}); {what} scan or a model of the same axes."

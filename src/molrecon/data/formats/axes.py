@@ -98,6 +98,8 @@ def mask_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
     mask = torch.from_numpy(np.array(array != 0))
     if mask.shape in ((spatial[-1],), tuple(spatial[-2:])) and mask.ndim < len(spatial):
         return mask.expand(1, 1, *spatial).clone()
+    if kspace.ndim == 4 and mask.shape == kspace.shape[1:] and mask.shape[0] not in (1, batch):
+        raise _read_as_slices("mask", array, kspace, source)
     return _with_leading_axes("mask", mask, (batch, 1, *spatial), source)
 
 
@@ -122,12 +124,24 @@ def coil_maps_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
             f"{(batch, coils, *spatial)} was expected to fit k-space; give maps of the same scan "
             "with the axes in this order."
         )
+    if kspace.ndim == 4 and maps.shape[:2] == (batch, 1) != (batch, coils):
+        raise _read_as_slices("coil maps", array, kspace, source)
     if maps.shape[1] != coils:
         raise InputError(
             f"The coil maps of {source} have {maps.shape[1]} coils, but k-space has {coils}; "
             "give maps of the same coils."
         )
     return maps
+
+
+def _read_as_slices(name: str, array: Array, kspace: Tensor, source: str) -> InputError:
+    """What belongs to a volume or to frames, beside four axes that were read as slices."""
+    verb = "have" if name.endswith("s") else "has"
+    return InputError(
+        f"The {name} of {source} {verb} shape {array.shape}, as of a volume or of frames, but "
+        f"k-space of shape {tuple(kspace.shape)} is read as (batch, coil, y, x); store a volume as "
+        "(1, coil, z, y, x), and append '::frames' to the path of (coil, t, y, x)."
+    )
 
 
 def reference_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
