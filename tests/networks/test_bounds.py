@@ -27,11 +27,13 @@ SMALL = {
         "coarse_channels": 3,
     },
     "periodic-strict": {"features": 4, "steps": 1, "temporal_features": 3},
+    "planes": {"plane": {"kind": "residual-strict", "features": 4, "layers": 2}},
     "residual": {"features": 4, "layers": 2},
     "residual-strict": {"features": 4, "layers": 2},
     "spectral": {"features": 4, "layers": 3},
     "unet": {"features": 2, "poolings": 1},
 }
+VOLUMES = ("periodic-strict", "planes")
 
 
 def random_network(kind, *, seed=0, spread=0.3, ndim=2, **arguments):
@@ -52,7 +54,7 @@ def test_every_network_has_one():
 @settings(max_examples=6)
 @given(seed=st.integers(0, 10**6), spread=st.sampled_from([0.05, 0.3, 1.0]))
 def test_is_never_below_attack_and_local_values(kind, seed, spread):
-    spatial = (3, 4, 3) if kind == "periodic-strict" else (7, 5)
+    spatial = (3, 4, 3) if kind in VOLUMES else (7, 5)
     network = random_network(kind, seed=seed, spread=spread, ndim=len(spatial))
     found = measure(
         lambda x: network(x, LEVEL), normal(1, 1, *spatial, seed=seed), starts=1, steps=6, tol=1e-3

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from molrecon.errors import InputError
 from molrecon.lipschitz import certified_bound
-from molrecon.networks import CNN, MultiscaleStrictCNN, ResidualStrictCNN, build_network
+from molrecon.networks import CNN, MultiscaleStrictCNN, ResidualStrictCNN, Tiled, build_network
 from molrecon.networks.blocks import shuffle, unshuffle
 from molrecon.networks.bounds import kernel_bound
 from molrecon.networks.convolution_norm import certified_norm
@@ -151,6 +151,14 @@ def test_is_odd(seed):
     network, level = multiscale(seed=seed), torch.tensor([0.05]).double()
     x = normal(1, 1, 5, 7, seed=seed)
     assert torch.allclose(network(-x, level), -network(x, level))
+
+
+def test_tiles_of_one_scale_are_exact_and_blocks_have_none():
+    network, level = multiscale(scales=(1, 1)), torch.tensor([0.05]).double()
+    x = normal(1, 1, 21, 17)
+    whole = network(x, level)
+    assert torch.allclose(Tiled(network, (6, 5))(x, level), whole, rtol=1e-12, atol=1e-12)
+    assert multiscale(scales=(1, 2)).halo is None
 
 
 def source(layers=2, features=4):

@@ -11,16 +11,23 @@ from molrecon.networks.cnn import CNN
 from molrecon.networks.kernel_normalised import KernelNormalisedCNN
 from molrecon.networks.multiscale import MultiscaleStrictCNN
 from molrecon.networks.periodic import PeriodicStrictCNN
+from molrecon.networks.planes import PlanesNetwork
 from molrecon.networks.residual import ResidualCNN
 from molrecon.networks.strict import STRICT_NETWORKS, ResidualStrictCNN, SpectralCNN
 from molrecon.networks.tiled import Tiled
 from molrecon.networks.unet import UNet
+
+
+def _planes(*, plane: Mapping[str, Any], ndim: int = 3) -> Network:
+    return PlanesNetwork(lambda: build_network(plane), ndim=ndim)
+
 
 NETWORKS: dict[str, Callable[..., Network]] = {
     "cnn": CNN,
     "kernel-normalised": KernelNormalisedCNN,
     "multiscale-strict": MultiscaleStrictCNN,
     "periodic-strict": PeriodicStrictCNN,
+    "planes": _planes,
     "residual": ResidualCNN,
     "unet": UNet,
     **STRICT_NETWORKS,
@@ -30,6 +37,8 @@ NETWORKS: dict[str, Callable[..., Network]] = {
 
 def build_network(config: Mapping[str, Any]) -> Network:
     """Build a network from ``{"kind": name, **arguments}``.
+
+    ``{"kind": "planes", "plane": {"kind": …}}`` has a network of slices inside.
 
     Raises
     ------
@@ -53,6 +62,7 @@ __all__ = [
     "MultiscaleStrictCNN",
     "Network",
     "PeriodicStrictCNN",
+    "PlanesNetwork",
     "ResidualCNN",
     "ResidualStrictCNN",
     "SpectralCNN",

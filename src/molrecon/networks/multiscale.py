@@ -124,6 +124,11 @@ class MultiscaleStrictCNN(StrictNetwork):
         change = layer.transposed(clip(layer(blocks, weight=weight), code), weight)
         return z - 2 * lift(shuffle(change, scale, z.shape[2:]), self.features)
 
+    @property
+    def halo(self) -> int | None:
+        """The widths of all kernels, twice; None with blocks, which a tile would have to keep."""
+        return 2 * sum(max(c.radii) for c in self._layers()) if set(self.scales) == {1} else None
+
     def composed_bound(self) -> float:
         """Gain times the product over steps, each at most 1 if its kernel is."""
         return self.lipschitz * steps_bound(self._layers())
