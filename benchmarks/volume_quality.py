@@ -1,10 +1,10 @@
-"""3D MOL against slice-by-slice MOL and SENSE on the held-out qMRLab head.
+"""Models of volumes against models of slices and SENSE on the held-out qMRLab head.
 
-    MOLRECON_DATA=… python benchmarks/volume_quality.py MODEL_3D … [--flat brain2d-sn]
+    MOLRECON_DATA=… python benchmarks/volume_quality.py MODEL_3D … [--flat MODEL_2D …]
 
 Simulated from the T1w volume, 128 × 128 × 96, with 8 coils, a smooth phase, points of variable
 density in the plane of the two phase encodings and noise of 1 % of the peak; readout full. The
-model of slices takes the volume apart along the readout, which is exact. Reference: the noise-free
+models of slices take the volume apart along the readout, which is exact. Reference: the noise-free
 volume. PSNR of magnitudes over the volume, range = its maximum; SSIM: mean over the slices along
 the readout. True coil maps for all. Orthogonal views go to ``--out``.
 """
@@ -69,7 +69,7 @@ def slice_by_slice(model: LearnedReconstructor, scan: Acquisition) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="+", help="of volumes, names or weights files")
-    parser.add_argument("--flat", default="brain2d-sn", help="model of slices")
+    parser.add_argument("--flat", nargs="+", default=["brain2d-sn"], help="models of slices")
     parser.add_argument("--coils", type=int, default=8)
     parser.add_argument("--acceleration", type=float, default=6)
     parser.add_argument("--kind", default="variable-density")
@@ -96,14 +96,16 @@ def main() -> None:
         a, b = image[0].movedim(-1, 0), scan.image[0].movedim(-1, 0)
         seconds = time.perf_counter() - started
         print(
-            f"  {name:22s} {whole:.2f} dB, SSIM {ssim(a, b).value:.3f}, {seconds:.0f} s", flush=True
+            f"  {name:24s} {whole:.2f} dB, SSIM {ssim(a, b).value:.3f}, {seconds:.0f} s", flush=True
         )
 
     started = time.perf_counter()
     best = oracle_image(lambda w: SENSE(w)(scan.y, scan.A).value, scan.image, 30.0)
     record("SENSE, oracle", best, started)
-    started = time.perf_counter()
-    record("MOL, slice by slice", slice_by_slice(molrecon.load(options.flat), scan), started)
+    for name in options.flat:
+        model = molrecon.load(name)
+        started = time.perf_counter()
+        record(f"{model.name or name}, slices", slice_by_slice(model, scan), started)
     for name in options.models:
         model = molrecon.load(name)
         started = time.perf_counter()

@@ -11,12 +11,21 @@ import torch
 from torch import Tensor
 
 from molrecon.data.crops import draw_showing, draw_window, require_room, varied_crop, with_margins
-from molrecon.data.simulation.randomness import integer, log_uniform
+from molrecon.data.simulation.phase import simulate_shading
+from molrecon.data.simulation.randomness import integer, log_uniform, uniform
 from molrecon.data.slices import SliceStack, load_slices
 from molrecon.errors import InputError
 
-USUAL_SIZE = 160
-"""Voxels along the longest axis of a head scanned in three dimensions, at 1 to 2 mm."""
+USUAL_SIZE = 128
+"""Voxels along the longest axis of a head scanned in three dimensions, at about 2 mm.
+
+It also averages the noise out that images of higher resolution have of their own: a network that is
+to reproduce noise learns to keep it.
+"""
+GAMMAS = (0.7, 1.8)
+SHADING = 2.0
+"""Largest logarithm of the shading; fat beside a surface coil is several times as bright as the
+brain."""
 
 
 def load_stacks(files: Iterable[str | Path], **options: Any) -> list[SliceStack]:
@@ -68,7 +77,7 @@ class VolumePool:
         """Draw a crop ``(z, y, x)`` of a random volume, turned, resampled, flipped and rescaled.
 
         As in `ImagePool.sample`, for three axes: scales are log-uniform within
-        `SliceStack.scales`, values are bent by a random exponent.
+        `SliceStack.scales`, values are bent by a random exponent, and the image is shaded.
         """
         shape = with_margins(size)
         orders = list(permutations(range(3)))
@@ -79,7 +88,9 @@ class VolumePool:
             volume = stack.volume.permute(*orders[integer((0, len(orders) - 1), generator)])
             return draw_window(volume, shape, log_uniform(stack.scales, generator), generator)
 
-        return varied_crop(draw_showing(draw, generator), shape, generator)
+        crop = varied_crop(draw_showing(draw, generator), shape, generator, gammas=GAMMAS)
+        strength = uniform((0, SHADING), generator)
+        return crop * simulate_shading(crop.shape, generator=generator, strength=strength)
 
 
 class SeriesPool:

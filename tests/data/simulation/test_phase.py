@@ -1,9 +1,11 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molrecon.data.simulation.phase import simulate_phase
+from molrecon.data.simulation.phase import simulate_phase, simulate_shading
 from molrecon.data.simulation.randomness import make_generator
 from molrecon.errors import InputError
 
@@ -39,3 +41,24 @@ def test_phase_is_smooth_and_spans_radians():
 def test_negative_strength_is_refused():
     with pytest.raises(InputError, match="strength"):
         simulate_phase((4, 4), generator=make_generator(0), strength=-1)
+
+
+@given(
+    shape=st.lists(st.integers(2, 20), min_size=1, max_size=3),
+    seed=st.integers(0, 1000),
+    strength=st.floats(0.1, 3),
+)
+def test_shading_has_its_range_and_is_a_power_of_that_of_strength_one(shape, seed, strength):
+    one, field = (
+        simulate_shading(shape, generator=make_generator(seed), strength=value)
+        for value in (1.0, strength)
+    )
+    assert field.max().item() == pytest.approx(1)
+    assert field.min().item() == pytest.approx(math.exp(-strength), rel=1e-4)
+    torch.testing.assert_close(field, one**strength)
+
+
+def test_shading_is_smooth():
+    field = simulate_shading((64, 64), generator=make_generator(0), strength=2.0).log()
+    assert field.diff(dim=0).abs().max() < 0.25
+    assert field.diff(n=2, dim=0).abs().max() < 0.03

@@ -1,4 +1,4 @@
-"""Random smooth image phase, as field inhomogeneity and receive chains leave it."""
+"""Random smooth fields: image phase and shading, as the magnet and receive chains leave them."""
 
 from __future__ import annotations
 
@@ -44,6 +44,27 @@ def simulate_phase(
     """
     if strength < 0:
         raise InputError(f"phase: the strength is {strength}; give a number of at least 0.")
+    phase = _smooth_field(shape, generator, modes)
+    constant = 2 * math.pi * torch.rand(1, generator=generator)
+    return torch.polar(torch.ones_like(phase), strength * phase + constant)
+
+
+def simulate_shading(
+    shape: Sequence[int], *, generator: torch.Generator, strength: float = 1.0
+) -> Tensor:
+    """Draw the smooth shading of an image whose surface coils were not corrected for.
+
+    Returns
+    -------
+    Tensor
+        float32 of ``shape``, from ``e^-strength`` to 1, its logarithm a smooth field.
+    """
+    field = _smooth_field(shape, generator, 4)
+    low, high = field.aminmax()
+    return torch.exp(strength * (field - high) / (high - low).clamp_min(1e-6))
+
+
+def _smooth_field(shape: Sequence[int], generator: torch.Generator, modes: int) -> Tensor:
     axes = [
         torch.linspace(-1, 1, n).reshape([-1 if axis == here else 1 for here in range(len(shape))])
         for axis, n in enumerate(shape)
@@ -62,5 +83,4 @@ def simulate_phase(
     for mode in range(modes):
         argument = sum((frequency[mode, i] * u for i, u in enumerate(axes)), start=shift[mode])
         phase += amplitude[mode] * torch.cos(argument)
-    constant = 2 * math.pi * torch.rand(1, generator=generator)
-    return torch.polar(torch.ones_like(phase), strength * phase + constant)
+    return phase
