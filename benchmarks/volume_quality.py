@@ -1,17 +1,19 @@
 """Models of volumes against models of slices and SENSE on the held-out qMRLab head.
 
-    MOLRECON_DATA=… python benchmarks/volume_quality.py MODEL_3D … [--flat MODEL_2D …]
+    MOLRECON_DATA=… python benchmarks/volume_quality.py MODEL_3D … [--planes MODEL_2D …]
 
 Simulated from the T1w volume, 128 × 128 × 96, with 8 coils, a smooth phase, points of variable
 density in the plane of the two phase encodings and noise of 1 % of the peak; readout full. The
-models of slices take the volume apart along the readout, which is exact. Reference: the noise-free
-volume. PSNR of magnitudes over the volume, range = its maximum; SSIM: mean over the slices along
-the readout. True coil maps for all. Orthogonal views go to ``--out``.
+models of slices take the volume apart along the readout, which is exact; with ``--planes`` they
+take part as models of volumes too, the mean of their networks in three orientations, untrained.
+Reference: the noise-free volume. PSNR of magnitudes over the volume, range = its maximum; SSIM:
+mean over the slices along the readout. True coil maps for all. Orthogonal views go to ``--out``.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from molrecon.data.simulation.randomness import make_generator
 from molrecon.data.volumes import load_stacks
 from molrecon.errors import shape_text
 from molrecon.evaluation.metrics import psnr, ssim
+from molrecon.networks import PlanesNetwork
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.fourier import ifft_centred
 from molrecon.reconstructors.learned import LearnedReconstructor
@@ -65,10 +68,19 @@ def slice_by_slice(model: LearnedReconstructor, scan: Acquisition) -> Tensor:
     return torch.stack(images, dim=-1)
 
 
+def in_three_orientations(name: str) -> LearnedReconstructor:
+    """A model of slices as one of volumes, as it is (`PlanesNetwork`)."""
+    model = molrecon.load(name)
+    network = model.network
+    model.network = PlanesNetwork(lambda: copy.deepcopy(network)).eval()
+    return model
+
+
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("models", nargs="+", help="of volumes, names or weights files")
+    parser.add_argument("models", nargs="*", help="of volumes, names or weights files")
+    parser.add_argument("--planes", nargs="+", default=[], help="models of slices, untrained in 3D")
     parser.add_argument("--flat", nargs="+", default=["brain2d-sn"], help="models of slices")
     parser.add_argument("--coils", type=int, default=8)
     parser.add_argument("--acceleration", type=float, default=6)
@@ -96,7 +108,7 @@ def main() -> None:
         a, b = image[0].movedim(-1, 0), scan.image[0].movedim(-1, 0)
         seconds = time.perf_counter() - started
         print(
-            f"  {name:24s} {whole:.2f} dB, SSIM {ssim(a, b).value:.3f}, {seconds:.0f} s", flush=True
+            f"  {name:38s} {whole:.2f} dB, SSIM {ssim(a, b).value:.3f}, {seconds:.0f} s", flush=True
         )
 
     started = time.perf_counter()
@@ -105,11 +117,12 @@ def main() -> None:
     for name in options.flat:
         model = molrecon.load(name)
         started = time.perf_counter()
-        record(f"{model.name or name}, slices", slice_by_slice(model, scan), started)
-    for name in options.models:
-        model = molrecon.load(name)
+        record(f"{name}, slices", slice_by_slice(model, scan), started)
+    volumes = {f"{name}, planes": in_three_orientations(name) for name in options.planes}
+    volumes |= {name: molrecon.load(name) for name in options.models}
+    for label, model in volumes.items():
         started = time.perf_counter()
-        record(model.name or name, model(scan.y, scan.A, sigma=scan.sigma).value, started)
+        record(label, model(scan.y, scan.A, sigma=scan.sigma).value, started)
     views(images, scan.image, options.out / "views.png", title)
 
 
