@@ -82,7 +82,10 @@ def _bullets(items: Any) -> str:
 
 
 def _inline(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in settings.items())
+    return ", ".join(
+        f"{key} ({_inline(value)})" if isinstance(value, Mapping) else f"{key} {value}"
+        for key, value in settings.items()
+    )
 
 
 _OPTIONAL: dict[str, tuple[str, Callable[[Any], str]]] = {
