@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +11,10 @@ from torch import Tensor, nn
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.blocks import shuffle, unshuffle
-from molrecon.networks.bounds import steps_bound
 from molrecon.networks.inflation import inflated
 from molrecon.networks.layers import SoftClip, lift, start_high_pass
 from molrecon.networks.normalised import NormalisedConvolution
-from molrecon.networks.strict import ResidualStrictCNN, StrictNetwork, descend
+from molrecon.networks.strict import ResidualStrictCNN, StrictSteps, descend
 
 SPEED = 10.0
 """Of the thresholds, see `SoftClip`."""
@@ -25,7 +23,7 @@ QUIET = 0.25
 """Factor on the thresholds of a step that is put into a trained network."""
 
 
-class MultiscaleStrictCNN(StrictNetwork):
+class MultiscaleStrictCNN(StrictSteps):
     r"""Odd residual 1-Lipschitz steps at several scales, ``Lip(H) ≤ lipschitz``.
 
     Every step is ``z ← z − 2 Wᵀ clip(W z, ±τ)`` on the ``features`` channels of the lifted image,
@@ -103,7 +101,7 @@ class MultiscaleStrictCNN(StrictNetwork):
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Lift, descend at every scale, cut back."""
         z = lift(x, self.features)
-        for scale, layer, clip in zip(self.scales, self._layers(), self.clips, strict=True):
+        for scale, (layer, clip) in zip(self.scales, self.steps(), strict=True):
             weight = layer.normalised_weight()
             if scale == 1:
                 z = self.layer(descend, z, code, weight, layer, clip)
@@ -130,8 +128,8 @@ class MultiscaleStrictCNN(StrictNetwork):
         return 2 * sum(max(c.radii) for c in self._layers()) if set(self.scales) == {1} else None
 
     def composed_bound(self) -> float:
-        """Gain times the product over steps, each at most 1 if its kernel is."""
-        return self.lipschitz * steps_bound(self._layers())
+        """As of steps of one scale: sorting blocks is an isometry."""
+        return super().composed_bound()
 
     @torch.no_grad()
     def start_from(self, other: Network) -> None:
@@ -144,22 +142,21 @@ class MultiscaleStrictCNN(StrictNetwork):
         if not isinstance(other, ResidualStrictCNN):
             super().start_from(other)
             return
-        clips = [cast(SoftClip, clip) for clip in self.clips]
-        start_quietly(clips)
-        steps = zip(self.scales, self._layers(), clips, strict=True)
-        start_steps([(layer, clip) for scale, layer, clip in steps if scale == 1], other)
+        start_quietly(self.steps())
+        scaled = zip(self.scales, self.steps(), strict=True)
+        start_steps([step for scale, step in scaled if scale == 1], other)
 
 
-def start_quietly(clips: Sequence[SoftClip]) -> None:
+Steps = Sequence[tuple[NormalisedConvolution, SoftClip]]
+
+
+def start_quietly(steps: Steps) -> None:
     """Lower the thresholds of new steps, so that they change little of what is around them."""
-    for clip in clips:
+    for _, clip in steps:
         clip.log_threshold.add_(math.log(QUIET) / SPEED)
 
 
-def start_steps(
-    steps: Sequence[tuple[NormalisedConvolution, SoftClip]],
-    other: ResidualStrictCNN | MultiscaleStrictCNN,
-) -> None:
+def start_steps(steps: Steps, other: StrictSteps) -> None:
     """Take over the kernels and thresholds of a trained network's steps, as the first of these.
 
     Raises
@@ -167,17 +164,17 @@ def start_steps(
     InputError
         If there are more of them, or of another shape.
     """
-    trained, ndim = other.eval()._layers(), steps[0][0].ndim
-    kernels = [inflated(layer.normalised_weight(), ndim) for layer in trained]
+    trained, ndim = other.eval().steps(), steps[0][0].ndim
+    kernels = [inflated(layer.normalised_weight(), ndim) for layer, _ in trained]
     shape, found = steps[0][0].weight.shape, kernels[0].shape
     if found != shape or len(steps) < len(trained):
         raise InputError(
             f"the initial network has {len(trained)} steps with kernels {tuple(found)}, expected "
             f"at most {len(steps)} with kernels {tuple(shape)}"
         )
-    for (layer, clip), kernel, thresholds in zip(steps, kernels, other.clips, strict=False):
+    for (layer, clip), kernel, (_, thresholds) in zip(steps, kernels, trained, strict=False):
         layer.weight.copy_(kernel)
-        clip.start_from(cast(SoftClip, thresholds))
+        clip.start_from(thresholds)
 
 
 @torch.no_grad()

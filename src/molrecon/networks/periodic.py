@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
-from torch import Tensor
 
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
-from molrecon.networks.bounds import steps_bound
-from molrecon.networks.layers import SoftClip, lift, start_high_pass
+from molrecon.networks.layers import SoftClip, start_high_pass
 from molrecon.networks.multiscale import SPEED, MultiscaleStrictCNN, start_quietly, start_steps
 from molrecon.networks.normalised import NormalisedConvolution
-from molrecon.networks.strict import StrictNetwork, descend
+from molrecon.networks.strict import StrictSteps
 
 
-class PeriodicStrictCNN(StrictNetwork):
+class PeriodicStrictCNN(StrictSteps):
     r"""Odd residual 1-Lipschitz steps on series (t, y, x) of one period, ``Lip(H) ≤ lipschitz``.
 
     As in `MultiscaleStrictCNN`, every step is ``z ← z − 2 Wᵀ clip(W z, ±τ)``. Steps of two kinds
@@ -85,13 +81,6 @@ class PeriodicStrictCNN(StrictNetwork):
             for layer in self._layers()
         )
 
-    def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
-        """Lift, descend, cut back."""
-        z = lift(x, self.features)
-        for layer, clip in zip(self._layers(), self.clips, strict=True):
-            z = self.layer(descend, z, code, layer.normalised_weight(), layer, clip)
-        return self.lipschitz * z[:, : self.channels]
-
     @property
     def halo(self) -> int:
         """That of the axes of a frame."""
@@ -102,10 +91,6 @@ class PeriodicStrictCNN(StrictNetwork):
         """Time, whose ends see each other."""
         return (0,)
 
-    def composed_bound(self) -> float:
-        """Gain times the product over steps, each at most 1 if its kernel is."""
-        return self.lipschitz * steps_bound(self._layers())
-
     @torch.no_grad()
     def start_from(self, other: Network) -> None:
         """Take over a network of the same kind, or a trained `MultiscaleStrictCNN` of scale 1.
@@ -115,6 +100,5 @@ class PeriodicStrictCNN(StrictNetwork):
         if not isinstance(other, MultiscaleStrictCNN) or set(other.scales) != {1}:
             super().start_from(other)
             return
-        clips = [cast(SoftClip, clip) for clip in self.clips]
-        start_quietly(clips)
-        start_steps(list(zip(self._layers(), clips, strict=True))[::2], other)
+        start_quietly(self.steps())
+        start_steps(self.steps()[::2], other)

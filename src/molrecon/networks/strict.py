@@ -55,7 +55,30 @@ class StrictNetwork(Network):
         )
 
 
-class ResidualStrictCNN(StrictNetwork):
+class StrictSteps(StrictNetwork):
+    """Steps `descend` between the lift of an image to ``features`` channels and its adjoint."""
+
+    features: int
+    clips: nn.ModuleList
+
+    def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
+        """Lift, descend, cut back."""
+        z = lift(x, self.features)
+        for layer, clip in self.steps():
+            z = self.layer(descend, z, code, layer.normalised_weight(), layer, clip)
+        return self.lipschitz * z[:, : self.channels]
+
+    def composed_bound(self) -> float:
+        """Gain times the product over steps, each at most 1 if its kernel is."""
+        return self.lipschitz * steps_bound(self._layers())
+
+    def steps(self) -> list[tuple[NormalisedConvolution, SoftClip]]:
+        """Return the convolution and the thresholds of every step."""
+        clips = [cast(SoftClip, clip) for clip in self.clips]
+        return list(zip(self._layers(), clips, strict=True))
+
+
+class ResidualStrictCNN(StrictSteps):
     r"""Residual 1-Lipschitz layers between an isometric lift and its adjoint.
 
     The image is lifted to ``features`` channels by appending zeros, passes ``layers`` steps
@@ -106,21 +129,10 @@ class ResidualStrictCNN(StrictNetwork):
         for layer in self._layers():
             start_high_pass(layer.weight)
 
-    def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
-        """Lift, descend, cut back."""
-        z = lift(x, self.features)
-        for layer, clip in zip(self._layers(), self.clips, strict=True):
-            z = self.layer(descend, z, code, layer.normalised_weight(), layer, clip)
-        return self.lipschitz * z[:, : self.channels]
-
     @property
     def halo(self) -> int:
         """The paddings of all convolutions, each applied twice."""
         return 2 * sum(max(layer.radii) for layer in self._layers())
-
-    def composed_bound(self) -> float:
-        """Gain times the product over steps, each at most 1 if its kernel is."""
-        return self.lipschitz * steps_bound(self._layers())
 
 
 def descend(
