@@ -46,7 +46,7 @@ def test_mol(files, run_json, tmp_path):
 
 
 def operator(scan: Scan) -> CartesianMRI:
-    mask = scan.sampling_mask()
+    mask = scan.mask
     return CartesianMRI(molrecon.estimate_coil_maps(scan.kspace, mask), mask)
 
 
@@ -88,8 +88,8 @@ def test_sense_and_zero_filled(files, run_json, tmp_path):
 
 def test_given_maps_and_mask_are_used(files, run_json, tmp_path):
     scan = read_scan(files.under)
-    mask = scan.sampling_mask().numpy()
-    maps = molrecon.estimate_coil_maps(scan.kspace, scan.sampling_mask()).numpy()
+    mask = scan.mask.numpy()
+    maps = molrecon.estimate_coil_maps(scan.kspace, scan.mask).numpy()
     np.save(tmp_path / "kspace.npy", np.load(files.full))
     np.save(tmp_path / "mask.npy", mask[0, 0])
     np.savez(tmp_path / "maps.npz", coil_maps=maps)

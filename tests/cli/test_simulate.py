@@ -12,7 +12,7 @@ from .conftest import COILS, SHAPE, SIGMA, phantom
 
 def test_a_full_scan_is_undersampled_as_it_is(files):
     full, under = read_scan(files.full), read_scan(files.under)
-    mask = under.sampling_mask()
+    mask = under.mask
     assert int(mask.sum()) == round(np.prod(SHAPE) / 2)
     assert bool((under.kspace == full.kspace * mask).all())
     assert under.coil_maps is None
@@ -21,7 +21,7 @@ def test_a_full_scan_is_undersampled_as_it_is(files):
 
 def test_its_reference_rests_on_the_maps_of_the_calibration_region(files):
     full, under = read_scan(files.full), read_scan(files.under)
-    maps = estimate_coil_maps(under.kspace, under.sampling_mask())
+    maps = estimate_coil_maps(under.kspace, under.mask)
     expected = combine_coils(full.kspace, maps)
     found = read_image(files.reference).tensor()
     assert bool(((found - expected).abs() < 1e-5).all())
@@ -111,7 +111,7 @@ def test_a_slice_of_a_scan(files, run_json, tmp_path):
     scan = read_scan(out)
     assert facts["slices"] == scan.kspace.shape[0] == 1
     assert facts["coils"] == COILS
-    mask = scan.sampling_mask().numpy()
+    mask = scan.mask.numpy()
     assert np.array_equal(scan.kspace.numpy(), 2 * full[None] * mask)
 
 

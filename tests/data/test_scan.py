@@ -3,6 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from molrecon.data.axes import Axes
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
@@ -21,12 +22,12 @@ def test_the_inferred_mask_is_where_any_coil_was_measured(batch, coils, spatial)
     samples[:, 1:] = 0
     scan = Scan(samples)
     assert scan.ndim == len(spatial)
-    assert torch.equal(scan.sampling_mask(), mask)
+    assert torch.equal(scan.mask, mask)
 
 
 def test_a_given_mask_is_returned_as_it_is():
     mask = torch.ones(1, 1, 4, 5, dtype=torch.bool)
-    assert Scan(kspace(2, 3, 4, 5) * (torch.arange(5) % 2), mask).sampling_mask() is mask
+    assert Scan(kspace(2, 3, 4, 5) * (torch.arange(5) % 2), mask).mask is mask
 
 
 def with_value(value: complex) -> torch.Tensor:
@@ -90,15 +91,15 @@ FRAMES = kspace(2, 3, 4, 5, 6)
 
 
 def test_axes_by_their_letters():
-    assert Scan(FRAMES).axes == "zyx"
-    assert Scan(FRAMES, dynamic=True).axes == "tyx"
-    assert Scan(FRAMES[:, :, 0]).axes == "yx"
+    assert Scan(FRAMES).axes == Axes("zyx")
+    assert Scan(FRAMES, axes=Axes("tyx")).axes == Axes("tyx")
+    assert Scan(FRAMES[:, :, 0]).axes == Axes("yx")
 
 
 def test_frames_share_maps_or_have_their_own():
     for frames in (1, 4):
         maps = kspace(1, 3, frames, 5, 6)
-        assert Scan(FRAMES, coil_maps=maps, dynamic=True).coil_maps is maps
+        assert Scan(FRAMES, coil_maps=maps, axes=Axes("tyx")).coil_maps is maps
     with pytest.raises(InputError, match=r"found shape \(1, 3, 1, 5, 6\)"):
         Scan(FRAMES, coil_maps=kspace(1, 3, 1, 5, 6))
 
@@ -106,12 +107,12 @@ def test_frames_share_maps_or_have_their_own():
 def test_a_frame_without_samples_is_refused():
     mask = torch.ones(1, 1, 4, 5, 6, dtype=torch.bool)
     mask[:, :, 2] = False
-    assert Scan(FRAMES * mask, mask).dynamic is None  # a volume may lack a plane of k-space
+    assert not Scan(FRAMES * mask, mask).axes.settled  # a volume may lack a plane of k-space
     for stored in (mask, None):
         with pytest.raises(InputError, match="Frame 2 of cine has no samples"):
-            Scan(FRAMES[:1] * mask, stored, dynamic=True, source="cine")
+            Scan(FRAMES[:1] * mask, stored, axes=Axes("tyx"), source="cine")
     mask[:, :, 3] = False
     with pytest.raises(InputError, match="Frame 2 and 1 more of the scan"):
-        Scan(FRAMES * mask, mask, dynamic=True)
+        Scan(FRAMES * mask, mask, axes=Axes("tyx"))
     with pytest.raises(InputError, match=r"\(batch, coil, t, y, x\) was expected"):
-        Scan(FRAMES[:, :, 0], dynamic=True)
+        Scan(FRAMES[:, :, 0], axes=Axes("tyx"))

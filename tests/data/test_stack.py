@@ -4,9 +4,10 @@ import pytest
 import torch
 
 import molrecon
+from molrecon.data.axes import Axes
 from molrecon.data.measurement import estimated_noise, operator_of, with_coil_maps
 from molrecon.data.scan import Scan
-from molrecon.data.stack import readout_axis, stack_of
+from molrecon.data.stack import stack_of
 from molrecon.errors import InputError
 from molrecon.operators.cartesian_mri import CartesianMRI
 
@@ -31,7 +32,7 @@ def volume(axis, seed=0):
 def test_slices_solve_the_same_equations(axis):
     scan, A = volume(axis)
     stack = stack_of(scan)
-    assert stack.axis == axis == readout_axis(A.mask)
+    assert stack.axis == axis == scan.readout_axis
     assert stack.places == tuple(range(SHAPE[axis]))
     flat = operator_of(stack.scan)
     x = normal(1, 1, *SHAPE, seed=9, dtype=torch.complex64)
@@ -53,8 +54,8 @@ def test_the_linear_reconstruction_is_the_same(axis):
 def test_frames_come_apart_as_they_are():
     A = dynamic_mri(4, (6, 5), dtype=torch.complex64)
     y = A(normal(1, 1, 4, 6, 5, dtype=torch.complex64))
-    stack = stack_of(Scan(y, A.mask, A.coil_maps, dynamic=True))
-    assert stack.scan.axes == "yx"
+    stack = stack_of(Scan(y, A.mask, A.coil_maps, axes=Axes("tyx")))
+    assert stack.scan.axes == Axes("yx")
     assert torch.equal(stack.scan.kspace, y[0].movedim(1, 0))
     back = stack.join(operator_of(stack.scan).H(stack.scan.kspace))
     assert torch.allclose(back, A.H(y), atol=1e-6)
@@ -79,9 +80,10 @@ def test_what_does_not_come_apart_is_refused():
     scan, A = volume(0)
     mask = A.mask.clone()
     mask[..., 2, 3, 4] ^= True
-    assert readout_axis(mask) is None
+    apart = Scan(scan.kspace, mask, scan.coil_maps)
+    assert apart.readout_axis is None
     with pytest.raises(InputError, match="undersampled along all three axes"):
-        stack_of(Scan(scan.kspace, mask, scan.coil_maps))
+        stack_of(apart)
     with pytest.raises(InputError, match="one volume or series"):
         stack_of(Scan(scan.kspace.expand(2, -1, -1, -1, -1), A.mask, scan.coil_maps))
 
@@ -89,7 +91,7 @@ def test_what_does_not_come_apart_is_refused():
 def test_operator_and_noise_follow_the_axes():
     A = dynamic_mri(3, (24, 20), coils=4, dtype=torch.complex64, fraction=0.7)
     y = A.mask * 0.2 * normal(1, 4, 3, 24, 20, dtype=torch.complex64)
-    frames = Scan(y, A.mask, A.coil_maps, dynamic=True)
+    frames = Scan(y, A.mask, A.coil_maps, axes=Axes("tyx"))
     assert type(operator_of(frames)) is molrecon.DynamicMRI
     assert type(operator_of(Scan(y, A.mask, A.coil_maps.expand(-1, -1, 3, -1, -1)))) is CartesianMRI
     assert estimated_noise(frames).tolist() == pytest.approx([0.2], rel=0.15)

@@ -16,6 +16,7 @@ from molrecon.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from molrecon.data.axes import Axes
     from molrecon.data.scan import Scan
     from molrecon.evaluation.certificate import Certificate
     from molrecon.evaluation.measurements import Measurement
@@ -56,6 +57,7 @@ def certify(
     """
     import time
 
+    from molrecon.data.axes import Axes
     from molrecon.evaluation.certificate import write_certificate
     from molrecon.evaluation.certify import Effort
     from molrecon.evaluation.certify import certify as run
@@ -69,7 +71,7 @@ def certify(
     device = resolve_device(device)
     weights = resolve(model)
     config = read_header(weights)[0]
-    axes, channels = config.spatial_axes, int(config.network.get("channels", 2))
+    axes, channels = Axes(config.spatial_axes), int(config.network.get("channels", 2))
     # Read first: a wrong file is refused before any work.
     scans = _read(data or (), axes, model)
     with output.progress_bar() as bar:
@@ -81,7 +83,7 @@ def certify(
         measurements = (
             _measurements(scans, device, report)
             if scans
-            else simulated_measurements(len(axes), channels)
+            else simulated_measurements(axes.ndim, channels)
         )
         certificate = run(
             weights,
@@ -109,7 +111,7 @@ def certify(
     output.print_note(f"Written to {stored}." if stored is not None else f"Not stored: {reason}")
 
 
-def _read(files: list[str] | tuple[str, ...], axes: str, model: str) -> list[tuple[str, Scan]]:
+def _read(files: list[str] | tuple[str, ...], axes: Axes, model: str) -> list[tuple[str, Scan]]:
     from molrecon.cli.axes import check_axes
     from molrecon.data.formats import read_scan
 

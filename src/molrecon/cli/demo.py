@@ -96,7 +96,7 @@ def _solve(scan: Scan, methods: list[Method], device: str) -> list[Solution]:
 
     with output.progress_bar() as bar:
         task = bar.add_task("coil maps", total=len(methods) + 1)
-        maps = estimate_coil_maps(scan.kspace, scan.sampling_mask())
+        maps = estimate_coil_maps(scan.kspace, scan.mask)
         with_maps = replace(scan, coil_maps=maps)
         solutions = []
         for number, method in enumerate(methods, start=1):
@@ -174,7 +174,7 @@ def _draw(
         reference[0, 0],
         shown,
         zoom=BRAIN,
-        mask=scan.sampling_mask()[0, 0],
+        mask=scan.mask[0, 0],
         title=f"{SAMPLE_NAME[0].upper()}{SAMPLE_NAME[1:]}\n{SUMMARY}",
     )
     save_figure(figure, path, dots_per_inch=DOTS_PER_INCH)

@@ -64,7 +64,7 @@ def _scan_facts(scan: Scan) -> dict[str, Any]:
         "coils": sampling.coils,
         "shape": sampling.shape,
         "spatial_axes": scan.ndim,
-        "axes": scan.axes,
+        "axes": scan.axes.letters,
         "sampled": sampling.share,
         "acceleration": sampling.acceleration,
         "calibration": sampling.calibration,
@@ -72,7 +72,7 @@ def _scan_facts(scan: Scan) -> dict[str, Any]:
         "sigma_source": source,
         "relative_sigma": None if sigma is None else sigma / _peak(scan),
         "has_coil_maps": scan.coil_maps is not None,
-        "has_mask": scan.mask is not None,
+        "has_mask": scan.mask_given,
         "has_reference": scan.reference is not None,
         "missing": _missing(scan, sampling, sigma),
         "notes": scan.notes,
@@ -95,7 +95,7 @@ def _peak(scan: Scan) -> float:
     """Return the peak of the root-sum-of-squares image, the unit of relative noise."""
     from molrecon.operators.fourier import ifft_centred
 
-    images = ifft_centred(scan.kspace, 2 if scan.dynamic else scan.ndim)
+    images = ifft_centred(scan.kspace, scan.axes.fourier)
     return float(images.abs().square().sum(1).sqrt().max())
 
 

@@ -159,7 +159,7 @@ def reconstruct(
         "seconds": time.perf_counter() - started,
         "device": device,
         "tolerance": tol,
-        "axes": scan.axes,
+        "axes": scan.axes.letters,
         "taken_apart": matched.apart,
         "memory_estimate": plan.total,
         "tile": plan.tile,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from molrecon.errors import InputError, shape_text
 
 if TYPE_CHECKING:
+    from molrecon.data.axes import Axes
     from molrecon.data.scan import Scan
 
 
@@ -24,7 +25,7 @@ class Sampling:
     calibration
         Width of the calibration region along each Fourier axis; None if there is none.
     axes
-        The spatial axes by their letters.
+        The spatial axes.
     """
 
     slices: int
@@ -32,7 +33,7 @@ class Sampling:
     shape: tuple[int, ...]
     share: float
     calibration: tuple[int, ...] | None
-    axes: str
+    axes: Axes
 
     @property
     def acceleration(self) -> float:
@@ -40,10 +41,9 @@ class Sampling:
         return 1 / self.share
 
     def __str__(self) -> str:
-        items = {"yx": "slices", "zyx": "volumes", "tyx": "series"}[self.axes]
-        slices = f"{self.slices} {items}, " if self.slices > 1 else ""
+        slices = f"{self.slices} {self.axes.items}, " if self.slices > 1 else ""
         shape = shape_text(self.shape)
-        if self.axes == "tyx":
+        if self.axes.time:
             shape = f"{self.shape[0]} frames of {shape_text(self.shape[1:])}"
         coils = "1 coil" if self.coils == 1 else f"{self.coils} coils"
         return (
@@ -55,14 +55,14 @@ class Sampling:
 def sampling_of(scan: Scan) -> Sampling:
     """Count."""
     from molrecon.data.calibration import calibration_region
-    from molrecon.data.measurement import calibration_mask
 
-    mask = scan.sampling_mask()
     try:
-        region = calibration_region(calibration_mask(scan))
+        region = calibration_region(scan.calibration_mask)
     except InputError:
         calibration = None
     else:
         calibration = tuple(part.stop - part.start for part in region)
     slices, coils, *shape = scan.kspace.shape
-    return Sampling(slices, coils, tuple(shape), float(mask.float().mean()), calibration, scan.axes)
+    return Sampling(
+        slices, coils, tuple(shape), float(scan.mask.float().mean()), calibration, scan.axes
+    )

@@ -146,7 +146,7 @@ def _of_scan(
         return scan, None
     if scan.coil_maps is None and scan.kspace.shape[1] > 1:
         try:
-            calibration_region(scan.sampling_mask())
+            calibration_region(scan.mask)
         except InputError:
             raise InputError(
                 f"--reference needs coil maps, but {source} has none and the calibration region "

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from molrecon.reconstructors.methods import Method
 
 Report = Callable[[str, int], None]
-ONE = {"yx": "slice", "zyx": "volume", "tyx": "series"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +43,9 @@ class Reconstruction:
 
 def count_of(scan: Scan, *, apart: bool) -> int:
     """Return the number of solves a scan takes, at most."""
-    from molrecon.data.stack import readout_axis
-
     count: int = scan.kspace.shape[0]
     if apart:
-        axis = 0 if scan.dynamic else readout_axis(scan.sampling_mask())
+        axis = 0 if scan.axes.time else scan.readout_axis
         assert axis is not None
         count *= scan.kspace.shape[2 + axis]
     return count
@@ -69,15 +66,14 @@ def fit_memory(scan: Scan, method: Method, *, limit: int | None, apart: bool = F
     InputError
         If it does not fit.
     """
-    from molrecon.data.stack import readout_axis
     from molrecon.reconstructors.memory import apply_plan, plan_memory
 
     coils, *spatial = scan.kspace.shape[1:]
     held = scan.kspace[1:].nbytes
-    shared = scan.dynamic and (scan.coil_maps is None or scan.coil_maps.shape[2] == 1)
+    shared = scan.axes.time and (scan.coil_maps is None or scan.coil_maps.shape[2] == 1)
     maps_shape = [1, *spatial[1:]] if shared else spatial
     if apart:
-        axis = 0 if scan.dynamic else readout_axis(scan.sampling_mask())
+        axis = 0 if scan.axes.time else scan.readout_axis
         assert axis is not None
         # The volume and its slices, their coil maps, and what taking apart needs in passing.
         held += 5 * scan.kspace[:1].nbytes
@@ -142,7 +138,7 @@ def solve_scan(
             report(f"{label}{method.name}", done)
             A = operator_of(part).to(device)
             solution = method.solve(part.kspace.to(device), A, part.sigma, tol)
-            own = f"{ONE[scan.axes]} {number}"
+            own = f"{scan.axes.item} {number}"
             place = own if name is None else name if len(scan.kspace) == 1 else f"{own}, {name}"
             _require_converged(solution, f"{scan.source}, {place}", tol)
             values.append(solution.value.cpu())
@@ -180,8 +176,7 @@ def _parts(item: Scan, *, apart: bool) -> _Parts:
         with contextlib.suppress(InputError):
             item = replace(item, sigma=float(estimated_noise(item)))
     stack = stack_of(item)
-    one = "frame" if item.dynamic else "slice"
-    return _Parts(stack.scan, [f"{one} {place}" for place in stack.places], stack.join)
+    return _Parts(stack.scan, [f"{item.axes.plane} {place}" for place in stack.places], stack.join)
 
 
 def _with_maps(scan: Scan, report: Report) -> Iterator[Scan]:
@@ -193,7 +188,7 @@ def _with_maps(scan: Scan, report: Report) -> Iterator[Scan]:
     count = len(scan.kspace)
     for number in range(count):
         if scan.coil_maps is None:
-            report(f"{ONE[scan.axes]} {number + 1} of {count}: coil maps", number)
+            report(f"{scan.axes.item} {number + 1} of {count}: coil maps", number)
         yield with_coil_maps(scan.item(number))
 
 

@@ -15,18 +15,6 @@ from molrecon.operators.multi_coil import MultiCoilMRI
 from molrecon.operators.noise import estimate_frames_sigma, estimate_sigma
 
 
-def calibration_mask(scan: Scan) -> Tensor:
-    """Return where coil maps may be calibrated: of frames, where any was sampled.
-
-    Returns
-    -------
-    Tensor
-        bool ``(batch or 1, 1, *Fourier axes)``.
-    """
-    mask = scan.sampling_mask()
-    return mask.any(2) if scan.dynamic else mask
-
-
 def require_coil_maps(scan: Scan) -> None:
     """Refuse a scan of several coils without maps and without a calibration region.
 
@@ -36,7 +24,7 @@ def require_coil_maps(scan: Scan) -> None:
         If it is one.
     """
     if scan.coil_maps is None and scan.kspace.shape[1] > 1:
-        calibration_region(calibration_mask(scan))
+        calibration_region(scan.calibration_mask)
 
 
 def with_coil_maps(scan: Scan) -> Scan:
@@ -49,15 +37,15 @@ def with_coil_maps(scan: Scan) -> Scan:
     """
     if scan.coil_maps is not None:
         return scan
-    estimate = estimate_shared_maps if scan.dynamic else estimate_coil_maps
-    return replace(scan, coil_maps=estimate(scan.kspace, scan.sampling_mask()))
+    estimate = estimate_shared_maps if scan.axes.time else estimate_coil_maps
+    return replace(scan, coil_maps=estimate(scan.kspace, scan.mask))
 
 
 def operator_of(scan: Scan) -> MultiCoilMRI:
     """Return the forward operator of a scan with coil maps."""
     assert scan.coil_maps is not None
-    kind = DynamicMRI if scan.dynamic else CartesianMRI
-    return kind(scan.coil_maps, scan.sampling_mask())
+    kind = DynamicMRI if scan.axes.time else CartesianMRI
+    return kind(scan.coil_maps, scan.mask)
 
 
 def estimated_noise(scan: Scan) -> Tensor:
@@ -68,5 +56,5 @@ def estimated_noise(scan: Scan) -> Tensor:
     InputError
         As `estimate_sigma`.
     """
-    estimate = estimate_frames_sigma if scan.dynamic else estimate_sigma
-    return estimate(scan.kspace, scan.sampling_mask())
+    estimate = estimate_frames_sigma if scan.axes.time else estimate_sigma
+    return estimate(scan.kspace, scan.mask)

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from molrecon.errors import InputError
+from molrecon.data.axes import Axes
+from molrecon.errors import InputError, shape_text
+
+
+def sampled(kspace: Tensor) -> Tensor:
+    """Return where any coil of ``(batch, coil, *spatial)`` is not zero, as a sampling mask."""
+    return (kspace != 0).any(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
     """K-space with its sampling, coil maps, reference and noise level, where these are known.
 
-    Everything is checked on construction, so that code which receives a `Scan` need not.
+    Everything is checked, and mask and axes are settled, on construction, so that code which
+    receives a `Scan` need not.
 
     Parameters
     ----------
     kspace
         complex64 ``(batch, coil, *spatial)``, zero frequency at index ``n // 2`` of each axis.
     mask
-        bool ``(batch or 1, 1, *spatial)``, true where k-space was measured; ``None`` if the file
-        does not say, see `sampling_mask`.
+        bool ``(batch or 1, 1, *spatial)``, true where k-space was measured; if None, where the
+        k-space of any coil is not zero.
     coil_maps
-        complex64 ``(batch or 1, coil, *spatial)``.
+        complex64 ``(batch or 1, coil, *spatial)``; of a series of frames ``(batch or 1, coil, 1,
+        y, x)`` too, maps that serve all frames.
     reference
-        complex64 ``(batch, 1, *spatial)``, the image to compare with.
-    dynamic
-        Whether the first of three spatial axes is time, ``(t, y, x)``, which is not transformed;
-        coil maps may then have length 1 there and serve all frames. ``None`` if the file does not
-        say: it is then taken for a volume, unless a model is made for frames.
+        complex64 ``(batch, 1, *spatial)``, the image to compare with, in the units of ``kspace``.
     sigma
         Standard deviation ``sqrt(E|n|²)`` of the noise of one complex k-space sample, in the units
         of ``kspace``.
@@ -39,36 +45,62 @@ class Scan:
         Where it came from; names the scan in error messages.
     notes
         What the reader decided, one readable clause each.
+    axes
+        The spatial axes; if None, (y, x), or (z, y, x) that may be (t, y, x): see `Axes.settled`.
+    mask_given
+        Whether the mask was given; set to False where it was inferred from the zeros of k-space.
 
     Raises
     ------
     InputError
         If a shape or type does not fit, a value is NaN or infinite, an item is zero throughout, or
         a frame has no samples.
+
+    Examples
+    --------
+    >>> import torch
+    >>> kspace = torch.ones(1, 8, 64, 48, dtype=torch.complex64)
+    >>> kspace[..., ::2] = 0
+    >>> scan = Scan(kspace, sigma=0.1)
+    >>> scan.axes, scan.mask.shape, float(scan.mask.float().mean())
+    (Axes('yx'), torch.Size([1, 1, 64, 48]), 0.5)
     """
 
     kspace: Tensor
-    mask: Tensor | None = None
+    # Mask and axes are never None once a scan is constructed.
+    mask: Tensor = field(default=cast(Tensor, None))
     coil_maps: Tensor | None = None
     reference: Tensor | None = None
     sigma: float | None = None
     source: str = "the scan"
     notes: tuple[str, ...] = ()
-    dynamic: bool | None = None
+    axes: Axes = field(default=cast(Axes, None))
+    mask_given: bool = True
+
+    def __repr__(self) -> str:
+        batch, coils, *spatial = self.kspace.shape
+        parts = [f"{batch} of {coils} × {shape_text(spatial)} ({self.axes.names})"]
+        parts += ["coil maps"] if self.coil_maps is not None else []
+        parts += ["reference"] if self.reference is not None else []
+        parts += [f"sigma={self.sigma:.4g}"] if self.sigma is not None else []
+        return f"Scan({', '.join(parts)}, {float(self.mask.float().mean()):.1%} sampled)"
 
     def __post_init__(self) -> None:
-        if self.kspace.ndim < 3 or 0 in self.kspace.shape:
+        if self.kspace.ndim not in (4, 5) or 0 in self.kspace.shape:
             raise InputError(
                 f"The k-space of {self.source} has shape {tuple(self.kspace.shape)}, but "
                 "(batch, coil, *spatial) without empty axes was expected; reshape it."
             )
+        self._settle_axes()
         batch, coils, *spatial = self.kspace.shape
         self._check("k-space", self.kspace, torch.complex64, (batch,), (coils, *spatial))
-        if self.mask is not None:
-            self._check("mask", self.mask, torch.bool, (1, batch), (1, *spatial))
+        if self.mask is None:
+            object.__setattr__(self, "mask", sampled(self.kspace))
+            object.__setattr__(self, "mask_given", False)
+        self._check("mask", self.mask, torch.bool, (1, batch), (1, *spatial))
         if self.coil_maps is not None:
             maps_shape = (coils, *spatial)
-            if self.dynamic and self.coil_maps.ndim == 5 and self.coil_maps.shape[2] == 1:
+            if self.axes.time and self.coil_maps.shape[2:3] == (1,):
                 maps_shape = (coils, 1, *spatial[1:])
             self._check("coil maps", self.coil_maps, torch.complex64, (1, batch), maps_shape)
         if self.reference is not None:
@@ -78,19 +110,22 @@ class Scan:
                 f"The noise level sigma of {self.source} is {self.sigma}, but a positive number "
                 "was expected; correct it or leave it out to have it estimated."
             )
-
-        if self.dynamic:
+        if self.axes.time:
             self._check_frames()
+
+    def _settle_axes(self) -> None:
+        ndim = self.kspace.ndim - 2
+        if self.axes is None:
+            object.__setattr__(self, "axes", Axes.of(ndim))
+        if self.axes.ndim != ndim:
+            raise InputError(
+                f"The k-space of {self.source} has shape {tuple(self.kspace.shape)}, but (batch, "
+                f"coil, {self.axes.names}) was expected of {self.axes.items}; reshape it."
+            )
 
     def _check_frames(self) -> None:
         """Refuse frames that nothing was measured of."""
-        if self.ndim != 3:
-            raise InputError(
-                f"The k-space of {self.source} has shape {tuple(self.kspace.shape)}, but (batch, "
-                "coil, t, y, x) was expected of frames; reshape it."
-            )
-        sampled = self.sampling_mask().any(dim=1).flatten(2).any(dim=2)
-        empty = (~sampled).nonzero()
+        empty = (~self.mask.flatten(3).any(dim=3)[:, 0]).nonzero()
         if len(empty):
             frame, number = int(empty[0, 1]), len(empty)
             others = f" and {number - 1} more" if number > 1 else ""
@@ -137,35 +172,32 @@ class Scan:
         """Number of spatial axes."""
         return self.kspace.ndim - 2
 
-    @property
-    def axes(self) -> str:
-        """The spatial axes by their letters: ``"yx"``, ``"zyx"`` or ``"tyx"``."""
-        return "tyx" if self.dynamic else "zyx"[-self.ndim :]
+    @cached_property
+    def readout_axis(self) -> int | None:
+        """The first spatial axis along which all of k-space was sampled alike; None for none."""
+        for axis in range(self.ndim):
+            if bool((self.mask == self.mask.narrow(2 + axis, 0, 1)).all()):
+                return axis
+        return None
+
+    @cached_property
+    def calibration_mask(self) -> Tensor:
+        """Where coil maps may be calibrated, bool ``(batch or 1, 1, *Fourier axes)``.
+
+        Of a series of frames it is where any frame was sampled.
+        """
+        return self.mask.any(2) if self.axes.time else self.mask
 
     def item(self, number: int) -> Scan:
         """Return one item of the batch, a scan of its own; what all items share it keeps."""
 
-        def one(value: Tensor | None) -> Tensor | None:
-            if value is None or value.shape[0] == 1:
-                return value
-            return value[number : number + 1]
+        def one(value: Tensor) -> Tensor:
+            return value if value.shape[0] == 1 else value[number : number + 1]
 
         return replace(
             self,
             kspace=self.kspace[number : number + 1],
             mask=one(self.mask),
-            coil_maps=one(self.coil_maps),
-            reference=one(self.reference),
+            coil_maps=None if self.coil_maps is None else one(self.coil_maps),
+            reference=None if self.reference is None else one(self.reference),
         )
-
-    def sampling_mask(self) -> Tensor:
-        """Return where k-space was measured: the given mask, or else where any coil is not zero.
-
-        Returns
-        -------
-        Tensor
-            bool ``(batch or 1, 1, *spatial)``.
-        """
-        if self.mask is not None:
-            return self.mask
-        return (self.kspace != 0).any(dim=1, keepdim=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from molrecon.data.axes import Axes
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 from molrecon.operators.fourier import ifft_centred
@@ -44,20 +45,6 @@ class Stack:
         return volume
 
 
-def readout_axis(mask: Tensor) -> int | None:
-    """Return the first spatial axis along which all of k-space was sampled alike, if any.
-
-    Parameters
-    ----------
-    mask
-        ``(batch or 1, 1, *spatial)``.
-    """
-    for axis in range(mask.ndim - 2):
-        if bool((mask == mask.narrow(2 + axis, 0, 1)).all()):
-            return axis
-    return None
-
-
 def stack_of(scan: Scan) -> Stack:
     """Take a scan apart into slices, exactly.
 
@@ -81,17 +68,17 @@ def stack_of(scan: Scan) -> Stack:
             f"The k-space of {scan.source} has shape {tuple(scan.kspace.shape)}, but one volume or "
             "series (1, coil, z or t, y, x) was expected to be taken apart; choose one."
         )
-    mask = scan.sampling_mask()
-    axis = 0 if scan.dynamic else readout_axis(mask)
+    axis = 0 if scan.axes.time else scan.readout_axis
     if axis is None:
         raise InputError(
             f"The scan {scan.source} is undersampled along all three axes, so it does not come "
             "apart into slices; use a model of volumes, or a method without a model."
         )
     planes = scan.kspace[0].movedim(1 + axis, 0)
-    if not scan.dynamic:
+    if not scan.axes.time:
         planes = _transformed_back(planes)
-    masks = mask[0].movedim(1 + axis, 0) if scan.dynamic else mask.select(2 + axis, 0)
+    # Frames have masks of their own, the slices of a volume share theirs.
+    masks = scan.mask[0].movedim(1, 0) if scan.axes.time else scan.mask.select(2 + axis, 0)
     maps = None if scan.coil_maps is None else scan.coil_maps[0].movedim(1 + axis, 0)
     seen = (planes != 0).flatten(1).any(1)
     if maps is not None:
@@ -109,10 +96,10 @@ def stack_of(scan: Scan) -> Stack:
     flat = replace(
         scan,
         kspace=planes[chosen],
-        mask=masks[chosen] if scan.dynamic else masks,
+        mask=masks[chosen] if scan.axes.time else masks,
         coil_maps=None if maps is None else maps if len(maps) == 1 else maps[chosen],
         reference=reference[chosen] if known and reference is not None else None,
-        dynamic=None,
+        axes=Axes("yx"),
     )
     return Stack(flat, places, axis, tuple(scan.kspace.shape[2:]))
 

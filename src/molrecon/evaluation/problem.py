@@ -51,10 +51,9 @@ def retrospective_problem(
     Parameters and exceptions are those of `undersample` and `estimate_coil_maps`.
     """
     scan = undersample(full, acceleration, mask_kind=mask_kind, calibration=calibration, seed=seed)
-    mask = scan.sampling_mask()
-    maps = estimate_coil_maps(scan.kspace, mask)
+    maps = estimate_coil_maps(scan.kspace, scan.mask)
     reference = combine_coils(full.kspace, maps)
-    return Problem(scan.kspace, CartesianMRI(maps, mask), reference, mask=mask)
+    return Problem(scan.kspace, CartesianMRI(maps, scan.mask), reference, mask=scan.mask)
 
 
 def simulated_problem(

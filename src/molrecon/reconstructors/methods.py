@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from molrecon.data.axes import Axes
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.linear.closed_form import ClosedForm
@@ -42,7 +43,7 @@ class Method:
     model
         The trained model it uses, if it uses one.
     axes
-        Spatial axes it is made for, by their letters (see `Scan.axes`); None for any.
+        Spatial axes it is made for; None for any.
     learned
         The model itself.
     """
@@ -50,13 +51,13 @@ class Method:
     name: str
     solve: Solve
     model: str | None = None
-    axes: str | None = None
+    axes: Axes | None = None
     learned: LearnedReconstructor | None = None
 
     @property
     def ndim(self) -> int | None:
         """Number of its spatial axes; None for any."""
-        return None if self.axes is None else len(self.axes)
+        return None if self.axes is None else self.axes.ndim
 
 
 Builder = Callable[..., Method]
@@ -82,7 +83,7 @@ def _learned(name: str) -> Builder:
             solution: Solution = loaded(y, A, sigma=sigma, tol=tol, raise_on_failure=False)
             return solution
 
-        return Method(name, solve, str(model), config.spatial_axes, loaded)
+        return Method(name, solve, str(model), Axes(config.spatial_axes), loaded)
 
     return build
 

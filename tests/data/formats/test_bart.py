@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from molrecon.data.axes import Axes
 from molrecon.data.formats import read_array, read_image, read_scan, write_image
 from molrecon.errors import InputError
 
@@ -63,15 +64,15 @@ def test_time_is_the_first_spatial_axis(tmp_path, slices):
     array = noise(7, 5, 1, 3, 1, 1, 1, 1, 1, 1, 6, 1, 1, slices)
     write(tmp_path / "k", array)
     scan = read_scan(tmp_path / "k.cfl")
-    assert scan.dynamic is True
-    assert scan.axes == "tyx"
+    assert scan.axes.settled
+    assert scan.axes == Axes("tyx")
     expected = array[:, :, 0, :, 0, 0, 0, 0, 0, 0, :, 0, 0, :].transpose(4, 2, 3, 0, 1)
     np.testing.assert_array_equal(scan.kspace.numpy(), expected)
 
 
 def test_volumes_are_no_frames(tmp_path):
     write(tmp_path / "k", noise(7, 5, 4, 3))
-    assert read_scan(tmp_path / "k").dynamic is False
+    assert read_scan(tmp_path / "k").axes.settled
     write(tmp_path / "k", noise(7, 5, 4, 3, 1, 1, 1, 1, 1, 1, 2))
     with pytest.raises(InputError, match="time beyond three spatial axes"):
         read_scan(tmp_path / "k")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from molrecon.data.axes import Axes
 from molrecon.data.formats import apply_mask, attach_coil_maps, read_scan, write_scan
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
@@ -34,11 +35,11 @@ def test_the_path_says_that_an_axis_is_time(tmp_path, name, batch):
     kspace = noise(*batch, COILS, T, Y, X)
     store(tmp_path / name, kspace.numpy())
     scan = read_scan(f"{tmp_path / name}::frames")
-    assert scan.dynamic is True
+    assert scan.axes == Axes("tyx")
     assert torch.equal(scan.kspace, kspace.reshape(-1, COILS, T, Y, X))
     assert scan.source.endswith("::frames")
     if batch:
-        assert read_scan(tmp_path / name).dynamic is None
+        assert read_scan(tmp_path / name).axes.settled is False
 
 
 def test_frames_need_an_axis_of_time(tmp_path):
@@ -48,10 +49,11 @@ def test_frames_need_an_axis_of_time(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["scan.npz", "scan.h5"])
-@pytest.mark.parametrize("dynamic", [None, False, True])
-def test_own_files_remember(tmp_path, name, dynamic):
-    write_scan(tmp_path / name, Scan(noise(1, COILS, T, Y, X), dynamic=dynamic))
-    assert read_scan(tmp_path / name).dynamic is dynamic
+@pytest.mark.parametrize("axes", [Axes.of(3), Axes("zyx"), Axes("tyx")])
+def test_own_files_remember(tmp_path, name, axes):
+    write_scan(tmp_path / name, Scan(noise(1, COILS, T, Y, X), axes=axes))
+    found = read_scan(tmp_path / name).axes
+    assert (found, found.settled) == (axes, axes.settled)
 
 
 def test_a_flag_that_is_none_is_refused(tmp_path):
@@ -65,13 +67,13 @@ def test_shared_maps_tell_frames_from_a_volume(shape):
     scan = Scan(noise(1, COILS, T, Y, X))
     maps = noise(*shape)
     found = attach_coil_maps(scan, maps.numpy(), source="maps")
-    assert found.dynamic is True
+    assert found.axes == Axes("tyx")
     assert "time" in found.notes[-1]
     assert torch.equal(found.coil_maps, maps.reshape(1, COILS, 1, Y, X))
 
 
 def test_maps_with_an_axis_of_time_are_kept():
-    scan = Scan(noise(1, COILS, T, Y, X), dynamic=True)
+    scan = Scan(noise(1, COILS, T, Y, X), axes=Axes("tyx"))
     maps = noise(COILS, T, Y, X)
     assert torch.equal(attach_coil_maps(scan, maps.numpy(), source="m").coil_maps[0], maps)
     with pytest.raises(InputError, match="coil maps of m have shape"):

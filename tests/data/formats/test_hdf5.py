@@ -30,8 +30,8 @@ def test_fastmri_multi_coil(tmp_path):
     scan = read_scan(path)
     np.testing.assert_array_equal(scan.kspace.numpy(), kspace)
     np.testing.assert_array_equal(scan.reference[:, 0].numpy(), rss)
-    assert scan.mask is None
-    assert bool(scan.sampling_mask().all())
+    assert not scan.mask_given
+    assert bool(scan.mask.all())
     assert kind_of(path) == "scan"
     np.testing.assert_array_equal(read_scan(path, slice_range=(1, 3)).kspace, kspace[1:])
 

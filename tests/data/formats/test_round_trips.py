@@ -115,7 +115,7 @@ def test_scans_survive_exactly(extension, batch, coils, spatial, present, shared
         last = read_scan(path, slice_range=(batch - 1, batch))
         assert kind_of(path) == "scan"
     assert torch.equal(found.kspace, scan.kspace)
-    assert torch.equal(found.sampling_mask(), scan.sampling_mask())
+    assert torch.equal(found.mask, scan.mask)
     assert found.sigma == scan.sigma
     assert torch.equal(last.kspace, scan.kspace[-1:])
     for name in ("mask", "coil_maps", "reference"):

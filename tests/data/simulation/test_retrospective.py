@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from molrecon.data.axes import Axes
 from molrecon.data.coil_maps import combine_coils
 from molrecon.data.scan import Scan
 from molrecon.data.simulation import simulate_coil_maps
@@ -22,7 +23,7 @@ def full_scan(batch: int = 1, **parts: torch.Tensor) -> Scan:
 def test_exactly_the_samples_of_the_mask_remain():
     full = full_scan(2)
     under = undersample(full, 3, calibration=8, seed=5)
-    mask = under.sampling_mask()
+    mask = under.mask
     assert [int(item.sum()) for item in mask] == [160, 160]
     assert torch.equal(mask[0], mask[-1])
     assert torch.equal(under.kspace, full.kspace * mask)
@@ -43,7 +44,7 @@ def test_zero_padding_stays_unmeasured():
     kspace = full_scan().kspace.clone()
     kspace[..., :4] = 0
     under = undersample(Scan(kspace), 2, calibration=8)
-    assert not bool(under.sampling_mask()[..., :4].any())
+    assert not bool(under.mask[..., :4].any())
 
 
 def test_an_undersampled_scan_is_refused():
@@ -61,4 +62,4 @@ def test_no_calibration_region_no_reference():
 def test_frames_take_masks_of_their_own():
     kspace = torch.randn(1, 3, 4, *SHAPE, dtype=torch.complex64)
     with pytest.raises(InputError, match="one of frames"):
-        undersample(Scan(kspace, dynamic=True), 3, calibration=8)
+        undersample(Scan(kspace, axes=Axes("tyx")), 3, calibration=8)

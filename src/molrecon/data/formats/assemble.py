@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 from torch import Tensor
 
+from molrecon.data.axes import Axes
 from molrecon.data.formats.axes import coil_maps_tensor, mask_tensor, reference_tensor
 from molrecon.data.formats.entries import Array
-from molrecon.data.scan import Scan
+from molrecon.data.scan import Scan, sampled
 from molrecon.errors import InputError
 
 SliceRange = tuple[int, int]
@@ -36,7 +38,7 @@ def assemble(
     reference: Array | None = None,
     sigma: float | None = None,
     notes: tuple[str, ...] = (),
-    dynamic: bool | None = None,
+    axes: Axes | None = None,
     slice_range: SliceRange | None = None,
 ) -> Scan:
     """Build a `Scan` from k-space in its final shape and whatever else the file holds."""
@@ -47,13 +49,13 @@ def assemble(
         return part[chosen] if part.shape[0] == batch else part
 
     maps = None if coil_maps is None else select(coil_maps_tensor(coil_maps, kspace, source))
-    if dynamic is None and maps is not None and _shared_by_frames(maps, kspace):
-        dynamic, notes = True, (*notes, _FRAMES_NOTE)
+    if axes is None and maps is not None and _shared_by_frames(maps, kspace):
+        axes, notes = Axes("tyx"), (*notes, _FRAMES_NOTE)
     image = None if reference is None else select(reference_tensor(reference, kspace, source))
     if mask is None:
-        sampling = None
         kspace = kspace[chosen]
-        sampling_notes = _inferred_sampling(kspace)
+        sampling = sampled(kspace)
+        sampling_notes = _inferred(sampling)
     else:
         sampling = select(mask_tensor(mask, kspace, source))
         kspace, sampling_notes = _outside_removed(kspace[chosen], sampling)
@@ -65,7 +67,8 @@ def assemble(
         sigma=sigma,
         source=source,
         notes=(*notes, *sampling_notes),
-        dynamic=dynamic,
+        axes=cast(Axes, axes),
+        mask_given=mask is not None,
     )
 
 
@@ -84,12 +87,12 @@ def _outside_removed(kspace: Tensor, mask: Tensor) -> tuple[Tensor, tuple[str, .
     return kspace, ()
 
 
-def _inferred_sampling(kspace: Tensor) -> tuple[str, ...]:
-    """Say how much of k-space will be taken as measured where no mask is given."""
-    sampled = float((kspace != 0).any(dim=1).float().mean())
-    if sampled == 1.0:
+def _inferred(mask: Tensor) -> tuple[str, ...]:
+    """Say how much of k-space is taken as measured where no mask is given."""
+    share = float(mask.float().mean())
+    if share == 1.0:
         return ("no mask given: fully sampled",)
-    return (f"no mask given: zero samples are taken as not measured ({sampled:.1%} measured)",)
+    return (f"no mask given: zero samples are taken as not measured ({share:.1%} measured)",)
 
 
 def apply_mask(scan: Scan, array: Array, *, source: str) -> Scan:
@@ -112,7 +115,7 @@ def apply_mask(scan: Scan, array: Array, *, source: str) -> Scan:
     """
     mask = mask_tensor(array, scan.kspace, source)
     kspace, notes = _outside_removed(scan.kspace, mask)
-    return replace(scan, kspace=kspace, mask=mask, notes=(*scan.notes, *notes))
+    return replace(scan, kspace=kspace, mask=mask, mask_given=True, notes=(*scan.notes, *notes))
 
 
 def attach_coil_maps(scan: Scan, array: Array, *, source: str) -> Scan:
@@ -133,7 +136,7 @@ def attach_coil_maps(scan: Scan, array: Array, *, source: str) -> Scan:
         If their coils or shape are not those of the scan, or values are NaN or all zero.
     """
     maps = coil_maps_tensor(array, scan.kspace, source)
-    if scan.dynamic is None and _shared_by_frames(maps, scan.kspace):
+    if not scan.axes.settled and _shared_by_frames(maps, scan.kspace):
         notes = (*scan.notes, _FRAMES_NOTE)
-        return replace(scan, coil_maps=maps, dynamic=True, notes=notes)
+        return replace(scan, coil_maps=maps, axes=Axes("tyx"), notes=notes)
     return replace(scan, coil_maps=maps)

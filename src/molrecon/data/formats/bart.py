@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from molrecon.data.atomic import atomic_path
+from molrecon.data.axes import Axes
 from molrecon.data.formats.assemble import SliceRange, assemble
 from molrecon.data.formats.axes import complex_tensor
 from molrecon.data.formats.base import Format, Spacing
@@ -136,7 +137,7 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
         complex_tensor(array),
         source=str(location),
         notes=notes,
-        dynamic=frames > 1 if array.ndim == 5 else None,
+        axes=Axes("tyx" if frames > 1 else "zyx") if array.ndim == 5 else None,
         slice_range=slice_range,
     )
 

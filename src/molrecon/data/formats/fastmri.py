@@ -18,7 +18,7 @@ from molrecon.data.formats.assemble import SliceRange, assemble, resolve_range
 from molrecon.data.formats.axes import kspace_tensor
 from molrecon.data.formats.entries import Array, Entries, require_numeric
 from molrecon.data.formats.location import Location
-from molrecon.data.formats.parts import read_dynamic, read_sigma
+from molrecon.data.formats.parts import read_sigma, stored_axes
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
@@ -52,12 +52,11 @@ def read_scan(
         array: Array = np.asarray(file[name][chosen] if batched else file[name][()])
         return array
 
-    dynamic = True if location.frames else None
-    if "dynamic" in entries and dynamic is None:
-        dynamic = read_dynamic(load("dynamic"), source)
-    kspace, note = kspace_tensor(
-        load("kspace"), source, slices=len(shape) == 3, frames=dynamic is True
-    )
+    axes = location.axes
+    if axes is None and "dynamic" in entries:
+        axes = stored_axes(load("dynamic"), source)
+    frames = axes is not None and axes.time
+    kspace, note = kspace_tensor(load("kspace"), source, slices=len(shape) == 3, frames=frames)
     notes = [note]
     reference = None
     for name in (name for name in _REFERENCES if name in entries):
@@ -75,5 +74,5 @@ def read_scan(
         reference=reference,
         sigma=read_sigma(load("sigma"), source) if "sigma" in entries else None,
         notes=tuple(notes),
-        dynamic=dynamic,
+        axes=axes,
     )

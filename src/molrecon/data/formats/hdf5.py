@@ -99,9 +99,8 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
         key = choose_key(entries, location, (), "complex array", lambda entry: entry.is_complex)
         array = _load(file, location, entries, key)
     kspace, note = kspace_tensor(array, source, slices=location.slices, frames=location.frames)
-    dynamic = True if location.frames else None
     notes = (f"dataset {key!r} read as k-space", note)
-    return assemble(kspace, source=source, notes=notes, dynamic=dynamic, slice_range=slice_range)
+    return assemble(kspace, source=source, notes=notes, axes=location.axes, slice_range=slice_range)
 
 
 def write_image(path: Path, image: Tensor, spacing: Spacing | None) -> None:

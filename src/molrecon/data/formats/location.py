@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from molrecon.data.axes import Axes
 from molrecon.errors import InputError
 
 _SLICES, _FRAMES = "slices", "frames"
@@ -59,6 +60,11 @@ class Location:
             )
         key = keys[0] if keys else None
         return cls(Path(path), key, meaning == _SLICES, meaning == _FRAMES)
+
+    @property
+    def axes(self) -> Axes | None:
+        """The spatial axes, if the path tells them."""
+        return Axes("tyx") if self.frames else None
 
     @property
     def names_a_part(self) -> bool:

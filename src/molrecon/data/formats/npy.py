@@ -54,8 +54,9 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     kspace, note = kspace_tensor(
         read_array(location), source, slices=location.slices, frames=location.frames
     )
-    dynamic = True if location.frames else None
-    return assemble(kspace, source=source, notes=(note,), dynamic=dynamic, slice_range=slice_range)
+    return assemble(
+        kspace, source=source, notes=(note,), axes=location.axes, slice_range=slice_range
+    )
 
 
 def write_image(path: Path, image: Tensor, spacing: Spacing | None) -> None:

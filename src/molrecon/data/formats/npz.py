@@ -30,7 +30,7 @@ from molrecon.data.formats.entries import (
 )
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location, reading
-from molrecon.data.formats.parts import read_dynamic, read_sigma, scan_arrays
+from molrecon.data.formats.parts import read_sigma, scan_arrays, stored_axes
 from molrecon.data.scan import Scan
 
 _NAME = "a NumPy .npz archive"
@@ -80,20 +80,18 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     key = choose_key(
         entries, location, ("kspace",), "complex array", lambda entry: entry.is_complex
     )
-    dynamic = True if location.frames else None
-    if key == "kspace" and "dynamic" in entries and dynamic is None:
-        dynamic = read_dynamic(_load(location, entries, "dynamic"), source)
+    axes = location.axes
+    if axes is None and key == "kspace" and "dynamic" in entries:
+        axes = stored_axes(_load(location, entries, "dynamic"), source)
     kspace, note = kspace_tensor(
         _load(location, entries, key),
         source,
         slices=location.slices,
-        frames=location.frames or dynamic is True,
+        frames=axes is not None and axes.time,
     )
     if key != "kspace":
         notes = (f"array {key!r} read as k-space", note)
-        return assemble(
-            kspace, source=source, notes=notes, dynamic=dynamic, slice_range=slice_range
-        )
+        return assemble(kspace, source=source, notes=notes, axes=axes, slice_range=slice_range)
     parts = {
         name: _load(location, entries, name)
         for name in ("mask", "coil_maps", "reference")
@@ -105,7 +103,7 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
         source=source,
         notes=(note,),
         sigma=sigma,
-        dynamic=dynamic,
+        axes=axes,
         slice_range=slice_range,
         **parts,
     )

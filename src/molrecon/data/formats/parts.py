@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from molrecon.data.axes import Axes
 from molrecon.data.formats.entries import Array
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
@@ -13,7 +14,7 @@ def scan_arrays(scan: Scan) -> dict[str, Array]:
     """Return the parts of a scan that are known, by name."""
     tensors = {
         "kspace": scan.kspace,
-        "mask": scan.mask,
+        "mask": scan.mask if scan.mask_given else None,
         "coil_maps": scan.coil_maps,
         "reference": scan.reference,
     }
@@ -24,8 +25,8 @@ def scan_arrays(scan: Scan) -> dict[str, Array]:
     }
     if scan.sigma is not None:
         arrays["sigma"] = np.array(scan.sigma, dtype=np.float64)
-    if scan.dynamic is not None:
-        arrays["dynamic"] = np.array(scan.dynamic)
+    if scan.ndim == 3 and scan.axes.settled:
+        arrays["dynamic"] = np.array(scan.axes.time)
     return arrays
 
 
@@ -39,11 +40,11 @@ def read_sigma(array: Array, source: str) -> float:
     return float(array.reshape(()))
 
 
-def read_dynamic(array: Array, source: str) -> bool:
-    """Convert a stored flag, whether the scan is one of frames."""
+def stored_axes(array: Array, source: str) -> Axes:
+    """Convert the stored flag ``dynamic``, whether the scan is a series of frames."""
     if array.size != 1 or array.dtype.kind not in "biu" or array.reshape(()) not in (0, 1):
         raise InputError(
             f"The flag dynamic of {source} is {array.dtype} of shape {array.shape}, but true or "
             "false was expected; store whether the third axis from the end is time."
         )
-    return bool(array.reshape(()))
+    return Axes("tyx" if array.reshape(()) else "zyx")

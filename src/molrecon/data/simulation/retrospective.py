@@ -38,18 +38,21 @@ def undersample(
     InputError
         If the scan is undersampled already, is one of frames, or an argument is out of its range.
     """
-    if scan.dynamic:
+    if scan.axes.time:
         raise InputError(
             f"The scan {scan.source} is one of frames, which take a mask each, but one of slices "
             "or volumes was expected; undersample it with masks of your own."
         )
-    measured = scan.sampling_mask()
-    require_full(measured, scan.source)
+    require_full(scan.mask, scan.source)
     spatial = scan.kspace.shape[2:]
     drawn = make_mask(mask_kind, spatial, acceleration, calibration=calibration, seed=seed)
-    mask = drawn & measured
+    mask = drawn & scan.mask
     return replace(
-        scan, kspace=scan.kspace * mask, mask=mask, notes=(*scan.notes, "undersampled afterwards")
+        scan,
+        kspace=scan.kspace * mask,
+        mask=mask,
+        mask_given=True,
+        notes=(*scan.notes, "undersampled afterwards"),
     )
 
 
@@ -78,7 +81,7 @@ def reference_image(full: Scan, undersampled: Scan) -> Tensor:
     """
     maps = undersampled.coil_maps
     if maps is None:
-        maps = estimate_coil_maps(undersampled.kspace, undersampled.sampling_mask())
+        maps = estimate_coil_maps(undersampled.kspace, undersampled.mask)
     return combine_coils(full.kspace, maps)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from molrecon.data.axes import Axes
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.solution import Solution
@@ -216,14 +217,14 @@ class Subject:
     model
         The model as the user named it; None where there is none.
     axes
-        Spatial axes it is made for, by their letters (see `Scan.axes`); None for any.
+        Spatial axes it is made for; None for any.
     hold
         Takes measurements, operator and sigma (None: estimated).
     """
 
     name: str
     method: str
-    axes: str | None
+    axes: Axes | None
     hold: Callable[[Tensor, LinearOperator, float | None], Held]
     model: str | None = None
 
@@ -253,7 +254,7 @@ def find_subject(name: str, *, device: str = "cpu") -> Subject:
     return Subject(
         label,
         config.method,
-        config.spatial_axes,
+        Axes(config.spatial_axes),
         lambda y, A, sigma: hold_model(label, model, y, A, sigma),
         name,
     )

@@ -54,7 +54,7 @@ class FullScans(SampledSet):
         found: list[Case] = []
         for source, title in self.sources(root).items():
             scan = read_scan(source)
-            require_full(scan.sampling_mask(), source)
+            require_full(scan.mask, source)
             self.check_draws(tuple(scan.kspace.shape[2:]), source)
             count = scan.kspace.shape[0]
             for number in range(count) if self.slices is None else self.slices:
