@@ -71,27 +71,14 @@ class Dense(LinearOperator):
     """A matrix ``(batch, m, n)``, or one per sample, on images ``(batch, 1, n)``."""
 
     def __init__(self, matrix: Tensor) -> None:
+        batch, rows, columns = matrix.shape
+        super().__init__((1, columns), (1, rows), batch=batch, dtype=matrix.dtype)
         self.matrix = matrix
-        self.batch, rows, columns = matrix.shape
-        self.shape_in, self.shape_out = (1, columns), (1, rows)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.matrix.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self.matrix.device
-
-    def to(
-        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> Dense:
-        return Dense(self.matrix.to(device=device, dtype=dtype))
-
-    def _forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return (self.matrix @ x.mT).mT
 
-    def _adjoint(self, y: Tensor) -> Tensor:
+    def adjoint(self, y: Tensor) -> Tensor:
         return (self.matrix.mH @ y.mT).mT
 
 

@@ -129,7 +129,7 @@ class Approximate(Dense):
 
     factor = 1.0
 
-    def _resolvent(self, c, r):
+    def resolvent(self, c, r):
         return self.factor * solve_shifted(self, c, r)
 
 

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.blur import Blur
+from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.denoising import Denoising
 from molrecon.operators.inpainting import Inpainting
 from molrecon.operators.super_resolution import SuperResolution
@@ -38,10 +40,30 @@ def super_resolution(
     return SuperResolution(shape, factor, values, dtype=dtype)
 
 
+def blind_mri(spatial: tuple[int, ...], seed: int = 0) -> CartesianMRI:
+    """Make an MRI operator whose coils see nothing in a random third of the pixels."""
+    A = cartesian_mri(spatial, seed=seed)
+    seen = torch.rand(spatial, generator=torch.Generator().manual_seed(seed)) < 2 / 3
+    return CartesianMRI(A.coil_maps * seen, A.mask)
+
+
 def inpainting(*mask: int, weighted: bool = False, **arguments: Any) -> Inpainting:
     """Make an inpainting operator with a random mask."""
     draw = torch.rand(mask, generator=torch.Generator().manual_seed(2)).double()
     return Inpainting(draw if weighted else draw < 0.6, **{"dtype": REAL, **arguments})
+
+
+class Difference(LinearOperator):
+    """Differences of neighbours along the last axis, as a user writes an operator."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype = REAL) -> None:
+        super().__init__(shape, (*shape[:-1], shape[-1] - 1), dtype=dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.diff()
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return -torch.nn.functional.pad(y, (1, 1)).diff()
 
 
 OPERATORS: dict[str, Callable[[], LinearOperator]] = {
@@ -54,6 +76,7 @@ OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     "mri, masks per sample": lambda: cartesian_mri((4, 3), mask_batch=3),
     "mri, weighted mask": lambda: cartesian_mri((4, 5), weighted=True),
     "mri, 3D per sample": lambda: cartesian_mri((3, 2, 3), coils=2, maps_batch=2, mask_batch=2),
+    "mri, coils that see a part each": lambda: blind_mri((4, 5)) + 0.5 * blind_mri((4, 5), seed=3),
     "mri, frames": lambda: dynamic_mri(3, (3, 4)),
     "mri, one frame": lambda: dynamic_mri(1, (4, 3), coils=2),
     "mri, frames, maps per frame": lambda: dynamic_mri(2, (3, 4), maps_frames=2),
@@ -98,10 +121,28 @@ OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     ),
     "matrix": lambda: Dense(normal(1, 3, 5)),
     "real matrix": lambda: Dense(normal(2, 6, 4, dtype=torch.float64)),
+    "forward and adjoint alone": lambda: Difference((2, 5)),
+    "forward and adjoint alone, complex": lambda: Difference((1, 4, 3), dtype=COMPLEX),
+    "matrix, multiple": lambda: (2 - 1j) * Dense(normal(1, 3, 5)),
+    "denoising, multiple": lambda: Denoising((1, 5, 4), dtype=REAL) * 0.3,
+    "blur, a multiple for every sample": lambda: torch.tensor([-2.0, 0.5]) * blur((1, 6), 1, 1, 3),
+    "mri of a blurred image": lambda: (
+        cartesian_mri((4, 3), mask_batch=2) @ blur((1, 4, 3), 1, 1, 2, 3, dtype=COMPLEX)
+    ),
+    "mri, sum": lambda: cartesian_mri((4, 3)) + 2j * cartesian_mri((4, 3), mask_batch=2, seed=5),
+    "matrix, difference": lambda: Dense(normal(1, 3, 5)) - Dense(normal(2, 3, 5, seed=1)),
+    "adjoint of a matrix": lambda: Dense(normal(1, 3, 5)).H,
+    "adjoint of a composition": lambda: (
+        (blur((3, 2, 5), 2, 3, 2, 3) @ inpainting(1, 1, 2, 5, channels=3)).H
+    ),
 }
 """Makers of small operators in double precision (images of at most about 35 pixels), by name."""
 
-WITHOUT_CLOSED_FORM = {name for name in OPERATORS if name.startswith(("mri", "matrix", "real"))} | {
-    name for name in OPERATORS if "not a multiple" in name or "of 8 by 4" in name
+WITHOUT_CLOSED_FORM = {
+    name
+    for name in OPERATORS
+    if name.startswith(("mri", "matrix", "real matrix", "forward", "adjoint"))
+    or "not a multiple" in name
+    or "of 8 by 4" in name
 }
 """Operators whose `resolvent` is None; all others have to have one."""

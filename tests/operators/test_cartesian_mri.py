@@ -40,7 +40,7 @@ def test_noise_level_is_measured():
     A = cartesian_mri((40, 36), coils=4, dtype=torch.complex64)
     noise = A.mask * 0.3 * normal(2, 4, 40, 36, dtype=torch.complex64)
     assert A.estimate_sigma(noise).tolist() == pytest.approx([0.3, 0.3], rel=0.15)
-    with pytest.raises(InputError, match=r"k-space of shape \(2, 3, 40, 36\)"):
+    with pytest.raises(InputError, match=r"measurements of shape \(2, 3, 40, 36\)"):
         A.estimate_sigma(noise[:, :3])
 
 

@@ -29,5 +29,5 @@ def test_shapes_that_no_image_has_are_refused(shape):
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.float16])
 def test_dtypes_that_no_image_has_are_refused(dtype):
-    with pytest.raises(InputError, match=r"dtype is torch.* expected one of float32, float64"):
+    with pytest.raises(InputError, match=r"dtype is .*, expected one of float32, float64"):
         Denoising((1, 4), dtype=dtype)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
+from numbers import Number
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from molrecon.errors import InputError
+from molrecon.operators.checks import check_shape, image_dtype
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
@@ -37,76 +42,111 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
 
 
 class LinearOperator(ABC):
-    """A linear forward model A with its adjoint; ``A(x)``, ``A.H(y)``, ``A.normal(x)``.
+    """A linear forward model A with its adjoint: ``A(x)``, ``A.H(y)``, ``A.normal(x)``.
 
-    Shapes exclude the batch axis: ``A`` maps ``(batch, *shape_in)`` to ``(batch, *shape_out)``.
-    The adjoint is with respect to the real inner product Re⟨·, ·⟩ of the complex tensors, which
-    is the one PyTorch's gradients use.
+    A model of your own is a subclass with `forward` and `adjoint`; everything else follows from
+    them. The adjoint is with respect to the real inner product Re⟨·, ·⟩ of the complex tensors,
+    which is the one that PyTorch's gradients use. Operators combine: ``A @ B`` applies B, then A;
+    ``A + B``, ``A - B`` and ``c * A`` do what they say.
+
+    Parameters
+    ----------
+    shape_in
+        Shape of one image without the batch axis, ``(channel, *spatial)``; ``A`` maps
+        ``(batch, *shape_in)`` to ``(batch, *shape_out)``.
+    shape_out
+        Shape of the measurements of one image, for MRI ``(coil, *spatial)``.
+    batch
+        Number of samples that the operator holds parameters for; 1 serves a batch of any size.
+    dtype
+        Of images and measurements: float32, float64, complex64 or complex128.
+    device
+        Where images and measurements lie. An operator that holds tensors is where these are.
 
     Attributes
     ----------
-    shape_in, shape_out
-        Per-sample shapes of image and measurements, ``(channel, *spatial)`` and for MRI
-        ``(coil, *spatial)``.
-    batch
-        The number of samples the operator holds parameters for; 1 broadcasts to any batch.
+    shape_in, shape_out, batch, dtype
+        As given.
+
+    Notes
+    -----
+    An operator may derive other tensors from its parameters when it is made. Make a new one after
+    changing a parameter in place, and one for every backward pass through such a parameter.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import LinearOperator
+    >>> class Difference(LinearOperator):
+    ...     def __init__(self, n):
+    ...         super().__init__(shape_in=(1, n), shape_out=(1, n - 1))
+    ...
+    ...     def forward(self, x):
+    ...         return x.diff()
+    ...
+    ...     def adjoint(self, y):
+    ...         return -torch.nn.functional.pad(y, (1, 1)).diff()
+    >>> A = Difference(5)
+    >>> A(torch.tensor([[[0.0, 1.0, 4.0, 9.0, 16.0]]]))
+    tensor([[[1., 3., 5., 7.]]])
+    >>> 2 * A.H
+    (2 * (Difference(shape_in=(1, 5), shape_out=(1, 4), dtype=float32)).H)
     """
 
-    shape_in: tuple[int, ...]
-    shape_out: tuple[int, ...]
-    batch: int = 1
+    def __init__(
+        self,
+        shape_in: Sequence[int],
+        shape_out: Sequence[int],
+        *,
+        batch: int = 1,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.shape_in = tuple(shape_in)
+        self.shape_out = tuple(shape_out)
+        self.batch = batch
+        self.dtype = image_dtype(dtype)
+        self._device = _device(device)
 
     @abstractmethod
-    def _forward(self, x: Tensor) -> Tensor: ...
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply A to images ``(batch, *shape_in)`` whose shape was checked."""
 
     @abstractmethod
-    def _adjoint(self, y: Tensor) -> Tensor: ...
-
-    @property
-    @abstractmethod
-    def dtype(self) -> torch.dtype:
-        """The dtype of images."""
-
-    @property
-    @abstractmethod
-    def device(self) -> torch.device:
-        """The device the operator's parameters lie on."""
-
-    @abstractmethod
-    def to(
-        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> LinearOperator:
-        """Return the operator on another device or in another (image) precision."""
-
-    @cached_property
-    def in_double(self) -> LinearOperator:
-        """The operator in double precision, itself if it is; made once."""
-        precise = torch.complex128 if self.dtype.is_complex else torch.float64
-        return self if self.dtype == precise else self.to(dtype=precise)
-
-    def _normal(self, x: Tensor) -> Tensor:
-        return self._adjoint(self._forward(x))
-
-    def _resolvent(self, c: Tensor, r: Tensor) -> Tensor | None:
-        return None
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Apply Aᴴ to measurements ``(batch, *shape_out)`` whose shape was checked."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Apply A to images ``(batch, *shape_in)``."""
-        self._check(x, self.shape_in, "an image")
-        return self._forward(x)
+        """Apply A to images ``(batch, *shape_in)``.
+
+        Raises
+        ------
+        InputError
+            If the shape does not fit.
+        """
+        self.check_input(x)
+        return self.forward(x)
 
     @property
-    def H(self) -> Adjoint:  # noqa: N802 - the field's name
+    def H(self) -> LinearOperator:  # noqa: N802 - the field's name
         """The adjoint Aᴴ as an operator."""
+        from molrecon.operators.algebra import Adjoint
+
         return Adjoint(self)
 
     def normal(self, x: Tensor) -> Tensor:
-        """Apply AᴴA to images ``(batch, *shape_in)``."""
-        self._check(x, self.shape_in, "an image")
-        return self._normal(x)
+        """Apply AᴴA to images ``(batch, *shape_in)``.
+
+        Raises
+        ------
+        InputError
+            If the shape does not fit.
+        """
+        self.check_input(x)
+        return self.adjoint(self.forward(x))
 
     def resolvent(self, c: Tensor, r: Tensor) -> Tensor | None:
-        """Exact ``(I + c AᴴA)⁻¹ r`` where it has a closed form, else None.
+        """Exact ``(I + c AᴴA)⁻¹ r`` where the operator knows a closed form, else None.
 
         Parameters
         ----------
@@ -114,9 +154,49 @@ class LinearOperator(ABC):
             Non-negative weight of every sample, ``(batch,)``.
         r
             Right-hand side, ``(batch, *shape_in)``.
+
+        Raises
+        ------
+        InputError
+            If the shape of ``r`` does not fit.
         """
-        self._check(r, self.shape_in, "an image")
-        return self._resolvent(c, r)
+        self.check_input(r)
+        return None
+
+    @property
+    def device(self) -> torch.device:
+        """Where images and measurements lie."""
+        held = (value.device for value in vars(self).values() if isinstance(value, Tensor))
+        return next(held, self._device)
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Self:
+        """Return the operator on another device or in another precision.
+
+        By default a copy, all of whose tensors and operators are converted: real tensors to the
+        real dtype of that precision, complex ones to the complex one, others only moved.
+
+        Parameters
+        ----------
+        device
+            By default the present one.
+        dtype
+            Of images, by default the present one.
+        """
+        target = image_dtype(dtype or self.dtype)
+        moved = copy(self)
+        vars(moved).pop("in_double", None)
+        held = {name: _converted(value, device, target) for name, value in vars(moved).items()}
+        vars(moved).update(held)
+        moved.dtype, moved._device = target, _device(device or self._device)
+        return moved
+
+    @cached_property
+    def in_double(self) -> LinearOperator:
+        """The operator in double precision, itself if it is; made once."""
+        precise = torch.complex128 if self.dtype.is_complex else torch.float64
+        return self if self.dtype == precise else self.to(dtype=precise)
 
     @property
     def support(self) -> Tensor | None:
@@ -126,24 +206,33 @@ class LinearOperator(ABC):
         """
         return None
 
-    @property
+    @cached_property
     def nominal_norm(self) -> Tensor:
-        """About the size of ‖A‖, known without work, shape ``(batch,)``: 1 by convention.
+        """About the size of ‖A‖, shape ``(batch,)``.
 
-        An operator that scales images by another factor says so here, so that a fixed weight of
-        the data term can be given relative to ``‖A‖²``.
+        A weight of the data term is given relative to its square, so that it suits operators in
+        any unit. By default it is estimated once, to a few per cent. MRI operators call it 1,
+        which holds for coil maps of unit root sum of squares.
         """
-        return torch.ones(self.batch, dtype=self.dtype.to_real(), device=self.device)
+        estimate = self.norm(tol=1e-2)
+        return torch.where(estimate > 0, estimate, torch.ones_like(estimate))
 
     @property
     def norm_bound(self) -> Tensor | None:
-        """Bound on ‖A‖ known without work, ``(batch or 1,)``; None where none is known."""
+        """Proved bound on ‖A‖, ``(batch or 1,)``; None where none is known."""
         return None
 
     def completed(self, x: Tensor, y: Tensor) -> Tensor:
         """Return what a complete measurement would have shown, given an estimate ``x``.
 
         Operators that know of no complete measurement return ``x`` itself.
+
+        Parameters
+        ----------
+        x
+            Estimated image, ``(batch, *shape_in)``.
+        y
+            Measurements in the same unit, ``(batch, *shape_out)``.
         """
         return x
 
@@ -155,6 +244,11 @@ class LinearOperator(ABC):
     def estimate_sigma(self, y: Tensor) -> Tensor:
         """Estimate the noise standard deviation per measured sample, shape ``(batch,)``.
 
+        Parameters
+        ----------
+        y
+            Measurements, ``(batch, *shape_out)``; the estimate is in their unit.
+
         Raises
         ------
         InputError
@@ -165,11 +259,21 @@ class LinearOperator(ABC):
             "deviation of the noise per measured sample"
         )
 
+    @torch.no_grad()
     def norm(self, *, tol: float = 1e-4, max_iterations: int = 500, seed: int = 0) -> Tensor:
-        """Operator norm ‖A‖₂ of every sample, shape ``(batch,)``.
+        """Estimate of the operator norm ‖A‖₂ of every sample, shape ``(batch,)``.
 
-        Power iteration on AᴴA; the value approaches the norm from below and stops when one
-        iteration changes it by less than ``tol`` (relative).
+        Power iteration on AᴴA. The value approaches the norm from below, so it proves nothing
+        about how large the norm is (`norm_bound` does). It carries no gradient.
+
+        Parameters
+        ----------
+        tol
+            Stop when one iteration changes the value by less than this fraction of it.
+        max_iterations
+            Stop after so many iterations at the latest.
+        seed
+            Of the random image it starts from.
         """
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn((self.batch, *self.shape_in), generator=generator, dtype=self.dtype)
@@ -177,65 +281,76 @@ class LinearOperator(ABC):
         value = torch.zeros(self.batch, device=self.device, dtype=x.real.dtype)
         for _ in range(max_iterations):
             x = x / per_sample(norm(x).clamp_min(torch.finfo(value.dtype).tiny), x)
-            x = self._normal(x)
+            x = self.normal(x)
             previous, value = value, norm(x).sqrt()
             if bool(torch.all((value - previous).abs() <= tol * value)):
                 break
         return value
 
-    def _check(self, x: Tensor, shape: tuple[int, ...], what: str) -> None:
-        if tuple(x.shape[1:]) != shape:
-            raise InputError(
-                f"{type(self).__name__}: found {what} of shape {tuple(x.shape)}, expected "
-                f"(batch, {', '.join(map(str, shape))})"
-            )
-        if self.batch not in (1, x.shape[0]):
-            raise InputError(
-                f"{type(self).__name__}: found {what} with a batch of {x.shape[0]}, but the "
-                f"operator holds parameters for {self.batch} samples"
-            )
+    def check_input(self, x: Tensor) -> None:
+        """Check the shape of images ``x``.
+
+        Raises
+        ------
+        InputError
+            If it is not ``(batch, *shape_in)`` with a batch that the operator's parameters fit.
+        """
+        check_shape(self, x, self.shape_in, "an image")
+
+    def __matmul__(self, other: LinearOperator) -> LinearOperator:
+        """Return the operator that applies ``other``, then this one."""
+        from molrecon.operators.algebra import Composition
+
+        return Composition(self, other) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __add__(self, other: LinearOperator) -> LinearOperator:
+        """Return the sum of two operators."""
+        from molrecon.operators.algebra import Sum
+
+        return Sum(self, other) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __mul__(self, factor: complex | Tensor) -> LinearOperator:
+        """Return the operator times a number, or a tensor with one for every sample."""
+        from molrecon.operators.algebra import Scaled
+
+        if not isinstance(factor, Number | Tensor):
+            return NotImplemented
+        return Scaled(factor, self)
+
+    __rmul__ = __mul__
+    # numpy's numbers leave `factor * A` to the operator.
+    __array_ufunc__ = None
+
+    def __neg__(self) -> LinearOperator:
+        """Return −A."""
+        return self * -1
+
+    def __sub__(self, other: LinearOperator) -> LinearOperator:
+        """Return the difference of two operators."""
+        return self + -other if isinstance(other, LinearOperator) else NotImplemented
+
+    def __repr__(self) -> str:
+        batch = f", batch={self.batch}" if self.batch > 1 else ""
+        device = f", device={self.device}" if self.device.type != "cpu" else ""
+        return (
+            f"{type(self).__name__}(shape_in={self.shape_in}, shape_out={self.shape_out}"
+            f"{batch}, dtype={str(self.dtype).removeprefix('torch.')}{device})"
+        )
 
 
-class Adjoint(LinearOperator):
-    """The adjoint Aᴴ of an operator A; its own adjoint is A."""
+def _device(device: torch.device | str) -> torch.device:
+    """Return the device with its number, as tensors on it show it."""
+    return torch.empty(0, device=device).device
 
-    def __init__(self, operator: LinearOperator) -> None:
-        self._operator = operator
-        self.shape_in = operator.shape_out
-        self.shape_out = operator.shape_in
-        self.batch = operator.batch
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of measurements."""
-        return self._operator.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the operator."""
-        return self._operator.device
-
-    def to(
-        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> Adjoint:
-        """Return the adjoint on another device or in another precision."""
-        return Adjoint(self._operator.to(device, dtype))
-
-    @property
-    def nominal_norm(self) -> Tensor:
-        """That of the operator."""
-        return self._operator.nominal_norm
-
-    @property
-    def H(self) -> LinearOperator:  # type: ignore[override]  # noqa: N802
-        """The operator A itself."""
-        return self._operator
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return self._operator._adjoint(x)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self._operator._forward(y)
-
-    def _check(self, x: Tensor, shape: tuple[int, ...], what: str) -> None:
-        self._operator._check(x, shape, "measurements")
+def _converted(value: Any, device: torch.device | str | None, dtype: torch.dtype) -> Any:
+    """Convert a tensor or operator, alone or in a tuple or list; return all else as it is."""
+    if isinstance(value, LinearOperator):
+        return value.to(device, dtype)
+    if isinstance(value, Tensor):
+        if value.is_complex():
+            return value.to(device=device, dtype=dtype.to_complex())
+        return value.to(device=device, dtype=dtype.to_real() if value.is_floating_point() else None)
+    if type(value) in (tuple, list):
+        return type(value)(_converted(item, device, dtype) for item in value)
+    return value

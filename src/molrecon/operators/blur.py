@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -42,30 +43,24 @@ class Blur(LinearOperator):
     def __init__(
         self, kernel: Tensor, shape: Sequence[int], *, dtype: torch.dtype | None = None
     ) -> None:
-        self.shape_in = self.shape_out = image_shape(shape)
-        self._dtype = image_dtype(dtype or kernel.dtype)
-        _check_kernel(kernel, self.shape_in, self._dtype)
+        shape = image_shape(shape)
+        _check_kernel(kernel, shape, image_dtype(dtype or kernel.dtype))
+        super().__init__(shape, shape, batch=kernel.shape[0], dtype=dtype or kernel.dtype)
         self.kernel = kernel
-        self.batch = kernel.shape[0]
         self.ndim = len(self.shape_in) - 1
         transfer = _transfer(kernel, self.shape_in[1:])
         power = transfer.abs().square()
-        self._largest_gain = power.flatten(1).amax(1).sqrt().to(self._dtype.to_real())
-        self._transfer = transfer.to(self._dtype.to_complex())
-        self._power = power.to(self._dtype.to_real())
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of images."""
-        return self._dtype
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the kernel."""
-        return self.kernel.device
+        self._largest_gain = power.flatten(1).amax(1).sqrt().to(self.dtype.to_real())
+        self._transfer = transfer.to(self.dtype.to_complex())
+        self._power = power.to(self.dtype.to_real())
 
     @property
     def nominal_norm(self) -> Tensor:
+        """‖A‖, the largest magnitude of the kernel's spectrum, ``(batch,)``."""
+        return self._largest_gain
+
+    @property
+    def norm_bound(self) -> Tensor:
         """‖A‖, the largest magnitude of the kernel's spectrum, ``(batch,)``."""
         return self._largest_gain
 
@@ -76,25 +71,35 @@ class Blur(LinearOperator):
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> Blur:
-        """Return the operator on another device or in another precision."""
-        return Blur(self.kernel.to(device=device), self.shape_in, dtype=dtype or self._dtype)
+    ) -> Self:
+        """Return the operator on another device or in another precision.
 
-    def _forward(self, x: Tensor) -> Tensor:
+        Its spectrum is computed anew from the kernel, so that it is exact in that precision.
+        """
+        kernel = self.kernel.to(device=device)
+        return type(self)(kernel, self.shape_in, dtype=dtype or self.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve images with the kernel."""
         return self._filter(x, self._transfer)
 
-    def _adjoint(self, y: Tensor) -> Tensor:
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Convolve measurements with the kernel's mirrored conjugate."""
         return self._filter(y, self._transfer.conj())
 
-    def _normal(self, x: Tensor) -> Tensor:
+    def normal(self, x: Tensor) -> Tensor:
+        """Apply AᴴA to images: one multiplication by ``|k̂|²`` in the Fourier domain."""
+        self.check_input(x)
         return self._filter(x, self._power)
 
-    def _resolvent(self, c: Tensor, r: Tensor) -> Tensor:
+    def resolvent(self, c: Tensor, r: Tensor) -> Tensor:
+        """Exact ``(I + c AᴴA)⁻¹ r``, a division in the Fourier domain."""
+        self.check_input(r)
         return self._filter(r, 1 / (1 + per_sample(c, r) * self._power))
 
     def _filter(self, x: Tensor, transfer: Tensor) -> Tensor:
         if self.kernel.is_complex():
-            x = x.to(self._dtype)
+            x = x.to(self.dtype)
         return filter_circular(x, transfer, self.ndim)
 
 

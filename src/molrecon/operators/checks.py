@@ -1,13 +1,17 @@
-"""What the operators on plain images ask of their arguments."""
+"""What operators ask of their arguments."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from molrecon.errors import InputError
+
+if TYPE_CHECKING:
+    from molrecon.operators.base import LinearOperator
 
 IMAGE_DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 
@@ -38,9 +42,71 @@ def image_dtype(dtype: torch.dtype) -> torch.dtype:
         If images cannot have it.
     """
     if dtype not in IMAGE_DTYPES:
-        expected = ", ".join(str(one).removeprefix("torch.") for one in IMAGE_DTYPES)
-        raise InputError(f"dtype is {dtype}, expected one of {expected}")
+        expected = ", ".join(map(_dtype_name, IMAGE_DTYPES))
+        raise InputError(f"dtype is {_dtype_name(dtype)}, expected one of {expected}")
     return dtype
+
+
+def check_shape(
+    operator: LinearOperator, values: Tensor, shape: tuple[int, ...], what: str
+) -> None:
+    """Check that images or measurements, which an error calls ``what``, are ``(batch, *shape)``.
+
+    Raises
+    ------
+    InputError
+        If they are not, or the batch does not fit the operator's parameters.
+    """
+    name = type(operator).__name__
+    if tuple(values.shape[1:]) != shape:
+        raise InputError(
+            f"{name}: found {what} of shape {tuple(values.shape)}, expected "
+            f"(batch, {', '.join(map(str, shape))})"
+        )
+    if operator.batch not in (1, values.shape[0]):
+        raise InputError(
+            f"{name}: found {what} with a batch of {values.shape[0]}, but the operator holds "
+            f"parameters for {operator.batch} samples"
+        )
+
+
+def check_precision(y: Tensor, A: LinearOperator, model: nn.Module | None = None) -> None:
+    """Check that measurements, operator and model compute in one precision.
+
+    Parameters
+    ----------
+    y
+        Measurements ``(batch, *A.shape_out)``.
+    A
+        The forward operator.
+    model
+        The network of a learned method, or the method itself; None where there is none. Mixed
+        precision by autocast does not show in its weights and is left to it.
+
+    Raises
+    ------
+    InputError
+        If the dtypes differ, but for the model's being real.
+    """
+    if y.dtype != A.dtype:
+        found, expected = _dtype_name(y.dtype), _dtype_name(A.dtype)
+        raise InputError(
+            f"the measurements are {found}, but the operator A is {expected}, expected the same; "
+            f"convert one of them: y.to(torch.{expected}) or A.to(dtype=torch.{found})"
+        )
+    weights = [] if model is None else [p.dtype for p in model.parameters()]
+    wrong = {dtype for dtype in weights if dtype.to_real() != y.real.dtype}
+    if wrong:
+        found, expected = _dtype_name(min(wrong, key=str)), _dtype_name(y.real.dtype)
+        raise InputError(
+            f"the model's weights are {found}, but the measurements are {_dtype_name(y.dtype)}, "
+            f"expected weights in {expected}; convert the model by model.to(torch.{expected}), "
+            "or the measurements and A"
+        )
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def check_parameter(name: str, values: Tensor, shape: tuple[int, ...]) -> None:

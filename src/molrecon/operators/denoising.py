@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from molrecon.operators.base import LinearOperator, per_sample
-from molrecon.operators.checks import image_dtype, image_shape
+from molrecon.operators.checks import image_shape
 
 
 class Denoising(LinearOperator):
@@ -34,31 +34,28 @@ class Denoising(LinearOperator):
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.shape_in = self.shape_out = image_shape(shape)
-        self._dtype = image_dtype(dtype)
-        self._device = torch.device(device)
+        shape = image_shape(shape)
+        super().__init__(shape, shape, dtype=dtype, device=device)
 
     @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of images."""
-        return self._dtype
+    def nominal_norm(self) -> Tensor:
+        """‖A‖ = 1, ``(1,)``."""
+        return torch.ones(1, dtype=self.dtype.to_real(), device=self.device)
 
     @property
-    def device(self) -> torch.device:
-        """The device of the images."""
-        return self._device
+    def norm_bound(self) -> Tensor:
+        """‖A‖ = 1, ``(1,)``."""
+        return self.nominal_norm
 
-    def to(
-        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> Denoising:
-        """Return the operator on another device or in another precision."""
-        return Denoising(self.shape_in, dtype=dtype or self._dtype, device=device or self._device)
-
-    def _forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the images themselves."""
         return x
 
-    def _adjoint(self, y: Tensor) -> Tensor:
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return the measurements themselves."""
         return y
 
-    def _resolvent(self, c: Tensor, r: Tensor) -> Tensor:
+    def resolvent(self, c: Tensor, r: Tensor) -> Tensor:
+        """Exact ``(I + cI)⁻¹ r``."""
+        self.check_input(r)
         return r / (1 + per_sample(c, r))

@@ -40,5 +40,5 @@ class DynamicMRI(MultiCoilMRI):
 
     def estimate_sigma(self, y: Tensor) -> Tensor:
         """Estimate sigma from the outermost k-space of all frames; see `estimate_frames_sigma`."""
-        self._check(y, self.shape_out, "k-space")
+        self.H.check_input(y)
         return estimate_frames_sigma(y, self.mask)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator, per_sample
-from molrecon.operators.checks import check_parameter, image_dtype
+from molrecon.operators.checks import check_parameter
 
 
 class Inpainting(LinearOperator):
@@ -37,36 +37,32 @@ class Inpainting(LinearOperator):
         self, mask: Tensor, *, channels: int | None = None, dtype: torch.dtype = torch.float32
     ) -> None:
         _check_mask(mask, channels)
+        shape = (channels or mask.shape[1], *mask.shape[2:])
+        super().__init__(shape, shape, batch=mask.shape[0], dtype=dtype)
         self.mask = mask
-        self.batch = mask.shape[0]
-        self.shape_in = self.shape_out = (channels or mask.shape[1], *mask.shape[2:])
-        self._dtype = image_dtype(dtype)
         self._weights = mask.to(dtype.to_real())
 
     @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of images."""
-        return self._dtype
+    def nominal_norm(self) -> Tensor:
+        """1, ``(batch,)``: the norm where any pixel was measured with weight 1."""
+        return torch.ones(self.batch, dtype=self._weights.dtype, device=self.device)
 
     @property
-    def device(self) -> torch.device:
-        """The device of the mask."""
-        return self.mask.device
+    def norm_bound(self) -> Tensor:
+        """‖A‖, the largest weight of the mask, ``(batch,)``."""
+        return self._weights.flatten(1).amax(1)
 
-    def to(
-        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> Inpainting:
-        """Return the operator on another device or in another precision."""
-        mask = self.mask.to(device=device)
-        return Inpainting(mask, channels=self.shape_in[0], dtype=dtype or self._dtype)
-
-    def _forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply images by the mask."""
         return self._weights * x
 
-    def _adjoint(self, y: Tensor) -> Tensor:
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Multiply measurements by the mask."""
         return self._weights * y
 
-    def _resolvent(self, c: Tensor, r: Tensor) -> Tensor:
+    def resolvent(self, c: Tensor, r: Tensor) -> Tensor:
+        """Exact ``(I + c AᴴA)⁻¹ r``, a division of every pixel."""
+        self.check_input(r)
         return r / (1 + per_sample(c, r) * self._weights**2)
 
 

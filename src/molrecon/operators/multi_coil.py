@@ -37,14 +37,17 @@ class MultiCoilMRI(LinearOperator):
 
     def __init__(self, coil_maps: Tensor, mask: Tensor, transformed: int) -> None:
         _check_arguments(coil_maps, mask, transformed)
+        spatial = mask.shape[2:]
+        super().__init__(
+            (1, *spatial),
+            (coil_maps.shape[1], *spatial),
+            batch=max(coil_maps.shape[0], mask.shape[0]),
+            dtype=coil_maps.dtype,
+        )
         self.coil_maps = coil_maps
         self.mask = mask
-        self.ndim = coil_maps.ndim - 2
+        self.ndim = len(spatial)
         self.transformed = transformed
-        spatial = tuple(mask.shape[2:])
-        self.shape_in = (1, *spatial)
-        self.shape_out = (coil_maps.shape[1], *spatial)
-        self.batch = max(coil_maps.shape[0], mask.shape[0])
         self._dims = spatial_dims(transformed)
         real = coil_maps.real.dtype
         self._weights = mask if mask.dtype == torch.bool else mask.to(real)
@@ -52,16 +55,6 @@ class MultiCoilMRI(LinearOperator):
         self._mask_squared = torch.fft.ifftshift(mask.to(real), dim=self._dims).square()
         seen = (coil_maps != 0).any(dim=1, keepdim=True)
         self._support = None if bool(seen.all()) else seen.expand(-1, -1, *spatial)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of images: that of the coil maps."""
-        return self.coil_maps.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the coil maps."""
-        return self.coil_maps.device
 
     @property
     def support(self) -> Tensor | None:
@@ -92,6 +85,11 @@ class MultiCoilMRI(LinearOperator):
         return (self._squared_bound - 1).clamp_min(1)
 
     @property
+    def nominal_norm(self) -> Tensor:
+        """1, ``(batch,)``: that of coil maps of unit root sum of squares, by convention."""
+        return torch.ones(self.batch, dtype=self.dtype.to_real(), device=self.device)
+
+    @property
     def norm_bound(self) -> Tensor:
         """Bound on ‖A‖: largest root sum of squares of the maps times the largest mask weight."""
         return self._squared_bound.sqrt()
@@ -104,7 +102,7 @@ class MultiCoilMRI(LinearOperator):
 
     def estimate_sigma(self, y: Tensor) -> Tensor:
         """Estimate sigma from the outermost sampled k-space; see `estimate_sigma`."""
-        self._check(y, self.shape_out, "k-space")
+        self.H.check_input(y)
         return estimate_sigma(y, self.mask)
 
     def _blocks(self, batch: int) -> Iterator[slice]:
@@ -115,14 +113,16 @@ class MultiCoilMRI(LinearOperator):
         for start in range(0, coils, block):
             yield slice(start, start + block)
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sampled k-space of all coils."""
         parts = [
             fft_centred(self.coil_maps[:, block] * x, self.transformed).mul_(self._weights)
             for block in self._blocks(x.shape[0])
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
-    def _adjoint(self, y: Tensor) -> Tensor:
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return the zero-filled image, combined over coils."""
         image: Tensor | None = None
         for block in self._blocks(y.shape[0]):
             coils = ifft_centred(self._weights * y[:, block], self.transformed)
@@ -130,7 +130,9 @@ class MultiCoilMRI(LinearOperator):
         assert image is not None
         return image
 
-    def _normal(self, x: Tensor) -> Tensor:
+    def normal(self, x: Tensor) -> Tensor:
+        """Apply AᴴA to images, block by block of coils and without shifts."""
+        self.check_input(x)
         image: Tensor | None = None
         for block in self._blocks(x.shape[0]):
             k = torch.fft.fftn(self.coil_maps[:, block] * x, dim=self._dims, norm="ortho")

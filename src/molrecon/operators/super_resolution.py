@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -60,30 +61,20 @@ class SuperResolution(LinearOperator):
         *,
         dtype: torch.dtype | None = None,
     ) -> None:
-        self.shape_in = image_shape(shape)
-        channels, *spatial = self.shape_in
+        channels, *spatial = image_shape(shape)
         self.factor = _factors(factor, spatial)
         if kernel is None:
             precision = (dtype or torch.float32).to_real()
             kernel = bicubic_kernel(self.factor, len(spatial), dtype=precision)
         self.blur = Blur(kernel, shape, dtype=dtype)
-        self.batch = self.blur.batch
         samples = [slice((d - 1) // 2, None, d) for d in self.factor]
         kept = [len(range(n)[s]) for n, s in zip(spatial, samples, strict=True)]
-        self.shape_out = (channels, *kept)
+        super().__init__(
+            self.blur.shape_in, (channels, *kept), batch=self.blur.batch, dtype=self.blur.dtype
+        )
         self._samples = (slice(None), slice(None), *samples)
         whole = all(n % d == 0 for n, d in zip(spatial, self.factor, strict=True))
         self._folded_power = _folded(self.blur.power, self.factor) if whole else None
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of images."""
-        return self.blur.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the kernel."""
-        return self.blur.device
 
     @property
     def nominal_norm(self) -> Tensor:
@@ -95,29 +86,43 @@ class SuperResolution(LinearOperator):
         share = math.prod(self.shape_out) / math.prod(self.shape_in)
         return self.blur.nominal_norm * math.sqrt(share)
 
+    @property
+    def norm_bound(self) -> Tensor:
+        """Bound on ‖A‖, ``(batch,)``; it is ‖A‖ where every length is a multiple of its factor.
+
+        AAᴴ then has the eigenvalues μ. Otherwise it is ‖A‖ of the blur: pixels are only left out.
+        """
+        if self._folded_power is None:
+            return self.blur.norm_bound
+        return self._folded_power.flatten(1).amax(1).sqrt()
+
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> SuperResolution:
-        """Return the operator on another device or in another precision."""
+    ) -> Self:
+        """Return the operator on another device or in another precision, made anew."""
         kernel = self.blur.kernel.to(device=device)
-        return SuperResolution(self.shape_in, self.factor, kernel, dtype=dtype or self.dtype)
+        return type(self)(self.shape_in, self.factor, kernel, dtype=dtype or self.dtype)
 
-    def _forward(self, x: Tensor) -> Tensor:
-        return self.blur(x)[self._samples]
+    def forward(self, x: Tensor) -> Tensor:
+        """Blur images and keep every d-th pixel."""
+        return self.blur.forward(x)[self._samples]
 
-    def _adjoint(self, y: Tensor) -> Tensor:
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Put measurements into an image of zeros and apply the blur's adjoint."""
         image = y.new_zeros(y.shape[0], *self.shape_in)
         image[self._samples] = y
-        return self.blur.H(image)
+        return self.blur.adjoint(image)
 
-    def _resolvent(self, c: Tensor, r: Tensor) -> Tensor | None:
+    def resolvent(self, c: Tensor, r: Tensor) -> Tensor | None:
+        """Exact ``(I + c AᴴA)⁻¹ r``; None where a length is not a multiple of its factor."""
+        self.check_input(r)
         if self._folded_power is None:
             return None
         weight = per_sample(c, r)
         small = filter_circular(
-            self._forward(r), weight / (1 + weight * self._folded_power), self.blur.ndim
+            self.forward(r), weight / (1 + weight * self._folded_power), self.blur.ndim
         )
-        return r - self._adjoint(small)
+        return r - self.adjoint(small)
 
 
 def _folded(power: Tensor, factors: tuple[int, ...]) -> Tensor:
