@@ -24,11 +24,11 @@ import molrecon
 from common import data_root, oracle_image
 from molrecon import SENSE
 from molrecon.data.masks import make_mask
+from molrecon.data.phase import simulate_phase
+from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.acquisition import acquire
 from molrecon.data.simulation.cine_mri import CineMRISimulation, DynamicAcquisition
 from molrecon.data.simulation.measured_maps import read_measured_maps, resized_maps
-from molrecon.data.simulation.phase import simulate_phase
-from molrecon.data.simulation.randomness import make_generator
 from molrecon.errors import shape_text
 from molrecon.evaluation.metrics import psnr, ssim
 from molrecon.operators.cartesian_mri import CartesianMRI

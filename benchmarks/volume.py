@@ -28,8 +28,8 @@ import torch
 import molrecon
 from common import data_root, magnitude_psnr
 from molrecon.data.masks import make_mask
+from molrecon.data.phase import simulate_phase
 from molrecon.data.simulation import add_noise, simulate_coil_maps
-from molrecon.data.simulation.phase import simulate_phase
 from molrecon.operators.fourier import fft_centred
 from molrecon.reconstructors.configuration import ModelConfig
 

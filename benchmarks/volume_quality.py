@@ -24,11 +24,11 @@ import molrecon
 from common import data_root, oracle_image
 from molrecon import SENSE
 from molrecon.data.masks import make_mask
+from molrecon.data.phase import simulate_phase
 from molrecon.data.pictures import centre
+from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.acquisition import Acquisition, acquire
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
-from molrecon.data.simulation.phase import simulate_phase
-from molrecon.data.simulation.randomness import make_generator
 from molrecon.data.volumes import load_stacks
 from molrecon.errors import shape_text
 from molrecon.evaluation.metrics import psnr, ssim

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from molrecon.data.images import ImagePool
-from molrecon.data.simulation.randomness import make_generator
+from molrecon.data.randomness import make_generator
 from molrecon.errors import InputError
 
 

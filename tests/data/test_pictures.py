@@ -5,7 +5,7 @@ from PIL import Image
 
 from molrecon.data.formats import read_image
 from molrecon.data.pictures import PicturePool, centre, read_picture, whole_blocks
-from molrecon.data.simulation.randomness import make_generator
+from molrecon.data.randomness import make_generator
 from molrecon.errors import InputError
 
 

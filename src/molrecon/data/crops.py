@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from molrecon.data.simulation.randomness import integer, log_uniform, uniform
-from molrecon.data.simulation.resampling import fourier_resample
+from molrecon.data.randomness import integer, log_uniform, uniform
+from molrecon.data.resampling import fourier_resample
 from molrecon.data.slices import SIGNAL
 from molrecon.errors import InputError, shape_text
 

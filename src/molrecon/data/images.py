@@ -18,7 +18,7 @@ from molrecon.data.crops import (
     varied_crop,
     with_margins,
 )
-from molrecon.data.simulation.randomness import integer, log_uniform
+from molrecon.data.randomness import integer, log_uniform
 from molrecon.data.slices import SliceStack, load_slices, peak_value
 from molrecon.errors import InputError
 

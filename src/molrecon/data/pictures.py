@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from molrecon.data.formats import read_image
-from molrecon.data.simulation.randomness import integer
+from molrecon.data.randomness import integer
 from molrecon.errors import InputError, shape_text
 
 

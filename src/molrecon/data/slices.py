@@ -15,7 +15,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from torch import Tensor
 
-from molrecon.data.simulation.resampling import effective_bandwidth
+from molrecon.data.resampling import effective_bandwidth
 from molrecon.errors import InputError
 
 SIGNAL = 0.1

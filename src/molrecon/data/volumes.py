@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from molrecon.data.crops import draw_showing, draw_window, require_room, varied_crop, with_margins
-from molrecon.data.simulation.phase import simulate_shading
-from molrecon.data.simulation.randomness import integer, log_uniform, uniform
+from molrecon.data.phase import simulate_shading
+from molrecon.data.randomness import integer, log_uniform, uniform
 from molrecon.data.slices import SliceStack, load_slices
 from molrecon.errors import InputError
 

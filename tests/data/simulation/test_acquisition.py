@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from molrecon.data.coil_maps import combine_coils
+from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.acquisition import acquire, simulate_acquisition
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
-from molrecon.data.simulation.randomness import make_generator
 from molrecon.errors import InputError
 from molrecon.operators.fourier import fft_centred
 

@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
-from molrecon.data.simulation.randomness import make_generator
 from molrecon.errors import InputError
 
 SHAPES = st.one_of(

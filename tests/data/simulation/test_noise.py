@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.noise import add_noise
-from molrecon.data.simulation.randomness import make_generator
 from molrecon.errors import InputError
 
 

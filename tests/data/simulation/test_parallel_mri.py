@@ -6,8 +6,8 @@ import torch
 from pydantic import ValidationError
 
 from molrecon.data.images import ImagePool
+from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
-from molrecon.data.simulation.randomness import make_generator
 from molrecon.data.simulation.volume_mri import VolumeMRISimulation
 from molrecon.operators.fourier import fft_centred
 

@@ -4,8 +4,8 @@ import torch
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
+from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
-from molrecon.data.simulation.randomness import make_generator
 from molrecon.data.simulation.registry import AnySimulation
 from molrecon.data.simulation.super_resolution import SuperResolutionSimulation, decimate
 from molrecon.operators.super_resolution import SuperResolution

@@ -6,9 +6,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.cine_mri import CineMRISimulation
 from molrecon.data.simulation.measured_maps import read_measured_maps, resized_maps, varied_maps
-from molrecon.data.simulation.randomness import make_generator
 from molrecon.data.simulation.volume_mri import VolumeMRISimulation
 from molrecon.data.volumes import SeriesPool, VolumePool
 from molrecon.errors import InputError

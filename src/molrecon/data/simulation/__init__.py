@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from molrecon.data.phase import simulate_phase
 from molrecon.data.simulation.acquisition import Acquisition, acquire, simulate_acquisition
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.data.simulation.noise import add_noise
-from molrecon.data.simulation.phase import simulate_phase
 
 __all__ = [
     "Acquisition",

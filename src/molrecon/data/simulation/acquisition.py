@@ -11,11 +11,11 @@ from torch import Tensor
 
 from molrecon.data.coil_maps import combine_coils
 from molrecon.data.masks import make_mask
+from molrecon.data.phase import simulate_phase
+from molrecon.data.randomness import integer, make_generator
 from molrecon.data.simulation.batch import Batch
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.data.simulation.noise import add_noise
-from molrecon.data.simulation.phase import simulate_phase
-from molrecon.data.simulation.randomness import integer, make_generator
 from molrecon.errors import InputError
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.fourier import fft_centred

@@ -11,8 +11,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
+from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.batch import Batch
-from molrecon.data.simulation.randomness import make_generator
 
 STREAM = {"training": 0, "validation": 1, "masks": 2}
 """First word of the seed, so that equal seeds of different uses draw different numbers."""

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from molrecon.data.masks import MaskKind
+from molrecon.data.phase import simulate_phase
 from molrecon.data.root import expand_root
 from molrecon.data.simulation.acquisition import Acquisition
 from molrecon.data.simulation.base import Count, Files, Positive
@@ -17,7 +18,6 @@ from molrecon.data.simulation.batch import Batch
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.data.simulation.measured_maps import read_measured_maps, varied_maps
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation, fitted
-from molrecon.data.simulation.phase import simulate_phase
 from molrecon.data.volumes import SeriesPool, load_stacks
 from molrecon.operators.dynamic_mri import DynamicMRI
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from molrecon.data.simulation.randomness import uniform
+from molrecon.data.randomness import uniform
 from molrecon.errors import InputError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molrecon.data.simulation.randomness import integer, uniform
+from molrecon.data.randomness import integer, uniform
 from molrecon.errors import InputError
 
 _PARTS = (0.7, 1.0)

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from molrecon.data.images import ImagePool
 from molrecon.data.masks import MASK_KINDS, MaskKind, make_mask
+from molrecon.data.phase import simulate_phase
+from molrecon.data.randomness import integer, log_uniform, make_generator, uniform
+from molrecon.data.resampling import fourier_resample
 from molrecon.data.simulation.acquisition import Acquisition, acquire
 from molrecon.data.simulation.base import STREAM, Count, Files, Pool, Positive, Simulation
 from molrecon.data.simulation.batch import Batch
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
-from molrecon.data.simulation.phase import simulate_phase
-from molrecon.data.simulation.randomness import integer, log_uniform, make_generator, uniform
-from molrecon.data.simulation.resampling import fourier_resample
 from molrecon.data.slices import SIGNAL
 from molrecon.errors import shape_text
 

@@ -10,9 +10,9 @@ from pydantic import model_validator
 from torch import Tensor
 
 from molrecon.data.pictures import PicturePool, centre, read_pictures, whole_blocks
+from molrecon.data.randomness import log_uniform
 from molrecon.data.simulation.base import Count, Files, Positive, Simulation
 from molrecon.data.simulation.batch import Batch
-from molrecon.data.simulation.randomness import log_uniform
 from molrecon.operators.base import per_sample
 from molrecon.operators.super_resolution import SuperResolution
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from molrecon.data.formats import read_image
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location
-from molrecon.data.simulation.resampling import fourier_resample
+from molrecon.data.resampling import fourier_resample
 from molrecon.data.slices import SIGNAL, peak_value
 from molrecon.data.slicing import axial_axis
 from molrecon.errors import InputError

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from molrecon.data.formats import read_array
 from molrecon.data.masks import make_mask
+from molrecon.data.phase import simulate_phase
+from molrecon.data.randomness import integer, make_generator
 from molrecon.data.root import file_digest, find_files
 from molrecon.data.simulation.acquisition import acquire
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
-from molrecon.data.simulation.phase import simulate_phase
-from molrecon.data.simulation.randomness import integer, make_generator
 from molrecon.errors import InputError, shape_text
 from molrecon.evaluation.image_sets.base import Case, Draw, SampledSet, within
 from molrecon.evaluation.image_sets.magnitudes import Magnitude, magnitudes

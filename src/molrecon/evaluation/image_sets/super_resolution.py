@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import Tensor
 
 from molrecon.data.pictures import read_picture, whole_blocks
+from molrecon.data.randomness import make_generator
 from molrecon.data.root import file_digest
-from molrecon.data.simulation.randomness import make_generator
 from molrecon.data.simulation.super_resolution import decimate
 from molrecon.errors import InputError
 from molrecon.evaluation.image_sets.base import Case, ImageSet, Seed, within

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molrecon.data.simulation.randomness import make_generator
-from molrecon.data.simulation.resampling import effective_bandwidth, fourier_resample
+from molrecon.data.randomness import make_generator
+from molrecon.data.resampling import effective_bandwidth, fourier_resample
 
 SIZES = st.tuples(st.integers(3, 40), st.integers(3, 40))
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from molrecon.data.simulation.randomness import integer, log_uniform, make_generator, uniform
+from molrecon.data.randomness import integer, log_uniform, make_generator, uniform
 from molrecon.errors import InputError
 
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molrecon.data.simulation.phase import simulate_phase, simulate_shading
-from molrecon.data.simulation.randomness import make_generator
+from molrecon.data.phase import simulate_phase, simulate_shading
+from molrecon.data.randomness import make_generator
 from molrecon.errors import InputError
 
 
