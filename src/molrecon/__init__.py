@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from molrecon.operators.inpainting import Inpainting
     from molrecon.operators.kernels import bicubic_kernel, box_kernel, gaussian_kernel
     from molrecon.operators.super_resolution import SuperResolution
+    from molrecon.operators.wrapped import wrap_operator
     from molrecon.reconstructors.admm_net import ADMMNet
     from molrecon.reconstructors.configuration import ModelConfig
     from molrecon.reconstructors.de_grad import DEGrad
@@ -97,6 +98,7 @@ _HOMES = {
     "save": "molrecon.reconstructors.store",
     "solve_regularised": "molrecon.linear.regularised",
     "stack_of": "molrecon.data.stack",
+    "wrap_operator": "molrecon.operators.wrapped",
     "write_image": "molrecon.data.formats",
     "write_scan": "molrecon.data.formats",
 }

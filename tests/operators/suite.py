@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import pylops
+import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
@@ -14,6 +17,7 @@ from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.denoising import Denoising
 from molrecon.operators.inpainting import Inpainting
 from molrecon.operators.super_resolution import SuperResolution
+from molrecon.operators.wrapped import wrap_operator
 
 from ..support import Dense, cartesian_mri, dynamic_mri, normal
 
@@ -51,6 +55,14 @@ def inpainting(*mask: int, weighted: bool = False, **arguments: Any) -> Inpainti
     """Make an inpainting operator with a random mask."""
     draw = torch.rand(mask, generator=torch.Generator().manual_seed(2)).double()
     return Inpainting(draw if weighted else draw < 0.6, **{"dtype": REAL, **arguments})
+
+
+def sparse(rows: int, columns: int) -> scipy.sparse.csr_array:
+    """Make a random sparse matrix with entries of both signs."""
+    random = np.random.default_rng(0)
+    return scipy.sparse.random_array(
+        (rows, columns), density=0.4, rng=random, data_sampler=random.standard_normal
+    ).tocsr()
 
 
 class Difference(LinearOperator):
@@ -121,6 +133,14 @@ OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     ),
     "matrix": lambda: Dense(normal(1, 3, 5)),
     "real matrix": lambda: Dense(normal(2, 6, 4, dtype=torch.float64)),
+    "matrix, wrapped sparse": lambda: wrap_operator(sparse(7, 12), (1, 4, 3)),
+    "matrix, wrapped real, of complex images": lambda: wrap_operator(sparse(5, 6), dtype=COMPLEX),
+    "matrix, wrapped from scipy": lambda: wrap_operator(
+        scipy.sparse.linalg.aslinearoperator(normal(4, 6).numpy()), (2, 3)
+    ),
+    "matrix, wrapped from pylops": lambda: wrap_operator(
+        pylops.Gradient((3, 4), kind="forward") @ pylops.Smoothing2D((3, 3), (3, 4))
+    ),
     "forward and adjoint alone": lambda: Difference((2, 5)),
     "forward and adjoint alone, complex": lambda: Difference((1, 4, 3), dtype=COMPLEX),
     "matrix, multiple": lambda: (2 - 1j) * Dense(normal(1, 3, 5)),
