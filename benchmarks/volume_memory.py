@@ -23,8 +23,8 @@ import torch
 
 from molrecon import MOL, CartesianMRI, ConjugateGradient, Equilibrium, ForwardBackward, MoDL
 from molrecon.errors import shape_text
-from molrecon.evaluation.resources import available_memory
 from molrecon.networks import build_network
+from molrecon.pipeline.free_memory import available_memory
 from molrecon.reconstructors.learned import LearnedReconstructor
 
 GIB = 2**30

@@ -260,7 +260,7 @@ def test_either_file_of_a_bart_pair_is_the_input(refused, tmp_path):
 
 def test_usage_errors_are_one_sentence_too(files, refused, out):
     refused("reconstruct", files.under, naming=["--output", "--help"])
-    refused("reconstruct", naming=["UNDER", "reconstruct --help"])
+    refused("reconstruct", naming=["SCAN", "reconstruct --help"])
     refused("reconstruct", files.under, "-o", out, "--sigma", "much", naming=["--sigma"])
     refused("reconstruct", files.under, "-o", out, "--colour", 1, naming=["--colour"])
     refused("nonsense", naming=["nonsense", "--help"])

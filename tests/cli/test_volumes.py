@@ -12,8 +12,8 @@ from molrecon.data.coil_maps import estimate_coil_maps, estimate_shared_maps
 from molrecon.data.formats import read_image
 from molrecon.data.simulation import add_noise, simulate_coil_maps
 from molrecon.operators.fourier import fft_centred, ifft_centred
+from molrecon.pipeline.memory import plan_memory
 from molrecon.reconstructors.configuration import ModelConfig
-from molrecon.reconstructors.memory import plan_memory
 
 from .conftest import tiny_model
 

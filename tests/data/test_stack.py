@@ -5,11 +5,11 @@ import torch
 
 import molrecon
 from molrecon.data.axes import Axes
-from molrecon.data.measurement import estimated_noise, operator_of, with_coil_maps
 from molrecon.data.scan import Scan
 from molrecon.data.stack import stack_of
 from molrecon.errors import InputError
 from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.pipeline.measurements import estimated_noise, operator_of, with_coil_maps
 
 from ..support import dynamic_mri, normal
 

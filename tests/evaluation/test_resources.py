@@ -6,7 +6,6 @@ import pytest
 import torch
 import yaml
 
-from molrecon.evaluation import resources
 from molrecon.evaluation.resources import PeakMemory, environment
 
 
@@ -28,19 +27,3 @@ def test_environment_is_plain():
     assert yaml.safe_load(yaml.safe_dump(facts)) == facts
     assert facts["versions"]["torch"]
     assert facts["hardware"]["cores"] >= 1
-
-
-def test_available_memory_is_what_is_left_of_the_limit(monkeypatch, tmp_path):
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal: 9000 kB\nMemAvailable:    5000 kB\n")
-    monkeypatch.setattr(resources, "_MEMINFO", meminfo)
-    monkeypatch.setattr(resources, "_CGROUP", tmp_path)
-    assert resources.available_memory("cpu") == 5000 * 1024
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("1000\n")
-    assert resources.available_memory("cpu") == 5000 * 1024
-    (tmp_path / "memory.max").write_text("3000000\n")
-    assert resources.available_memory("cpu") == 2999000
-    meminfo.unlink()
-    (tmp_path / "memory.max").unlink()
-    assert resources.available_memory("cpu") is None

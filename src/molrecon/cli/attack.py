@@ -8,13 +8,13 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Device, Json, Seed, require_positive, resolve_device
+from molrecon.cli.options import Device, Folder, Json, Scan, Seed, Sigma
 from molrecon.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from molrecon.data.scan import Scan
+    from molrecon.data.scan import Scan as ScanData
     from molrecon.evaluation.attack.study import Attacked, Effect
 
 
@@ -27,15 +27,8 @@ def attack(
             "or zero-filled; for l1-wavelet and tv, which have no gradient, Gaussian only.",
         ),
     ],
-    under: Annotated[
-        str, typer.Argument(metavar="INPUT", help="The scan, as reconstruct reads it.")
-    ],
-    folder: Annotated[
-        str,
-        typer.Option(
-            "--output", "-o", help="Folder for the results; made if need be.", metavar="DIR"
-        ),
-    ],
+    under: Scan,
+    folder: Folder,
     epsilon: Annotated[
         str,
         typer.Option(
@@ -65,10 +58,7 @@ def attack(
             "--slice", help="Slice of the scan; the middle one by default.", metavar="NUMBER"
         ),
     ] = None,
-    sigma: Annotated[
-        float | None,
-        typer.Option(help="Noise level, as for reconstruct; estimated if not known."),
-    ] = None,
+    sigma: Sigma = None,
     tol: Annotated[
         float, typer.Option(help="Relative tolerance of the solves that are reported.")
     ] = 1e-4,
@@ -89,36 +79,35 @@ def attack(
     import time
     from pathlib import Path
 
-    from molrecon.cli.axes import check_axes
-    from molrecon.cli.slices import operators_of
     from molrecon.data.atomic import check_folder
     from molrecon.data.formats import read_scan
     from molrecon.evaluation.attack.held import find_subject
     from molrecon.evaluation.attack.results import write_results
     from molrecon.evaluation.attack.study import HELD_FIXED, Effort, check_sizes
     from molrecon.evaluation.attack.study import attack as run
+    from molrecon.pipeline.arguments import require_positive, resolve_device
+    from molrecon.pipeline.match import match_whole
+    from molrecon.pipeline.measurements import operator_of, require_coil_maps, with_coil_maps
 
     started = time.perf_counter()
     sizes = _numbers(epsilon)
     check_sizes(sizes)
     effort = Effort(restarts=restarts, steps=steps, tol=tol, seed=seed)
-    require_positive("--sigma", sigma)
+    require_positive("sigma", sigma)
     check_folder(folder)
     device = resolve_device(device)
     subjects = [find_subject(name, device=device) for name in _names(model, against)]
     scan = _slice(read_scan(under), number)
     for subject in subjects:
-        scan = check_axes(scan, subject.axes, subject.name)
+        scan = match_whole(scan, subject.axes, subject.name)
     truth = None if reference is None else _reference(reference, scan, number)
     level = scan.sigma if sigma is None else sigma
     attacked = []
-    with output.progress_bar() as bar:
-        task = bar.add_task("", total=len(subjects) * effort.solves(len(sizes)))
-
-        def report(text: str, done: int) -> None:
-            bar.update(task, description=text, advance=done)
-
-        (y, A), *_ = operators_of(scan, device, lambda text, done: report(text, 0))
+    with output.progress(len(subjects) * effort.solves(len(sizes))) as show:
+        require_coil_maps(scan)
+        show("coil maps")
+        scan = with_coil_maps(scan)
+        y, A = scan.kspace.to(device), operator_of(scan).to(device)
         truth = None if truth is None else truth.to(device)
         for subject in subjects:
             attacked.append(
@@ -130,7 +119,7 @@ def attack(
                     sigma=level,
                     reference=truth,
                     effort=effort,
-                    report=report,
+                    report=lambda text, done: show(text, advance=done),
                 )
             )
     facts: dict[str, Any] = {
@@ -176,7 +165,7 @@ def _names(model: str, against: str | None) -> list[str]:
     return names
 
 
-def _slice(scan: Scan, number: int | None) -> Scan:
+def _slice(scan: ScanData, number: int | None) -> ScanData:
     count = scan.kspace.shape[0]
     chosen = count // 2 if number is None else number
     if not 0 <= chosen < count:
@@ -186,7 +175,7 @@ def _slice(scan: Scan, number: int | None) -> Scan:
     return scan.item(chosen)
 
 
-def _reference(path: str, scan: Scan, number: int | None) -> Tensor:
+def _reference(path: str, scan: ScanData, number: int | None) -> Tensor:
     import torch
 
     from molrecon.data.formats import read_image

@@ -9,8 +9,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Device, Json, Seed, resolve_device
-from molrecon.cli.slices import operators_of
+from molrecon.cli.options import Device, Json, Model, Seed
 from molrecon.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
 
 
 def certify(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A shipped model or a weights file.")
-    ],
+    model: Model,
     data: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,6 +59,7 @@ def certify(
     from molrecon.evaluation.certify import Effort
     from molrecon.evaluation.certify import certify as run
     from molrecon.evaluation.measurements import simulated_measurements
+    from molrecon.pipeline.arguments import resolve_device
     from molrecon.reconstructors.store import read_header, resolve, shipped_models
 
     started = time.perf_counter()
@@ -74,14 +72,9 @@ def certify(
     axes, channels = Axes(config.spatial_axes), int(config.network.get("channels", 2))
     # Read first: a wrong file is refused before any work.
     scans = _read(data or (), axes, model)
-    with output.progress_bar() as bar:
-        task = bar.add_task("", total=None)
-
-        def report(text: str) -> None:
-            bar.update(task, description=text)
-
+    with output.progress() as show:
         measurements = (
-            _measurements(scans, device, report)
+            _measurements(scans, device, show)
             if scans
             else simulated_measurements(axes.ndim, channels)
         )
@@ -91,7 +84,7 @@ def certify(
             device=device,
             tolerance=tol,
             effort=Effort(tol=accuracy, seed=seed),
-            report=report,
+            report=show,
         )
     stored: Path | None = None
     reason = "a shipped model keeps the certificate it came with"
@@ -112,21 +105,24 @@ def certify(
 
 
 def _read(files: list[str] | tuple[str, ...], axes: Axes, model: str) -> list[tuple[str, Scan]]:
-    from molrecon.cli.axes import check_axes
     from molrecon.data.formats import read_scan
+    from molrecon.pipeline.match import match_whole
 
-    return [(file, check_axes(read_scan(file), axes, model)) for file in files]
+    return [(file, match_whole(read_scan(file), axes, model)) for file in files]
 
 
-def _measurements(scans: list[tuple[str, Scan]], device: str, report: Any) -> Iterator[Measurement]:
+def _measurements(
+    scans: list[tuple[str, Scan]], device: str, show: output.Show
+) -> Iterator[Measurement]:
     from molrecon.evaluation.measurements import Measurement
+    from molrecon.pipeline.measurements import items_with_maps, operator_of
 
     for file, scan in scans:
-        for number, (y, A) in enumerate(
-            operators_of(scan, device, lambda text, done: report(text))
-        ):
+        for number, item in enumerate(items_with_maps(scan, show)):
             name = f"{file}, slice {number}" if scan.kspace.shape[0] > 1 else file
-            yield Measurement(name, y, A, scan.sigma)
+            yield Measurement(
+                name, item.kspace.to(device), operator_of(item).to(device), scan.sigma
+            )
 
 
 def _print(model: str, one: Certificate) -> None:

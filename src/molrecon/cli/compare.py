@@ -9,7 +9,7 @@ import typer
 from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.interrupts import heeded_interrupts
-from molrecon.cli.options import AsPublished, Json, resolve_device
+from molrecon.cli.options import AsPublished, Folder, Json
 from molrecon.errors import ConvergenceError, InputError
 
 if TYPE_CHECKING:
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 
 def compare(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="Comparison, YAML.")],
-    folder: Annotated[
-        str,
-        typer.Option(
-            "--output", "-o", help="Folder for the results; made if need be.", metavar="DIR"
-        ),
-    ],
+    folder: Folder,
     as_published: AsPublished = False,
     workers: Annotated[
         int | None,
@@ -54,18 +49,18 @@ def compare(
     with heeded_interrupts():
         from molrecon.evaluation.comparison import compare as run
         from molrecon.evaluation.comparison import prepare, read_config
+        from molrecon.pipeline.arguments import resolve_device
 
         plan = prepare(read_config(config), folder, device=resolve_device(device))
     convention = "published" if as_published else "molrecon"
     try:
-        with output.progress_bar() as bar:
-            task = bar.add_task("", total=sum(map(len, plan.tasks)))
+        with output.progress(sum(map(len, plan.tasks))) as show:
             result = run(
                 plan,
                 convention=convention,
                 workers=workers,
                 fresh=fresh,
-                report=lambda text, done: bar.update(task, description=text, advance=done),
+                report=lambda text, done: show(text, advance=done),
             )
     except KeyboardInterrupt:
         output.print_note("To go on: the same command; it takes up the results at hand.")

@@ -9,15 +9,13 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Device, Json, Seed, resolve_device
-from molrecon.cli.slices import facts_of, solve_scan
+from molrecon.cli.options import Device, Json, Seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from molrecon.data.scan import Scan
-    from molrecon.equilibrium.solution import Solution
-    from molrecon.reconstructors.methods import Method
+    from molrecon.pipeline import Reconstruction
 
 SETTINGS: dict[str, Any] = {"coils": 8, "acceleration": 4.0, "calibration": 24, "sigma": 0.01}
 SUMMARY = "8 coils, 1 % noise, 4× undersampled"
@@ -57,6 +55,9 @@ def demo(
     from molrecon.data.sample_image import SAMPLE_NAME, sample_image
     from molrecon.data.scan import Scan
     from molrecon.data.simulation import simulate_acquisition
+    from molrecon.pipeline import reconstruct
+    from molrecon.pipeline.arguments import resolve_device
+    from molrecon.pipeline.measurements import with_coil_maps
     from molrecon.reconstructors.methods import build_method
 
     device = resolve_device(device)
@@ -67,9 +68,15 @@ def demo(
     )
     target = make_folder(folder)
     scan = Scan(acquisition.kspace, acquisition.mask, source="the simulated scan")
-    solutions = _solve(scan, methods, device)
+    found = []
+    with output.progress(len(methods) + 1) as show:
+        show("coil maps")
+        with_maps = with_coil_maps(scan)
+        for number, method in enumerate(methods, start=1):
+            show(method.name, number)
+            found.append(reconstruct(with_maps, method, tol=TOLERANCE, device=device))
     reference = acquisition.image
-    results = [_result(*pair, reference) for pair in zip(methods, solutions, strict=True)]
+    results = [_result(one, reference) for one in found]
     paths = {
         "scan": target / "under.npz",
         "reference": target / "reference.npy",
@@ -77,7 +84,7 @@ def demo(
     }
     write_scan(paths["scan"], scan)
     write_image(paths["reference"], reference)
-    _draw(paths["figure"], scan, reference, results, solutions)
+    _draw(paths["figure"], scan, reference, results, [one.image for one in found])
     if json:
         files = {name: str(path) for name, path in paths.items()}
         output.print_json(
@@ -88,32 +95,14 @@ def demo(
     output.print_facts("Files", [(name, str(path)) for name, path in paths.items()])
 
 
-def _solve(scan: Scan, methods: list[Method], device: str) -> list[Solution]:
-    """Estimate the coil maps once and run every method with them."""
-    from dataclasses import replace
-
-    from molrecon.data.coil_maps import estimate_coil_maps
-
-    with output.progress_bar() as bar:
-        task = bar.add_task("coil maps", total=len(methods) + 1)
-        maps = estimate_coil_maps(scan.kspace, scan.mask)
-        with_maps = replace(scan, coil_maps=maps)
-        solutions = []
-        for number, method in enumerate(methods, start=1):
-            bar.update(task, description=method.name, completed=number)
-            solutions += solve_scan(
-                with_maps, method, tol=TOLERANCE, device=device, report=lambda text, done: None
-            ).solutions
-    return solutions
-
-
-def _result(method: Method, solution: Solution, reference: Tensor) -> dict[str, Any]:
+def _result(found: Reconstruction, reference: Tensor) -> dict[str, Any]:
     from molrecon.evaluation.metrics import nmse, psnr, ssim
 
-    pair = solution.value, reference
+    pair = found.image, reference
     scores = {"psnr": psnr(*pair), "ssim": ssim(*pair), "nmse": nmse(*pair)}
     figures = {name: score.value for name, score in scores.items()}
-    return {"method": method.name, "model": method.model, **figures, **facts_of(solution)}
+    (facts,) = found.facts()["slices"]
+    return {"method": found.method, "model": found.model, **figures, **facts}
 
 
 def _title(result: dict[str, Any]) -> str:
@@ -157,7 +146,7 @@ def _draw(
     scan: Scan,
     reference: Tensor,
     results: list[dict[str, Any]],
-    solutions: list[Solution],
+    images: list[Tensor],
 ) -> None:
     from molrecon.data.sample_image import SAMPLE_NAME
     from molrecon.evaluation.figure import Shown, methods_figure, save_figure
@@ -165,10 +154,10 @@ def _draw(
     shown = [
         Shown(
             _title(result),
-            solution.value[0, 0],
+            image[0, 0],
             f"{result['psnr']:.1f} dB, SSIM {result['ssim']:.3f}",
         )
-        for result, solution in zip(results, solutions, strict=True)
+        for result, image in zip(results, images, strict=True)
     ]
     figure = methods_figure(
         reference[0, 0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NoReturn
 
 import typer
@@ -35,11 +36,25 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except MolreconError as error:
             unsolved = isinstance(error, ConvergenceError)
-            _fail(str(error), NOT_CONVERGED if unsolved else WRONG_INPUT)
+            text = with_option_names(str(error), self.commands[ctx.invoked_subcommand].params)
+            _fail(text, NOT_CONVERGED if unsolved else WRONG_INPUT)
         except _UsageError as error:
             _refuse(error, ctx)
         except KeyboardInterrupt:
             _fail("interrupted; no output was left half written.", INTERRUPTED)
+
+
+def with_option_names(text: str, parameters: list[Any]) -> str:
+    """Write the arguments in a message of the library as the options of a command.
+
+    An argument is meant by a first word before "is", and by a name in brackets.
+    """
+    for one in parameters:
+        option = next((name for name in one.opts if name.startswith("--")), None)
+        if option is not None:
+            text = re.sub(rf"^{one.name}(?= is )", option, text)
+            text = text.replace(f"({one.name})", f"({option})")
+    return text
 
 
 def _refuse(error: Any, ctx: Any) -> NoReturn:

@@ -9,11 +9,11 @@ import typer
 from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.options import Json
-from molrecon.cli.sampling import Sampling, sampling_of
 from molrecon.errors import AmbiguousError, InputError, shape_text
 
 if TYPE_CHECKING:
     from molrecon.data.formats import ImageData
+    from molrecon.data.sampling import Sampling
     from molrecon.data.scan import Scan
 
 
@@ -57,6 +57,8 @@ def info(
 
 
 def _scan_facts(scan: Scan) -> dict[str, Any]:
+    from molrecon.data.sampling import sampling_of
+
     sampling = sampling_of(scan)
     sigma, source = _noise(scan)
     return {
@@ -80,7 +82,7 @@ def _scan_facts(scan: Scan) -> dict[str, Any]:
 
 
 def _noise(scan: Scan) -> tuple[float | None, str]:
-    from molrecon.data.measurement import estimated_noise
+    from molrecon.pipeline.measurements import estimated_noise
 
     if scan.sigma is not None:
         return scan.sigma, "given in the file"

@@ -1,14 +1,10 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the one place where each is worded."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
-
-from molrecon.errors import InputError
 
 Json = Annotated[
     bool,
@@ -24,6 +20,10 @@ AsPublished = Annotated[
 ]
 Device = Annotated[
     str, typer.Option(help="cpu, cuda, cuda:N, or auto: a GPU if there is one.", metavar="NAME")
+]
+Folder = Annotated[
+    str,
+    typer.Option("--output", "-o", help="Folder for the results; made if need be.", metavar="DIR"),
 ]
 MaskKind = Annotated[
     str,
@@ -46,39 +46,18 @@ MaxMemory = Annotated[
         metavar="GIB",
     ),
 ]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model or a weights file.")]
+Scan = Annotated[
+    str,
+    typer.Argument(metavar="SCAN", help="The scan: .cfl, .npy, .npz or .h5; FILE or FILE::KEY."),
+]
 Seed = Annotated[
     int, typer.Option(help="Seed of all that is random; the same seed, the same file.")
 ]
-
-
-def require_positive(option: str, value: float | None) -> None:
-    """Refuse a number that is not positive and finite; None passes."""
-    if value is not None and not (value > 0 and math.isfinite(value)):
-        raise InputError(
-            f"{option} is {value:g}, but a positive number was expected; correct it or leave it "
-            "out."
-        )
-
-
-def resolve_device(name: str) -> str:
-    """Return the device to compute on.
-
-    Raises
-    ------
-    InputError
-        If it is unknown or this machine has none.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    counts: dict[str, Callable[[], int]] = {"cpu": lambda: 1, "cuda": torch.cuda.device_count}
-    kind, _, index = name.partition(":")
-    if kind not in counts or not (index.isdigit() or name == kind):
-        raise InputError(f"--device is {name!r}, but auto, cpu, cuda or cuda:N was expected.")
-    if int(index or 0) >= counts[kind]():
-        raise InputError(
-            f"--device is {name!r}, but this machine (or this build of PyTorch) has "
-            f"{counts[kind]()} such devices; use --device cpu."
-        )
-    return name
+Sigma = Annotated[
+    float | None,
+    typer.Option(
+        help="Standard deviation of the noise per complex k-space sample, in the units of the "
+        "scan; estimated if not known."
+    ),
+]

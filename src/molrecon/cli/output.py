@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -54,9 +55,19 @@ def print_note(text: str) -> None:
     Console(stderr=True).print(Text(text), style="yellow")
 
 
-def progress_bar() -> Progress:
-    """Return a progress display on standard error that disappears when it is done."""
-    return Progress(
+class Show(Protocol):
+    """What `progress` yields: called with a text, and how far the work is, or by how much more."""
+
+    def __call__(
+        self, text: str, done: int | None = None, total: int | None = None, *, advance: int = 0
+    ) -> None:
+        """Show it."""
+
+
+@contextmanager
+def progress(total: int | None = None) -> Iterator[Show]:
+    """Show progress on standard error; the display disappears when it is done."""
+    bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
@@ -65,3 +76,13 @@ def progress_bar() -> Progress:
         console=Console(stderr=True),
         transient=True,
     )
+    with bar:
+        task = bar.add_task("", total=total)
+
+        def show(
+            text: str, done: int | None = None, total: int | None = None, *, advance: int = 0
+        ) -> None:
+            bar.update(task, description=text, total=total, completed=done)
+            bar.advance(task, advance)
+
+        yield show

@@ -15,9 +15,7 @@ from molrecon.cli.options import (
     Json,
     MaskKind,
     Seed,
-    require_positive,
 )
-from molrecon.cli.sampling import sampling_of
 from molrecon.errors import InputError
 
 if TYPE_CHECKING:
@@ -102,13 +100,14 @@ def simulate(
         write_image,
         write_scan,
     )
+    from molrecon.pipeline.arguments import require_positive
 
     check_scan_path(out)
     keep_inputs(out, source)
     if reference is not None:
         check_image_path(reference)
         keep_inputs(reference, source, out)
-    require_positive("--sigma", sigma)
+    require_positive("sigma", sigma)
     how = _Sampling(mask_kind, acceleration, calibration, seed)
     kind = kind_of(source)
     truth: Tensor | None
@@ -185,6 +184,8 @@ def _of_image(
 
 
 def _print(scan: Scan, facts: dict[str, Any], json: bool) -> None:
+    from molrecon.data.sampling import sampling_of
+
     sampling = sampling_of(scan)
     if json:
         # What was made, which differs from what was asked for by the rounding to whole samples.

@@ -11,7 +11,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Json, require_positive
+from molrecon.cli.options import Json
 from molrecon.cli.training_display import TrainingDisplay
 from molrecon.errors import InputError
 
@@ -50,10 +50,11 @@ def train(
     from lightning_fabric import Fabric
 
     from molrecon.data.atomic import check_folder
+    from molrecon.pipeline.arguments import require_positive
     from molrecon.training.configuration import read_config
     from molrecon.training.loop import Trainer
 
-    require_positive("--time-limit", time_limit)
+    require_positive("time_limit", time_limit)
     settings = read_config(config)
     again = f"To go on: molrecon train {config} --resume"
     if output_folder is not None:

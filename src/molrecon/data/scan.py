@@ -175,10 +175,11 @@ class Scan:
     @cached_property
     def readout_axis(self) -> int | None:
         """The first spatial axis along which all of k-space was sampled alike; None for none."""
-        for axis in range(self.ndim):
-            if bool((self.mask == self.mask.narrow(2 + axis, 0, 1)).all()):
-                return axis
-        return None
+        return next((axis for axis in range(self.ndim) if self.is_sampled_along(axis)), None)
+
+    def is_sampled_along(self, axis: int) -> bool:
+        """Return whether all of k-space was sampled alike along a spatial axis, from 0."""
+        return bool((self.mask == self.mask.narrow(2 + axis, 0, 1)).all())
 
     @cached_property
     def calibration_mask(self) -> Tensor:

@@ -45,7 +45,7 @@ class Stack:
         return volume
 
 
-def stack_of(scan: Scan) -> Stack:
+def stack_of(scan: Scan, axis: int | None = None) -> Stack:
     """Take a scan apart into slices, exactly.
 
     Of a volume whose readout is fully sampled, one Fourier transform along the readout separates
@@ -57,21 +57,28 @@ def stack_of(scan: Scan) -> Stack:
     ----------
     scan
         One volume or series, with coil maps if there is more than one coil.
+    axis
+        The spatial axis of a volume along which it is taken apart, which must be fully sampled;
+        None for the first such axis. A series is always taken apart along time, axis 0.
 
     Raises
     ------
     InputError
-        If it is neither, holds several, or no axis is fully sampled.
+        If it is neither, holds several, or the axis (or every axis) is undersampled.
     """
     if scan.ndim != 3 or scan.kspace.shape[0] != 1:
         raise InputError(
             f"The k-space of {scan.source} has shape {tuple(scan.kspace.shape)}, but one volume or "
             "series (1, coil, z or t, y, x) was expected to be taken apart; choose one."
         )
-    axis = 0 if scan.axes.time else scan.readout_axis
-    if axis is None:
+    if scan.axes.time:
+        axis = 0
+    elif axis is None:
+        axis = scan.readout_axis
+    if axis is None or not (scan.axes.time or scan.is_sampled_along(axis)):
+        along = "all three axes" if axis is None else scan.axes.letters[axis]
         raise InputError(
-            f"The scan {scan.source} is undersampled along all three axes, so it does not come "
+            f"The scan {scan.source} is undersampled along {along}, so it does not come "
             "apart into slices; use a model of volumes, or a method without a model."
         )
     planes = scan.kspace[0].movedim(1 + axis, 0)

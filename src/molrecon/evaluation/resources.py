@@ -16,9 +16,9 @@ from typing import Any, Self
 
 import torch
 
+from molrecon.pipeline.free_memory import stated_size
+
 _STATUS = Path("/proc/self/status")
-_MEMINFO = Path("/proc/meminfo")
-_CGROUP = Path("/sys/fs/cgroup")
 _RESET = Path("/proc/self/clear_refs")
 _PACKAGES = ("torch", "numpy", "sigpy", "scipy", "matplotlib")
 
@@ -92,28 +92,6 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def available_memory(device: str) -> int | None:
-    """Return how many bytes may still be used on a device; None where that is not known.
-
-    On the CPU it is what Linux calls available, or what is left of the limit of a container if
-    that is less.
-    """
-    if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0])
-    free = _kilobytes(_MEMINFO, "MemAvailable")
-    left = _left_of_limit()
-    known = [size for size in (free, left) if size is not None]
-    return min(known) if known else None
-
-
-def _left_of_limit() -> int | None:
-    try:
-        limit = int((_CGROUP / "memory.max").read_text())
-        return max(0, limit - int((_CGROUP / "memory.current").read_text()))
-    except (OSError, ValueError):  # no container, or the limit "max"
-        return None
-
-
 def _reset_peak() -> bool:
     """Give freed memory back and start the record of the peak again; say whether that worked."""
     # With another C library freed memory may be used again unnoticed.
@@ -127,16 +105,7 @@ def _reset_peak() -> bool:
 
 
 def _resident(field: str) -> int | None:
-    return _kilobytes(_STATUS, field)
-
-
-def _kilobytes(file: Path, field: str) -> int | None:
-    """Read one size of a file of ``field: number kB``, in bytes."""
-    try:
-        found = re.search(rf"^{field}:\s+(\d+) kB", file.read_text(), re.MULTILINE)
-    except OSError:
-        return None
-    return int(found[1]) * 1024 if found else None
+    return stated_size(_STATUS, field)
 
 
 def _version(package: str) -> str | None:

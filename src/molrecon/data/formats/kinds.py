@@ -49,7 +49,7 @@ def kind_of(path: PathLike) -> Kind:
         if name in names and name in entries:
             return kind
     array = read_array(path)
-    return "scan" if array.dtype.kind == "c" and _peaks_more_than_its_transform(array) else "image"
+    return "scan" if array.dtype.kind == "c" and peaks_more_than_its_transform(array) else "image"
 
 
 def is_picture(path: PathLike) -> bool:
@@ -57,8 +57,14 @@ def is_picture(path: PathLike) -> bool:
     return find(Location.parse(path).path, lambda one: one) in (PNG, OTHER)
 
 
-def _peaks_more_than_its_transform(array: Array) -> bool:
-    """Compare the peaks in the strongest plane of the last two axes."""
+def peaks_more_than_its_transform(array: Array) -> bool:
+    """Say whether a complex array is k-space rather than an image.
+
+    Parameters
+    ----------
+    array
+        Complex ``(…, y, x)``; the peaks are compared in the strongest plane of the last two axes.
+    """
     if array.ndim < 2 or array.size == 0:
         return False
     planes = array.reshape(-1, *array.shape[-2:])

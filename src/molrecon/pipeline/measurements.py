@@ -1,7 +1,8 @@
-"""What a reconstruction needs of a scan: coil maps, the operator, the noise."""
+"""What a reconstruction needs of a scan: coil maps, the forward operator, the noise."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from torch import Tensor
@@ -13,6 +14,37 @@ from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.dynamic_mri import DynamicMRI
 from molrecon.operators.multi_coil import MultiCoilMRI
 from molrecon.operators.noise import estimate_frames_sigma, estimate_sigma
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many steps are done, and how many there are."""
+
+
+def silent(text: str, done: int, total: int) -> None:
+    """Report no progress."""
+
+
+def items_with_maps(scan: Scan, progress: Progress = silent) -> Iterator[Scan]:
+    """Return every item of a scan as a scan of its own, with coil maps.
+
+    Parameters
+    ----------
+    scan
+        The scan. Missing coil maps are estimated item by item, when an item is asked for.
+    progress
+        Called before every estimate.
+
+    Raises
+    ------
+    InputError
+        If coil maps are missing and there is no calibration region to estimate them from; before
+        the first item is returned.
+    """
+    require_coil_maps(scan)
+    count = len(scan.kspace)
+    for number in range(count):
+        if scan.coil_maps is None:
+            progress(f"{scan.axes.item} {number + 1} of {count}: coil maps", number, count)
+        yield with_coil_maps(scan.item(number))
 
 
 def require_coil_maps(scan: Scan) -> None:
@@ -33,7 +65,7 @@ def with_coil_maps(scan: Scan) -> Scan:
     Raises
     ------
     InputError
-        As `estimate_coil_maps`.
+        If there is no calibration region, or only zeros in it.
     """
     if scan.coil_maps is not None:
         return scan
@@ -49,12 +81,17 @@ def operator_of(scan: Scan) -> MultiCoilMRI:
 
 
 def estimated_noise(scan: Scan) -> Tensor:
-    """Estimate the noise per sample, ``(batch,)``.
+    """Return the noise level per complex k-space sample, estimated from the outer k-space.
+
+    Returns
+    -------
+    Tensor
+        ``(batch,)``, in the units of k-space.
 
     Raises
     ------
     InputError
-        As `estimate_sigma`.
+        If too few samples lie far out in k-space.
     """
     estimate = estimate_frames_sigma if scan.axes.time else estimate_sigma
     return estimate(scan.kspace, scan.mask)

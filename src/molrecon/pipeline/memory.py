@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.tiled import Tiled, choose_tile, padded_size
 from molrecon.operators.multi_coil import BLOCK_BYTES
+from molrecon.pipeline.free_memory import available_memory
+from molrecon.pipeline.match import Matched
 from molrecon.reconstructors.learned import LearnedReconstructor
 
 COMPLEX, REAL = 8, 4
@@ -19,6 +22,10 @@ FIXED_IMAGES = 18
 """Images that a solver holds apart from those of its acceleration."""
 IMAGES_PER_BLOCK = 5
 """Images of a block of coils that the operator holds at once."""
+PARTS_OF_VOLUME = 5
+"""K-space of a volume that is taken apart: itself, its planes and their maps, and in passing."""
+SHARE_OF_FREE = 0.9
+"""Of the memory that is free, how much a reconstruction may use unless told otherwise."""
 GIB = 2**30
 
 
@@ -47,6 +54,72 @@ class MemoryPlan:
     def total(self) -> int:
         """All of it."""
         return self.measurements + self.images + self.network
+
+
+def memory_limit(max_memory: float | None, device: str, held: int) -> int | None:
+    """Return how many bytes a reconstruction may use; None where that is not known.
+
+    Parameters
+    ----------
+    max_memory
+        Memory in GiB; None for nine tenths of what is free.
+    device
+        Where it computes.
+    held
+        Bytes of the scan, which are taken from the free memory already: the plan counts them.
+    """
+    if max_memory is not None:
+        return int(max_memory * GIB)
+    free = available_memory(device)
+    if free is None:
+        return None
+    return int(SHARE_OF_FREE * (free + (held if device == "cpu" else 0)))
+
+
+def fit_memory(
+    matched: Matched, model: LearnedReconstructor | None, *, limit: int | None
+) -> MemoryPlan:
+    """Estimate the memory of reconstructing a scan, and choose tiles for the network if need be.
+
+    Parameters
+    ----------
+    matched
+        The scan, and whether it is taken apart.
+    model
+        The learned method; None for one without a network.
+    limit
+        Bytes that may be used; None for any number.
+
+    Raises
+    ------
+    InputError
+        If it does not fit.
+    """
+    scan = matched.scan
+    coils, *spatial = scan.kspace.shape[1:]
+    held = scan.kspace[1:].nbytes
+    shared = scan.axes.time and (scan.coil_maps is None or scan.coil_maps.shape[2] == 1)
+    maps_shape = [1, *spatial[1:]] if shared else spatial
+    if matched.split is not None:
+        held += PARTS_OF_VOLUME * scan.kspace[:1].nbytes
+        del spatial[matched.split]
+        maps_shape = spatial
+    return plan_memory(spatial, coils, model, limit=limit, maps_shape=maps_shape, held=held)
+
+
+@contextmanager
+def in_tiles(model: LearnedReconstructor | None, tile: Sequence[int] | None) -> Iterator[None]:
+    """Have a model apply its network tile by tile within a block; None for the whole image."""
+    if model is None:
+        yield
+        return
+    own = model.network
+    whole = own.network if isinstance(own, Tiled) else own
+    model.network = whole if tile is None else Tiled(whole, tuple(tile)).eval()
+    try:
+        yield
+    finally:
+        model.network = own
 
 
 def plan_memory(
@@ -131,7 +204,7 @@ def _too_large(plan: MemoryPlan, limit: int, tiles: str) -> InputError:
     return InputError(
         f"The reconstruction needs about {gib(plan.total)} of memory ({gib(plan.measurements)} for "
         f"k-space and coil maps, {gib(plan.images)} for the solver{network}), but "
-        f"{gib(limit)} may be used; give more by --max-memory, or use a model of slices if the "
+        f"{gib(limit)} may be used; allow more (max_memory), or use a model of slices if the "
         "readout is fully sampled."
     )
 
@@ -139,11 +212,3 @@ def _too_large(plan: MemoryPlan, limit: int, tiles: str) -> InputError:
 def gib(size: int) -> str:
     """Return a size as a person writes it."""
     return f"{size / GIB:.2g} GiB" if size < 10 * GIB else f"{size / GIB:.0f} GiB"
-
-
-def apply_plan(plan: MemoryPlan, model: LearnedReconstructor | None) -> None:
-    """Give the model's network the tiles of a plan."""
-    if model is None:
-        return
-    network = model.network.network if isinstance(model.network, Tiled) else model.network
-    model.network = network if plan.tile is None else Tiled(network, plan.tile).eval()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from molrecon.data.axes import Axes
+from molrecon.data.calibration import calibration_region
+from molrecon.data.scan import Scan
 from molrecon.errors import InputError, shape_text
-
-if TYPE_CHECKING:
-    from molrecon.data.axes import Axes
-    from molrecon.data.scan import Scan
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,7 @@ class Sampling:
 
 
 def sampling_of(scan: Scan) -> Sampling:
-    """Count."""
-    from molrecon.data.calibration import calibration_region
-
+    """Return how a scan was sampled, in numbers."""
     try:
         region = calibration_region(scan.calibration_mask)
     except InputError:

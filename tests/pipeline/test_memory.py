@@ -6,7 +6,7 @@ import pytest
 
 from molrecon.errors import InputError
 from molrecon.networks import CNN, Tiled, UNet
-from molrecon.reconstructors.memory import apply_plan, plan_memory
+from molrecon.pipeline.memory import in_tiles, plan_memory
 from molrecon.reconstructors.mol import MOL
 
 SPATIAL, COILS = (20, 30, 40), 6
@@ -43,14 +43,16 @@ def test_tiles_are_chosen_only_where_they_are_needed():
     assert plan.tile is not None
     assert plan.total <= less
     network = learned.network
-    apply_plan(plan, learned)
-    assert isinstance(learned.network, Tiled)
-    assert learned.network.tile == plan.tile
-    # Planned for the network itself, whatever tiles it has now.
-    assert plan_memory(SPATIAL, COILS, learned, limit=None) == whole
-    apply_plan(whole, learned)
+    with in_tiles(learned, plan.tile):
+        assert isinstance(learned.network, Tiled)
+        assert learned.network.tile == plan.tile
+        # Planned for the network itself, whatever tiles it has now.
+        assert plan_memory(SPATIAL, COILS, learned, limit=None) == whole
+        with in_tiles(learned, None):
+            assert learned.network is network
     assert learned.network is network
-    apply_plan(whole, None)
+    with in_tiles(None, None):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -64,5 +66,5 @@ def test_tiles_are_chosen_only_where_they_are_needed():
 def test_what_does_not_fit_is_refused(learned, words):
     with pytest.raises(InputError, match=words) as refused:
         plan_memory(SPATIAL, COILS, learned, limit=1000)
-    assert "--max-memory" in str(refused.value)
+    assert "allow more (max_memory)" in str(refused.value)
     assert "GiB" in str(refused.value)

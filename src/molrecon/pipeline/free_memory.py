@@ -1,0 +1,42 @@
+"""The memory that a computation may still use."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+
+_MEMINFO = Path("/proc/meminfo")
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_memory(device: str) -> int | None:
+    """Return how many bytes may still be used on a device; None where that is not known.
+
+    On the CPU it is what Linux calls available, or what is left of the limit of a container if
+    that is less.
+    """
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = stated_size(_MEMINFO, "MemAvailable")
+    left = _left_of_limit()
+    known = [size for size in (free, left) if size is not None]
+    return min(known) if known else None
+
+
+def _left_of_limit() -> int | None:
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        return max(0, limit - int((_CGROUP / "memory.current").read_text()))
+    except (OSError, ValueError):  # no container, or the limit "max"
+        return None
+
+
+def stated_size(file: Path, field: str) -> int | None:
+    """Read one size of a file of ``field: number kB``, in bytes."""
+    try:
+        found = re.search(rf"^{field}:\s+(\d+) kB", file.read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None

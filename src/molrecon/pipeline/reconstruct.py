@@ -1,0 +1,162 @@
+"""`molrecon.reconstruct`: the whole way from a scan to an image."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from molrecon.data.formats import check_image_path, read_scan
+from molrecon.data.formats.kinds import peaks_more_than_its_transform
+from molrecon.data.formats.reading import PathLike
+from molrecon.data.scan import Scan
+from molrecon.errors import InputError
+from molrecon.pipeline.arguments import require_positive, resolve_device
+from molrecon.pipeline.match import Matched, match_axes
+from molrecon.pipeline.measurements import Progress, silent
+from molrecon.pipeline.memory import fit_memory, in_tiles, memory_limit
+from molrecon.pipeline.reconstruction import Reconstruction
+from molrecon.pipeline.solve import Solved, solve
+from molrecon.reconstructors.methods import Method, build_method
+
+DEFAULT_MODEL = "brain2d-sn"
+
+
+def reconstruct(
+    scan: Scan | PathLike,
+    method: str | Method = "mol",
+    *,
+    model: str | None = None,
+    tol: float = 1e-3,
+    sigma: float | None = None,
+    max_memory: float | None = None,
+    device: str = "auto",
+    output: PathLike | None = None,
+    progress: Progress | None = None,
+) -> Reconstruction:
+    """Reconstruct an image, a volume or a series of frames, and say how far it can be trusted.
+
+    Where the scan has no coil maps they are estimated from its calibration region (ESPIRiT), and
+    where it has no noise level from the outer k-space. A model of slices takes a volume with a
+    fully sampled readout apart, and a series into its frames. What was assumed or estimated is
+    listed in the result.
+
+    Parameters
+    ----------
+    scan
+        The scan, or the path of a file that `read_scan` reads.
+    method
+        Name of a method (``"mol"``, ``"sense"``, …), or a method that is built.
+    model
+        A shipped model or a weights file trained for the method; ``"brain2d-sn"`` by default.
+    tol
+        Largest relative distance of the image to the exact solution of the method.
+    sigma
+        Standard deviation of the noise of one complex k-space sample, in the units of the scan;
+        in place of that of the scan, or of the estimate.
+    max_memory
+        Memory in GiB that may be used; by default nine tenths of what is free. Where a network
+        needs more, it is applied tile by tile.
+    device
+        Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or ``"auto"``, a GPU if there is
+        one. A method that is built must be on it.
+    output
+        File to write the image to, see `write_image`; it is checked before any work is done, and
+        written only if every solve converged.
+    progress
+        Called with what is being done, the number of solves done and their number.
+
+    Returns
+    -------
+    Reconstruction
+        The image with its facts.
+
+    Raises
+    ------
+    InputError
+        If an argument or the scan cannot be used, or the memory does not suffice.
+    ConvergenceError
+        If a solve did not converge.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon.data.simulation import simulate_acquisition
+    >>> image = torch.zeros(32, 32)
+    >>> image[8:24, 10:22] = 1
+    >>> made = simulate_acquisition(image, coils=4, acceleration=2, calibration=12, sigma=0.01)
+    >>> found = reconstruct(Scan(made.kspace, made.mask), "sense")
+    >>> found.image.shape, sorted(found.assumed)
+    (torch.Size([1, 1, 32, 32]), ['coil maps'])
+    """
+    started = time.perf_counter()
+    if output is not None:
+        check_image_path(output)
+    for name, value in (("sigma", sigma), ("tol", tol), ("max_memory", max_memory)):
+        require_positive(name, value)
+    device = resolve_device(device)
+    chosen = _method(method, model, device)
+    scan = scan if isinstance(scan, Scan) else read_scan(scan)
+    if sigma is not None:
+        scan = replace(scan, sigma=sigma)
+    matched = match_axes(scan, chosen.axes, chosen.model or chosen.name)
+    limit = memory_limit(max_memory, device, held=scan.kspace.nbytes)
+    plan = fit_memory(matched, chosen.learned, limit=limit)
+    with in_tiles(chosen.learned, plan.tile):
+        solved = solve(matched, chosen, tol=tol, device=device, progress=progress or silent)
+    found = Reconstruction(
+        image=solved.image,
+        solutions=solved.solutions,
+        places=solved.places,
+        assumed=_assumed(matched, solved),
+        method=chosen.name,
+        model=chosen.model,
+        source=scan.source,
+        axes=matched.scan.axes,
+        taken_apart=matched.split is not None,
+        coil_maps=_maps_source(scan),
+        sigma_estimated=scan.sigma is None and solved.solutions[0].sigma is not None,
+        memory=plan,
+        tol=tol,
+        device=device,
+        seconds=time.perf_counter() - started,
+    )
+    if output is not None:
+        found.save(output)
+    return found
+
+
+def _method(method: str | Method, model: str | None, device: str) -> Method:
+    if isinstance(method, str):
+        chosen = build_method(method, model=model or DEFAULT_MODEL, device=device)
+        if model is None or chosen.model is not None:
+            return chosen
+    elif model is None:
+        return method
+    name = method if isinstance(method, str) else method.name
+    raise InputError(f"model is {model}, but the method {name} takes none; leave it out.")
+
+
+def _maps_source(scan: Scan) -> str:
+    if scan.coil_maps is not None:
+        return "those of the scan"
+    return "one coil, none needed" if scan.kspace.shape[1] == 1 else "estimated (ESPIRiT)"
+
+
+def _assumed(matched: Matched, solved: Solved) -> dict[str, str]:
+    """Say what the scan did not, one sentence for each subject."""
+    scan = matched.scan
+    assumed = {} if matched.assumed is None else {"axes": matched.assumed}
+    if scan.kspace.shape[1] == 1 and not peaks_more_than_its_transform(scan.kspace.numpy()):
+        assumed["kind"] = (
+            f"{scan.source} looks like an image, but is taken as the k-space of one coil; to make "
+            "a scan of an image, simulate one (molrecon simulate)."
+        )
+    if scan.coil_maps is None and scan.kspace.shape[1] > 1:
+        where = "of all frames together" if scan.axes.time else "of the scan"
+        assumed["coil maps"] = f"They are estimated from the calibration region {where} (ESPIRiT)."
+    sigma = solved.solutions[0].sigma
+    if scan.sigma is None and sigma is not None:
+        assumed["noise"] = (
+            f"σ = {float(sigma[0]):.4g} per k-space sample is estimated from the outer k-space."
+        )
+    return assumed

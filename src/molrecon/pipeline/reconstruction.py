@@ -1,0 +1,148 @@
+"""What a reconstruction returns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from molrecon.data.axes import Axes
+from molrecon.data.formats import write_image
+from molrecon.data.formats.reading import PathLike
+from molrecon.equilibrium.solution import Solution
+from molrecon.errors import shape_text
+from molrecon.pipeline.memory import MemoryPlan
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Reconstruction:
+    """An image, and how far it can be trusted.
+
+    Attributes
+    ----------
+    image
+        complex64 ``(batch, 1, *spatial)`` of the scan, in its units, on the CPU.
+    solutions
+        One for every slice, volume or series that was solved for by itself.
+    places
+        Where each of them belongs, in words: ``"slice 3"``.
+    assumed
+        What was assumed or estimated because the scan does not say, one sentence under each of the
+        subjects ``"kind"``, ``"axes"``, ``"coil maps"`` and ``"noise"`` that it applies to.
+    method, model
+        Name of the method, and its model as the user named it; None where it has none.
+    source
+        Name of the scan.
+    axes
+        Spatial axes of the image.
+    taken_apart
+        Whether volumes or series were reconstructed plane by plane.
+    coil_maps
+        Where the coil maps come from, in words.
+    sigma_estimated
+        Whether the noise level was estimated.
+    memory
+        The estimate of the memory needed, in bytes, and the tiles of the network.
+    tol
+        Relative distance to the method's solution that was asked for.
+    device
+        Where it was computed.
+    seconds
+        Time from the call to the image.
+    """
+
+    image: Tensor
+    solutions: tuple[Solution, ...]
+    places: tuple[str, ...]
+    assumed: Mapping[str, str]
+    method: str
+    model: str | None
+    source: str
+    axes: Axes
+    taken_apart: bool
+    coil_maps: str
+    sigma_estimated: bool
+    memory: MemoryPlan
+    tol: float
+    device: str
+    seconds: float
+
+    @property
+    def worst(self) -> int:
+        """Number of the solution with the largest error bound; 0 where none has a bound."""
+        bounds = [float(solution.error_bound[0]) for solution in self.solutions]
+        return max(range(len(bounds)), key=lambda i: -1.0 if math.isnan(bounds[i]) else bounds[i])
+
+    def facts(self) -> dict[str, Any]:
+        """Return all but the image as plain values; the figures are those of the worst part.
+
+        Every part has an entry in the list ``"slices"``.
+        """
+        slices = [
+            {**facts_of(solution), "place": place}
+            for solution, place in zip(self.solutions, self.places, strict=True)
+        ]
+        return {
+            "method": self.method,
+            "model": self.model,
+            **slices[self.worst],
+            "seconds": self.seconds,
+            "device": self.device,
+            "tolerance": self.tol,
+            "axes": self.axes.letters,
+            "taken_apart": self.taken_apart,
+            "memory_estimate": self.memory.total,
+            "tile": self.memory.tile,
+            "sigma_estimated": self.sigma_estimated,
+            "coil_maps": self.coil_maps,
+            "assumed": dict(self.assumed),
+            "slice": self.worst,
+            "slices": slices,
+        }
+
+    def save(self, path: PathLike) -> None:
+        """Write the image in the format that the extension names, see `write_image`.
+
+        Parameters
+        ----------
+        path
+            The file; it is replaced as a whole or not at all.
+
+        Raises
+        ------
+        InputError
+            If the extension is unknown or the folder cannot be written to.
+        """
+        write_image(path, self.image)
+
+    def __repr__(self) -> str:
+        by = self.method if self.model is None else f"{self.method} ({self.model})"
+        facts = self.facts()
+        bound = facts["error_bound"]
+        known = "no error bound"
+        if bound is not None and not math.isnan(bound):
+            known = f"error bound {bound:.2%}, {'proved' if facts['certified'] else 'conditional'}"
+        return (
+            f"Reconstruction({self.source}, {len(self.image)} {self.axes.items} of "
+            f"{shape_text(self.image.shape[2:])}, by {by}, {known}, {len(self.assumed)} assumed)"
+        )
+
+
+def facts_of(solution: Solution) -> dict[str, Any]:
+    """Return what is known about the reconstruction of one part, as plain values."""
+    return {
+        "status": solution.status[0].value,
+        "iterations": int(solution.iterations[0]),
+        "network_evaluations": solution.network_evaluations,
+        "normal_evaluations": solution.normal_evaluations,
+        "relative_residual": float(solution.relative_residual[0]),
+        "error_bound": float(solution.error_bound[0]),
+        "certified": solution.certified,
+        "robustness": None if solution.robustness is None else float(solution.robustness[0]),
+        "lam": None if solution.lam is None else float(solution.lam[0]),
+        "sigma": None if solution.sigma is None else float(solution.sigma[0]),
+        "seconds": solution.seconds,
+    }
