@@ -1,21 +1,31 @@
+"""The public face: every name is there, typed, quick to import, and shown by an example."""
+
+import ast
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 import molrecon
 
+NAMES = sorted(set(molrecon.__all__) - {"__version__"})
+
 
 def test_every_public_name_is_there():
-    for name in molrecon.__all__:
-        assert getattr(molrecon, name) is not None
-    assert set(molrecon.__all__) <= set(dir(molrecon))
+    assert dir(molrecon) == sorted(molrecon.__all__)
+    for name in NAMES:
+        value = getattr(molrecon, name)
+        assert value is getattr(import_module(molrecon._HOME_OF[name]), name)
 
 
-def test_public_names_are_those_of_the_rooms():
-    for name, home in molrecon._HOMES.items():
-        assert getattr(molrecon, name) is getattr(import_module(home), name)
+def test_names_stand_once_and_are_exported_to_type_checkers():
+    listed = ast.parse(Path(molrecon.__file__).with_suffix(".pyi").read_text())
+    imports = [node for node in listed.body if isinstance(node, ast.ImportFrom)]
+    aliases = [alias for node in imports for alias in node.names]
+    assert all(alias.asname == alias.name for alias in aliases)
+    assert len({alias.name for alias in aliases}) == len(aliases)
 
 
 def test_unknown_names_are_attribute_errors():

@@ -1,0 +1,108 @@
+"""The public names and the modules they come from; `__init__.py` imports them on first use."""
+
+# isort: skip_file
+
+from molrecon.data.axes import Axes as Axes
+from molrecon.data.coil_maps import (
+    combine_coils as combine_coils,
+    estimate_coil_maps as estimate_coil_maps,
+    estimate_shared_maps as estimate_shared_maps,
+)
+from molrecon.data.formats import (
+    read_image as read_image,
+    read_scan as read_scan,
+    write_image as write_image,
+    write_scan as write_scan,
+)
+from molrecon.data.masks import MaskKind as MaskKind, make_mask as make_mask
+from molrecon.data.scan import Scan as Scan
+from molrecon.data.simulation import (
+    Acquisition as Acquisition,
+    acquire as acquire,
+    add_noise as add_noise,
+    simulate_acquisition as simulate_acquisition,
+    simulate_coil_maps as simulate_coil_maps,
+    simulate_phase as simulate_phase,
+)
+from molrecon.data.stack import Stack as Stack, stack_of as stack_of
+from molrecon.equilibrium.forward_backward import ForwardBackward as ForwardBackward
+from molrecon.equilibrium.implicit import Equilibrium as Equilibrium
+from molrecon.equilibrium.inclusion import Inclusion as Inclusion, error_bound as error_bound
+from molrecon.equilibrium.robustness import robustness_constant as robustness_constant
+from molrecon.equilibrium.solution import Solution as Solution
+from molrecon.equilibrium.wrong_operator import (
+    operator_sensitivity as operator_sensitivity,
+    wrong_operator_bound as wrong_operator_bound,
+)
+from molrecon.errors import (
+    AmbiguousError as AmbiguousError,
+    ConvergenceError as ConvergenceError,
+    InputError as InputError,
+    MolreconError as MolreconError,
+    NoBoundError as NoBoundError,
+)
+from molrecon.evaluation import Score as Score, nmse as nmse, psnr as psnr, ssim as ssim
+from molrecon.linear.closed_form import ClosedForm as ClosedForm
+from molrecon.linear.conjugate_gradient import (
+    ConjugateGradient as ConjugateGradient,
+    LinearSolution as LinearSolution,
+)
+from molrecon.linear.regularised import solve_regularised as solve_regularised
+from molrecon.linear.status import Status as Status
+from molrecon.lipschitz import (
+    LipschitzAttack as LipschitzAttack,
+    LocalLipschitz as LocalLipschitz,
+    certified_bound as certified_bound,
+    lipschitz_attack as lipschitz_attack,
+    local_lipschitz as local_lipschitz,
+)
+from molrecon.networks import (
+    CNN as CNN,
+    KernelNormalisedCNN as KernelNormalisedCNN,
+    MultiscaleStrictCNN as MultiscaleStrictCNN,
+    Network as Network,
+    PeriodicStrictCNN as PeriodicStrictCNN,
+    PlanesNetwork as PlanesNetwork,
+    ResidualCNN as ResidualCNN,
+    ResidualStrictCNN as ResidualStrictCNN,
+    SpectralCNN as SpectralCNN,
+    Tiled as Tiled,
+    UNet as UNet,
+    build_network as build_network,
+)
+from molrecon.operators.base import LinearOperator as LinearOperator
+from molrecon.operators.blur import Blur as Blur
+from molrecon.operators.cartesian_mri import CartesianMRI as CartesianMRI
+from molrecon.operators.denoising import Denoising as Denoising
+from molrecon.operators.dynamic_mri import DynamicMRI as DynamicMRI
+from molrecon.operators.inpainting import Inpainting as Inpainting
+from molrecon.operators.kernels import (
+    bicubic_kernel as bicubic_kernel,
+    box_kernel as box_kernel,
+    gaussian_kernel as gaussian_kernel,
+)
+from molrecon.operators.noise import estimate_sigma as estimate_sigma
+from molrecon.operators.super_resolution import SuperResolution as SuperResolution
+from molrecon.operators.wrapped import wrap_operator as wrap_operator
+from molrecon.reconstructors.admm_net import ADMMNet as ADMMNet
+from molrecon.reconstructors.configuration import ModelConfig as ModelConfig
+from molrecon.reconstructors.de_grad import DEGrad as DEGrad
+from molrecon.reconstructors.l1_wavelet import L1Wavelet as L1Wavelet
+from molrecon.reconstructors.learned import LearnedReconstructor as LearnedReconstructor
+from molrecon.reconstructors.methods import build_method as build_method
+from molrecon.reconstructors.mnm_mol import MnMMOL as MnMMOL
+from molrecon.reconstructors.modl import MoDL as MoDL
+from molrecon.reconstructors.mol import MOL as MOL
+from molrecon.reconstructors.sense import SENSE as SENSE
+from molrecon.reconstructors.store import (
+    load as load,
+    save as save,
+    shipped_models as shipped_models,
+)
+from molrecon.reconstructors.tikhonov import Tikhonov as Tikhonov
+from molrecon.reconstructors.total_variation import TotalVariation as TotalVariation
+from molrecon.reconstructors.unet import PostProcessing as PostProcessing
+from molrecon.reconstructors.weights import DataWeight as DataWeight
+from molrecon.reconstructors.zero_filled import ZeroFilled as ZeroFilled
+
+__version__: str
