@@ -11,8 +11,9 @@ from torch import nn
 from molrecon.errors import NoBoundError
 from molrecon.lipschitz import certified_bound, measure
 from molrecon.networks import CNN, NETWORKS, ResidualCNN, ResidualStrictCNN, SpectralCNN
-from molrecon.networks.bounds import step_bound
-from molrecon.networks.convolution_norm import certified_norm
+from molrecon.networks.bounds import kernel_bound, proved_bound, step_bound
+from molrecon.networks.convolution_norm import VERIFICATION_MARGIN, certified_norm
+from molrecon.networks.normalised import NormalisedConvolution
 
 from ..support import normal
 
@@ -115,9 +116,9 @@ def test_strict_networks_keep_their_bound_after_the_rounding_of_their_kernels(ki
 
 def test_a_strict_network_whose_kernels_are_not_normalised_loses_its_bound(monkeypatch):
     network = random_network("residual-strict", spread=1.0)
-    layer = network.convolutions[1]
-    monkeypatch.setattr(layer, "normalised_weight", lambda: layer.weight)
+    monkeypatch.setattr(NormalisedConvolution, "normalised_weight", lambda self: self.weight)
     assert certified_bound(network) > 2
+    assert proved_bound(network) > 2
 
 
 def test_a_weight_that_is_not_a_number_has_no_finite_bound():
@@ -188,3 +189,124 @@ def test_layers_of_torch_against_their_jacobian(layer, shape):
     jacobian = torch.autograd.functional.jacobian(layer, x)
     matrix = jacobian.reshape(-1, x.numel())
     assert torch.linalg.matrix_norm(matrix, 2).item() <= certified_bound(layer)
+
+
+STRICT = ["residual-strict", "spectral", "multiscale-strict", "periodic-strict", "planes"]
+
+
+@pytest.mark.parametrize("kind", STRICT)
+def test_the_proved_bound_of_a_network_is_what_its_construction_imposes(kind):
+    network = random_network(kind, ndim=3 if kind in VOLUMES else 2, spread=1.0).float()
+    assert proved_bound(network) == pytest.approx(network.lipschitz_bound(), rel=1e-4)
+    assert proved_bound(network) <= network.lipschitz_bound()
+    assert proved_bound(network.train()) is None
+
+
+def test_nothing_is_proved_of_a_network_that_imposes_no_bound():
+    assert proved_bound(random_network("residual")) is None
+
+
+class Scaled(ResidualStrictCNN):
+    def apply_channels(self, x, code):
+        return 1.5 * super().apply_channels(x, code)
+
+
+class Decreasing(nn.Module):
+    def forward(self, h, code):
+        return -0.5 * torch.tanh(h)
+
+
+def tamper_clip(network):
+    network.clips[0].forward = lambda h, code: 3 * h
+
+
+def tamper_activation(network):
+    network.clips[0] = Decreasing()
+
+
+def tamper_slope(network):
+    network.clips[0] = nn.LeakyReLU(-1.0)  # 1-Lipschitz, and no clip
+
+
+def tamper_kernel(network):
+    layer = network.convolutions[1]
+    layer.normalised_weight = lambda: 3 * layer.weight
+
+
+def tamper_parametrization(network):
+    nn.utils.parametrize.register_parametrization(network.convolutions[1], "weight", Twice())
+
+
+class Twice(nn.Module):
+    def forward(self, weight):
+        return 2 * weight
+
+
+TAMPERED = {
+    "hook": lambda network: network.register_forward_hook(lambda module, x, y: 1.015 * y),
+    "hook of a layer": lambda network: network.clips[0].register_forward_pre_hook(
+        lambda module, x: (3 * x[0], x[1])
+    ),
+    "clip": tamper_clip,
+    "decreasing activation": tamper_activation,
+    "slope below zero": tamper_slope,
+    "kernel": tamper_kernel,
+    "parametrization": tamper_parametrization,
+    "a layer in training": lambda network: network.convolutions[1].train(),
+    "not a number": lambda network: network.clips[0].log_threshold.fill_(math.nan),
+}
+
+
+@pytest.mark.parametrize("how", TAMPERED)
+def test_nothing_is_proved_of_a_network_that_was_tampered_with(how):
+    network = random_network("residual-strict", spread=1.0)
+    assert proved_bound(network) is not None
+    TAMPERED[how](network)
+    assert proved_bound(network) is None
+
+
+def test_nothing_is_proved_of_a_subclass_that_scales_its_output():
+    torch.manual_seed(0)
+    assert proved_bound(Scaled(features=4, layers=2).eval()) is None
+
+
+def test_nothing_is_proved_while_hooks_of_all_modules_are_set():
+    network = random_network("residual-strict")
+    hook = nn.modules.module.register_module_forward_hook(lambda module, x, y: 2 * y)
+    try:
+        assert proved_bound(network) is None
+    finally:
+        hook.remove()
+    assert proved_bound(network) is not None
+
+
+def test_a_gain_that_was_changed_is_in_the_proved_bound():
+    network = random_network("residual-strict")
+    network.lipschitz = -1.5
+    assert proved_bound(network) >= 1.5 * (1 - 1e-9)
+
+
+def test_the_proved_bound_follows_weights_changed_behind_its_back():
+    network = random_network("residual-strict", spread=0.01)
+    assert proved_bound(network) <= 0.98
+    for layer in network.convolutions:
+        layer.weight.data.mul_(50)
+    # The kernels in use are normalised anew.
+    assert proved_bound(network) <= 0.98
+    raw = random_network("residual")
+    before = certified_bound(raw)
+    raw.inner[0].weight.data.mul_(2)
+    assert certified_bound(raw) > before
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@settings(max_examples=10)
+@given(seed=st.integers(0, 10**6), size=st.sampled_from([0.1, 1.0, 30.0]))
+def test_the_bound_of_a_kernel_holds_for_what_its_rounding_has_left(dtype, seed, size):
+    layer = NormalisedConvolution(3, 4)
+    with torch.no_grad():
+        layer.weight.copy_(size * normal(4, 3, 3, 3, seed=seed, dtype=torch.float32))
+    layer = layer.to(dtype).eval()
+    used = layer.normalised_weight().detach()
+    assert kernel_bound(layer) >= certified_norm(used, margin=1.0) * (1 - 1e-12)
+    assert kernel_bound(layer) <= certified_norm(used, margin=VERIFICATION_MARGIN) * (1 + 1e-6)

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molrecon.errors import InputError
-from molrecon.networks.convolution_norm import certified_norm, grid_correction, transfer_function
+from molrecon.networks.convolution_norm import (
+    absolute_norm,
+    certified_norm,
+    differentiable_norm,
+    grid_correction,
+    grid_points,
+    transfer_function,
+)
 
 from ..support import normal
 
@@ -144,3 +151,47 @@ def test_is_within_one_percent_for_circular_padding_on_a_fine_grid(ndim, seed):
     spectrum = torch.fft.fftn(weight, s=[n] * ndim, dim=tuple(range(2, 2 + ndim)))
     exact = torch.linalg.svdvals(spectrum.flatten(2).permute(2, 0, 1)).max().item()
     assert exact <= certified_norm(weight, points=points) <= 1.01 * exact
+
+
+@pytest.mark.parametrize("sizes", [(1,), (9,), (3, 3), (7, 7), (15, 15), (31, 31), (3, 3, 3)])
+def test_the_grid_grows_with_the_kernel(sizes):
+    assert grid_correction(sizes, grid_points(sizes)) <= 1.02
+
+
+def test_kernels_of_width_three_in_two_axes_keep_their_grid():
+    assert grid_points((3, 3)) == 32
+
+
+def test_wide_kernels_are_bounded_tightly():
+    weight = kernel(2, 2, 15, 15)
+    spectrum = torch.fft.fft2(weight, s=(128, 128)).permute(2, 3, 0, 1)
+    exact = torch.linalg.svdvals(spectrum).max().item()
+    assert exact <= certified_norm(weight) <= 1.02 * exact * (1 + 1e-4)
+
+
+@settings(max_examples=20)
+@given(st.sampled_from([(3, 3), (5, 3), (7,), (3, 1, 3)]), st.booleans(), st.integers(0, 10**6))
+def test_the_derivative_of_the_norm_is_that_of_finite_differences(sizes, inflated, seed):
+    weight = kernel(3, 2, *sizes, seed=seed)
+    if inflated:
+        weight = torch.nn.functional.pad(weight, [1, 1])  # zeros around it: they stay
+    direction = kernel(3, 2, *sizes, seed=seed + 1)
+    direction = torch.nn.functional.pad(direction, [1, 1]) if inflated else direction
+    tracked = weight.clone().requires_grad_()
+    value = differentiable_norm(tracked)
+    assert value.item() == pytest.approx(certified_norm(weight), rel=1e-12)
+    (gradient,) = torch.autograd.grad(value, tracked)
+    h = 1e-7
+    ends = [certified_norm(weight + s * direction) for s in (h, -h)]
+    expected = (ends[0] - ends[1]) / (2 * h)
+    assert (gradient * direction).sum().item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6))
+def test_the_entries_alone_bound_the_norm(seed):
+    weight = kernel(3, 2, 3, 3, seed=seed)
+    assert certified_norm(weight, margin=1.0) <= 1.01 * absolute_norm(weight)
+    one = torch.zeros(2, 2, 3, 3)
+    one[1, 0, 2, 1] = -3
+    assert absolute_norm(one) == pytest.approx(3)

@@ -19,15 +19,49 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_hooks
 
 from molrecon.errors import NoBoundError
 from molrecon.networks.base import Network
-from molrecon.networks.convolution_norm import VERIFICATION_MARGIN, certified_norm
+from molrecon.networks.convolution_norm import (
+    VERIFICATION_MARGIN,
+    absolute_norm,
+    certified_norm,
+)
 from molrecon.networks.layers import Convolution, SoftClip
 from molrecon.networks.normalised import NormalisedConvolution
 
 METHOD = "composed_bound"
 FORWARD = ("apply_channels", "forward", "__call__")
+
+
+@torch.no_grad()
+def proved_bound(network: Network) -> float | None:
+    """Proved bound on Lip(H) of a network as it stands in memory; None if there is none.
+
+    Nothing is taken on trust: the structure is checked and the norms belong to the values that the
+    weights have now, however they were changed. The norms of kernels met before are remembered by
+    their values, so that it may be asked before every solve.
+
+    Parameters
+    ----------
+    network
+        The network. Of one that imposes no bound none is computed here (`certified_bound` does).
+        In training mode, or with a part in it, none is proved: the norms are estimates there and
+        the arithmetic may be of 16 bits.
+
+    Returns
+    -------
+    float or None
+        The bound, for every image of every size and every noise level.
+    """
+    if network.training or network.lipschitz_bound() is None:
+        return None
+    try:
+        bound = certified_bound(network)
+    except NoBoundError:
+        return None
+    return bound if math.isfinite(bound) else None
 
 
 @torch.no_grad()
@@ -50,6 +84,8 @@ def certified_bound(module: nn.Module) -> float:
         If a layer, or how the network puts its layers together, is not known: the sentence names
         it.
     """
+    if _global_forward_hooks or _global_forward_pre_hooks:
+        raise NoBoundError("no network has a certified bound: hooks of all modules may change them")
     for name, part in module.named_modules():
         _check(name or "the network", part)
     if not all(bool(torch.isfinite(p).all()) for p in module.parameters()):
@@ -78,14 +114,45 @@ def step_bound(norm: float) -> float:
     return max(1.0, 2 * norm**2 - 1)
 
 
-def steps_bound(layers: Iterable[NormalisedConvolution]) -> float:
-    """Bound of such steps one after the other, from the kernels they use."""
-    return math.prod(step_bound(kernel_bound(layer)) for layer in layers)
+def steps_bound(steps: Iterable[tuple[NormalisedConvolution, nn.Module]]) -> float:
+    """Bound of such steps one after the other, from the kernels they use.
+
+    Raises
+    ------
+    NoBoundError
+        If what stands for the clip of a step is no `SoftClip`: `step_bound` needs a map that acts
+        pixel by pixel with a slope between 0 and 1.
+    """
+    bound = 1.0
+    for layer, clip in steps:
+        check_clip(clip)
+        bound *= step_bound(kernel_bound(layer))
+    return bound
 
 
+def check_clip(clip: nn.Module) -> None:
+    """Refuse any activation of a step but a `SoftClip`, see `steps_bound`."""
+    if type(clip) is not SoftClip:
+        raise NoBoundError(
+            f"a step has no certified bound: its activation is a {type(clip).__name__}, expected a "
+            "SoftClip, whose slope lies between 0 and 1"
+        )
+
+
+@torch.no_grad()
 def kernel_bound(layer: NormalisedConvolution) -> float:
-    """Norm of the kernel a normalised convolution uses, after its rounding."""
-    return certified_norm(layer.normalised_weight(), margin=VERIFICATION_MARGIN)
+    """Norm of the kernel a normalised convolution uses, after its rounding.
+
+    The kernel is compared with the one it was made from, ``used = scale · raw + rest``: the norm of
+    the raw kernel is known already, and the rest is the rounding of the division.
+    """
+    used, raw = layer.normalised_weight().double(), layer.weight.double()
+    known = certified_norm(layer.weight, margin=VERIFICATION_MARGIN)
+    scale = float((used * raw).sum() / raw.square().sum().clamp_min(1e-300))
+    near = (abs(scale) * known + absolute_norm(used - scale * raw)) * VERIFICATION_MARGIN
+    if near <= 1:
+        return near
+    return min(near, certified_norm(layer.normalised_weight(), margin=VERIFICATION_MARGIN))
 
 
 @dataclass(frozen=True)
@@ -188,7 +255,8 @@ def _check(name: str, part: nn.Module) -> None:
 
 
 def _replaced(part: nn.Module) -> bool:
-    return any(method in vars(part) for method in FORWARD)
+    """Whether a method of a module was replaced on the instance, as ``layer.forward = other``."""
+    return any(callable(v) and hasattr(type(part), name) for name, v in vars(part).items())
 
 
 def _says_its_composition(kind: type) -> bool:

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from molrecon.networks.convolution_norm import (
-    GRID_POINTS,
     certified_norm,
+    differentiable_norm,
     frequency_grid,
     grid_correction,
+    grid_points,
     kernel_phases,
     transfer_function,
     transfer_matrix,
@@ -34,8 +35,6 @@ class NormalisedConvolution(Convolution):
     nothing. In evaluation mode it is the certified value, computed once for the weights at hand.
     """
 
-    vectors: Tensor
-
     def __init__(
         self,
         channels_in: int,
@@ -56,29 +55,26 @@ class NormalisedConvolution(Convolution):
             biased=biased,
             periodic=periodic,
         )
-        points = TRAINING_POINTS[ndim]
-        frequencies = points ** (ndim - 1) * (points // 2 + 1)
-        generator = torch.Generator().manual_seed(0)
-        start = torch.randn(frequencies, channels_in, 1, generator=generator, dtype=torch.complex64)
-        self.register_buffer("vectors", start, persistent=False)
+        # As many as the kernel is wide, or the transform would cut it.
+        self.points = max(TRAINING_POINTS[ndim], *self.weight.shape[2:])
+        # No buffer: casts of the module to a real type would cut the imaginary parts off.
+        self._vectors: Tensor | None = None
         self._estimate: tuple[int, Tensor, Tensor, Tensor] | None = None
-        self._certified: tuple[Tensor, float] | None = None
 
     def normalised_weight(self) -> Tensor:
         """Return the kernel in use, of operator norm at most 1 (certified in evaluation mode)."""
         if self.training:
             return self.weight / self._estimated_norm().clamp_min(1.0)
-        return self.weight / max(1.0, self.certified_norm())
-
-    def certified_norm(self) -> float:
-        """Upper bound on the operator norm of the raw kernel."""
-        kernel = self.weight.detach()
-        known = self._certified
-        # By value: a version counter misses weights that were changed through ``.data``.
-        if known is None or not torch.equal(known[0], kernel.double().cpu()):
-            norm = certified_norm(kernel)
-            known = self._certified = (kernel.double().cpu().clone(), norm)
-        return known[1]
+        norm = certified_norm(self.weight)
+        if norm <= 1.0:
+            return self.weight
+        used = self.weight / norm
+        if torch.is_grad_enabled() and self.weight.requires_grad:
+            # Adds the derivative of the norm, without which the gradient is wrong by up to its own
+            # size, and zero to the value: the kernel in use does not depend on the gradient mode.
+            tracked = differentiable_norm(self.weight)
+            used = used - used.detach() * ((tracked - tracked.detach()) / norm)
+        return used
 
     def forward(
         self, x: Tensor, code: Tensor | None = None, weight: Tensor | None = None
@@ -97,28 +93,39 @@ class NormalisedConvolution(Convolution):
             self._estimate = (version, *self._power_iteration())
         _, frequency, u, v = self._estimate
         product = transfer_matrix(self.weight, frequency) @ v
-        sizes = tuple(width for width in self.weight.shape[2:] if width > 1)
-        correction = grid_correction(sizes, GRID_POINTS[max(1, len(sizes))])
+        correction = grid_correction(self._sizes, grid_points(self._sizes))
         return (u.conj() * product).sum().real * correction
+
+    @property
+    def _sizes(self) -> list[int]:
+        return [width for width in self.weight.shape[2:] if width > 1] or [1]
 
     @torch.no_grad()
     def _power_iteration(self) -> tuple[Tensor, Tensor, Tensor]:
-        weight, points = self.weight.detach().float(), TRAINING_POINTS[self.ndim]
+        weight, points = self.weight.detach().float(), self.points
         matrices = transfer_function(weight, points)
-        v = self.vectors
+        v = self._start() if self._vectors is None else self._vectors.to(weight.device)
         for _ in range(POWER_ITERATIONS):
             u = torch.nn.functional.normalize(matrices @ v, dim=1)
             v = matrices.mH @ u
             values = torch.linalg.vector_norm(v, dim=1).flatten()
             v = torch.nn.functional.normalize(v, dim=1)
-        self.vectors = v
+        self._vectors = v
         top = int(values.argmax())
         frequency, at_top = frequency_grid(points, self.ndim, v.device)[top], v[top]
-        if points < GRID_POINTS[self.ndim]:
+        if points < grid_points(self._sizes):
             frequency, at_top = _refined(weight, frequency, at_top, points)
         u = torch.nn.functional.normalize(transfer_matrix(weight, frequency) @ at_top, dim=0)
         dtype = torch.promote_types(self.weight.dtype, torch.complex64)
         return frequency.to(self.weight.dtype), u.to(dtype), at_top.to(dtype)
+
+    def _start(self) -> Tensor:
+        """Draw one vector for every frequency, the same ones for every seed."""
+        frequencies = self.points ** (self.ndim - 1) * (self.points // 2 + 1)
+        generator = torch.Generator().manual_seed(0)
+        shape = (frequencies, self.weight.shape[1], 1)
+        start = torch.randn(shape, generator=generator, dtype=torch.complex64)
+        return start.to(self.weight.device)
 
 
 def _refined(weight: Tensor, frequency: Tensor, v: Tensor, points: int) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import cast
 
@@ -74,8 +75,9 @@ class PlanesNetwork(Network):
         return None if None in bounds else max(cast(list[float], bounds))
 
     def composed_bound(self) -> float:
-        """The mean of those of the networks."""
-        return sum(network.composed_bound() for network in self._inner()) / len(self.planes)
+        """The mean of those of the networks; rounding may not lift it above the largest."""
+        bounds = [network.composed_bound() for network in self._inner()]
+        return min(max(bounds), math.fsum(bounds) / len(bounds))
 
     @torch.no_grad()
     def start_from(self, other: Network) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
-from molrecon.networks.bounds import layer_bound, step_bound
+from molrecon.networks.bounds import check_clip, layer_bound, step_bound
 from molrecon.networks.convolution_norm import certified_norm
 from molrecon.networks.inflation import inflated, inflated_state
 from molrecon.networks.layers import (
@@ -99,7 +99,10 @@ class ResidualCNN(Network):
         ``E clip(Wz + b)``; without the split it is at most ``1 + ‖V‖‖W‖``.
         """
         bound = math.exp(float(self.log_gain))
-        for inner, outer in zip(layers_of(self.inner), layers_of(self.outer), strict=True):
+        for inner, outer, clip in zip(
+            layers_of(self.inner), layers_of(self.outer), self.clips, strict=True
+        ):
+            check_clip(clip)
             norm = layer_bound(inner)
             free = certified_norm(outer.weight.double() + 2 * transposed(inner.weight).double())
             bound *= min(step_bound(norm) + free * norm, 1 + layer_bound(outer) * norm)

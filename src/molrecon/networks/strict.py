@@ -70,7 +70,7 @@ class StrictSteps(StrictNetwork):
 
     def composed_bound(self) -> float:
         """Gain times the product over steps, each at most 1 if its kernel is."""
-        return self.lipschitz * steps_bound(self._layers())
+        return abs(self.lipschitz) * steps_bound(self.steps())
 
     def steps(self) -> list[tuple[NormalisedConvolution, SoftClip]]:
         """Return the convolution and the thresholds of every step."""
@@ -195,7 +195,7 @@ class SpectralCNN(StrictNetwork):
 
     def composed_bound(self) -> float:
         """Gain times the product of the norms of the convolutions."""
-        return self.lipschitz * chain_bound(self.convolutions)
+        return abs(self.lipschitz) * chain_bound(self.convolutions)
 
     @torch.no_grad()
     def _start_near_identity(self) -> None:
