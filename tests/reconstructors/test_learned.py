@@ -63,7 +63,7 @@ def test_a_batch_equals_its_samples(method):
         assert together.sigma[i] == alone.sigma[0]
     assert len(together.status) == 2
     for figure in (together.iterations, together.relative_residual, together.error_bound):
-        assert figure.shape == (2,)
+        assert figure is None or figure.shape == (2,)
 
 
 @torch.no_grad()
@@ -114,8 +114,7 @@ def test_nothing_is_certified(method):
     solution = reconstruct(y, A, sigma=SIGMA)
     assert not solution.certified
     bounded = method in ("mol", "de-grad", "mnm-mol")
-    assert math.isfinite(solution.error_bound.item()) is bounded
-    assert math.isfinite(solution.monotonicity) is bounded
+    assert (solution.guarantee is not None) is bounded
     assert solution.converged
     assert solution.seconds > 0
 

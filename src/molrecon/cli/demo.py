@@ -112,7 +112,7 @@ def _title(result: dict[str, Any]) -> str:
 
 
 def _bound(result: dict[str, Any]) -> str:
-    if not result["error_bound"] >= 0:
+    if result["error_bound"] is None:
         return "–"
     return f"{result['error_bound']:.2%}{'' if result['certified'] else ' *'}"
 

@@ -100,7 +100,7 @@ def reconstruct(
         output.print_json(facts)
         return
     output.print_facts(out, _rows(facts, sampling_of(scan)))
-    if facts["error_bound"] >= 0:
+    if facts["error_bound"] is not None:
         output.print_note(
             "The distance is that of the computed image to the exact solution of the method; it "
             "says nothing about the distance to the anatomy."
@@ -174,7 +174,7 @@ def _robustness(facts: dict[str, Any]) -> str:
 
 
 def _distance(facts: dict[str, Any]) -> str:
-    if not facts["error_bound"] >= 0:
+    if facts["error_bound"] is None:
         return "not known: the method bounds no distance"
     basis = (
         "proved"

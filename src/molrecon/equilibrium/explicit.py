@@ -70,10 +70,11 @@ class ExplicitEquation:
             monotonicity=self.step * self.monotonicity,
         )
         solution = explicit(inclusion, x0, certified=certified, on_backward=on_backward)
+        assert solution.guarantee is not None
         return replace(
             solution,
             normal_evaluations=solution.network_evaluations,
-            monotonicity=self.monotonicity,
+            guarantee=replace(solution.guarantee, monotonicity=self.monotonicity),
         )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from molrecon.equilibrium.anderson import AndersonHistory, select
 from molrecon.equilibrium.inclusion import Inclusion
-from molrecon.equilibrium.solution import Solution
+from molrecon.equilibrium.solution import AS_TRAINED, Guarantee, Solution
 from molrecon.equilibrium.stagnation import Records, patience
 from molrecon.errors import InputError
 from molrecon.linear.closed_form import ClosedForm
@@ -217,8 +217,11 @@ class _State:
             network_evaluations=self.network_evaluations,
             normal_evaluations=self.normal_evaluations,
             relative_residual=self.relative_residual,
-            error_bound=self.relative_bound,
-            certified=certified,
-            monotonicity=inclusion.monotonicity,
+            guarantee=Guarantee(
+                error_bound=self.relative_bound,
+                proved=certified,
+                rests_on="the network satisfies Lip(H) ≤ 1 − m" if certified else AS_TRAINED,
+                monotonicity=inclusion.monotonicity,
+            ),
             lam=inclusion.lam,
         )

@@ -1,8 +1,9 @@
-"""What a solve returns."""
+"""What a solve returns: an image, how the solve ended, and what is guaranteed about it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,12 +11,54 @@ from torch import Tensor
 from molrecon.errors import ConvergenceError
 from molrecon.linear.status import Status
 
+AS_TRAINED = "the network is as monotone at this image as it was trained to be"
+"""What the bound of a network rests on whose Lipschitz constant is not proved."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
+class Guarantee:
+    """A bound on the distance of an image to the exact solution x*, and what it rests on.
+
+    Parameters
+    ----------
+    error_bound
+        Bound on ``‖x − x*‖ / ‖x‖`` of every sample, ``(batch,)``, rounding included.
+    proved
+        True: the bound follows from what was checked. False: it holds under the condition that
+        ``rests_on`` names.
+    rests_on
+        On what it rests, a clause that completes "the bound holds because …" or, if it is not
+        proved, "the bound holds if …".
+    monotonicity
+        The constant m of monotonicity that the bound uses; None where it uses none.
+    robustness
+        Bound on ``‖Δvalue‖ / ‖Δy‖`` when the measurements move by Δy, ``(batch,)``, with the unit
+        of the image, σ, λ, mask and coil maps held fixed; None where none follows. See
+        `robustness_constant`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Guarantee(torch.tensor([1e-3]), True, "the norms of its kernels were computed")
+    Guarantee(error_bound=0.001, proved)
+    """
+
+    error_bound: Tensor
+    proved: bool
+    rests_on: str
+    monotonicity: float | None = None
+    robustness: Tensor | None = None
+
+    def __repr__(self) -> str:
+        word = "proved" if self.proved else "conditional"
+        return f"Guarantee(error_bound={float(self.error_bound.max()):.3g}, {word})"
+
+
+@dataclass(frozen=True, repr=False)
 class Solution:
-    """A reconstruction, or any solved inclusion, with what is known about it.
+    """A reconstruction, or any solved equation, with what is known about it.
 
-    Attributes
+    Parameters
     ----------
     value
         The image ``(batch, channel, *spatial)``, in the units of the input.
@@ -23,41 +66,43 @@ class Solution:
         One `Status` for every sample.
     iterations
         Iterations of every sample, ``(batch,)``.
-    network_evaluations, normal_evaluations
-        Applications of H and of AᴴA, each for the whole batch at once.
+    network_evaluations
+        Applications of the network, each for the whole batch at once.
+    normal_evaluations
+        Applications of AᴴA, each for the whole batch at once.
     relative_residual
-        ``‖x − T(x)‖ / ‖x‖`` of every sample, ``(batch,)``.
-    error_bound
-        Bound on ``‖x − x*‖ / ‖x‖`` of every sample, ``(batch,)``, x* being the exact solution.
-    certified
-        Whether the bound rests on a proved Lipschitz bound of the network. If not, it is
-        conditional: it holds if the network is as monotone along the iteration as it was trained
-        to be.
-    monotonicity
-        The constant m that the bound uses.
-    lam, sigma
-        Data weight λ and noise level of every sample as used, ``(batch,)``; sigma in the units of
-        the measurements. None where a method has none.
-    robustness
-        Where the error bound of a method implies it: ``‖Δvalue‖`` is at most so many times ``‖Δy‖``
-        when the measurements move by Δy, ``(batch,)``, with the unit of the image, σ, λ and coil
-        maps held fixed. Certified or conditional like the error bound. See `robustness_constant`.
+        ``‖x − T(x)‖ / ‖x‖`` of every sample, ``(batch,)``, T being one iteration; None where the
+        method has none.
+    guarantee
+        What bounds the distance to the exact solution; None where nothing does.
+    lam
+        Data weight λ of every sample as used, ``(batch,)``; None where the method has none.
+    sigma
+        Noise level of every sample as used, ``(batch,)``, in the units of the measurements; None
+        where the method has none.
     seconds
         Wall-clock time of the solve.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import SENSE, Denoising
+    >>> solution = SENSE(lam=3.0)(torch.ones(1, 1, 4, 4), Denoising((1, 4, 4)))
+    >>> solution.converged, solution.certified, solution.guarantee.rests_on
+    (True, True, 'the matrix of the linear system is at least the identity')
+    >>> solution.value[0, 0, 0, 0].item()
+    0.75
     """
 
     value: Tensor
     status: tuple[Status, ...]
     iterations: Tensor
-    network_evaluations: int
-    normal_evaluations: int
-    relative_residual: Tensor
-    error_bound: Tensor
-    certified: bool
-    monotonicity: float
+    network_evaluations: int = 0
+    normal_evaluations: int = 0
+    relative_residual: Tensor | None = None
+    guarantee: Guarantee | None = None
     lam: Tensor | None = None
     sigma: Tensor | None = None
-    robustness: Tensor | None = None
     seconds: float = 0.0
 
     @property
@@ -71,12 +116,100 @@ class Solution:
         flags = [status is Status.CONVERGED for status in self.status]
         return torch.tensor(flags, device=self.value.device)
 
-    def raise_unless_converged(self, what: str = "solve") -> None:
-        """Raise a `ConvergenceError` that names the first sample which did not converge."""
+    @property
+    def error_bound(self) -> Tensor | None:
+        """Bound on ``‖x − x*‖ / ‖x‖``, ``(batch,)``; None without a guarantee."""
+        return None if self.guarantee is None else self.guarantee.error_bound
+
+    @property
+    def certified(self) -> bool:
+        """Whether there is a guarantee and it is proved."""
+        return self.guarantee is not None and self.guarantee.proved
+
+    @property
+    def monotonicity(self) -> float | None:
+        """The constant m that the error bound uses; None where it uses none."""
+        return None if self.guarantee is None else self.guarantee.monotonicity
+
+    @property
+    def robustness(self) -> Tensor | None:
+        """Bound on ``‖Δvalue‖ / ‖Δy‖``, ``(batch,)``; None where none is known."""
+        return None if self.guarantee is None else self.guarantee.robustness
+
+    def facts(self, sample: int = 0) -> dict[str, Any]:
+        """Return what is known about one sample as plain values, None for what is not known.
+
+        Parameters
+        ----------
+        sample
+            Its number in the batch.
+        """
+
+        def plain(values: Tensor | None) -> float | None:
+            return None if values is None else float(values[sample])
+
+        return {
+            "status": self.status[sample].value,
+            "iterations": int(self.iterations[sample]),
+            "network_evaluations": self.network_evaluations,
+            "normal_evaluations": self.normal_evaluations,
+            "relative_residual": plain(self.relative_residual),
+            "error_bound": plain(self.error_bound),
+            "certified": self.certified,
+            "rests_on": None if self.guarantee is None else self.guarantee.rests_on,
+            "monotonicity": self.monotonicity,
+            "robustness": plain(self.robustness),
+            "lam": plain(self.lam),
+            "sigma": plain(self.sigma),
+            "seconds": self.seconds,
+        }
+
+    def failure(self, what: str = "solve") -> str | None:
+        """Return a sentence about the first sample that did not converge, None if all did.
+
+        Parameters
+        ----------
+        what
+            How the solve is called in the sentence.
+        """
         for sample, status in enumerate(self.status):
             if status is not Status.CONVERGED:
-                raise ConvergenceError(
-                    f"The {what} of sample {sample} ended with status '{status.value}' after "
-                    f"{int(self.iterations[sample])} iterations, at a relative residual of "
-                    f"{self.relative_residual[sample]:.2e}. {status.sentence}"
+                facts = self.facts(sample)
+                figures = {
+                    "an error bound": facts["error_bound"],
+                    "a relative residual": facts["relative_residual"],
+                }
+                reached = [f"{name} of {v:.1e}" for name, v in figures.items() if v is not None]
+                return (
+                    f"the {what} of sample {sample} ended with status {status.value!r} after "
+                    f"{facts['iterations']} iterations"
+                    f"{', at ' if reached else ''}{' and '.join(reached)}. {status.sentence}"
                 )
+        return None
+
+    def raise_unless_converged(self, what: str = "solve") -> None:
+        """Raise an exception about the first sample that did not converge.
+
+        Parameters
+        ----------
+        what
+            How the solve is called in the sentence.
+
+        Raises
+        ------
+        ConvergenceError
+            If a sample did not reach its tolerance.
+        """
+        sentence = self.failure(what)
+        if sentence is not None:
+            raise ConvergenceError(sentence[0].upper() + sentence[1:])
+
+    def __repr__(self) -> str:
+        batch, *shape = self.value.shape
+        ends = dict.fromkeys(status.value for status in self.status)
+        known = "no error bound"
+        if self.guarantee is not None:
+            word = "proved" if self.guarantee.proved else "conditional"
+            known = f"error bound {float(self.guarantee.error_bound.max()):.3g} {word}"
+        kind = str(self.value.dtype).removeprefix("torch.")
+        return f"Solution({batch} × {tuple(shape)} {kind}, {', '.join(ends)}, {known})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,8 +72,8 @@ class Reconstruction:
     @property
     def worst(self) -> int:
         """Number of the solution with the largest error bound; 0 where none has a bound."""
-        bounds = [float(solution.error_bound[0]) for solution in self.solutions]
-        return max(range(len(bounds)), key=lambda i: -1.0 if math.isnan(bounds[i]) else bounds[i])
+        found = [solution.facts()["error_bound"] for solution in self.solutions]
+        return max(range(len(found)), key=lambda i: -1.0 if found[i] is None else found[i])
 
     def facts(self) -> dict[str, Any]:
         """Return all but the image as plain values; the figures are those of the worst part.
@@ -82,7 +81,7 @@ class Reconstruction:
         Every part has an entry in the list ``"slices"``.
         """
         slices = [
-            {**facts_of(solution), "place": place}
+            {**solution.facts(), "place": place}
             for solution, place in zip(self.solutions, self.places, strict=True)
         ]
         return {
@@ -123,26 +122,9 @@ class Reconstruction:
         facts = self.facts()
         bound = facts["error_bound"]
         known = "no error bound"
-        if bound is not None and not math.isnan(bound):
+        if bound is not None:
             known = f"error bound {bound:.2%}, {'proved' if facts['certified'] else 'conditional'}"
         return (
             f"Reconstruction({self.source}, {len(self.image)} {self.axes.items} of "
             f"{shape_text(self.image.shape[2:])}, by {by}, {known}, {len(self.assumed)} assumed)"
         )
-
-
-def facts_of(solution: Solution) -> dict[str, Any]:
-    """Return what is known about the reconstruction of one part, as plain values."""
-    return {
-        "status": solution.status[0].value,
-        "iterations": int(solution.iterations[0]),
-        "network_evaluations": solution.network_evaluations,
-        "normal_evaluations": solution.normal_evaluations,
-        "relative_residual": float(solution.relative_residual[0]),
-        "error_bound": float(solution.error_bound[0]),
-        "certified": solution.certified,
-        "robustness": None if solution.robustness is None else float(solution.robustness[0]),
-        "lam": None if solution.lam is None else float(solution.lam[0]),
-        "sigma": None if solution.sigma is None else float(solution.sigma[0]),
-        "seconds": solution.seconds,
-    }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -31,7 +30,7 @@ class DEGrad(LearnedReconstructor):
     If ``Lip(N) ≤ 1 − m`` and ``η ≤ 2 / (2 + ‖A‖²)`` the step contracts with ``1 − ηm``, since
     ``‖(1 − η)I − ηAᴴA‖ ≤ 1 − η``. A `SpectralCNN` satisfies the first condition, and the error
     bound then takes the second on trust, so it is not certified. The kernel-wise normalisation
-    that the method was published with satisfies neither for sure: there the error bound is NaN,
+    that the method was published with satisfies neither for sure: there there is no guarantee,
     and solves that fail say so.
 
     Parameters
@@ -105,11 +104,11 @@ class DEGrad(LearnedReconstructor):
             problem.solvers(self.equilibrium), problem.start, on_backward=problem.on_backward
         )
         if not self._is_bounded():
-            unknown = torch.full_like(solution.error_bound, torch.nan)
-            solution = replace(solution, error_bound=unknown, monotonicity=float("nan"))
-            return replace(solution, lam=weight)
+            return replace(solution, lam=weight, guarantee=None)
         constant = robustness_constant(weight, self.monotonicity)
-        return replace(solution, lam=weight, robustness=constant)
+        assert solution.guarantee is not None
+        guarantee = replace(solution.guarantee, robustness=constant)
+        return replace(solution, lam=weight, guarantee=guarantee)
 
 
 class DEGradConfig(EquilibriumModelConfig):

@@ -283,12 +283,13 @@ class LearnedReconstructor(nn.Module, ABC):
 def _completed(solution: Solution, A: LinearOperator, y: Tensor) -> Solution:
     x = solution.value
     value = A.completed(x, y)
+    if solution.guarantee is None:
+        return replace(solution, value=value)
     size, before = norm(value.detach()), norm(x.detach())
     ratio = before / size.clamp_min(torch.finfo(size.dtype).tiny)
-    bound = solution.error_bound * A.completion_gain.to(ratio.dtype) * ratio
-    return replace(
-        solution,
-        value=value,
-        error_bound=bound,
+    guarantee = replace(
+        solution.guarantee,
+        error_bound=solution.guarantee.error_bound * A.completion_gain.to(ratio.dtype) * ratio,
         robustness=completed_constant(solution.robustness, A),
     )
+    return replace(solution, value=value, guarantee=guarantee)

@@ -121,7 +121,8 @@ class MOL(LearnedReconstructor):
             on_backward=problem.on_backward,
         )
         constant = robustness_constant(inclusion.lam.detach(), inclusion.strong_monotonicity)
-        return replace(solution, robustness=constant)
+        assert solution.guarantee is not None
+        return replace(solution, guarantee=replace(solution.guarantee, robustness=constant))
 
 
 class MOLConfig(EquilibriumModelConfig):

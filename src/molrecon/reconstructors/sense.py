@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from molrecon.equilibrium.robustness import robustness_constant
-from molrecon.equilibrium.solution import Solution
+from molrecon.equilibrium.solution import Guarantee, Solution
 from molrecon.errors import InputError
 from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
@@ -74,10 +74,13 @@ def regularised_least_squares(
         network_evaluations=0,
         normal_evaluations=linear.normal_evaluations + 1,
         relative_residual=bound,
-        error_bound=bound,
-        certified=True,
-        monotonicity=1.0,
+        guarantee=Guarantee(
+            error_bound=bound,
+            proved=True,
+            rests_on="the matrix of the linear system is at least the identity",
+            monotonicity=1.0,
+            robustness=robustness_constant(lam, 1.0),
+        ),
         lam=lam,
-        robustness=robustness_constant(lam, 1.0),
         seconds=time.perf_counter() - started,
     )

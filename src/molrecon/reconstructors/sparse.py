@@ -32,8 +32,8 @@ class Sparse(ABC):
 
     Measurements may have any unit: they are divided by the peak of a short SENSE reconstruction,
     and ``lam`` is relative to it. The iteration starts at zero and stops when the image changes by
-    less than ``tol`` (relative); that says nothing about the distance to the minimiser, so the
-    error bound is NaN. Computed on the CPU.
+    less than ``tol`` (relative); that says nothing about the distance to the minimiser, so
+    there is no guarantee. Computed on the CPU.
 
     Parameters
     ----------
@@ -115,9 +115,6 @@ class Sparse(ABC):
             network_evaluations=0,
             normal_evaluations=int(iterations.sum()),
             relative_residual=change,
-            error_bound=torch.full_like(change, torch.nan),
-            certified=False,
-            monotonicity=float("nan"),
             lam=1 / lams,
             sigma=noise,
             seconds=time.perf_counter() - started,

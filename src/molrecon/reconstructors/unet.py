@@ -18,24 +18,19 @@ class PostProcessing(LearnedReconstructor):
     """``x = D(x_SENSE)``: UNET of the comparisons, and the only one blind to the data.
 
     (Jin et al., IEEE TIP 2017, on the SENSE image as in Pramanik, Zimmerman, Jacob, IEEE TCI
-    2023.) It solves no equation, so residual and error bound are NaN.
+    2023.) It solves no equation, so residual and guarantee are not known.
     """
 
     def solve(self, problem: Problem) -> Solution:
         """Apply the network, in units of the image peak."""
         x = problem.confined(self.network, problem.start)
         finite = torch.isfinite(x.detach()).flatten(1).all(1).tolist()
-        unknown = torch.full_like(problem.sigma.detach(), torch.nan)
         solution = Solution(
             value=x,
             status=tuple(Status.CONVERGED if flag else Status.NON_FINITE for flag in finite),
             iterations=torch.zeros(x.shape[0], dtype=torch.int64, device=x.device),
             network_evaluations=1,
             normal_evaluations=0,
-            relative_residual=unknown,
-            error_bound=unknown,
-            certified=False,
-            monotonicity=float("nan"),
         )
         if problem.raise_on_failure is not False and not solution.converged:
             sample = finite.index(False)

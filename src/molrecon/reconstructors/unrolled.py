@@ -31,7 +31,7 @@ class Unrolled(LearnedReconstructor):
     Every iteration uses the same weights. The data step ``(I + λAᴴA)⁻¹(z + λAᴴy)`` is a linear
     solve with an implicit gradient (`solve_regularised`); the network's activations are kept for
     every iteration, so that memory grows with their number. Nothing bounds the distance of the
-    result to anything: `Solution.error_bound` is NaN. `Solution.relative_residual` is the relative
+    result to anything, so there is no guarantee. `Solution.relative_residual` is the relative
     change in the last iteration, and the status that of the linear solves.
 
     Parameters
@@ -169,9 +169,6 @@ class Account:
             network_evaluations=0,
             normal_evaluations=self.normal_evaluations,
             relative_residual=relative_residual,
-            error_bound=torch.full_like(relative_residual, torch.nan),
-            certified=False,
-            monotonicity=float("nan"),
             lam=lam,
         )
 

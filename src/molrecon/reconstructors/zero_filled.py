@@ -15,7 +15,7 @@ from molrecon.operators.base import LinearOperator
 class ZeroFilled:
     """``Aᴴy``: samples that were not measured count as zero.
 
-    It solves no equation, so its residual and error bound are NaN.
+    It solves no equation, so it has no residual and no guarantee.
     """
 
     @torch.no_grad()
@@ -24,16 +24,11 @@ class ZeroFilled:
         started = time.perf_counter()
         x = A.H(y)
         batch = x.shape[0]
-        unknown = torch.full((batch,), torch.nan, dtype=x.real.dtype, device=x.device)
         return Solution(
             value=x,
             status=(Status.CONVERGED,) * batch,
             iterations=torch.zeros(batch, dtype=torch.int64, device=x.device),
             network_evaluations=0,
             normal_evaluations=0,
-            relative_residual=unknown,
-            error_bound=unknown,
-            certified=False,
-            monotonicity=float("nan"),
             seconds=time.perf_counter() - started,
         )

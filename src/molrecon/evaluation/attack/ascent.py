@@ -99,8 +99,8 @@ def perturbed(held: Held, clean: Solution, delta: Tensor, *, tol: float) -> Pert
 
 
 def _error(solution: Solution) -> Tensor:
-    bound = solution.error_bound * norm(solution.value)
-    return torch.where(solution.error_bound.isnan(), torch.zeros_like(bound), bound)
+    size = norm(solution.value)
+    return torch.zeros_like(size) if solution.error_bound is None else solution.error_bound * size
 
 
 def signal(held: Held) -> Tensor:

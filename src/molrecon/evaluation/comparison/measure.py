@@ -182,6 +182,6 @@ def _facts(solution: Solution) -> dict[str, Any]:
         "iterations": int(solution.iterations.max()),
         "network_evaluations": solution.network_evaluations,
         "normal_evaluations": solution.normal_evaluations,
-        "error_bound": float(solution.error_bound.max()),
+        "error_bound": None if solution.error_bound is None else float(solution.error_bound.max()),
         "certified": solution.certified,
     }
