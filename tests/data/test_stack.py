@@ -9,7 +9,7 @@ from molrecon.data.scan import Scan
 from molrecon.data.stack import stack_of
 from molrecon.errors import InputError
 from molrecon.operators.cartesian_mri import CartesianMRI
-from molrecon.pipeline.measurements import estimated_noise, operator_of, with_coil_maps
+from molrecon.pipeline.measurements import ensure_coil_maps, estimated_noise, operator_of
 
 from ..support import dynamic_mri, normal
 
@@ -95,4 +95,4 @@ def test_operator_and_noise_follow_the_axes():
     assert type(operator_of(frames)) is molrecon.DynamicMRI
     assert type(operator_of(Scan(y, A.mask, A.coil_maps.expand(-1, -1, 3, -1, -1)))) is CartesianMRI
     assert estimated_noise(frames).tolist() == pytest.approx([0.2], rel=0.15)
-    assert with_coil_maps(frames) is frames
+    assert ensure_coil_maps(frames) is frames

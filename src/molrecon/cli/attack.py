@@ -87,7 +87,7 @@ def attack(
     from molrecon.evaluation.attack.study import attack as run
     from molrecon.pipeline.arguments import require_positive, resolve_device
     from molrecon.pipeline.match import match_whole
-    from molrecon.pipeline.measurements import operator_of, require_coil_maps, with_coil_maps
+    from molrecon.pipeline.measurements import ensure_coil_maps, operator_of, require_coil_maps
 
     started = time.perf_counter()
     sizes = _numbers(epsilon)
@@ -106,7 +106,7 @@ def attack(
     with output.progress(len(subjects) * effort.solves(len(sizes))) as show:
         require_coil_maps(scan)
         show("coil maps")
-        scan = with_coil_maps(scan)
+        scan = ensure_coil_maps(scan)
         y, A = scan.kspace.to(device), operator_of(scan).to(device)
         truth = None if truth is None else truth.to(device)
         for subject in subjects:

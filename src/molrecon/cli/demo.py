@@ -57,7 +57,7 @@ def demo(
     from molrecon.data.simulation import simulate_acquisition
     from molrecon.pipeline import reconstruct
     from molrecon.pipeline.arguments import resolve_device
-    from molrecon.pipeline.measurements import with_coil_maps
+    from molrecon.pipeline.measurements import ensure_coil_maps
     from molrecon.reconstructors.methods import build_method
 
     device = resolve_device(device)
@@ -71,7 +71,7 @@ def demo(
     found = []
     with output.progress(len(methods) + 1) as show:
         show("coil maps")
-        with_maps = with_coil_maps(scan)
+        with_maps = ensure_coil_maps(scan)
         for number, method in enumerate(methods, start=1):
             show(method.name, number)
             found.append(reconstruct(with_maps, method, tol=TOLERANCE, device=device))

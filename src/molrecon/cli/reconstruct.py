@@ -108,14 +108,14 @@ def reconstruct(
 
 
 def _read(under: str, mask: str | None, coil_maps: str | None) -> ScanData:
-    from molrecon.data.formats import apply_mask, attach_coil_maps, read_array, read_scan
+    from molrecon.data.formats import read_array, read_scan
 
     scan = read_scan(under)
     if mask is not None:
-        scan = apply_mask(scan, read_array(mask, prefer=("mask",)), source=mask)
+        scan = scan.with_mask(read_array(mask, prefer=("mask",)), source=mask)
     if coil_maps is not None:
         maps = read_array(coil_maps, prefer=("coil_maps",))
-        scan = attach_coil_maps(scan, maps, source=coil_maps)
+        scan = scan.with_coil_maps(maps, source=coil_maps)
     return scan
 
 

@@ -10,13 +10,28 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from molrecon.data.arrays import Array, as_array, coil_maps_tensor, mask_tensor
 from molrecon.data.axes import Axes
 from molrecon.errors import InputError, shape_text
+
+FRAMES_NOTE = "one set of coil maps for all frames: the third axis from the end is time"
 
 
 def sampled(kspace: Tensor) -> Tensor:
     """Return where any coil of ``(batch, coil, *spatial)`` is not zero, as a sampling mask."""
     return (kspace != 0).any(dim=1, keepdim=True)
+
+
+def shared_by_frames(coil_maps: Tensor, kspace: Tensor) -> bool:
+    """Return whether maps make sense only if the third axis from the end of k-space is time."""
+    return kspace.ndim == 5 and coil_maps.shape[2] == 1 < kspace.shape[2]
+
+
+def without_outside(kspace: Tensor, mask: Tensor) -> tuple[Tensor, tuple[str, ...]]:
+    """Return k-space that is zero outside the mask, and a note if it was not."""
+    if bool(((kspace != 0) & ~mask).any()):
+        return kspace * mask, ("k-space outside the mask set to zero",)
+    return kspace, ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +203,50 @@ class Scan:
         Of a series of frames it is where any frame was sampled.
         """
         return self.mask.any(2) if self.axes.time else self.mask
+
+    def with_mask(self, mask: Array | Tensor, *, source: str = "the mask") -> Scan:
+        """Return the scan as if only the samples of a mask had been measured.
+
+        Parameters
+        ----------
+        mask
+            Two-valued, of the spatial shape, with leading batch and coil axes if need be; or
+            the last axes alone, ``(x,)`` for sampled lines, which are sampled alike along all
+            others. It replaces the scan's own.
+        source
+            Where the mask came from, for messages.
+
+        Raises
+        ------
+        InputError
+            If the mask is of another shape, not two-valued, or leaves nothing.
+        """
+        found = mask_tensor(as_array(mask), self.kspace, source)
+        kspace, notes = without_outside(self.kspace, found)
+        notes = (*self.notes, *notes)
+        return replace(self, kspace=kspace, mask=found, mask_given=True, notes=notes)
+
+    def with_coil_maps(self, coil_maps: Array | Tensor, *, source: str = "the maps") -> Scan:
+        """Return the scan with these coil maps in place of its own.
+
+        Parameters
+        ----------
+        coil_maps
+            Complex ``(coil, *spatial)`` or ``(batch, coil, *spatial)``; maps that all frames of a
+            series share may lack the axis of time or have length 1 there.
+        source
+            Where the maps came from, for messages.
+
+        Raises
+        ------
+        InputError
+            If their coils or shape are not those of the scan, or values are NaN or all zero.
+        """
+        maps = coil_maps_tensor(as_array(coil_maps), self.kspace, source)
+        if not self.axes.settled and shared_by_frames(maps, self.kspace):
+            notes = (*self.notes, FRAMES_NOTE)
+            return replace(self, coil_maps=maps, axes=Axes("tyx"), notes=notes)
+        return replace(self, coil_maps=maps)
 
     def item(self, number: int) -> Scan:
         """Return one item of the batch, a scan of its own; what all items share it keeps."""

@@ -44,7 +44,7 @@ def items_with_maps(scan: Scan, progress: Progress = silent) -> Iterator[Scan]:
     for number in range(count):
         if scan.coil_maps is None:
             progress(f"{scan.axes.item} {number + 1} of {count}: coil maps", number, count)
-        yield with_coil_maps(scan.item(number))
+        yield ensure_coil_maps(scan.item(number))
 
 
 def require_coil_maps(scan: Scan) -> None:
@@ -59,7 +59,7 @@ def require_coil_maps(scan: Scan) -> None:
         calibration_region(scan.calibration_mask)
 
 
-def with_coil_maps(scan: Scan) -> Scan:
+def ensure_coil_maps(scan: Scan) -> Scan:
     """Return the scan with coil maps, estimated where it has none.
 
     Raises

@@ -124,7 +124,9 @@ class Reconstruction:
         known = "no error bound"
         if bound is not None:
             known = f"error bound {bound:.2%}, {'proved' if facts['certified'] else 'conditional'}"
+        batch, _, *spatial = self.image.shape
+        items = self.axes.item if batch == 1 else f"{batch} {self.axes.items}"
         return (
-            f"Reconstruction({self.source}, {len(self.image)} {self.axes.items} of "
-            f"{shape_text(self.image.shape[2:])}, by {by}, {known}, {len(self.assumed)} assumed)"
+            f"Reconstruction({self.source}, {items} of {shape_text(spatial)}, by {by}, {known}, "
+            f"assumed: {', '.join(self.assumed) or 'nothing'})"
         )

@@ -4,7 +4,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molrecon.data.formats import apply_mask, attach_coil_maps
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
@@ -28,7 +27,7 @@ def test_masks_of_every_accepted_shape_agree(batch, coils, spatial):
         np.broadcast_to(mask, (batch, 1, *spatial)) * 255,
     ]
     for form in forms:
-        masked = apply_mask(full, form, source="m.npy")
+        masked = full.with_mask(form, source="m.npy")
         assert torch.equal(masked.kspace, full.kspace * torch.from_numpy(lines.copy()))
         assert masked.mask.shape[1:] == (1, *spatial)
         assert torch.equal(masked.mask.expand(batch, 1, *spatial)[0, 0], masked.mask[0, 0])
@@ -38,27 +37,27 @@ def test_masks_of_every_accepted_shape_agree(batch, coils, spatial):
 def test_maps_with_and_without_a_batch(batch, coils):
     maps = scan(batch, coils, 4, 5).kspace.numpy()
     full = scan(batch, coils, 4, 5)
-    np.testing.assert_array_equal(attach_coil_maps(full, maps, source="m").coil_maps, maps)
-    one = attach_coil_maps(full, maps[0], source="m").coil_maps
+    np.testing.assert_array_equal(full.with_coil_maps(maps, source="m").coil_maps, maps)
+    one = full.with_coil_maps(maps[0], source="m").coil_maps
     np.testing.assert_array_equal(one, maps[:1])
 
 
 def test_a_single_map_of_a_single_coil():
     maps = scan(1, 1, 4, 5).kspace.numpy()
-    found = attach_coil_maps(scan(2, 1, 4, 5), maps[0, 0], source="m").coil_maps
+    found = scan(2, 1, 4, 5).with_coil_maps(maps[0, 0], source="m").coil_maps
     np.testing.assert_array_equal(found, maps)
 
 
 def test_messages_name_the_file_of_the_mask_or_maps():
     full = scan(2, 3, 4, 5)
     with pytest.raises(InputError, match=r"mask of m\.npy has shape \(4, 6\)"):
-        apply_mask(full, np.ones((4, 6)), source="m.npy")
+        full.with_mask(np.ones((4, 6)), source="m.npy")
     with pytest.raises(InputError, match=r"coil maps of m\.npy have 2 coils"):
-        attach_coil_maps(full, np.ones((2, 4, 5)), source="m.npy")
+        full.with_coil_maps(np.ones((2, 4, 5)), source="m.npy")
 
 
 def test_a_mask_that_misses_all_samples_is_refused():
     mask = np.arange(5) < 2
-    half = apply_mask(scan(1, 2, 4, 5), mask, source="m.npy")
+    half = scan(1, 2, 4, 5).with_mask(mask, source="m.npy")
     with pytest.raises(InputError, match=r"k-space of a\.npy: found zeros everywhere"):
-        apply_mask(half, ~mask, source="n.npy")
+        half.with_mask(~mask, source="n.npy")

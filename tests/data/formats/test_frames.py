@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from molrecon.data.axes import Axes
-from molrecon.data.formats import apply_mask, attach_coil_maps, read_scan, write_scan
+from molrecon.data.formats import read_scan, write_scan
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
@@ -66,7 +66,7 @@ def test_a_flag_that_is_none_is_refused(tmp_path):
 def test_shared_maps_tell_frames_from_a_volume(shape):
     scan = Scan(noise(1, COILS, T, Y, X))
     maps = noise(*shape)
-    found = attach_coil_maps(scan, maps.numpy(), source="maps")
+    found = scan.with_coil_maps(maps.numpy(), source="maps")
     assert found.axes == Axes("tyx")
     assert "time" in found.notes[-1]
     assert torch.equal(found.coil_maps, maps.reshape(1, COILS, 1, Y, X))
@@ -75,14 +75,14 @@ def test_shared_maps_tell_frames_from_a_volume(shape):
 def test_maps_with_an_axis_of_time_are_kept():
     scan = Scan(noise(1, COILS, T, Y, X), axes=Axes("tyx"))
     maps = noise(COILS, T, Y, X)
-    assert torch.equal(attach_coil_maps(scan, maps.numpy(), source="m").coil_maps[0], maps)
+    assert torch.equal(scan.with_coil_maps(maps.numpy(), source="m").coil_maps[0], maps)
     with pytest.raises(InputError, match="coil maps of m have shape"):
-        attach_coil_maps(scan, maps[:, 1:].numpy(), source="m")
+        scan.with_coil_maps(maps[:, 1:].numpy(), source="m")
 
 
 def test_a_plane_of_samples_holds_for_every_slice_or_frame():
     scan = Scan(noise(1, COILS, T, Y, X))
     plane = torch.rand(Y, X, generator=torch.Generator().manual_seed(1)) < 0.5
-    mask = apply_mask(scan, plane.numpy(), source="mask").mask
+    mask = scan.with_mask(plane.numpy(), source="mask").mask
     assert mask.shape == (1, 1, T, Y, X)
     assert all(torch.equal(mask[0, 0, t], plane) for t in range(T))

@@ -1,6 +1,5 @@
 """File formats in and out: one file each, registered by extension."""
 
-from molrecon.data.formats.assemble import apply_mask, attach_coil_maps
 from molrecon.data.formats.entries import Entry
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.kinds import is_picture, kind_of
@@ -17,8 +16,6 @@ __all__ = [
     "FORMATS",
     "Entry",
     "ImageData",
-    "apply_mask",
-    "attach_coil_maps",
     "check_image_path",
     "check_scan_path",
     "describe",

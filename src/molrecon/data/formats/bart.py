@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from molrecon.data.arrays import complex_tensor
 from molrecon.data.atomic import atomic_path
 from molrecon.data.axes import Axes
 from molrecon.data.formats.assemble import SliceRange, assemble
-from molrecon.data.formats.axes import complex_tensor
 from molrecon.data.formats.base import Format, Spacing
 from molrecon.data.formats.entries import Array, Entries, Entry
 from molrecon.data.formats.image_data import ImageData

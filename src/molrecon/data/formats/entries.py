@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from molrecon.data.arrays import Array as Array
 from molrecon.data.formats.location import Location
 from molrecon.errors import AmbiguousError, InputError
-
-Array = npt.NDArray[Any]
 
 # What NumPy raises on damaged headers beyond the usual exceptions.
 NPY_FAILURES = (tokenize.TokenError,)

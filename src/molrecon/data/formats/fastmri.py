@@ -14,8 +14,8 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
+from molrecon.data.arrays import kspace_tensor
 from molrecon.data.formats.assemble import SliceRange, assemble, resolve_range
-from molrecon.data.formats.axes import kspace_tensor
 from molrecon.data.formats.entries import Array, Entries, require_numeric
 from molrecon.data.formats.location import Location
 from molrecon.data.formats.parts import read_sigma, stored_axes

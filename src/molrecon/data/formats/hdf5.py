@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 from torch import Tensor
 
+from molrecon.data.arrays import kspace_tensor
 from molrecon.data.atomic import atomic_path
 from molrecon.data.formats import fastmri, modl
 from molrecon.data.formats.assemble import SliceRange, assemble
-from molrecon.data.formats.axes import kspace_tensor
 from molrecon.data.formats.base import Format, Spacing, squeezed
 from molrecon.data.formats.entries import Array, Entries, Entry, choose_key, require_numeric
 from molrecon.data.formats.image_data import ImageData

@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 import torch
 
+from molrecon.data.arrays import complex_tensor
 from molrecon.data.formats.assemble import SliceRange, assemble, resolve_range
-from molrecon.data.formats.axes import complex_tensor
 from molrecon.data.formats.entries import Array, Entries
 from molrecon.data.formats.location import Location
 from molrecon.data.scan import Scan

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from molrecon.data.arrays import kspace_tensor
 from molrecon.data.atomic import atomic_path
 from molrecon.data.formats.assemble import SliceRange, assemble
-from molrecon.data.formats.axes import kspace_tensor
 from molrecon.data.formats.base import Format, Spacing, squeezed
 from molrecon.data.formats.entries import (
     NPY_FAILURES,

@@ -1,13 +1,24 @@
-"""Arrays as files store them, brought to the axes of a `Scan`."""
+"""Arrays as files and users have them, brought to the axes of a `Scan`."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from molrecon.data.formats.entries import Array
 from molrecon.errors import InputError
+
+Array = npt.NDArray[Any]
+
+
+def as_array(value: Array | Tensor) -> Array:
+    """Return a tensor on any device, or what NumPy takes for an array, as an array."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().resolve_conj().numpy()
+    return np.asarray(value)
 
 
 def complex_tensor(array: Array) -> Tensor:

@@ -1,4 +1,4 @@
-"""`molrecon.reconstruct`: the whole way from a scan to an image."""
+"""`molrecon.reconstruct`: the steps from a scan to an image, in their order."""
 
 from __future__ import annotations
 
@@ -80,13 +80,15 @@ def reconstruct(
     Examples
     --------
     >>> import torch
-    >>> from molrecon.data.simulation import simulate_acquisition
-    >>> image = torch.zeros(32, 32)
-    >>> image[8:24, 10:22] = 1
-    >>> made = simulate_acquisition(image, coils=4, acceleration=2, calibration=12, sigma=0.01)
-    >>> found = reconstruct(Scan(made.kspace, made.mask), "sense")
-    >>> found.image.shape, sorted(found.assumed)
-    (torch.Size([1, 1, 32, 32]), ['coil maps'])
+    >>> from molrecon.operators.fourier import fft_centred
+    >>> y, x = torch.meshgrid(torch.linspace(-1, 1, 32), torch.linspace(-1, 1, 32), indexing="ij")
+    >>> maps = torch.stack([1 + x, 1 - x, 1 + y, 1 - y]) / 2
+    >>> image = (x**2 + y**2 < 0.5) + 0j
+    >>> mask = (torch.arange(32) % 2 == 0) | (abs(torch.arange(32) - 16) < 6)
+    >>> scan = Scan(fft_centred(maps * image, 2)[None] * mask)
+    >>> found = reconstruct(scan, "sense", device="cpu")
+    >>> found.image.shape, found.facts()["status"], sorted(found.assumed)
+    (torch.Size([1, 1, 32, 32]), 'converged', ['coil maps'])
     """
     started = time.perf_counter()
     if output is not None:

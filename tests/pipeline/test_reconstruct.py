@@ -1,0 +1,249 @@
+"""``molrecon.reconstruct``: a scan in, an image out."""
+
+from functools import cached_property
+
+import numpy as np
+import pytest
+import torch
+
+import molrecon
+from molrecon import Axes, CartesianMRI, DynamicMRI, Scan, reconstruct
+from molrecon.data import scan as scan_module
+from molrecon.data.simulation import add_noise, simulate_coil_maps
+from molrecon.errors import ConvergenceError, InputError
+from molrecon.operators.fourier import fft_centred
+from molrecon.reconstructors.configuration import ModelConfig
+from molrecon.reconstructors.sense import PUBLISHED_LAM
+
+from ..support import solve_shifted
+
+COILS, SIGMA = 4, 0.01
+
+
+def body(*shape):
+    axes = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in shape), indexing="ij")
+    return torch.sigmoid(14 * (0.8 - sum(axis.square() for axis in axes).sqrt()))
+
+
+def centre(*shape, width=12, seed=0):
+    """Random points and a fully sampled centre."""
+    mask = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < 0.5
+    mask[tuple(slice(n // 2 - width // 2, n // 2 + width // 2) for n in shape)] = True
+    return mask
+
+
+def measured(*shape, fourier, mask, seed=0):
+    """K-space ``(1, coil, *shape)`` of a smooth body, zero where it was not sampled."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = simulate_coil_maps(shape[-fourier:], COILS, generator=generator)
+    maps = maps.reshape(COILS, *(1 for _ in shape[:-fourier]), *shape[-fourier:])
+    kspace = add_noise(fft_centred(maps * body(*shape), fourier), SIGMA, generator=generator)
+    return (kspace * mask)[None]
+
+
+def plane(*, seed=0):
+    mask = centre(32, 28, seed=seed)
+    return Scan(measured(32, 28, fourier=2, mask=mask, seed=seed), mask[None, None])
+
+
+def volume():
+    """A volume whose readout, x, is fully sampled."""
+    mask = centre(14, 16)[:, :, None].expand(14, 16, 12)
+    return Scan(measured(14, 16, 12, fourier=3, mask=mask), source="volume.npz")
+
+
+def series():
+    mask = torch.stack([centre(20, 18, seed=seed) for seed in range(4)])
+    return Scan(measured(4, 20, 18, fourier=2, mask=mask), axes=Axes("tyx"), source="cine.npz")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model of slices whose network contracts strongly."""
+    config = ModelConfig.model_validate(
+        {"network": {"kind": "cnn", "features": 4, "layers": 2}, "monotonicity": 0.5}
+    )
+    torch.manual_seed(0)
+    built = config.build()
+    with torch.no_grad():
+        for name, weights in built.network.named_parameters():
+            weights.mul_(0.5 if name.endswith("weight") else 0.0)
+    return str(molrecon.save(built, tmp_path_factory.mktemp("model") / "tiny.safetensors", config))
+
+
+def distance(image, expected):
+    return float((image - expected).norm() / expected.norm())
+
+
+def test_it_solves_the_equation_of_the_method():
+    scan = plane()
+    found = reconstruct(scan, "sense", tol=1e-4, device="cpu")
+    A = CartesianMRI(molrecon.estimate_coil_maps(scan.kspace, scan.mask), scan.mask)
+    expected = solve_shifted(A, PUBLISHED_LAM, PUBLISHED_LAM * A.H(scan.kspace))
+    assert distance(found.image, expected) <= 1e-4
+    assert found.facts()["error_bound"] <= 1e-4
+
+
+def test_a_model_computes_what_it_computes_by_itself(model):
+    scan = plane()
+    found = reconstruct(scan, model=model, sigma=0.02, device="cpu")
+    A = CartesianMRI(molrecon.estimate_coil_maps(scan.kspace, scan.mask), scan.mask)
+    with torch.no_grad():
+        expected = molrecon.load(model)(scan.kspace, A, sigma=0.02, tol=1e-3).value
+    assert distance(found.image, expected) < 1e-6
+    assert "noise" not in found.assumed
+
+
+@pytest.mark.parametrize("make", [plane, volume, series])
+def test_mask_and_readout_are_settled_once(make, model, monkeypatch):
+    """However many parts are solved for: neither is computed from k-space again."""
+    counts = {"mask": 0, "readout": 0}
+    infer, find = scan_module.sampled, Scan.readout_axis.func
+
+    def counted(kspace):
+        counts["mask"] += 1
+        return infer(kspace)
+
+    @cached_property
+    def readout_axis(self):
+        counts["readout"] += 1
+        return find(self)
+
+    readout_axis.__set_name__(Scan, "readout_axis")
+    monkeypatch.setattr(scan_module, "sampled", counted)
+    monkeypatch.setattr(Scan, "readout_axis", readout_axis)
+    scan = make()
+    scan = Scan(scan.kspace, axes=scan.axes)  # of a file that does not tell the mask
+    counts["mask"] = 1
+    reconstruct(scan, model=model, device="cpu", tol=1e-2)
+    assert counts["mask"] == 1
+    assert counts["readout"] <= 1
+
+
+def test_a_volume_is_taken_apart_and_joined(model):
+    scan = volume()
+    found = reconstruct(scan, model=model, device="cpu")
+    assert found.image.shape == (1, 1, 14, 16, 12)
+    assert found.taken_apart
+    assert found.places[:2] == ("slice 0", "slice 1")
+    assert "along x" in found.assumed["axes"]
+    assert "::frames" in found.assumed["axes"]
+    whole = reconstruct(scan, "sense", tol=1e-4, device="cpu")
+    assert not whole.taken_apart
+    assert distance(found.image.abs(), whole.image.abs()) < 0.2
+
+
+def test_every_frame_is_its_own_slice(model):
+    scan = series()
+    found = reconstruct(scan, model=model, device="cpu", sigma=SIGMA)
+    assert found.places == tuple(f"frame {t}" for t in range(4))
+    maps = molrecon.estimate_shared_maps(scan.kspace, scan.mask)
+    frames = [
+        Scan(scan.kspace[:, :, t], scan.mask[:, :, t], maps[:, :, 0], sigma=SIGMA) for t in range(4)
+    ]
+    alone = [reconstruct(frame, model=model, device="cpu").image for frame in frames]
+    assert distance(found.image, torch.stack(alone, dim=2)) < 1e-6
+
+
+def test_a_series_is_reconstructed_as_one_by_a_method_of_any_axes():
+    scan = series()
+    found = reconstruct(scan, "sense", tol=1e-4, device="cpu")
+    A = DynamicMRI(molrecon.estimate_shared_maps(scan.kspace, scan.mask), scan.mask)
+    expected = molrecon.SENSE()(scan.kspace, A).value
+    assert distance(found.image, expected) < 2e-4
+    assert sorted(found.assumed) == ["coil maps"]
+
+
+def test_given_maps_are_used(model):
+    scan = plane()
+    maps = molrecon.estimate_coil_maps(scan.kspace, scan.mask)
+    given = reconstruct(scan.with_coil_maps(maps), model=model, device="cpu")
+    estimated = reconstruct(scan, model=model, device="cpu")
+    assert torch.equal(given.image, estimated.image)
+    assert sorted(given.assumed) == ["noise"]
+    assert sorted(estimated.assumed) == ["coil maps", "noise"]
+
+
+def test_the_worst_part_speaks_for_all(model):
+    scans = [plane(seed=seed) for seed in (0, 1)]
+    both = Scan(
+        torch.cat([scan.kspace for scan in scans]), torch.cat([scan.mask for scan in scans])
+    )
+    found = reconstruct(both, model=model, device="cpu")
+    bounds = [float(solution.error_bound) for solution in found.solutions]
+    assert found.facts()["error_bound"] == max(bounds)
+    assert found.facts()["slice"] == bounds.index(max(bounds)) == found.worst
+    for number, scan in enumerate(scans):
+        alone = reconstruct(scan, model=model, device="cpu").image
+        assert distance(found.image[number : number + 1], alone) < 1e-6
+
+
+def test_an_image_in_place_of_k_space_is_pointed_out():
+    image = Scan((body(24, 20) + 0j)[None, None], source="image.npy")
+    assert "looks like an image" in reconstruct(image, "sense", device="cpu").assumed["kind"]
+    coil = Scan(fft_centred(image.kspace, 2))
+    assert "kind" not in reconstruct(coil, "sense", device="cpu").assumed
+
+
+def test_it_reads_and_writes_files(tmp_path, model):
+    scan = plane()
+    molrecon.write_scan(tmp_path / "scan.npz", scan)
+    steps = []
+    found = reconstruct(
+        tmp_path / "scan.npz",
+        model=model,
+        device="cpu",
+        output=tmp_path / "image.npy",
+        progress=lambda *step: steps.append(step),
+    )
+    assert torch.equal(found.image, reconstruct(scan, model=model, device="cpu").image)
+    assert np.array_equal(np.load(tmp_path / "image.npy"), found.image[0, 0].numpy())
+    found.save(tmp_path / "again.npz")
+    again = molrecon.read_image(tmp_path / "again.npz").tensor()
+    assert torch.equal(again, found.image)
+    assert steps[-1][1:] == (1, 1)
+    assert [done for _, done, _ in steps] == sorted(done for _, done, _ in steps)
+
+
+def test_its_text_is_short():
+    text = repr(reconstruct(plane(), "sense", device="cpu"))
+    assert len(text) < 200
+    assert "32 × 28" in text
+    assert "proved" in text
+
+
+def test_a_network_works_in_tiles_only_while_it_must(model):
+    method = molrecon.reconstructors.methods.build_method("mol", model=model)
+    network = method.learned.network
+    scan = plane()
+    whole = reconstruct(scan, method, device="cpu", sigma=SIGMA)
+    limit = (whole.memory.total - 0.5 * whole.memory.network) / 2**30
+    tiled = reconstruct(scan, method, device="cpu", sigma=SIGMA, max_memory=limit)
+    assert tiled.memory.tile is not None
+    assert distance(tiled.image, whole.image) < 2e-3
+    assert method.learned.network is network
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"tol": 0}, "tol is 0, expected a positive number"),
+        ({"sigma": -1.0}, "sigma is -1"),
+        ({"max_memory": float("nan")}, "max_memory is nan"),
+        ({"device": "abacus"}, "device is 'abacus', expected auto, cpu, cuda or cuda:N"),
+        ({"method": "sense", "model": "brain2d-sn"}, "sense takes none"),
+        ({"method": "magic"}, "magic"),
+        ({"output": "image.txt"}, "image.txt"),
+        ({"output": "nowhere/image.npy"}, "nowhere"),
+    ],
+)
+def test_unusable_arguments_are_refused(arguments, sentence):
+    with pytest.raises(InputError, match=sentence) as refused:
+        reconstruct("there is no such scan", **arguments)
+    assert "--" not in str(refused.value)
+
+
+def test_what_fails_is_not_written(tmp_path):
+    with pytest.raises(ConvergenceError, match="slice 0: the"):
+        reconstruct(plane(), "sense", tol=1e-12, output=tmp_path / "image.npy", device="cpu")
+    assert not list(tmp_path.iterdir())
