@@ -84,6 +84,7 @@ from molrecon.operators.kernels import (
 from molrecon.operators.noise import estimate_sigma as estimate_sigma
 from molrecon.operators.super_resolution import SuperResolution as SuperResolution
 from molrecon.operators.wrapped import wrap_operator as wrap_operator
+from molrecon.pipeline import Reconstruction as Reconstruction, reconstruct as reconstruct
 from molrecon.reconstructors.admm_net import ADMMNet as ADMMNet
 from molrecon.reconstructors.configuration import ModelConfig as ModelConfig
 from molrecon.reconstructors.de_grad import DEGrad as DEGrad

@@ -11,7 +11,7 @@ from torch import Tensor
 from molrecon.data.axes import Axes
 from molrecon.data.formats import write_image
 from molrecon.data.formats.reading import PathLike
-from molrecon.equilibrium.solution import Solution
+from molrecon.equilibrium.solution import Guarantee, Solution
 from molrecon.errors import shape_text
 from molrecon.pipeline.memory import MemoryPlan
 
@@ -75,6 +75,11 @@ class Reconstruction:
         found = [solution.facts()["error_bound"] for solution in self.solutions]
         return max(range(len(found)), key=lambda i: -1.0 if found[i] is None else found[i])
 
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """What bounds the distance of the worst part to its exact solution; None for nothing."""
+        return self.solutions[self.worst].guarantee
+
     def facts(self) -> dict[str, Any]:
         """Return all but the image as plain values; the figures are those of the worst part.
 
@@ -119,11 +124,7 @@ class Reconstruction:
 
     def __repr__(self) -> str:
         by = self.method if self.model is None else f"{self.method} ({self.model})"
-        facts = self.facts()
-        bound = facts["error_bound"]
-        known = "no error bound"
-        if bound is not None:
-            known = f"error bound {bound:.2%}, {'proved' if facts['certified'] else 'conditional'}"
+        known = "no error bound" if self.guarantee is None else str(self.guarantee)
         batch, _, *spatial = self.image.shape
         items = self.axes.item if batch == 1 else f"{batch} {self.axes.items}"
         return (
