@@ -46,8 +46,13 @@ class Run:
 @torch.no_grad()
 def solve(model: MOL, scan: Problem, run: Run) -> Solution:
     model.shift = run.shift
-    quiet = replace(run.equilibrium, raise_on_failure=False)
-    return model(scan.y, scan.A, equilibrium=quiet, output="fixed-point")
+    return model(
+        scan.y,
+        scan.A,
+        equilibrium=run.equilibrium,
+        raise_on_failure=False,
+        output="fixed-point",
+    )
 
 
 def distance(solution: Solution, reference: Solution) -> float:

@@ -27,19 +27,17 @@ from molrecon import MOL, load
 from molrecon.data.sample_image import sample_image
 from molrecon.data.simulation import simulate_acquisition
 from molrecon.evaluation.attack import (
-    Effort,
-    Held,
-    Subject,
+    AttackEffort,
+    Target,
     attack,
-    find_subject,
     gaussian,
-    hold_least_squares,
-    hold_model,
     perturbed,
     worst_case,
 )
 from molrecon.evaluation.problem import retrospective_problem
 from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.reconstructors.base import Reconstructor
+from molrecon.reconstructors.methods import named_method
 
 EPSILONS = (0.01, 0.02, 0.05, 0.2)
 SIZE, COILS, BATCH = 48, 4, 20
@@ -76,19 +74,15 @@ def scans(number: int) -> tuple[Tensor, CartesianMRI, Tensor]:
 def trials(name: str, number: int, epsilon: float, steps: int) -> tuple[Tensor, Tensor, Tensor]:
     """Worst share of the bound, its uncertainty, and violations, of every scan of a batch."""
     y, A, sigma = scans(number)
-    held: Held
-    if name == "sense":
-        held = hold_least_squares(name, torch.full((BATCH,), 100.0), y, A)
-    else:
-        held = hold_model(name, load(name), y, A, sigma)
+    target = Target.of(named_method(name), y, A, sigma)
     with torch.no_grad():
-        clean = held.solve(y, None, TOL)
+        clean = target.reconstruct(y, tol=TOL)
     assert clean.certified
     assert clean.robustness is not None
     bound = clean.robustness
-    delta = worst_case(held, clean, epsilon, restarts=1, steps=steps, seed=number)
+    delta = worst_case(target, clean, epsilon, restarts=1, steps=steps, seed=number)
     found = [
-        perturbed(held, clean, one, tol=TOL) for one in (delta, gaussian(held, epsilon, number))
+        perturbed(target, clean, one, tol=TOL) for one in (delta, gaussian(target, epsilon, number))
     ]
     share = torch.stack([one.gain / bound for one in found]).amax(0)
     error = found[0].gain_error / bound
@@ -123,27 +117,27 @@ def bound_part(total: int, steps: int, part: tuple[int, int]) -> None:
             print(f"mean {100 * mean:.1f} %, {len(values)} trials")
 
 
-def variant(lam: float = 1.0, gain: float = 0.98) -> Subject:
+def variant(lam: float = 1.0, gain: float = 0.98) -> Reconstructor:
     """The strict model with its λ multiplied and its bound 1 − m replaced."""
     model = load("brain2d-strict")
     assert isinstance(model, MOL)
     with torch.no_grad():
         model.weight.log_lam0 += math.log(lam)
     model.network.lipschitz, model.monotonicity = gain, 1 - gain
-    label = f"{lam:g} λ, m = {1 - gain:.2g}"
-    return Subject(label, "mol", None, lambda y, A, sigma: hold_model(label, model, y, A, sigma))
+    model.model = f"{lam:g} λ, m = {1 - gain:.2g}"
+    return model
 
 
-def subjects(rivals: list[str], variants: bool) -> Iterator[Subject]:
-    yield from map(find_subject, MODELS)
+def methods(rivals: list[str], variants: bool) -> Iterator[Reconstructor]:
+    yield from map(named_method, MODELS)
     if variants:
         yield from (variant(gain=0.9), variant(gain=0.8), variant(lam=0.3), variant(lam=0.1))
     for rival in rivals:
         if rival.endswith(".safetensors") and not Path(rival).is_file():
             print(f"  {rival}: not there, left out")
         else:
-            yield find_subject(rival)
-    yield find_subject("sense")
+            yield named_method(rival)
+    yield named_method("sense")
 
 
 def loss_part(
@@ -151,10 +145,10 @@ def loss_part(
 ) -> None:
     scan = retrospective_problem(brain(), 4, mask_kind="variable-density", calibration=24, seed=0)
     print(f"real 8-coil scan at 4×, ε = {100 * epsilon:g} %: PSNR in dB (loss), gain")
-    effort = Effort(restarts=1, steps=steps, draws=2)
-    for subject in list(subjects(rivals, variants))[part[0] - 1 :: part[1]]:
+    effort = AttackEffort(restarts=1, steps=steps, draws=2)
+    for method in list(methods(rivals, variants))[part[0] - 1 :: part[1]]:
         started = time.perf_counter()
-        one = attack(subject, scan.y, scan.A, [epsilon], reference=scan.reference, effort=effort)
+        one = attack(method, scan.y, scan.A, [epsilon], reference=scan.reference, effort=effort)
         (point,) = one.points
         assert point.worst is not None
         assert one.psnr is not None

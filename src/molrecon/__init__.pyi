@@ -29,7 +29,7 @@ from molrecon.equilibrium.forward_backward import ForwardBackward as ForwardBack
 from molrecon.equilibrium.implicit import Equilibrium as Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion as Inclusion, error_bound as error_bound
 from molrecon.equilibrium.robustness import robustness_constant as robustness_constant
-from molrecon.equilibrium.solution import Solution as Solution
+from molrecon.equilibrium.solution import Guarantee as Guarantee, Solution as Solution
 from molrecon.equilibrium.wrong_operator import (
     operator_sensitivity as operator_sensitivity,
     wrong_operator_bound as wrong_operator_bound,
@@ -86,14 +86,16 @@ from molrecon.operators.super_resolution import SuperResolution as SuperResoluti
 from molrecon.operators.wrapped import wrap_operator as wrap_operator
 from molrecon.pipeline import Reconstruction as Reconstruction, reconstruct as reconstruct
 from molrecon.reconstructors.admm_net import ADMMNet as ADMMNet
+from molrecon.reconstructors.base import Held as Held, Reconstructor as Reconstructor
 from molrecon.reconstructors.configuration import ModelConfig as ModelConfig
 from molrecon.reconstructors.de_grad import DEGrad as DEGrad
 from molrecon.reconstructors.l1_wavelet import L1Wavelet as L1Wavelet
 from molrecon.reconstructors.learned import LearnedReconstructor as LearnedReconstructor
-from molrecon.reconstructors.methods import build_method as build_method
+from molrecon.reconstructors.methods import METHODS as METHODS, build_method as build_method
 from molrecon.reconstructors.mnm_mol import MnMMOL as MnMMOL
 from molrecon.reconstructors.modl import MoDL as MoDL
 from molrecon.reconstructors.mol import MOL as MOL
+from molrecon.reconstructors.post_processing import PostProcessing as PostProcessing
 from molrecon.reconstructors.sense import SENSE as SENSE
 from molrecon.reconstructors.store import (
     load as load,
@@ -102,7 +104,6 @@ from molrecon.reconstructors.store import (
 )
 from molrecon.reconstructors.tikhonov import Tikhonov as Tikhonov
 from molrecon.reconstructors.total_variation import TotalVariation as TotalVariation
-from molrecon.reconstructors.unet import PostProcessing as PostProcessing
 from molrecon.reconstructors.weights import DataWeight as DataWeight
 from molrecon.reconstructors.zero_filled import ZeroFilled as ZeroFilled
 

@@ -160,15 +160,14 @@ def test_bad_pictures(settings, config, tmp_path, refused):
 
 
 def test_nothing_but_failures(settings, config, tmp_path, run, monkeypatch):
-    from molrecon.reconstructors.methods import METHODS, Method
+    from molrecon.reconstructors.methods import METHODS
+    from molrecon.reconstructors.sense import SENSE
 
-    def unlucky(model: str | Path, device: str) -> Method:
-        def solve(y, A, sigma, tol):
+    class Unlucky(SENSE):
+        def __call__(self, *arguments, **options):
             raise RuntimeError("no luck")
 
-        return Method("unlucky", solve)
-
-    monkeypatch.setitem(METHODS, "unlucky", unlucky)
+    monkeypatch.setitem(METHODS, "unlucky", Unlucky)
     path = config(settings | {"methods": [{"method": "unlucky"}]})
     result = run("compare", path, "-o", tmp_path / "out", "--workers", 1)
     assert result.exit_code == 3

@@ -12,7 +12,6 @@ def test_defaults_are_those_of_the_classes():
     assert model.monotonicity == 0.02
     assert model.shift == 0
     assert model.equilibrium.forward.alpha == 1
-    assert model.equilibrium.raise_on_failure
     assert model.weight.log_lam0.exp().item() == pytest.approx(0.005)
 
 

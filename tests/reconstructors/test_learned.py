@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import molrecon
+from molrecon.data.axes import Axes
 from molrecon.errors import ConvergenceError, InputError
 from molrecon.linear.status import Status
 from molrecon.operators.base import norm
@@ -224,9 +225,9 @@ def test_is_a_method_by_its_name(method, tmp_path):
     settings = config(method)
     path = molrecon.save(settings.build(), tmp_path / "m.safetensors", settings)
     built = build_method(method, model=path)
-    assert (built.name, built.model, built.ndim) == (method, str(path), 2)
+    assert (built.name, built.model, built.axes) == (method, str(path), Axes("yx"))
     A, y = scan(dtype=torch.complex64)
-    solution = built.solve(y, A, 1.0, 0.5)
+    solution = built(y, A, sigma=1.0, tol=0.5, raise_on_failure=False)
     assert solution.value.shape == (1, 1, 10, 9)
     assert not solution.value.requires_grad
     other = "modl" if method == "mol" else "mol"

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import molrecon
+from molrecon.data.axes import Axes
 from molrecon.errors import InputError
 from molrecon.linear.status import Status
 from molrecon.reconstructors.configuration import LEARNED, ModelConfig
@@ -32,8 +33,8 @@ def test_zero_filled(scan):
 @pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-3])
 def test_the_tolerance_of_sense_bounds_the_error(scan, tol):
     y, A = scan
-    exact = build_method("sense").solve(y, A, None, 1e-6).value
-    solution = build_method("sense").solve(y, A, None, tol)
+    exact = build_method("sense")(y, A, tol=1e-6).value
+    solution = build_method("sense")(y, A, tol=tol)
     error = torch.linalg.vector_norm(solution.value - exact)
     assert float(error / torch.linalg.vector_norm(exact)) <= tol
     assert float(solution.error_bound[0]) <= tol
@@ -43,7 +44,7 @@ def test_the_tolerance_of_sense_bounds_the_error(scan, tol):
 def test_the_tolerance_of_tikhonov_bounds_the_error(scan, tol):
     y, A = scan
     y = y + 0.1 * A.mask * normal(*y.shape, seed=9, dtype=y.dtype)
-    exact, solution = (build_method("tikhonov").solve(y, A, 0.1, t) for t in (1e-7, tol))
+    exact, solution = (build_method("tikhonov")(y, A, sigma=0.1, tol=t) for t in (1e-7, tol))
     error = torch.linalg.vector_norm(solution.value - exact.value)
     assert float(error / torch.linalg.vector_norm(exact.value)) <= tol
     assert float(solution.error_bound[0]) <= tol
@@ -54,7 +55,7 @@ def test_the_tolerance_of_tikhonov_bounds_the_error(scan, tol):
 def test_sparse_methods_converge(scan, name):
     pytest.importorskip("sigpy")
     y, A = scan
-    solution = build_method(name).solve(y, A, 0.1, 1e-3)
+    solution = build_method(name)(y, A, sigma=0.1, tol=1e-3)
     assert solution.converged
     assert solution.value.shape == (1, 1, 16, 12)
 
@@ -62,10 +63,10 @@ def test_sparse_methods_converge(scan, name):
 @pytest.mark.parametrize("name", ["sense", "tikhonov", "l1-wavelet", "tv"])
 def test_weights_can_be_given(scan, name):
     y, A = scan
-    small, large = (METHODS[name]("", "cpu", lam=lam).solve(y, A, 0.1, 1e-6) for lam in (0.01, 0.1))
+    small, large = (build_method(name, lam=lam)(y, A, sigma=0.1, tol=1e-6) for lam in (0.01, 0.1))
     assert not torch.allclose(small.value, large.value, rtol=1e-3)
     with pytest.raises(InputError, match="lam is -1"):
-        METHODS[name]("", "cpu", lam=-1)
+        build_method(name, lam=-1)
 
 
 def test_a_solve_of_mol_that_fails_is_a_status(scan, tmp_path):
@@ -74,10 +75,10 @@ def test_a_solve_of_mol_that_fails_is_a_status(scan, tmp_path):
     )
     path = molrecon.save(config.build(), tmp_path / "m.safetensors", config)
     method = build_method("mol", model=path)
-    solution = method.solve(*scan, 0.1, 1e-9)
+    solution = method(*scan, sigma=0.1, tol=1e-9, raise_on_failure=False)
     assert solution.status == (Status.ITERATION_LIMIT,)
     assert not solution.value.requires_grad
-    assert (method.model, method.ndim) == (str(path), 2)
+    assert (method.model, method.axes) == (str(path), Axes("yx"))
 
 
 def test_names():

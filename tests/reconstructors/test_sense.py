@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from molrecon.errors import InputError
-from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.linear.status import Status
 from molrecon.operators.base import norm
 from molrecon.reconstructors.sense import SENSE
@@ -24,7 +23,7 @@ def tikhonov(A, y, lam):
 def test_is_the_least_squares_solution(lam):
     A = cartesian_mri((6, 5), mask_batch=2)
     y = normal(2, 3, 6, 5)
-    solution = SENSE(lam, ConjugateGradient(rtol=1e-12))(y, A)
+    solution = SENSE(lam)(y, A, tol=1e-11)
     assert torch.allclose(solution.value, tikhonov(A, y, lam), rtol=1e-8, atol=1e-10)
     assert solution.status == (Status.CONVERGED,) * 2
     assert solution.certified
@@ -35,7 +34,7 @@ def test_is_the_least_squares_solution(lam):
 @pytest.mark.parametrize("iterations", [1, 3, 8])
 def test_error_bound_holds(iterations):
     A, y = cartesian_mri((6, 5)), normal(1, 3, 6, 5)
-    solution = SENSE(50.0, ConjugateGradient(rtol=1e-9, max_iterations=iterations))(y, A)
+    solution = SENSE(50.0, max_iterations=iterations)(y, A, tol=1e-7, raise_on_failure=False)
     error = norm(solution.value - tikhonov(A, y, 50.0)) / norm(solution.value)
     assert solution.status == (Status.ITERATION_LIMIT,)
     assert 0 < error.item() <= solution.error_bound.item()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from molrecon.data.scan import Scan as ScanData
-    from molrecon.evaluation.attack.study import Attacked, Effect
+    from molrecon.evaluation.attack.attacked import Attacked, Effect
 
 
 def attack(
@@ -81,38 +81,38 @@ def attack(
 
     from molrecon.data.atomic import check_folder
     from molrecon.data.formats import read_scan
-    from molrecon.evaluation.attack.held import find_subject
+    from molrecon.evaluation.attack.attacked import HELD_FIXED, AttackEffort, check_sizes, label_of
+    from molrecon.evaluation.attack.attacked import attack as run
     from molrecon.evaluation.attack.results import write_results
-    from molrecon.evaluation.attack.study import HELD_FIXED, Effort, check_sizes
-    from molrecon.evaluation.attack.study import attack as run
     from molrecon.pipeline.arguments import require_positive, resolve_device
     from molrecon.pipeline.match import match_whole
     from molrecon.pipeline.measurements import ensure_coil_maps, operator_of, require_coil_maps
+    from molrecon.reconstructors.methods import named_method
 
     started = time.perf_counter()
     sizes = _numbers(epsilon)
     check_sizes(sizes)
-    effort = Effort(restarts=restarts, steps=steps, tol=tol, seed=seed)
+    effort = AttackEffort(restarts=restarts, steps=steps, tol=tol, seed=seed)
     require_positive("sigma", sigma)
     check_folder(folder)
     device = resolve_device(device)
-    subjects = [find_subject(name, device=device) for name in _names(model, against)]
+    methods = [named_method(name, device=device) for name in _names(model, against)]
     scan = _slice(read_scan(under), number)
-    for subject in subjects:
-        scan = match_whole(scan, subject.axes, subject.name)
+    for method in methods:
+        scan = match_whole(scan, method.axes, label_of(method))
     truth = None if reference is None else _reference(reference, scan, number)
     level = scan.sigma if sigma is None else sigma
     attacked = []
-    with output.progress(len(subjects) * effort.solves(len(sizes))) as show:
+    with output.progress(len(methods) * effort.solves(len(sizes))) as show:
         require_coil_maps(scan)
         show("coil maps")
         scan = ensure_coil_maps(scan)
         y, A = scan.kspace.to(device), operator_of(scan).to(device)
         truth = None if truth is None else truth.to(device)
-        for subject in subjects:
+        for method in methods:
             attacked.append(
                 run(
-                    subject,
+                    method,
                     y,
                     A,
                     sizes,
@@ -195,7 +195,7 @@ def _reference(path: str, scan: ScanData, number: int | None) -> Tensor:
 
 
 def _print(attacked: list[Attacked], files: dict[str, str], referenced: bool) -> None:
-    from molrecon.evaluation.attack.study import HELD_FIXED
+    from molrecon.evaluation.attack.attacked import HELD_FIXED
 
     for one in attacked:
         bound = "no bound on the gain"

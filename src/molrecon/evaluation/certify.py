@@ -138,6 +138,7 @@ def _values(
         # What blew up is measured where it began.
         finite = bool(torch.isfinite(solution.value).all())
         image = (solution.value if finite else start) / per_sample(scale, start)
+    assert solution.sigma is not None
     sigma = solution.sigma / scale
     f = model.constrained_map(A, sigma) or (lambda x: model.network(x, sigma))
     found = measure(

@@ -66,7 +66,7 @@ class _Solve(torch.autograd.Function):
         report: Report | None,
     ) -> Tensor:
         solution = solver(A, c, r, x0)
-        (report or _raise_unless_converged)("forward", solution)
+        (report or require_converged)("forward", solution)
         ctx.A, ctx.solver, ctx.report = A, solver, report  # type: ignore[attr-defined]
         ctx.save_for_backward(solution.value, c)
         return solution.value
@@ -76,7 +76,7 @@ class _Solve(torch.autograd.Function):
     def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
         x, c = ctx.saved_tensors
         solution = ctx.solver(ctx.A, c, g)
-        (ctx.report or _raise_unless_converged)("backward", solution)
+        (ctx.report or require_converged)("backward", solution)
         solved = [status is Status.CONVERGED for status in solution.status]
         keep = per_sample(torch.tensor(solved, device=g.device), g)
         w = torch.where(keep, solution.value, torch.zeros_like(g))
@@ -84,7 +84,16 @@ class _Solve(torch.autograd.Function):
         return w, grad_c, None, None, None, None
 
 
-def _raise_unless_converged(which: str, solution: LinearSolution) -> None:
+def require_converged(which: str, solution: LinearSolution) -> None:
+    """Raise a `ConvergenceError` that names the first sample whose linear solve failed.
+
+    Parameters
+    ----------
+    which
+        ``"forward"`` or ``"backward"``, for the sentence.
+    solution
+        What the solver returned.
+    """
     for sample, status in enumerate(solution.status):
         if status is not Status.CONVERGED:
             raise ConvergenceError(

@@ -21,7 +21,7 @@ from molrecon.pipeline.measurements import (
     operator_of,
     silent,
 )
-from molrecon.reconstructors.methods import Method
+from molrecon.reconstructors.base import Reconstructor
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Solved:
 @torch.no_grad()
 def solve(
     matched: Matched,
-    method: Method,
+    method: Reconstructor,
     *,
     tol: float,
     device: str,
@@ -90,7 +90,9 @@ def solve(
             label = f"{done + 1} of {total}: {method.name}" if total > 1 else method.name
             progress(label, done, total)
             A = operator_of(part).to(device)
-            solution = method.solve(part.kspace.to(device), A, part.sigma, tol)
+            solution = method(
+                part.kspace.to(device), A, sigma=part.sigma, tol=tol, raise_on_failure=False
+            )
             place = f"{item.axes.item} {number}"
             if plane is not None:
                 place = plane if len(matched.scan.kspace) == 1 else f"{place}, {plane}"

@@ -16,14 +16,14 @@ from molrecon.pipeline.measurements import Progress, silent
 from molrecon.pipeline.memory import fit_memory, in_tiles, memory_limit
 from molrecon.pipeline.reconstruction import Reconstruction
 from molrecon.pipeline.solve import Solved, solve
-from molrecon.reconstructors.methods import Method, build_method
-
-DEFAULT_MODEL = "brain2d-sn"
+from molrecon.reconstructors.base import Reconstructor
+from molrecon.reconstructors.learned import LearnedReconstructor
+from molrecon.reconstructors.methods import build_method
 
 
 def reconstruct(
     scan: Scan | PathLike,
-    method: str | Method = "mol",
+    method: str | Reconstructor = "mol",
     *,
     model: str | None = None,
     tol: float = 1e-3,
@@ -102,8 +102,9 @@ def reconstruct(
         scan = replace(scan, sigma=sigma)
     matched = match_axes(scan, chosen.axes, chosen.model or chosen.name)
     limit = memory_limit(max_memory, device, held=scan.kspace.nbytes)
-    plan = fit_memory(matched, chosen.learned, limit=limit)
-    with in_tiles(chosen.learned, plan.tile):
+    learned = chosen if isinstance(chosen, LearnedReconstructor) else None
+    plan = fit_memory(matched, learned, limit=limit)
+    with in_tiles(learned, plan.tile):
         solved = solve(matched, chosen, tol=tol, device=device, progress=progress or silent)
     found = Reconstruction(
         image=solved.image,
@@ -127,15 +128,12 @@ def reconstruct(
     return found
 
 
-def _method(method: str | Method, model: str | None, device: str) -> Method:
+def _method(method: str | Reconstructor, model: str | None, device: str) -> Reconstructor:
     if isinstance(method, str):
-        chosen = build_method(method, model=model or DEFAULT_MODEL, device=device)
-        if model is None or chosen.model is not None:
-            return chosen
-    elif model is None:
-        return method
-    name = method if isinstance(method, str) else method.name
-    raise InputError(f"model is {model}, but the method {name} takes none; leave it out.")
+        return build_method(method, model=model, device=device)
+    if model is not None:
+        raise InputError(f"model is {model}, but the method {method.name} is built; leave it out.")
+    return method
 
 
 def _maps_source(scan: Scan) -> str:

@@ -20,6 +20,8 @@ class ADMMNet(Unrolled):
     Zimmerman, Jacob, IEEE TCI 2023). Without multipliers it is `MoDL`.
     """
 
+    name = "admm-net"
+
     def iterate(
         self, x: Tensor, denoise: Callable[[Tensor], Tensor], data_step: DataStep
     ) -> tuple[Tensor, Tensor]:

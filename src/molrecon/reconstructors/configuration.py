@@ -11,10 +11,10 @@ from molrecon.reconstructors.de_grad import DEGradConfig
 from molrecon.reconstructors.mnm_mol import MnMMOLConfig
 from molrecon.reconstructors.modl import MoDLConfig
 from molrecon.reconstructors.mol import MOLConfig
+from molrecon.reconstructors.post_processing import PostProcessingConfig
 from molrecon.reconstructors.settings import ModelConfig as ModelConfig
 from molrecon.reconstructors.settings import SolverConfig as SolverConfig
 from molrecon.reconstructors.settings import WeightConfig as WeightConfig
-from molrecon.reconstructors.unet import UNetConfig
 from molrecon.settings_files import of_kind
 
 LEARNED: dict[str, type[ModelConfig]] = {
@@ -22,7 +22,7 @@ LEARNED: dict[str, type[ModelConfig]] = {
     "modl": MoDLConfig,
     "admm-net": ADMMNetConfig,
     "de-grad": DEGradConfig,
-    "unet": UNetConfig,
+    "unet": PostProcessingConfig,
     "mnm-mol": MnMMOLConfig,
 }
 """The settings of every learned method, by the name of the method."""

@@ -52,6 +52,8 @@ class DEGrad(LearnedReconstructor):
         If an argument is out of range.
     """
 
+    name = "de-grad"
+
     monotonicity: float
     equilibrium: Equilibrium
     constrained_name = "N"

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from molrecon.data.axes import Axes
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.robustness import completed_constant
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.operators.base import LinearOperator, norm, per_sample
+from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.start import (
     as_sigma,
     check_measurements,
@@ -54,7 +56,7 @@ class Problem:
     start: Tensor
     tol: float | None = None
     equilibrium: Equilibrium | None = None
-    raise_on_failure: bool | None = None
+    raise_on_failure: bool = True
     on_backward: Callable[[Solution], None] | None = None
 
     def solvers(self, own: Equilibrium) -> Equilibrium:
@@ -62,9 +64,7 @@ class Problem:
         chosen = self.equilibrium or own
         if self.tol is not None:
             chosen = replace(chosen, forward=replace(chosen.forward, tol=self.tol))
-        if self.raise_on_failure is not None:
-            chosen = replace(chosen, raise_on_failure=self.raise_on_failure)
-        return chosen
+        return replace(chosen, raise_on_failure=self.raise_on_failure)
 
     def confined(self, network: Network, x: Tensor) -> Tensor:
         """Apply PHP, with P the projection on the support of A: nothing is invented outside."""
@@ -73,7 +73,7 @@ class Problem:
         return h if support is None else h * support
 
 
-class LearnedReconstructor(nn.Module, ABC):
+class LearnedReconstructor(nn.Module, Reconstructor):
     """A reconstruction with a trained network, called ``model(y, A, sigma=…) -> Solution``.
 
     Measurements may have any unit: they are divided by the peak of a short SENSE reconstruction
@@ -126,11 +126,31 @@ class LearnedReconstructor(nn.Module, ABC):
             raise InputError(f"output is {output!r}, expected one of {', '.join(get_args(Output))}")
         if monotonicity is not None and not 0 < monotonicity < 1:
             raise InputError(f"monotonicity is {monotonicity}, expected m in (0, 1)")
+        self.axes = Axes.of(network.ndim)
         self.network = network
         self.weight = weight
         self.equilibrium = equilibrium
         self.output = output
         self.monotonicity = monotonicity
+
+    def __call__(self, *arguments: Any, **options: Any) -> Solution:
+        """Reconstruct, see `forward`."""
+        solution: Solution = super().__call__(*arguments, **options)
+        return solution
+
+    @property
+    def takes_start(self) -> bool:  # type: ignore[override]
+        """Whether the answer does not depend on the start: that of an equilibrium does not."""
+        return self.equilibrium is not None
+
+    @torch.no_grad()
+    def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
+        """Return the unit and the noise level for ``y``; λ follows from both."""
+        check_measurements(y)
+        scale = peak(sense_start(y, A))
+        check_scale(scale)
+        level = estimated_sigma(y, A, scale) if sigma is None else as_sigma(sigma, y)
+        return {"scale": scale, "sigma": level}
 
     @property
     def constraint_text(self) -> str | None:
@@ -195,7 +215,7 @@ class LearnedReconstructor(nn.Module, ABC):
         x0: Tensor | None = None,
         tol: float | None = None,
         equilibrium: Equilibrium | None = None,
-        raise_on_failure: bool | None = None,
+        raise_on_failure: bool = True,
         on_backward: Callable[[Solution], None] | None = None,
         output: Output | None = None,
         scale: Tensor | None = None,
@@ -219,8 +239,8 @@ class LearnedReconstructor(nn.Module, ABC):
         equilibrium
             Solvers in place of the model's own, likewise.
         raise_on_failure
-            Whether a solve that fails raises, or is a status of the solution. By default as the
-            equilibrium says, and for other methods it raises.
+            Whether a solve that fails raises, in the forward or the backward pass; if False, it is
+            a status of the solution, and its sample has no gradient.
         on_backward
             Receives what is known about the solves of the backward pass.
         output

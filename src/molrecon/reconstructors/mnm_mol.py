@@ -51,6 +51,8 @@ class MnMMOL(LearnedReconstructor):
         If an argument is out of range.
     """
 
+    name = "mnm-mol"
+
     weight: DataWeight
     equilibrium: Equilibrium
     monotonicity: float

@@ -18,6 +18,8 @@ class MoDL(Unrolled):
     short SENSE reconstruction, where the paper has Aᴴy.
     """
 
+    name = "modl"
+
     def iterate(
         self, x: Tensor, denoise: Callable[[Tensor], Tensor], data_step: DataStep
     ) -> tuple[Tensor, Tensor]:

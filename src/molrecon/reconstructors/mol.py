@@ -57,6 +57,8 @@ class MOL(LearnedReconstructor):
         nonexpansive.
     """
 
+    name = "mol"
+
     weight: DataWeight
     equilibrium: Equilibrium
     monotonicity: float

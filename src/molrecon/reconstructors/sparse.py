@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +15,7 @@ from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator, per_sample
+from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.start import (
     as_sigma,
     check_measurements,
@@ -27,19 +28,20 @@ NORM_MARGIN = 1.1
 """Allowance for a power iteration that approaches ‖A‖² from below."""
 
 
-class Sparse(ABC):
+class Sparse(Reconstructor):
     """``min_x ½‖Ax − y‖² + lam ‖Wx‖₁``, for any operator A, one sample after the other.
 
     Measurements may have any unit: they are divided by the peak of a short SENSE reconstruction,
     and ``lam`` is relative to it. The iteration starts at zero and stops when the image changes by
-    less than ``tol`` (relative); that says nothing about the distance to the minimiser, so
-    there is no guarantee. Computed on the CPU.
+    less than ``change`` (relative); that says nothing about the distance to the minimiser, so
+    there is no error bound, and the tolerance of a call has no effect. Computed on the CPU,
+    without gradients.
 
     Parameters
     ----------
     lam
         Weight of the sparsity, relative to the image peak; by default in proportion to the noise.
-    tol
+    change
         Relative change of the image at which the iteration stops.
     max_iterations
         Cap on the iterations.
@@ -50,18 +52,19 @@ class Sparse(ABC):
         If an argument is not positive, or sigpy is not installed.
     """
 
+    differentiable = False
     noise_factor: float
     """The default weight, in units of the noise level per sample."""
 
     def __init__(
-        self, lam: float | None = None, *, tol: float = 1e-4, max_iterations: int = 1000
+        self, lam: float | None = None, *, change: float = 1e-4, max_iterations: int = 1000
     ) -> None:
-        if not (lam is None or lam > 0) or not tol > 0 or max_iterations < 1:
+        if not (lam is None or lam > 0) or not change > 0 or max_iterations < 1:
             raise InputError(
-                f"lam is {lam}, tol {tol} and max_iterations {max_iterations}, expected positive "
-                "values"
+                f"lam is {lam}, change {change} and max_iterations {max_iterations}, expected "
+                "positive values"
             )
-        self.lam, self.tol, self.max_iterations = lam, tol, max_iterations
+        self.lam, self.change, self.max_iterations = lam, change, max_iterations
         self._sigpy = _sigpy(type(self).__name__)
 
     @abstractmethod
@@ -69,35 +72,58 @@ class Sparse(ABC):
         """Return sigpy's algorithm with an attribute ``x``; ``norm`` is at least ‖A‖."""
 
     @torch.no_grad()
+    def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
+        """Return the unit and, where the weight rests on it, the noise level for ``y``."""
+        check_measurements(y)
+        scale = peak(sense_start(y, A))
+        check_scale(scale)
+        return {"scale": scale, "sigma": self._noise(y, A, sigma)}
+
+    def _noise(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> Tensor | None:
+        if self.lam is not None:
+            return None
+        return as_sigma(A.estimate_sigma(y) if sigma is None else sigma, y)
+
+    @torch.no_grad()
     def __call__(
-        self, y: Tensor, A: LinearOperator, *, sigma: Tensor | float | None = None
+        self,
+        y: Tensor,
+        A: LinearOperator,
+        *,
+        sigma: Tensor | float | None = None,
+        tol: float | None = None,
+        raise_on_failure: bool = True,
+        scale: Tensor | None = None,
     ) -> Solution:
-        """Reconstruct measurements ``(batch, *A.shape_out)``.
+        """Reconstruct.
 
         Parameters
         ----------
-        y, A
-            Measurements and forward operator.
+        y, A, tol, raise_on_failure
+            As in `Reconstructor`; ``tol`` has no effect.
         sigma
-            Noise level per sample in the unit of ``y``, for the default weight; estimated from
-            the data if not given.
+            Standard deviation of the noise per sample in the unit of ``y``, a number or
+            ``(batch,)``, for the default weight; estimated from the data if not given.
+        scale
+            The image peak ``(batch,)`` to compute in units of, in the unit of ``y``; by default
+            that of a short SENSE reconstruction.
 
         Raises
         ------
         InputError
             If the measurements hold NaN or are all zero, or sigma is out of range.
+        ConvergenceError
+            If an iteration does not converge and failures are to raise.
         """
         started = time.perf_counter()
         check_measurements(y)
-        start = sense_start(y, A)
-        scale = peak(start)
+        scale = peak(sense_start(y, A)) if scale is None else scale
         check_scale(scale)
-        noise = None
-        if self.lam is None:
-            noise = as_sigma(A.estimate_sigma(y) if sigma is None else sigma, y)
-            lams = self.noise_factor * noise / scale
+        noise = self._noise(y, A, sigma)
+        if noise is None:
+            lams = torch.full_like(scale, self.lam or 0.0)
         else:
-            lams = torch.full_like(scale, self.lam)
+            lams = self.noise_factor * noise / scale
         norms = (A.norm(tol=1e-3) * NORM_MARGIN**0.5).expand(scale.shape).tolist()
         on_cpu = A.to("cpu")
         scaled = (y / per_sample(scale, y)).cpu()
@@ -105,10 +131,12 @@ class Sparse(ABC):
             self._run(on_cpu, scaled, sample, lam, norms[sample])
             for sample, lam in enumerate(lams.tolist())
         ]
-        values = torch.stack([torch.from_numpy(image) for image, _, _ in runs]).to(start)
+        values = torch.stack([torch.from_numpy(image) for image, _, _ in runs]).to(
+            dtype=A.dtype, device=y.device
+        )
         change = torch.tensor([c for _, c, _ in runs], dtype=scale.dtype, device=scale.device)
         iterations = torch.tensor([n for _, _, n in runs], device=scale.device)
-        return Solution(
+        solution = Solution(
             value=values * per_sample(scale, values),
             status=tuple(self._status(c) for _, c, _ in runs),
             iterations=iterations,
@@ -119,6 +147,9 @@ class Sparse(ABC):
             sigma=noise,
             seconds=time.perf_counter() - started,
         )
+        if raise_on_failure:
+            solution.raise_unless_converged(f"{self.name} solve")
+        return solution
 
     def _run(
         self, A: LinearOperator, y: Tensor, sample: int, lam: float, norm: float
@@ -128,7 +159,7 @@ class Sparse(ABC):
         data = y[sample].to(y.dtype.to_complex()).numpy()
         algorithm = self._solver(linop, data, lam, norm)
         change = float("inf")
-        while algorithm.iter < self.max_iterations and change > self.tol:
+        while algorithm.iter < self.max_iterations and change > self.change:
             before = algorithm.x.copy()
             algorithm.update()
             size = float(np.linalg.norm(algorithm.x))
@@ -139,7 +170,7 @@ class Sparse(ABC):
     def _status(self, change: float) -> Status:
         if not change < float("inf"):
             return Status.NON_FINITE
-        return Status.CONVERGED if change <= self.tol else Status.ITERATION_LIMIT
+        return Status.CONVERGED if change <= self.change else Status.ITERATION_LIMIT
 
 
 def _sigpy(who: str) -> ModuleType:

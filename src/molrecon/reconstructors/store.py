@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 
+from molrecon.data.axes import Axes
 from molrecon.errors import InputError
 from molrecon.reconstructors.configuration import ModelConfig
 from molrecon.reconstructors.learned import LearnedReconstructor
@@ -111,6 +112,7 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> LearnedReconstruct
         raise InputError(
             f"{path}: the weights {bad[0]} hold NaN or infinite values; train or copy them again"
         )
+    model.model, model.axes = str(name_or_path), Axes(config.spatial_axes)
     return model.to(device).eval().requires_grad_(False)
 
 

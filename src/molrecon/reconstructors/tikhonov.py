@@ -4,98 +4,141 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from molrecon.equilibrium.solution import Solution
-from molrecon.errors import InputError
 from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
-from molrecon.linear.solver import LinearSolver
-from molrecon.operators.base import LinearOperator, norm, per_sample
-from molrecon.reconstructors.sense import regularised_least_squares
+from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
+from molrecon.reconstructors.base import Reconstructor
+from molrecon.reconstructors.sense import regularised_least_squares, require_weight
 from molrecon.reconstructors.start import as_sigma, check_measurements
 
 RANGE = (1e-2, 1e5)
 """Weights that are considered, in units of 1 / nominal_norm²."""
 
 HALVINGS = 16
+SEARCH_RTOL = 1e-5
+"""Residual of the linear solves of the search for λ, relative to the right-hand side."""
 
 
-class Tikhonov:
+class Tikhonov(Reconstructor):
     """``min_x λ‖Ax − y‖² + ‖x‖²``, λ by the discrepancy principle.
 
     The equation is that of `SENSE`, whose λ is a constant; here, unless it is given, λ is chosen
     so that the residual is what noise of the given level leaves, ``‖Ax − y‖² = N σ²`` with N
     measured samples (Morozov 1966), within `RANGE`. It therefore suits operators of any norm and
-    scans of any noise.
+    scans of any noise. Gradients hold λ fixed.
 
     Parameters
     ----------
     lam
-        Weight λ > 0 of the data term, in units of 1 / `LinearOperator.nominal_norm`².
-    solver
-        The linear solver; by default the operator's closed form or else conjugate gradients.
+        Weight λ > 0 of the data term, in units of 1 / `LinearOperator.nominal_norm`²; by default
+        chosen for every sample by the discrepancy principle.
+    max_iterations
+        Cap on the iterations of a linear solve, for operators without a closed form.
 
     Raises
     ------
     InputError
-        If ``lam`` is not positive.
+        If an argument is not positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Denoising, Tikhonov
+    >>> y = torch.ones(1, 1, 4, 4)
+    >>> solution = Tikhonov()(y, Denoising((1, 4, 4)), sigma=0.1)
+    >>> round(solution.value.mean().item(), 2), round(solution.lam.item())
+    (0.9, 9)
     """
 
-    def __init__(self, lam: float | None = None, solver: LinearSolver | None = None) -> None:
-        if lam is not None and not lam > 0:
-            raise InputError(f"lam is {lam}, expected a positive weight")
-        self.lam = lam
-        self.solver = solver or ClosedForm(ConjugateGradient(rtol=1e-5))
+    name = "tikhonov"
 
-    @torch.no_grad()
+    def __init__(self, lam: float | None = None, *, max_iterations: int = 500) -> None:
+        if lam is not None:
+            require_weight(lam)
+        self.lam, self.max_iterations = lam, max_iterations
+
     def __call__(
-        self, y: Tensor, A: LinearOperator, *, sigma: Tensor | float | None = None
+        self,
+        y: Tensor,
+        A: LinearOperator,
+        *,
+        sigma: Tensor | float | None = None,
+        tol: float | None = None,
+        raise_on_failure: bool = True,
+        weight: Tensor | None = None,
     ) -> Solution:
-        """Reconstruct measurements ``(batch, *A.shape_out)``.
+        """Reconstruct.
 
         Parameters
         ----------
-        y, A
-            Measurements and forward operator.
+        y, A, tol, raise_on_failure
+            As in `Reconstructor`; ``tol`` is 1e-3 by default.
         sigma
-            Noise level per sample in the unit of ``y``, a number or ``(batch,)``; estimated from
-            the data if not given. Not used if ``lam`` was given.
+            Standard deviation of the noise per sample in the unit of ``y``, a number or
+            ``(batch,)``; estimated from the data if not given. It has no effect if λ is given.
+        weight
+            λ of every sample, ``(batch,)``, in place of the chosen one.
 
         Raises
         ------
         InputError
             If y holds NaN or is zero throughout, or sigma is out of range.
+        ConvergenceError
+            If a linear solve does not converge and failures are to raise.
         """
         started = time.perf_counter()
         check_measurements(y)
         noise = None
-        unit = 1 / A.nominal_norm.to(y.real.dtype) ** 2
-        if self.lam is None:
-            noise = as_sigma(A.estimate_sigma(y) if sigma is None else sigma, y)
-            lam = unit * self._by_discrepancy(y, A, noise, unit)
-        else:
-            lam = (unit * self.lam).expand(y.shape[0])
-        solution = regularised_least_squares(y, A, lam, self.solver)
+        if weight is None:
+            weight, noise = self._choose(y.detach(), A, sigma)
+        solution = regularised_least_squares(
+            y,
+            A,
+            weight,
+            tol=tol,
+            max_iterations=self.max_iterations,
+            raise_on_failure=raise_on_failure,
+        )
         return replace(solution, sigma=noise, seconds=time.perf_counter() - started)
 
-    def _by_discrepancy(self, y: Tensor, A: LinearOperator, sigma: Tensor, unit: Tensor) -> Tensor:
-        """Halve the range of log λ: the residual falls as λ grows."""
-        samples = (y != 0).flatten(1).sum(1)
-        # Through the root: squares of data in small units would vanish.
-        wanted = sigma * samples.sqrt()
-        low, high = (torch.full_like(sigma, value).log() for value in RANGE)
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            x = regularised_least_squares(y, A, unit * middle.exp(), self.solver).value
-            too_large = norm_of_residual(A, x, y) > wanted
-            low, high = torch.where(too_large, middle, low), torch.where(too_large, high, middle)
-        return ((low + high) / 2).exp()
+    def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
+        """Return λ as chosen for ``y``."""
+        check_measurements(y)
+        return {"weight": self._choose(y.detach(), A, sigma)[0]}
+
+    @torch.no_grad()
+    def _choose(
+        self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return λ and, where it rests on one, the noise level, both ``(batch,)``."""
+        unit = 1 / A.nominal_norm.to(y.real.dtype) ** 2
+        if self.lam is not None:
+            return (unit * self.lam).expand(y.shape[0]), None
+        noise = as_sigma(A.estimate_sigma(y) if sigma is None else sigma, y)
+        return unit * _by_discrepancy(y, A, noise, unit, self.max_iterations), noise
 
 
-def norm_of_residual(A: LinearOperator, x: Tensor, y: Tensor) -> Tensor:
-    """``‖Ax − y‖`` of every sample, ``(batch,)``, without overflow."""
-    largest = y.abs().flatten(1).amax(1)
-    return largest * norm((A(x) - y) / per_sample(largest, y))
+def _by_discrepancy(
+    y: Tensor, A: LinearOperator, sigma: Tensor, unit: Tensor, max_iterations: int
+) -> Tensor:
+    """Halve the range of log λ: the residual falls as λ grows."""
+    # Squares of data in small units would vanish, and those of data in large ones overflow.
+    scale = magnitude(y)
+    y = y / per_sample(scale, y)
+    back = A.H(y)
+    wanted = sigma / scale * (y != 0).flatten(1).sum(1).sqrt()
+    solver = ClosedForm(ConjugateGradient(rtol=SEARCH_RTOL, max_iterations=max_iterations))
+    low, high = (torch.full_like(sigma, value).log() for value in RANGE)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        lam = unit * middle.exp()
+        x = solver(A, lam, per_sample(lam, back) * back).value
+        too_large = norm(A(x) - y) > wanted
+        low, high = torch.where(too_large, middle, low), torch.where(too_large, high, middle)
+    return ((low + high) / 2).exp()

@@ -18,32 +18,52 @@ class TotalVariation(Sparse):
 
     Parameters
     ----------
-    lam, **options
-        As in `Sparse`.
-    axes
+    lam
+        Weight of the sparsity, relative to the image peak; by default in proportion to the noise.
+    difference_axes
         Spatial axes along which differences are taken, all by default: ``(0,)`` for series of
         frames ``(t, y, x)`` is total variation in time (Feng et al., GRASP, MRM 2014).
+    change
+        Relative change of the image at which the iteration stops.
+    max_iterations
+        Cap on the iterations.
 
     Raises
     ------
     InputError
-        If there is no such axis, when it is applied; or as in `Sparse`.
+        If an argument is not positive, or sigpy is not installed; when it is applied, if there is
+        no such axis.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Denoising, TotalVariation
+    >>> TotalVariation(lam=0.01)(torch.ones(1, 1, 16, 16), Denoising((1, 16, 16))).value.shape
+    torch.Size([1, 1, 16, 16])
     """
 
+    name = "tv"
     noise_factor = 0.25
 
     def __init__(
-        self, lam: float | None = None, *, axes: Sequence[int] | None = None, **options: Any
+        self,
+        lam: float | None = None,
+        *,
+        difference_axes: Sequence[int] | None = None,
+        change: float = 1e-4,
+        max_iterations: int = 1000,
     ) -> None:
-        super().__init__(lam, **options)
-        self.axes = axes
+        super().__init__(lam, change=change, max_iterations=max_iterations)
+        self.difference_axes = difference_axes
 
     def _solver(self, A: Any, y: Any, lam: float, norm: float) -> Any:
         sigpy = self._sigpy
         ndim = len(A.ishape) - 1
-        chosen = range(ndim) if self.axes is None else self.axes
+        chosen = range(ndim) if self.difference_axes is None else self.difference_axes
         if not chosen or any(not 0 <= axis < ndim for axis in chosen):
-            raise InputError(f"axes are {tuple(chosen)}, expected some of 0 to {ndim - 1}")
+            raise InputError(
+                f"difference_axes is {tuple(chosen)}, expected some of 0 to {ndim - 1}"
+            )
         spatial = tuple(1 + axis for axis in chosen)
         G = sigpy.linop.FiniteDifference(A.ishape, axes=spatial)
         app = sigpy.app.LinearLeastSquares(

@@ -92,7 +92,7 @@ class Unrolled(LearnedReconstructor):
             iterations=torch.full_like(solution.iterations, self.iterations),
             network_evaluations=self.iterations,
         )
-        if problem.raise_on_failure is not False:
+        if problem.raise_on_failure:
             solution.raise_unless_converged("data step")
         return solution
 
@@ -133,7 +133,7 @@ class DataStep:
         solution = self.backward.solution(linear.value, self._lam, self.backward.residual)
         if self._problem.on_backward is not None:
             self._problem.on_backward(solution)
-        if self._problem.raise_on_failure is not False:
+        if self._problem.raise_on_failure:
             solution.raise_unless_converged("backward data step")
 
 

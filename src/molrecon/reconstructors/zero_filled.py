@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from molrecon.equilibrium.solution import Solution
-from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator
+from molrecon.reconstructors.base import Reconstructor, direct_solution
 
 
-class ZeroFilled:
+class ZeroFilled(Reconstructor):
     """``Aᴴy``: samples that were not measured count as zero.
 
-    It solves no equation, so it has no residual and no guarantee.
+    It solves no equation, so nothing is known about its error, and ``sigma`` and ``tol`` have no
+    effect.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Inpainting, ZeroFilled
+    >>> mask = torch.tensor([[True, False], [True, True]]).reshape(1, 1, 2, 2)
+    >>> ZeroFilled()(torch.ones(1, 1, 2, 2) * mask, Inpainting(mask)).value.flatten().tolist()
+    [1.0, 0.0, 1.0, 1.0]
     """
 
-    @torch.no_grad()
-    def __call__(self, y: Tensor, A: LinearOperator) -> Solution:
-        """Reconstruct measurements ``(batch, *A.shape_out)``."""
+    name = "zero-filled"
+
+    def __call__(
+        self,
+        y: Tensor,
+        A: LinearOperator,
+        *,
+        sigma: Tensor | float | None = None,
+        tol: float | None = None,
+        raise_on_failure: bool = True,
+    ) -> Solution:
+        """Reconstruct, see `Reconstructor`."""
         started = time.perf_counter()
-        x = A.H(y)
-        batch = x.shape[0]
-        return Solution(
-            value=x,
-            status=(Status.CONVERGED,) * batch,
-            iterations=torch.zeros(batch, dtype=torch.int64, device=x.device),
-            network_evaluations=0,
-            normal_evaluations=0,
-            seconds=time.perf_counter() - started,
-        )
+        solution = direct_solution(A.H(y), raise_on_failure=raise_on_failure)
+        return replace(solution, seconds=time.perf_counter() - started)

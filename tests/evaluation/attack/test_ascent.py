@@ -9,18 +9,18 @@ from torch import nn
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.evaluation.attack import (
+    Target,
     gaussian,
-    hold_least_squares,
-    hold_model,
     perturbed,
     worst_case,
 )
-from molrecon.evaluation.attack.ascent import signal
+from molrecon.evaluation.attack.worst_case import signal
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks.base import Network
 from molrecon.operators.base import norm
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.mol import MOL
+from molrecon.reconstructors.sense import SENSE
 from molrecon.reconstructors.weights import DataWeight
 
 from ...reconstructors.methods import ALL, model, scan
@@ -61,11 +61,11 @@ def mol(m, lam, network=None, output="fixed-point"):
     return built.double().eval().requires_grad_(False)
 
 
-def attacked(held, epsilon=0.05, **effort):
+def attacked(target, epsilon=0.05, **effort):
     with torch.no_grad():
-        clean = held.solve(held.y, None, TOL)
-    delta = worst_case(held, clean, epsilon, **effort)
-    return clean, perturbed(held, clean, delta, tol=TOL)
+        clean = target.reconstruct(target.y, tol=TOL)
+    delta = worst_case(target, clean, epsilon, **effort)
+    return clean, perturbed(target, clean, delta, tol=TOL)
 
 
 def linear_gain(A, m, lam, *, full_scan):
@@ -85,7 +85,7 @@ def test_the_worst_direction_of_a_linear_method_is_found(output, seed):
     m, lam = 0.1, 8.0
     A = cartesian_mri((6, 5), coils=3, fraction=0.4, seed=seed)
     y = A(normal(1, 1, 6, 5, seed=seed))
-    clean, found = attacked(hold_model("mol", mol(m, lam, output=output), y, A, 0.05), steps=20)
+    clean, found = attacked(Target.of(mol(m, lam, output=output), y, A, 0.05), steps=20)
     largest = linear_gain(A, m, lam, full_scan=output == "full-scan")
     assert found.gain.item() == pytest.approx(largest, rel=0.01)
     assert found.gain.item() >= 0.2 * clean.robustness.item()
@@ -100,7 +100,7 @@ def test_the_bound_is_approached_where_the_operator_is_weak(output):
     maps[..., 2, 1] *= (m / lam) ** 0.5
     A = CartesianMRI(maps, torch.ones(1, 1, 4, 4, dtype=torch.bool))
     y = A(normal(1, 1, 4, 4))
-    clean, found = attacked(hold_model("mol", mol(m, lam, output=output), y, A, 0.05))
+    clean, found = attacked(Target.of(mol(m, lam, output=output), y, A, 0.05))
     assert 0.99 * clean.robustness < found.gain
     assert not found.exceeds(clean.robustness)
 
@@ -119,9 +119,9 @@ def test_what_is_proved_is_never_exceeded(m, lam, epsilon, full, linear, seed):
     y = A(normal(1, 1, 5, 4, seed=seed))
     network = Multiple(1 - m) if linear else contractive_cnn(1 - m, seed=seed)
     built = mol(m, lam, network, "full-scan" if full else "fixed-point")
-    held = hold_model("mol", built, y, A, 0.05)
-    clean, found = attacked(held, epsilon, restarts=1, steps=8, seed=seed)
-    noise = perturbed(held, clean, gaussian(held, epsilon, seed), tol=TOL)
+    target = Target.of(built, y, A, 0.05)
+    clean, found = attacked(target, epsilon, restarts=1, steps=8, seed=seed)
+    noise = perturbed(target, clean, gaussian(target, epsilon, seed), tol=TOL)
     for one in (found, noise):
         assert one.size.item() == pytest.approx(epsilon * norm(y).item(), rel=1e-6)
         assert one.gain.item() <= clean.robustness.item() * (1 + 1e-6)
@@ -133,18 +133,17 @@ def test_what_is_proved_is_never_exceeded(m, lam, epsilon, full, linear, seed):
 def test_the_ascent_climbs_for_every_learned_method(method):
     """Above noise of the same norm, and only where something was sampled."""
     A, y = scan(batch=2)
-    held = hold_model(method, model(method), y, A, 0.05)
-    clean, found = attacked(held, 0.05, restarts=1, steps=6)
-    noise = perturbed(held, clean, gaussian(held, 0.05, 3), tol=TOL)
+    target = Target.of(model(method), y, A, 0.05)
+    clean, found = attacked(target, 0.05, restarts=1, steps=6)
+    noise = perturbed(target, clean, gaussian(target, 0.05, 3), tol=TOL)
     assert bool((found.gain > 1.05 * noise.gain).all())
-    assert bool((found.delta[~held.free.expand_as(y)] == 0).all())
-    assert torch.allclose(found.size, 0.05 * signal(held))
+    assert bool((found.delta[~target.free.expand_as(y)] == 0).all())
+    assert torch.allclose(found.size, 0.05 * signal(target))
 
 
 def test_sense_has_the_proved_constant_and_comes_near_it():
     A, y = scan()
-    lam = torch.tensor([20.0], dtype=torch.float64)
-    clean, found = attacked(hold_least_squares("sense", lam, y, A), steps=20)
+    clean, found = attacked(Target.of(SENSE(20.0), y, A), steps=20)
     assert clean.robustness.item() == pytest.approx(0.5 * 20**0.5)
     assert 0.9 * clean.robustness < found.gain
     assert not found.exceeds(clean.robustness)
@@ -152,11 +151,11 @@ def test_sense_has_the_proved_constant_and_comes_near_it():
 
 def test_a_start_is_never_left_for_a_worse_point():
     A, y = scan()
-    held = hold_model("modl", model("modl"), y, A, 0.05)
-    _, first = attacked(held, 0.05, restarts=1, steps=5)
-    _, more = attacked(held, 0.05, starts=[first.delta], restarts=0, steps=0)
+    target = Target.of(model("modl"), y, A, 0.05)
+    _, first = attacked(target, 0.05, restarts=1, steps=5)
+    _, more = attacked(target, 0.05, starts=[first.delta], restarts=0, steps=0)
     assert more.moved.item() == pytest.approx(first.moved.item(), rel=1e-6)
-    _, larger = attacked(held, 0.05, starts=[first.delta], restarts=0, steps=3)
+    _, larger = attacked(target, 0.05, starts=[first.delta], restarts=0, steps=3)
     assert larger.moved >= first.moved * (1 - 1e-9)
 
 
@@ -164,10 +163,10 @@ def test_the_unit_is_held_fixed():
     """A perturbation along y would change the unit, and λ with it."""
     A, y = scan()
     built = mol(0.2, 5.0, contractive_cnn(0.8))
-    held = hold_model("mol", built, y, A, 0.05)
+    target = Target.of(built, y, A, 0.05)
     with torch.no_grad():
-        moved = held.solve(1.5 * y, None, TOL)
-        clean = held.solve(y, None, TOL)
+        moved = target.reconstruct(1.5 * y, tol=TOL)
+        clean = target.reconstruct(y, tol=TOL)
     assert moved.lam == clean.lam
     assert norm(moved.value - clean.value) <= clean.robustness * norm(0.5 * y)
 
@@ -177,7 +176,7 @@ def test_a_violation_would_be_seen():
     m, lam = 0.5, 8.0
     A = cartesian_mri((6, 5), coils=3, fraction=0.4)
     y = A(normal(1, 1, 6, 5))
-    clean, found = attacked(hold_model("mol", mol(m, lam, Multiple(0.95)), y, A, 0.05))
+    clean, found = attacked(Target.of(mol(m, lam, Multiple(0.95)), y, A, 0.05))
     assert found.exceeds(clean.robustness)
     assert not clean.certified
 
@@ -185,6 +184,6 @@ def test_a_violation_would_be_seen():
 def test_weights_need_no_gradient_and_get_none():
     A, y = scan()
     built = model("mol")
-    attacked(hold_model("mol", built, y, A, 0.05), steps=1)
+    attacked(Target.of(built, y, A, 0.05), steps=1)
     assert all(p.grad is None for p in built.parameters())
     assert isinstance(built, nn.Module)

@@ -12,6 +12,7 @@ import torch
 import yaml
 from PIL import Image
 
+from molrecon.data.axes import Axes
 from molrecon.data.calibration import calibration_region
 from molrecon.data.coil_maps import estimate_coil_maps
 from molrecon.errors import InputError
@@ -21,7 +22,8 @@ from molrecon.evaluation.comparison.measure import Job, Task
 from molrecon.evaluation.comparison.runner import run_jobs
 from molrecon.evaluation.comparison.store import Record, Store
 from molrecon.evaluation.conventions import house_scores
-from molrecon.reconstructors.methods import METHODS, Method, build_method
+from molrecon.reconstructors.methods import METHODS, build_method
+from molrecon.reconstructors.sense import SENSE
 
 
 def comparable(result: Comparison) -> list[Record]:
@@ -48,19 +50,15 @@ def failing(monkeypatch: pytest.MonkeyPatch, fails: Any) -> None:
     """Register a method that is SENSE but fails on the calls of which ``fails`` is true."""
     calls: list[int] = []
 
-    def builder(model: str | Path, device: str) -> Method:
-        sense = build_method("sense")
-
-        def solve(y, A, sigma, tol):
+    class Unlucky(SENSE):
+        def __call__(self, y, A, **options):
             if y.shape[2] > 16:  # not the rehearsal
                 calls.append(1)
                 if fails(len(calls)):
                     raise RuntimeError("out of\n luck")
-            return sense.solve(y, A, sigma, tol)
+            return super().__call__(y, A, **options)
 
-        return Method("unlucky", solve)
-
-    monkeypatch.setitem(METHODS, "unlucky", builder)
+    monkeypatch.setitem(METHODS, "unlucky", Unlucky)
 
 
 def test_results_are_those_of_the_methods_themselves(settings, tmp_path, run):
@@ -70,7 +68,7 @@ def test_results_are_those_of_the_methods_themselves(settings, tmp_path, run):
     plan = prepare(ComparisonConfig.model_validate(settings), tmp_path / "out")
     record = result.records[-1]
     problem = plan.cases[-1].problem()
-    solution = build_method("sense").solve(problem.y, problem.A, None, 1e-3)
+    solution = build_method("sense")(problem.y, problem.A, tol=1e-3)
     expected = house_scores(solution.value, problem.reference)
     found = record.scores["molrecon"]
     assert found["psnr"] == pytest.approx(expected["psnr"].value, rel=1e-6)
@@ -186,16 +184,12 @@ def test_one_failing_image_costs_no_other_result(settings, tmp_path, data, run):
 def test_an_image_that_is_not_finite_is_a_failure(settings, tmp_path, run, monkeypatch):
     settings["figures"] = [{"image_set": "scans"}]
 
-    def builder(model: str | Path, device: str) -> Method:
-        sense = build_method("sense")
-
-        def solve(y, A, sigma, tol):
-            solution = sense.solve(y, A, sigma, tol)
+    class Broken(SENSE):
+        def __call__(self, y, A, **options):
+            solution = super().__call__(y, A, **options)
             return replace(solution, value=solution.value * float("nan"))
 
-        return Method("nan", solve)
-
-    monkeypatch.setitem(METHODS, "nan", builder)
+    monkeypatch.setitem(METHODS, "nan", Broken)
     settings["methods"].append({"method": "nan"})
     result = run(settings, tmp_path / "out")
     assert len(result.failures) == 6
@@ -261,7 +255,10 @@ def test_processes_give_the_same_and_one_that_dies_costs_its_own_result_only(
 
 
 def test_a_method_for_other_axes_is_refused(settings, tmp_path, monkeypatch):
-    monkeypatch.setitem(METHODS, "cubic", lambda model, device: Method("cubic", None, None, "zyx"))
+    class Cubic(SENSE):
+        axes = Axes("zyx")
+
+    monkeypatch.setitem(METHODS, "cubic", Cubic)
     settings["methods"].append({"method": "cubic"})
     with pytest.raises(InputError, match="'cubic' reconstructs 3"):
         prepare(ComparisonConfig.model_validate(settings), tmp_path / "out")

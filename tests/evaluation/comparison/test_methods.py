@@ -5,7 +5,8 @@ import pytest
 from molrecon.errors import InputError
 from molrecon.evaluation.comparison.config import MethodConfig
 from molrecon.evaluation.comparison.methods import build, definition
-from molrecon.reconstructors.methods import METHODS, Method
+from molrecon.reconstructors.base import Reconstructor, direct_solution
+from molrecon.reconstructors.methods import METHODS
 
 
 @pytest.fixture
@@ -13,13 +14,18 @@ def strong(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """Register a method with options; return those it was built with."""
     given: dict[str, object] = {}
 
-    def builder(model, device, *, strength: float = 1.0, steps: int = 10) -> Method:
-        if strength < 0:
-            raise InputError(f"strength is {strength}, expected a positive number")
-        given.update(model=model, strength=strength, steps=steps)
-        return Method("strong", lambda y, A, sigma, tol: None)
+    class Strong(Reconstructor):
+        name = "strong"
 
-    monkeypatch.setitem(METHODS, "strong", builder)
+        def __init__(self, *, strength: float = 1.0, steps: int = 10) -> None:
+            if strength < 0:
+                raise InputError(f"strength is {strength}, expected a positive number")
+            given.update(strength=strength, steps=steps)
+
+        def __call__(self, y, A, *, sigma=None, tol=None, raise_on_failure=True):
+            return direct_solution(A.H(y))
+
+    monkeypatch.setitem(METHODS, "strong", Strong)
     return given
 
 

@@ -1,26 +1,16 @@
 """Worst-case and random perturbations of the measurements, and what they do to the image."""
 
-from molrecon.evaluation.attack.ascent import Perturbed, gaussian, perturbed, worst_case
-from molrecon.evaluation.attack.held import (
-    Held,
-    Subject,
-    find_subject,
-    hold_least_squares,
-    hold_model,
-)
-from molrecon.evaluation.attack.study import Attacked, Effort, attack
+from molrecon.evaluation.attack.attacked import Attacked, AttackEffort, attack
+from molrecon.evaluation.attack.target import Target
+from molrecon.evaluation.attack.worst_case import Perturbed, gaussian, perturbed, worst_case
 
 __all__ = [
+    "AttackEffort",
     "Attacked",
-    "Effort",
-    "Held",
     "Perturbed",
-    "Subject",
+    "Target",
     "attack",
-    "find_subject",
     "gaussian",
-    "hold_least_squares",
-    "hold_model",
     "perturbed",
     "worst_case",
 ]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from molrecon.data.atomic import atomic_path, make_folder
 from molrecon.data.plain import finite
-from molrecon.evaluation.attack.figure import attack_pictures, gain_figure
-from molrecon.evaluation.attack.study import Attacked
+from molrecon.evaluation.attack.attacked import Attacked
+from molrecon.evaluation.attack.figures import attack_pictures, gain_figure
 from molrecon.operators.base import LinearOperator
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from molrecon.evaluation.image_sets.base import Case
 from molrecon.evaluation.problem import Problem
 from molrecon.evaluation.resources import PeakMemory
 from molrecon.operators.cartesian_mri import CartesianMRI
-from molrecon.reconstructors.methods import Method
+from molrecon.reconstructors.base import Reconstructor
 
 DIED = (
     "the process that computed it ended without a word, most likely because memory ran out; give "
@@ -86,24 +86,24 @@ class Methods:
 
     def __init__(self, device: str) -> None:
         self.device = device
-        self._built: dict[str, list[Method]] = {}
+        self._built: dict[str, list[Reconstructor]] = {}
 
-    def get(self, config: MethodConfig) -> list[Method]:
+    def get(self, config: MethodConfig) -> list[Reconstructor]:
         """Return the variants of a method, built and warm."""
         if config.label not in self._built:
             self._built[config.label] = built = build_variants(config, self.device)
             self._warm_up(built[0])
         return self._built[config.label]
 
-    def _warm_up(self, method: Method) -> None:
+    def _warm_up(self, method: Reconstructor) -> None:
         """Run a method on a tiny image: first calls load libraries, which is not its time."""
-        shape = (1, 1, *([16] * (method.ndim or 2)))
+        shape = (1, 1, *([16] * (2 if method.axes is None else method.axes.ndim)))
         generator = torch.Generator().manual_seed(0)
         y = torch.randn(shape, dtype=torch.complex64, generator=generator).to(self.device)
         A = CartesianMRI(torch.ones_like(y), torch.ones(shape, dtype=torch.bool).to(self.device))
         # Only a rehearsal: a method made for other measurements may fail here.
         with suppress(Exception):
-            method.solve(y, A, 0.1, 0.5)
+            method(y, A, sigma=0.1, tol=0.5, raise_on_failure=False)
 
 
 def reason_of(error: BaseException) -> str:
@@ -129,12 +129,12 @@ def _measured(task: Task, problem: Problem, methods: Methods) -> tuple[Record, t
 
 
 def _result(
-    method: Method, task: Task, problem: Problem, device: str
+    method: Reconstructor, task: Task, problem: Problem, device: str
 ) -> tuple[Record, torch.Tensor]:
     y, A = problem.y.to(device), problem.A.to(device)
     with PeakMemory(device) as memory:
         started = time.perf_counter()
-        solution = method.solve(y, A, problem.sigma, task.method.tol)
+        solution = method(y, A, sigma=problem.sigma, tol=task.method.tol, raise_on_failure=False)
         image = solution.value.cpu()
         seconds = time.perf_counter() - started
     _require_finite(image, solution)

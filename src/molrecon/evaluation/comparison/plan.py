@@ -72,10 +72,11 @@ def prepare(config: ComparisonConfig, folder: str | Path, *, device: str = "cpu"
     cases = [case for image_set in config.image_sets for case in image_set.cases(root)]
     for case in cases:
         for settings, method in zip(config.methods, methods, strict=True):
-            if method.ndim not in (None, case.ndim):
+            axes = method.axes
+            if axes is not None and axes.ndim != case.ndim:
                 raise InputError(
                     f"The image set {case.image_set!r} has {case.ndim} spatial axes, but the "
-                    f"method {settings.label!r} reconstructs {method.ndim}; compare it on another "
+                    f"method {settings.label!r} reconstructs {axes.ndim}; compare it on another "
                     "set, in settings of its own."
                 )
     tasks = tuple(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from molrecon.equilibrium.solution import Solution
-from molrecon.evaluation.attack.held import Held
+from molrecon.evaluation.attack.target import Target
 from molrecon.lipschitz.local import random_like, unit
 from molrecon.operators.base import norm, per_sample
 
@@ -72,23 +72,23 @@ class Perturbed:
 
 
 @torch.no_grad()
-def perturbed(held: Held, clean: Solution, delta: Tensor, *, tol: float) -> Perturbed:
+def perturbed(target: Target, clean: Solution, delta: Tensor, *, tol: float) -> Perturbed:
     """Reconstruct perturbed measurements.
 
     Parameters
     ----------
-    held
-        The reconstruction.
+    target
+        The method and the scan.
     clean
         That of the unperturbed measurements, to the same tolerance.
     delta
-        The perturbation, like ``held.y``; what lies outside `Held.free` is left out.
+        The perturbation, like ``target.y``; what lies outside `Target.free` is left out.
     tol
         Tolerance of the solve.
     """
-    y = held.y + torch.where(held.free, delta, torch.zeros_like(delta))
-    solution = held.solve(y, clean.value, tol)
-    made = y - held.y
+    y = target.y + torch.where(target.free, delta, torch.zeros_like(delta))
+    solution = target.reconstruct(y, tol=tol, x0=clean.value)
+    made = y - target.y
     return Perturbed(
         delta=made,
         solution=solution,
@@ -103,20 +103,20 @@ def _error(solution: Solution) -> Tensor:
     return torch.zeros_like(size) if solution.error_bound is None else solution.error_bound * size
 
 
-def signal(held: Held) -> Tensor:
+def signal(target: Target) -> Tensor:
     """Norm of the sampled measurements, ``(batch,)``: perturbations are relative to it."""
-    return norm(torch.where(held.free, held.y, torch.zeros_like(held.y)))
+    return norm(torch.where(target.free, target.y, torch.zeros_like(target.y)))
 
 
-def gaussian(held: Held, epsilon: float, seed: int) -> Tensor:
+def gaussian(target: Target, epsilon: float, seed: int) -> Tensor:
     """Draw a white Gaussian perturbation of the sampled measurements of norm ``epsilon·‖y‖``."""
-    draw = random_like(held.y, seed)
-    draw = unit(torch.where(held.free, draw, torch.zeros_like(draw)))
-    return per_sample(epsilon * signal(held), draw) * draw
+    draw = random_like(target.y, seed)
+    draw = unit(torch.where(target.free, draw, torch.zeros_like(draw)))
+    return per_sample(epsilon * signal(target), draw) * draw
 
 
 def worst_case(
-    held: Held,
+    target: Target,
     clean: Solution,
     epsilon: float,
     *,
@@ -134,8 +134,8 @@ def worst_case(
 
     Parameters
     ----------
-    held
-        The reconstruction.
+    target
+        The method and the scan.
     clean
         That of the unperturbed measurements.
     epsilon
@@ -156,8 +156,8 @@ def worst_case(
     Tensor
         The best δ, ``(batch, *A.shape_out)``, zero where nothing was sampled.
     """
-    ascent = _Ascent(held, clean, epsilon, report)
-    for start in (*starts, *(gaussian(held, epsilon, seed + k) for k in range(restarts))):
+    ascent = _Ascent(target, clean, epsilon, report)
+    for start in (*starts, *(gaussian(target, epsilon, seed + k) for k in range(restarts))):
         ascent.run(start, steps)
     return per_sample(ascent.radius, ascent.best) * ascent.best
 
@@ -166,12 +166,12 @@ class _Ascent:
     """Directions u on the unit sphere, ``δ = r u``, and the best one of all starts."""
 
     def __init__(
-        self, held: Held, clean: Solution, epsilon: float, report: Callable[[float], None]
+        self, target: Target, clean: Solution, epsilon: float, report: Callable[[float], None]
     ) -> None:
-        self.held, self.epsilon, self.report = held, epsilon, report
+        self.target, self.epsilon, self.report = target, epsilon, report
         self.clean = clean.value.detach()
-        self.radius = epsilon * signal(held)
-        self.best = torch.zeros_like(held.y)
+        self.radius = epsilon * signal(target)
+        self.best = torch.zeros_like(target.y)
         self.best_value = torch.full_like(self.radius, -1.0)
 
     def run(self, start: Tensor, steps: int) -> None:
@@ -206,13 +206,15 @@ class _Ascent:
         self.best_value = torch.maximum(self.best_value, value)
 
     def _on_sphere(self, direction: Tensor) -> Tensor:
-        return unit(torch.where(self.held.free, direction, torch.zeros_like(direction)))
+        return unit(torch.where(self.target.free, direction, torch.zeros_like(direction)))
 
     def _value(self, u: Tensor, x0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Distance moved, unit gradient, and image at ``r u``; −1 where the solve failed."""
         delta = (per_sample(self.radius, u) * u).requires_grad_()
         with torch.enable_grad():
-            solution = self.held.solve(self.held.y + delta, x0, ASCENT_TOL * self.epsilon)
+            solution = self.target.reconstruct(
+                self.target.y + delta, tol=ASCENT_TOL * self.epsilon, x0=x0
+            )
             moved = norm(solution.value - self.clean)
             (gradient,) = torch.autograd.grad(moved.sum(), delta)
         usable = solution.solved & torch.isfinite(moved)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,10 +13,11 @@ from torch import Tensor
 
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import ConvergenceError, InputError
-from molrecon.evaluation.attack.ascent import Perturbed, gaussian, perturbed, worst_case
-from molrecon.evaluation.attack.held import Subject
+from molrecon.evaluation.attack.target import Target
+from molrecon.evaluation.attack.worst_case import Perturbed, gaussian, perturbed, worst_case
 from molrecon.evaluation.metrics import psnr
 from molrecon.operators.base import LinearOperator, norm
+from molrecon.reconstructors.base import Reconstructor
 
 HELD_FIXED = (
     "Unit, noise level σ, data weight λ, coil maps and mask are held at their values for the "
@@ -26,7 +28,7 @@ Report = Callable[[str, int], None]
 
 
 @dataclass(frozen=True)
-class Effort:
+class AttackEffort:
     """How hard to attack.
 
     Attributes
@@ -121,8 +123,10 @@ class Attacked:
 
     Attributes
     ----------
-    name, method, model
-        Of the `Subject`.
+    name
+        What it is called, see `label_of`.
+    method, model
+        The method, and the model as the user named it; None where there is none.
     bound
         ``‖Δx‖ ≤ bound · ‖Δy‖`` by theory; None where there is no such theory.
     certified
@@ -181,22 +185,22 @@ class Attacked:
 
 
 def attack(
-    subject: Subject,
+    method: Reconstructor,
     y: Tensor,
     A: LinearOperator,
     epsilons: Sequence[float],
     *,
     sigma: float | None = None,
     reference: Tensor | None = None,
-    effort: Effort | None = None,
+    effort: AttackEffort | None = None,
     report: Report = lambda text, done: None,
 ) -> Attacked:
     """Attack a method on one scan.
 
     Parameters
     ----------
-    subject
-        The method.
+    method
+        The method, ready to reconstruct.
     y, A
         Measurements ``(1, *A.shape_out)`` and operator.
     epsilons
@@ -217,19 +221,20 @@ def attack(
     ConvergenceError
         If the unperturbed reconstruction fails, or one that is to be reported is not finite.
     """
-    effort = effort or Effort()
+    effort = effort or AttackEffort()
     check_sizes(epsilons)
-    report(f"{subject.name}: unperturbed", 0)
-    held = subject.hold(y, A, sigma)
+    name = label_of(method)
+    report(f"{name}: unperturbed", 0)
+    target = Target.of(method, y, A, sigma)
     with torch.no_grad():
-        clean = held.solve(y, None, effort.tol)
+        clean = target.reconstruct(y, tol=effort.tol)
     if not bool(torch.isfinite(clean.value).all()):
-        raise ConvergenceError(f"{subject.name}: the unperturbed image is not finite")
+        raise ConvergenceError(f"{name}: the unperturbed image is not finite")
 
     def effect(one: Perturbed) -> Effect:
         against = clean.value if reference is None else reference
         if not bool(torch.isfinite(one.solution.value).all()):
-            raise ConvergenceError(f"{subject.name}: an image under attack is not finite")
+            raise ConvergenceError(f"{name}: an image under attack is not finite")
         return Effect(
             change=float(one.moved / norm(clean.value)),
             gain=float(one.gain),
@@ -240,20 +245,22 @@ def attack(
     points: list[Point] = []
     found: Tensor | None = None
     for epsilon in sorted(epsilons):
-        label = f"{subject.name}, ε = {epsilon:g}"
+        label = f"{name}, ε = {epsilon:g}"
         report(label, 0)
         draws = [
-            perturbed(held, clean, gaussian(held, epsilon, effort.seed + 1000 + k), tol=effort.tol)
+            perturbed(
+                target, clean, gaussian(target, epsilon, effort.seed + 1000 + k), tol=effort.tol
+            )
             for k in range(effort.draws)
         ]
         candidates = list(draws)
         worst = None
-        if held.differentiable:
+        if method.differentiable:
             # The strongest draw is a start, so that no draw is worse than the worst case.
             strongest = max(draws, key=lambda one: float(one.gain)).delta
             starts = [strongest] if found is None else [found, strongest]
             found = worst_case(
-                held,
+                target,
                 clean,
                 epsilon,
                 starts=starts[: effort.restarts],
@@ -262,7 +269,7 @@ def attack(
                 seed=effort.seed,
                 report=lambda gain, label=label: report(f"{label}: gain {gain:.3g}", 1),  # type: ignore[misc]
             )
-            worst = perturbed(held, clean, found, tol=effort.tol)
+            worst = perturbed(target, clean, found, tol=effort.tol)
             candidates.append(worst)
         points.append(
             Point(
@@ -275,9 +282,9 @@ def attack(
             )
         )
     return Attacked(
-        name=subject.name,
-        method=subject.method,
-        model=subject.model,
+        name=name,
+        method=method.name,
+        model=method.model,
         bound=_only(clean.robustness),
         certified=clean.certified and clean.robustness is not None,
         sigma=_only(clean.sigma),
@@ -286,6 +293,18 @@ def attack(
         image=clean.value.cpu(),
         points=tuple(points),
     )
+
+
+def label_of(method: Reconstructor) -> str:
+    """Return what a method is called beside others: its model's name, or its own without one.
+
+    Of a weights file it is the stem, or the folder's name for the ``best.safetensors`` of a
+    training run.
+    """
+    if method.model is None:
+        return method.name
+    path = Path(method.model)
+    return path.absolute().parent.name if path.stem == "best" else path.stem
 
 
 def check_sizes(epsilons: Sequence[float]) -> None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 from torch import Tensor
 
-from molrecon.evaluation.attack.study import Attacked
+from molrecon.evaluation.attack.attacked import Attacked
 from molrecon.operators.base import LinearOperator
 
 Array = npt.NDArray[Any]

@@ -1,0 +1,209 @@
+"""The interface that every reconstruction method keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from molrecon.data.axes import Axes
+from molrecon.equilibrium.solution import Solution
+from molrecon.errors import InputError
+from molrecon.linear.status import Status
+from molrecon.operators.base import LinearOperator
+
+
+class Reconstructor(ABC):
+    """A reconstruction method, called ``method(y, A, sigma=…) -> Solution``.
+
+    A subclass needs `__call__`. It overrides `settled` if it derives more than the noise level
+    from the measurements, and the attributes below where the defaults are wrong.
+
+    Attributes
+    ----------
+    name
+        The name it goes by, a key of `molrecon.reconstructors.methods.METHODS`.
+    model
+        The shipped model or weights file it was loaded from; None for methods without weights.
+    axes
+        Spatial axes it is made for; None for any.
+    differentiable
+        Whether the value carries gradients with respect to the measurements.
+    takes_start
+        Whether it has an argument ``x0``, a starting image ``(batch, *A.shape_in)`` that changes
+        the work and never the answer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Denoising, Reconstructor
+    >>> from molrecon.reconstructors.base import direct_solution
+    >>> class Half(Reconstructor):
+    ...     name = "half"
+    ...     def __call__(self, y, A, *, sigma=None, tol=None, raise_on_failure=True):
+    ...         return direct_solution(A.H(y) / 2)
+    >>> Half()(torch.ones(1, 1, 4, 4), Denoising((1, 4, 4))).value.mean().item()
+    0.5
+    """
+
+    name: str
+    model: str | None = None
+    axes: Axes | None = None
+    differentiable: bool = True
+    takes_start: bool = False
+
+    @abstractmethod
+    def __call__(
+        self,
+        y: Tensor,
+        A: LinearOperator,
+        *,
+        sigma: Tensor | float | None = None,
+        tol: float | None = None,
+        raise_on_failure: bool = True,
+    ) -> Solution:
+        """Reconstruct.
+
+        Parameters
+        ----------
+        y
+            Measurements ``(batch, *A.shape_out)``, in any unit.
+        A
+            The forward operator.
+        sigma
+            Standard deviation of the noise per sample, in the unit of ``y``: a number or
+            ``(batch,)``. By default estimated from ``y`` where the method needs it.
+        tol
+            Largest relative distance to the exact solution of the method. Methods that bound no
+            distance do not look at it.
+        raise_on_failure
+            Whether a solve that fails raises; if False, it is a status of the solution.
+
+        Returns
+        -------
+        Solution
+            The image ``(batch, *A.shape_in)`` in the unit of ``y``, with what is known about it.
+
+        Raises
+        ------
+        InputError
+            If the measurements, σ or their shapes are wrong.
+        ConvergenceError
+            If a solve does not converge and failures are to raise.
+        """
+
+    def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
+        """Return what the method derives from ``y``, as arguments of a call that fix it.
+
+        Parameters are those of `held`. By default it is the noise level, if one is given.
+        """
+        return {"sigma": sigma}
+
+    def held(self, y: Tensor, A: LinearOperator, *, sigma: Tensor | float | None = None) -> Held:
+        """Return the method with unit, noise level and data weight fixed at what they are for y.
+
+        What is left is a function of the measurements alone, and the one that
+        `Solution.robustness` bounds the gain of.
+
+        Parameters
+        ----------
+        y
+            Measurements ``(batch, *A.shape_out)``.
+        A
+            The forward operator.
+        sigma
+            Standard deviation of the noise per sample, in the unit of ``y``: a number or
+            ``(batch,)``; by default estimated from ``y``.
+
+        Raises
+        ------
+        InputError
+            If the measurements, σ or their shapes are wrong.
+        """
+        return Held(self, self.settled(y, A, sigma))
+
+
+class Held(Reconstructor):
+    """A method with all that it derives from measurements fixed, see `Reconstructor.held`.
+
+    Parameters
+    ----------
+    method
+        The method.
+    fixed
+        Arguments of every call of it.
+    """
+
+    def __init__(self, method: Reconstructor, fixed: dict[str, Any]) -> None:
+        self.method, self.fixed = method, fixed
+        self.name, self.model, self.axes = method.name, method.model, method.axes
+        self.differentiable, self.takes_start = method.differentiable, method.takes_start
+
+    def __call__(
+        self,
+        y: Tensor,
+        A: LinearOperator,
+        *,
+        sigma: Tensor | float | None = None,
+        tol: float | None = None,
+        raise_on_failure: bool = True,
+        x0: Tensor | None = None,
+    ) -> Solution:
+        """Reconstruct, see `Reconstructor`.
+
+        Parameters
+        ----------
+        y, A, tol, raise_on_failure
+            As in `Reconstructor`.
+        sigma
+            Must be left out: the noise level is fixed.
+        x0
+            Starting image ``(batch, *A.shape_in)`` in the unit of ``y``; methods whose answer
+            depends on the start begin at their own.
+
+        Raises
+        ------
+        InputError
+            If ``sigma`` is given, or as in `Reconstructor`.
+        """
+        if sigma is not None:
+            raise InputError(f"sigma is {sigma}, expected none: it is fixed; leave it out")
+        start = {} if x0 is None or not self.takes_start else {"x0": x0}
+        return self.method(y, A, tol=tol, raise_on_failure=raise_on_failure, **self.fixed, **start)
+
+    def held(self, y: Tensor, A: LinearOperator, *, sigma: Tensor | float | None = None) -> Held:
+        """Return the method itself: all is fixed already."""
+        return self
+
+
+def direct_solution(
+    value: Tensor, *, network_evaluations: int = 0, raise_on_failure: bool = True
+) -> Solution:
+    """Return the solution of a method that computes its image without solving an equation.
+
+    Parameters
+    ----------
+    value
+        The image ``(batch, channel, *spatial)``.
+    network_evaluations
+        Applications of the method's network.
+    raise_on_failure
+        Whether an image that is not finite raises; if False, it is a status of the solution.
+
+    Raises
+    ------
+    ConvergenceError
+        If the image is not finite and failures are to raise.
+    """
+    finite = torch.isfinite(value.detach()).flatten(1).all(1).tolist()
+    solution = Solution(
+        value=value,
+        status=tuple(Status.CONVERGED if flag else Status.NON_FINITE for flag in finite),
+        iterations=torch.zeros(value.shape[0], dtype=torch.int64, device=value.device),
+        network_evaluations=network_evaluations,
+    )
+    if raise_on_failure:
+        solution.raise_unless_converged("reconstruction")
+    return solution
