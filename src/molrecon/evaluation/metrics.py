@@ -72,6 +72,12 @@ def psnr(
     ------
     InputError
         If the shapes differ, a value is not finite, or the range is not positive.
+
+    Examples
+    --------
+    >>> reference = torch.ones(1, 1, 8, 8)
+    >>> round(psnr(reference + 0.1, reference).value, 3)
+    20.0
     """
     units = _Units(image, reference, over, data_range, complex_values)
     error = (units.image - units.reference).abs().square().flatten(1).mean(1)

@@ -90,7 +90,7 @@ class LinearOperator(ABC):
     >>> A(torch.tensor([[[0.0, 1.0, 4.0, 9.0, 16.0]]]))
     tensor([[[1., 3., 5., 7.]]])
     >>> 2 * A.H
-    (2 * (Difference(shape_in=(1, 5), shape_out=(1, 4), dtype=float32)).H)
+    (2 * Difference(shape_in=(1, 5), shape_out=(1, 4), dtype=float32).H)
     """
 
     def __init__(
