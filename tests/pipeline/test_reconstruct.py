@@ -214,14 +214,14 @@ def test_its_text_is_short():
 
 def test_a_network_works_in_tiles_only_while_it_must(model):
     method = molrecon.reconstructors.methods.build_method("mol", model=model)
-    network = method.learned.network
+    network = method.network
     scan = plane()
     whole = reconstruct(scan, method, device="cpu", sigma=SIGMA)
     limit = (whole.memory.total - 0.5 * whole.memory.network) / 2**30
     tiled = reconstruct(scan, method, device="cpu", sigma=SIGMA, max_memory=limit)
     assert tiled.memory.tile is not None
     assert distance(tiled.image, whole.image) < 2e-3
-    assert method.learned.network is network
+    assert method.network is network
 
 
 @pytest.mark.parametrize(
