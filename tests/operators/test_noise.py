@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -163,5 +165,60 @@ def test_refusals() -> None:
         estimate_sigma(kspace, few)
     with pytest.raises(InputError, match="0 measured samples"):
         estimate_sigma(0 * kspace, MASKS["full"])
-    with pytest.raises(InputError, match="mask: found shape"):
+    with pytest.raises(InputError, match="mask has shape"):
         estimate_sigma(kspace, MASKS["full"][..., 1:])
+
+
+def steepest(path: Callable[[float], Tensor], mask: Tensor) -> float:
+    """Return the largest |Δsigma| / ‖Δy‖ on a path, bisected towards where it changes most."""
+    low, high = 0.0, 1.0
+    steps = 64
+    worst = 0.0
+    while high - low > 1e-8:
+        places = [low + (high - low) * i / steps for i in range(steps + 1)]
+        points = [path(t) for t in places]
+        sigmas = [float(estimate_sigma(y, mask)) for y in points]
+        changes = [abs(b - a) for a, b in itertools.pairwise(sigmas)]
+        moved = [float((b - a).norm()) for a, b in itertools.pairwise(points)]
+        worst = max(worst, *(c / m for c, m in zip(changes, moved, strict=True)))
+        steepest = changes.index(max(changes))
+        low, high = places[steepest], places[steepest + 1]
+        steps = 4
+    return worst
+
+
+@pytest.mark.parametrize("name", ["full", "points", "lines"])
+@pytest.mark.parametrize("coils", [1, 4])
+def test_the_estimate_never_jumps(name: str, coils: int) -> None:
+    """From white noise to noise filtered along one axis, then the other, or both, or spikes."""
+    y, x = (c.double() for c in frequencies())
+    noise = white(coils, 1.0, 11).to(torch.complex128)
+    other = white(coils, 1.0, 12).to(torch.complex128)
+    spike = torch.zeros_like(noise)
+    spike[:, :, 2, 4] = 30
+    for path in (
+        lambda t: noise * (1 + t * (y > 0).double()),
+        lambda t: noise * (1 + (1 - t) * (y > 0).double()) * (1 + t * (x > 0).double()),
+        lambda t: noise * torch.exp(-3 * t * (x + y + 0.4) ** 2),
+        lambda t: noise + t * spike,
+        lambda t: noise + t * other,
+    ):
+        # An average of many samples: far less than the change of one, let alone a jump.
+        assert steepest(path, MASKS[name]) < 0.1
+
+
+def test_derivatives_with_respect_to_the_kspace() -> None:
+    """Also where one value passes into another, with noise filtered along both axes."""
+    y, x = (c.double() for c in frequencies())
+    mask = MASKS["full"]
+    for strength in (0.0, 0.22, 0.5):
+        kspace = white(2, 1.0, 13).to(torch.complex128)
+        kspace = kspace * (1 + strength * (y > 0)) * (1 + 0.9 * strength * (x > 0))
+        leaf = kspace.clone().requires_grad_()
+        estimate_sigma(leaf, mask).backward()
+        for seed in range(3):
+            direction = white(2, 1.0, seed).to(torch.complex128)
+            step = 1e-6 * direction
+            change = estimate_sigma(kspace + step, mask) - estimate_sigma(kspace - step, mask)
+            expected = float((leaf.grad.conj() * direction).real.sum())
+            assert float(change) / 2e-6 == pytest.approx(expected, rel=1e-5, abs=1e-9)
