@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from molrecon.errors import InputError
+from molrecon.settings import Settings
 
-Settings = TypeVar("Settings", bound=BaseModel)
+Kind = TypeVar("Kind", bound=Settings)
 
 _EXPECTED = {
     "greater_than": "more than {gt:g}",
@@ -58,7 +59,7 @@ def read_yaml(file: Path) -> Any:
         raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from None
 
 
-def parse(kind: type[Settings], content: Any, file: Path) -> Settings:
+def parse(kind: type[Kind], content: Any, file: Path) -> Kind:
     """Turn the content of a settings file into settings.
 
     Raises
@@ -72,7 +73,7 @@ def parse(kind: type[Settings], content: Any, file: Path) -> Settings:
         raise InputError(f"{file}: {sentence(error)}; correct it.") from None
 
 
-def of_kind(kinds: Mapping[str, type[Settings]], key: str, default: str | None = None) -> Any:
+def of_kind(kinds: Mapping[str, type[Kind]], key: str, default: str | None = None) -> Any:
     """Return a validator that turns settings into those of the kind they name under ``key``.
 
     Anything but a mapping is returned as it is. Settings out of range are validation errors.

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from molrecon.data.root import expand_root, find_files
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
@@ -15,14 +15,11 @@ from molrecon.errors import InputError
 from molrecon.reconstructors.configuration import AnyModelConfig
 from molrecon.reconstructors.learned import Output
 from molrecon.reconstructors.mol import MOLConfig
+from molrecon.settings import Settings
 from molrecon.settings_files import parse, read_yaml
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataConfig(_Strict):
+class DataConfig(Settings):
     """Where images come from; paths are relative to ``root``, which may name ``${VARIABLES}``.
 
     No file may serve training and validation: held-out subjects are the point of the latter.
@@ -64,7 +61,7 @@ def _real(source: str) -> str:
     return os.path.realpath(source.split("::", 1)[0])
 
 
-class LipschitzConfig(_Strict):
+class LipschitzConfig(Settings):
     """The constraint of MOL-LR, a log-barrier on a Lipschitz value at the training images.
 
     It has no effect on methods whose convergence rests on no Lipschitz constant.
@@ -78,7 +75,7 @@ class LipschitzConfig(_Strict):
     iterations: int = Field(4, ge=1)
 
 
-class Stage(_Strict):
+class Stage(Settings):
     """A part of the run with its own objective, images and schedule.
 
     ``objective`` is ``"denoise"`` (the network alone removes noise: a cheap pre-training) or
@@ -98,7 +95,7 @@ class Stage(_Strict):
     inner_iterations: int = Field(30, ge=1)
 
 
-class CardConfig(_Strict):
+class CardConfig(Settings):
     """What the model card says beyond the settings."""
 
     licence: str = "not stated"
@@ -106,7 +103,7 @@ class CardConfig(_Strict):
     not_for: str = "not stated"
 
 
-class TrainingConfig(_Strict):
+class TrainingConfig(Settings):
     """A whole training run, whose files go to the folder ``name`` in ``output``.
 
     ``initial`` is a shipped model or a weights file to start from. ``target`` is what a

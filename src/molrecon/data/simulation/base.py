@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Protocol, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.batch import Batch
+from molrecon.settings import Settings
 
 STREAM = {"training": 0, "validation": 1, "masks": 2}
 """First word of the seed, so that equal seeds of different uses draw different numbers."""
@@ -34,7 +35,7 @@ class Pool(Protocol):
         ...
 
 
-class Simulation(BaseModel, ABC):
+class Simulation(Settings, ABC):
     """What training batches of a problem are made of; pairs are the bounds of a random draw.
 
     Attributes
@@ -54,8 +55,6 @@ class Simulation(BaseModel, ABC):
     validation_size
         Largest size of validation images.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
     size: tuple[Count, ...]

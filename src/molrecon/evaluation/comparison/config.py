@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SerializeAsAny,
     field_validator,
@@ -17,14 +15,11 @@ from pydantic import (
 )
 
 from molrecon.evaluation.image_sets import IMAGE_SETS, ImageSet
+from molrecon.settings import Settings
 from molrecon.settings_files import of_kind, parse, read_yaml
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class MethodConfig(_Strict):
+class MethodConfig(Settings):
     """A method of the comparison.
 
     Attributes
@@ -74,7 +69,7 @@ class MethodConfig(_Strict):
         return values
 
 
-class BootstrapConfig(_Strict):
+class BootstrapConfig(Settings):
     """How confidence intervals are made, see `paired_interval`."""
 
     resamples: int = Field(10_000, ge=100)
@@ -82,7 +77,7 @@ class BootstrapConfig(_Strict):
     seed: int = Field(0, ge=0)
 
 
-class FigureConfig(_Strict):
+class FigureConfig(Settings):
     """An image to show.
 
     Attributes
@@ -111,7 +106,7 @@ class FigureConfig(_Strict):
         return zoom
 
 
-class ComparisonConfig(_Strict):
+class ComparisonConfig(Settings):
     """A whole comparison.
 
     Attributes

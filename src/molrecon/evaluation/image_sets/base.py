@@ -9,12 +9,13 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from molrecon.data.masks import MASK_KINDS, make_mask
 from molrecon.data.root import find_files
 from molrecon.errors import InputError
 from molrecon.evaluation.problem import Problem
+from molrecon.settings import Settings
 
 Seed = Annotated[int, Field(ge=0)]
 
@@ -68,7 +69,7 @@ class Case(ABC):
         return {"kind": type(self).__name__, **values}
 
 
-class ImageSet(BaseModel, ABC):
+class ImageSet(Settings, ABC):
     """A set of images, as it stands in a configuration.
 
     Attributes
@@ -80,8 +81,6 @@ class ImageSet(BaseModel, ABC):
     files
         Names or patterns relative to the root of the configuration.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1)
     kind: str
