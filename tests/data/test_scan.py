@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from molrecon.data.axes import Axes
+from molrecon.data.geometry import Geometry
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
@@ -116,3 +118,50 @@ def test_a_frame_without_samples_is_refused():
         Scan(FRAMES * mask, mask, axes=Axes("tyx"))
     with pytest.raises(InputError, match=r"\(batch, coil, t, y, x\) was expected"):
         Scan(FRAMES[:, :, 0], axes=Axes("tyx"))
+
+
+def test_what_belongs_to_an_item_goes_with_it():
+    scan = Scan(
+        kspace(3, 2, 8, 6),
+        calibration=kspace(3, 2, 4, 6),
+        noise=kspace(2, 50),
+        geometry=Geometry.of_spacing((5.0, 2.0, 1.0)),
+        image_shape=(4, 6),
+    )
+    item = scan.item(2)
+    assert torch.equal(item.calibration, scan.calibration[2:])
+    assert item.noise is scan.noise
+    assert item.image_shape == (4, 6)
+    np.testing.assert_array_equal(item.geometry.matrix[:3, 3], [0, 0, 10])
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"calibration": kspace(1, 2, 9, 6)},
+        {"calibration": kspace(1, 3, 4, 6)},
+        {"calibration": kspace(1, 2, 4)},
+        {"calibration": torch.zeros(1, 2, 4, 4, dtype=torch.complex64)},
+        {"noise": kspace(3, 50)},
+        {"image_shape": (9, 6)},
+        {"image_shape": (4,)},
+    ],
+)
+def test_additions_that_do_not_fit_are_refused(part):
+    with pytest.raises(InputError, match=next(iter(part)).partition("_")[0]):
+        Scan(kspace(1, 2, 8, 6), **part)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 6), (1, 2, 4, 6)])
+def test_calibration_is_attached_with_or_without_batch(shape):
+    assert Scan(kspace(1, 2, 8, 6)).with_calibration(kspace(*shape)).calibration.shape[1:] == (
+        2,
+        4,
+        6,
+    )
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 6), (2, 9, 6), (2, 6), (4, 6)])
+def test_calibration_of_another_scan_is_refused(shape):
+    with pytest.raises(InputError, match="calibration of"):
+        Scan(kspace(1, 2, 8, 6)).with_calibration(kspace(*shape))

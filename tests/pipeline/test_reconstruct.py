@@ -247,3 +247,17 @@ def test_what_fails_is_not_written(tmp_path):
     with pytest.raises(ConvergenceError, match="slice 0: the"):
         reconstruct(plane(), "sense", tol=1e-12, output=tmp_path / "image.npy", device="cpu")
     assert not list(tmp_path.iterdir())
+
+
+def test_maps_come_from_calibration_that_was_measured_by_itself():
+    """Lines without a calibration region, and the centre beside them in other units."""
+    full = measured(32, 28, fourier=2, mask=torch.ones(32, 28, dtype=torch.bool))
+    lines = torch.arange(28) % 2 == 0
+    with pytest.raises(InputError, match="no calibration region"):
+        reconstruct(Scan(full * lines), "sense", device="cpu")
+    scan = Scan(full * lines).with_calibration(7 * full[0, :, :, 4:24])
+    found = reconstruct(scan, "sense", sigma=SIGMA, device="cpu")
+    whole = reconstruct(Scan(full), "sense", sigma=SIGMA, device="cpu")
+    assert distance(found.image.abs(), whole.image.abs()) < 0.05
+    with pytest.raises(InputError, match="no calibration region"):
+        reconstruct(Scan(full * lines).with_calibration(full[0, :, 14:18]), "sense", device="cpu")

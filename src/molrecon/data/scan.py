@@ -10,8 +10,15 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from molrecon.data.arrays import Array, as_array, coil_maps_tensor, mask_tensor
+from molrecon.data.arrays import (
+    Array,
+    as_array,
+    coil_maps_tensor,
+    complex_tensor,
+    mask_tensor,
+)
 from molrecon.data.axes import Axes
+from molrecon.data.geometry import Geometry
 from molrecon.errors import InputError, shape_text
 
 FRAMES_NOTE = "one set of coil maps for all frames: the third axis from the end is time"
@@ -64,6 +71,17 @@ class Scan:
         The spatial axes; if None, (y, x), or (z, y, x) that may be (t, y, x): see `Axes.settled`.
     mask_given
         Whether the mask was given; set to False where it was inferred from the zeros of k-space.
+    calibration
+        complex64 ``(batch or 1, coil, *Fourier axes)``, the centre of k-space measured by itself,
+        zero frequency at index ``n // 2``, at most as wide as k-space. Coil maps are estimated
+        from it where it is given. Its units may be others than those of ``kspace``.
+    noise
+        complex64 ``(coil, samples)``, samples without signal, of the noise level of ``kspace``.
+    geometry
+        Size and place of the pixels of the image.
+    image_shape
+        Spatial shape of the image that is wanted, cut out of the centre of the reconstruction,
+        where a larger field of view was measured; if None, all of it.
 
     Raises
     ------
@@ -91,12 +109,18 @@ class Scan:
     notes: tuple[str, ...] = ()
     axes: Axes = field(default=cast(Axes, None))
     mask_given: bool = True
+    calibration: Tensor | None = None
+    noise: Tensor | None = None
+    geometry: Geometry | None = None
+    image_shape: tuple[int, ...] | None = None
 
     def __repr__(self) -> str:
         batch, coils, *spatial = self.kspace.shape
         parts = [f"{batch} of {coils} × {shape_text(spatial)} ({self.axes.names})"]
         parts += ["coil maps"] if self.coil_maps is not None else []
         parts += ["reference"] if self.reference is not None else []
+        parts += ["calibration"] if self.calibration is not None else []
+        parts += ["noise samples"] if self.noise is not None else []
         parts += [f"sigma={self.sigma:.4g}"] if self.sigma is not None else []
         return f"Scan({', '.join(parts)}, {float(self.mask.float().mean()):.1%} sampled)"
 
@@ -127,6 +151,31 @@ class Scan:
             )
         if self.axes.time:
             self._check_frames()
+        self._check_additions()
+
+    def _check_additions(self) -> None:
+        """Refuse calibration, noise samples or an image shape that do not fit."""
+        batch, coils, *spatial = self.kspace.shape
+        if self.calibration is not None:
+            found = tuple(self.calibration.shape)
+            fourier = spatial[-self.axes.fourier :]
+            widths = [min(pair) for pair in zip(found[2:], fourier, strict=False)]
+            if len(widths) < len(fourier) or 0 in widths:
+                widths = fourier
+            shape = (coils, *widths)
+            self._check("calibration", self.calibration, torch.complex64, (1, batch), shape)
+        if self.noise is not None:
+            shape = (coils, *self.noise.shape[1:2])
+            self._check("noise samples", self.noise[None], torch.complex64, (1,), shape)
+        wanted = self.image_shape
+        if wanted is not None and not (
+            len(wanted) == len(spatial)
+            and all(1 <= n <= most for n, most in zip(wanted, spatial, strict=True))
+        ):
+            raise InputError(
+                f"image_shape is {wanted}, expected one length per spatial axis, at most "
+                f"{tuple(spatial)}; correct it or leave it out."
+            )
 
     def _settle_axes(self) -> None:
         ndim = self.kspace.ndim - 2
@@ -248,16 +297,59 @@ class Scan:
             return replace(self, coil_maps=maps, axes=Axes("tyx"), notes=notes)
         return replace(self, coil_maps=maps)
 
+    def with_calibration(
+        self, calibration: Array | Tensor, *, source: str = "the calibration"
+    ) -> Scan:
+        """Return the scan with calibration data that were measured by themselves.
+
+        Parameters
+        ----------
+        calibration
+            Complex ``(coil, *Fourier axes)`` or ``(batch, coil, *Fourier axes)``, zero frequency
+            at index ``n // 2``; at most as wide as k-space. It replaces the scan's own.
+        source
+            Where it came from, for messages.
+
+        Raises
+        ------
+        InputError
+            If its coils or axes are not those of the scan, it is wider than k-space, or values
+            are NaN or all zero.
+        """
+        found = complex_tensor(as_array(calibration))
+        found = found[None] if found.ndim == self.axes.fourier + 1 else found
+        coils, *spatial = self.kspace.shape[1:]
+        widths = found.shape[2:]
+        fourier = spatial[-self.axes.fourier :]
+        if (
+            found.shape[1:2] != (coils,)
+            or len(widths) != len(fourier)
+            or any(width > n for width, n in zip(widths, fourier, strict=True))
+        ):
+            raise InputError(
+                f"The calibration of {source} has shape {tuple(found.shape)}, expected "
+                f"({coils} coils, {', '.join(f'at most {n}' for n in fourier)}) to fit k-space; "
+                "give that of the same scan, or leave it out."
+            )
+        return replace(self, calibration=found)
+
     def item(self, number: int) -> Scan:
         """Return one item of the batch, a scan of its own; what all items share it keeps."""
 
-        def one(value: Tensor) -> Tensor:
-            return value if value.shape[0] == 1 else value[number : number + 1]
+        def one(value: Tensor | None) -> Tensor | None:
+            if value is None or value.shape[0] == 1:
+                return value
+            return value[number : number + 1]
 
+        geometry = self.geometry
+        if geometry is not None and self.axes.letters == "yx":
+            geometry = geometry.moved((number, 0, 0))
         return replace(
             self,
             kspace=self.kspace[number : number + 1],
-            mask=one(self.mask),
-            coil_maps=None if self.coil_maps is None else one(self.coil_maps),
-            reference=None if self.reference is None else one(self.reference),
+            mask=cast(Tensor, one(self.mask)),
+            coil_maps=one(self.coil_maps),
+            reference=one(self.reference),
+            calibration=one(self.calibration),
+            geometry=geometry,
         )

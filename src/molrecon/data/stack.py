@@ -107,6 +107,10 @@ def stack_of(scan: Scan, axis: int | None = None) -> Stack:
         coil_maps=None if maps is None else maps if len(maps) == 1 else maps[chosen],
         reference=reference[chosen] if known and reference is not None else None,
         axes=Axes("yx"),
+        # What belongs to the whole: maps are estimated, and images cut, before and after.
+        calibration=None,
+        geometry=None,
+        image_shape=None,
     )
     return Stack(flat, places, axis, tuple(scan.kspace.shape[2:]))
 

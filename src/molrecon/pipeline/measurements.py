@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from torch import Tensor
 
-from molrecon.data.calibration import calibration_region
+from molrecon.data.calibration import calibration_region, centred_slices
 from molrecon.data.coil_maps import estimate_coil_maps, estimate_shared_maps
-from molrecon.data.scan import Scan
+from molrecon.data.scan import Scan, sampled
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.dynamic_mri import DynamicMRI
 from molrecon.operators.multi_coil import MultiCoilMRI
@@ -56,7 +56,10 @@ def require_coil_maps(scan: Scan) -> None:
         If it is one.
     """
     if scan.coil_maps is None and scan.kspace.shape[1] > 1:
-        calibration_region(scan.calibration_mask)
+        for item in scan.calibration if scan.calibration is not None else ():
+            calibration_region((item != 0).any(0)[None, None])
+        if scan.calibration is None:
+            calibration_region(scan.calibration_mask)
 
 
 def ensure_coil_maps(scan: Scan) -> Scan:
@@ -69,8 +72,19 @@ def ensure_coil_maps(scan: Scan) -> Scan:
     """
     if scan.coil_maps is not None:
         return scan
+    if scan.calibration is not None:
+        maps = _maps_of_calibration(scan.calibration, scan.kspace.shape[-scan.axes.fourier :])
+        return replace(scan, coil_maps=maps.unsqueeze(2) if scan.axes.time else maps)
     estimate = estimate_shared_maps if scan.axes.time else estimate_coil_maps
     return replace(scan, coil_maps=estimate(scan.kspace, scan.mask))
+
+
+def _maps_of_calibration(calibration: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return coil maps of a shape from the centre of k-space, which was measured by itself."""
+    kspace = calibration.new_zeros((*calibration.shape[:2], *shape))
+    region: tuple[slice, ...] = centred_slices(shape, calibration.shape[2:])
+    kspace[(slice(None), slice(None), *region)] = calibration
+    return estimate_coil_maps(kspace, sampled(kspace))
 
 
 def operator_of(scan: Scan) -> MultiCoilMRI:
