@@ -1,9 +1,10 @@
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from molrecon.data.atomic import atomic_path, check_folder, check_writable, make_folder
+from molrecon.data.atomic import atomic_path, check_folder, check_writable, make_folder, write_text
 from molrecon.errors import InputError
 
 
@@ -32,6 +33,26 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure)
         write()
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["out.npy"]
+
+
+def test_the_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch):
+    """A machine that stops between the two leaves the old file, never an empty one."""
+    target, events = tmp_path / "out.txt", []
+    fsync, replace = os.fsync, os.replace
+
+    def flush(descriptor: int) -> None:
+        events.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def rename(old: Path, new: Path) -> None:
+        events.append("rename")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(os, "replace", rename)
+    assert write_text(target, "σ\n") == target
+    assert target.read_text(encoding="utf-8") == "σ\n"
+    assert events == ["file", "rename", "folder"]
 
 
 def test_a_full_disk_is_a_sentence(tmp_path: Path):

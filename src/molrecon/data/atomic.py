@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from molrecon.errors import InputError
@@ -136,8 +136,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that takes its name once the block has succeeded.
 
     If the block fails, whatever it wrote is removed and an existing file at ``path`` stays as it
-    was. The temporary name ends like the target's, so that libraries which go by the extension
-    write the right type.
+    was. If the machine stops, the file is the old one or the whole new one: the content reaches the
+    disk before the name does. The temporary name ends like the target's, so that libraries which go
+    by the extension write the right type.
 
     Parameters
     ----------
@@ -159,7 +160,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
     try:
         yield temporary
+        _flush(temporary)
         os.replace(temporary, target)
+        # Some network file systems cannot flush a folder; the file itself is on the disk by now.
+        with suppress(OSError):
+            _flush(target.parent)
     except OSError as error:
         raise InputError(
             f"The output {target} could not be written ({error.strerror or error}); "
@@ -167,3 +172,27 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a text as UTF-8, as a whole or not at all, and return its path; see `atomic_path`.
+
+    Parameters
+    ----------
+    path
+        The file to be written; an existing file is replaced.
+    text
+        All that the file will hold.
+    """
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def _flush(path: Path) -> None:
+    """Wait until the disk holds what was written to a file or folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

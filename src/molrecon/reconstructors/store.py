@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -15,6 +13,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 
+from molrecon.data.atomic import atomic_path
 from molrecon.data.axes import Axes
 from molrecon.errors import InputError
 from molrecon.reconstructors.configuration import ModelConfig
@@ -54,11 +53,8 @@ def save(
     Raises
     ------
     InputError
-        If the folder does not exist.
+        If the file cannot be written, see `atomic_path`.
     """
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise InputError(f"{target}: the folder {target.parent} does not exist; make it first")
     header = {
         "format": FORMAT,
         "config": config.model_dump(mode="json"),
@@ -67,14 +63,10 @@ def save(
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
     }
-    temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
-    try:
-        # Written by us: the library's own writer makes files that only their owner may read.
-        temporary.write_bytes(serialise(tensors, metadata={_HEADER: json.dumps(header)}))
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+    with atomic_path(path) as part:
+        # Not by save_file, which makes files that only their owner may read.
+        part.write_bytes(serialise(tensors, metadata={_HEADER: json.dumps(header)}))
+    return Path(path)
 
 
 def load(name_or_path: str | Path, *, device: str = "cpu") -> LearnedReconstructor:

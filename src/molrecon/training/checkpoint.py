@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from molrecon.data.atomic import atomic_path
 from molrecon.errors import InputError
 
 _VECTOR = {True: "constraint.vector", False: "constraint.real-vector"}
@@ -52,9 +52,8 @@ def save_checkpoint(
     if vector is not None:
         tensors[_VECTOR[vector.is_complex()]] = _as_real(vector)
     header = {"progress": json.dumps(vars(progress)), "config": json.dumps(config)}
-    temporary = path.with_name(f".{path.name}.part")
-    save_file(tensors, temporary, metadata=header)
-    os.replace(temporary, path)
+    with atomic_path(path) as part:
+        save_file(tensors, part, metadata=header)
 
 
 def load_checkpoint(

@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from pydantic import ValidationError
 from torch import Tensor
 
-from molrecon.data.atomic import make_folder
+from molrecon.data.atomic import make_folder, write_text
 from molrecon.data.simulation.batch import Batch
 from molrecon.errors import InputError
 from molrecon.reconstructors.store import load, save
@@ -194,7 +194,7 @@ class Trainer:
             }
             weights = self.folder / "best.safetensors"
             save(self.model, weights, self.config.model, about=about)
-            (self.folder / "card.md").write_text(model_card(weights))
+            write_text(self.folder / "card.md", model_card(weights))
 
     def _checkpoint(self, path: Path) -> None:
         if self.fabric.is_global_zero:
@@ -245,7 +245,7 @@ class Trainer:
         if self.fabric.is_global_zero and log.exists():
             lines = log.read_text().splitlines(keepends=True)
             kept = [line for line in lines if _logged_step(line) <= self.progress.step]
-            log.write_text("".join(kept))
+            write_text(log, "".join(kept))
 
     def _log(self, record: dict[str, Any]) -> None:
         if self.fabric.is_global_zero:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from molrecon.data.atomic import atomic_path, make_folder
+from molrecon.data.atomic import make_folder, write_text
 from molrecon.evaluation.comparison.measure import Job
 from molrecon.evaluation.comparison.plan import Plan
 from molrecon.evaluation.comparison.runner import Report, run_jobs
@@ -100,7 +99,7 @@ def compare(
     files = _write_tables(plan, records, sections, convention, machine)
     files |= _write_figures(plan, store, records, convention)
     settings = _settings(plan, convention, count, machine)
-    files["settings"] = _write(plan.folder / "settings.yaml", settings)
+    files["settings"] = os.fspath(write_text(plan.folder / "settings.yaml", settings))
     return Comparison(records, tuple(sections), files, computed, total - computed)
 
 
@@ -145,7 +144,7 @@ def _write_tables(
         "table.tex": latex(heading, sections, records),
         "differences.csv": differences_csv(sections),
     }
-    return {name: _write(folder / name, text) for name, text in texts.items()}
+    return {name: os.fspath(write_text(folder / name, text)) for name, text in texts.items()}
 
 
 def _write_figures(
@@ -199,9 +198,3 @@ def _settings(plan: Plan, convention: str, workers: int, machine: dict[str, Any]
         **machine,
     }
     return yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
-
-
-def _write(path: Path, text: str) -> str:
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
-    return os.fspath(path)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molrecon.data.atomic import atomic_path
+from molrecon.data.atomic import atomic_path, write_text
 
 _FORMAT = 1
 """Raised when results are computed or kept differently, so that old ones are not used."""
@@ -102,8 +102,7 @@ class Store:
         if image is not None:
             with atomic_path(path.with_suffix(".npy")) as part, part.open("wb") as file:
                 np.save(file, image.detach().cpu().numpy(), allow_pickle=False)
-        with atomic_path(path) as part:
-            part.write_text(json.dumps(asdict(record), ensure_ascii=False), encoding="utf-8")
+        write_text(path, json.dumps(asdict(record), ensure_ascii=False))
 
     def read_image(self, names: Record) -> Tensor | None:
         """Return the image of a result; None if none was kept."""
