@@ -1,3 +1,4 @@
+import h5py
 import nibabel as nib
 import numpy as np
 import pytest
@@ -48,6 +49,20 @@ def test_every_contrast_of_an_archive_is_a_stack(files):
     assert all(stack.indices == (0, 1, 2, 3) for stack in stacks)
 
 
+def test_every_format_serves(files, tmp_path):
+    """HDF5 files and arrays on their own are stacks of slices, read as archives are."""
+    with np.load(files[1]) as archive:
+        images = archive["T1w"]
+    np.save(tmp_path / "slices.npy", images)
+    with h5py.File(tmp_path / "slices.h5", "w") as file:
+        file["image"] = images
+    expected = load_slices(files[1])[0]
+    for name in ("slices.npy", "slices.h5"):
+        (stack,) = load_slices(tmp_path / name)
+        assert stack.indices == expected.indices
+        assert torch.equal(stack.volume, expected.volume)
+
+
 def test_interpolated_images_are_shrunk_and_small_ones_are_not(tmp_path):
     # Above zero everywhere, so that ringing is not clipped.
     sharp = 100 + ball((96, 96))
@@ -68,17 +83,19 @@ def test_unusable_files_are_refused(tmp_path, files):
     np.savez(tmp_path / "nan.npz", a=nan)
     np.savez(tmp_path / "flat.npz", a=ball((16, 16)))
     np.savez(tmp_path / "zero.npz", a=np.zeros((3, 16, 16)))
+    np.savez(tmp_path / "faint.npz", a=np.eye(64)[None])
     (tmp_path / "text.npz").write_text("no archive")
     (tmp_path / "image.bmp").write_bytes(b"BM")
     (tmp_path / "short.nii.gz").write_bytes(files[0].read_bytes()[:400])
     for name, words in {
-        "missing.npz": "no such file",
+        "missing.npz": "There is no file",
         "nan.npz": "NaN",
         "flat.npz": "three axes",
-        "zero.npz": "signal",
-        "text.npz": "not a readable",
-        "image.bmp": "convert",
-        "short.nii.gz": "not a readable",
+        "zero.npz": "zero everywhere",
+        "faint.npz": "signal",
+        "text.npz": "could not be read as",
+        "image.bmp": "could not be read as",
+        "short.nii.gz": "could not be read as",
     }.items():
         with pytest.raises(InputError, match=words) as error:
             load_slices(tmp_path / name)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import torch
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 from torch import Tensor
 
+from molrecon.data.formats import ImageData, read_images
 from molrecon.data.resampling import effective_bandwidth
 from molrecon.errors import InputError
 
@@ -63,10 +59,11 @@ def load_slices(
     Parameters
     ----------
     path
-        A three-dimensional NIfTI volume (``.nii``, ``.nii.gz``), or an ``.npz`` whose arrays are
-        magnitude images ``(slice, y, x)``, one array per contrast.
+        An image file of any format (see `read_images`) whose arrays have three axes. A volume with
+        a geometry, as NIfTI files have, is cut along several axes; other arrays are stacks
+        ``(slice, y, x)`` of one contrast each, and are cut along their first axis only.
     orientations
-        Axes along which a volume is cut. Stacks in ``.npz`` are cut along their first axis.
+        Axes ``(x, y, z)`` along which a volume is cut.
     minimum_signal
         Slices with a smaller share of pixels above a tenth of the 99.9th percentile are left out.
     usual_size
@@ -76,24 +73,22 @@ def load_slices(
         even that is, up to twice that. Slices that are small already are not shrunk further, and
         none is enlarged to more than 1.6 times what fills k-space.
 
+    Returns
+    -------
+    list
+        Of every array, one stack for each orientation in which some slice has enough signal.
+
     Raises
     ------
     InputError
-        If the file is missing or of another kind, an array has not three axes, holds NaN or
-        infinite values, or nothing of it has signal.
+        If the file is missing or of an unknown kind, an array is complex or has not three axes, or
+        nothing of it has signal.
     """
     source = Path(path)
-    if not source.is_file():
-        raise InputError(f"{source}: no such file; give a NIfTI volume or an .npz of slices.")
-    reader = next((_READERS[end] for end in _READERS if source.name.endswith(end)), None)
-    if reader is None:
-        raise InputError(
-            f"{source}: training images are read from {', '.join(_READERS)}; convert the file."
-        )
     stacks: list[SliceStack] = []
-    for name, array, axes in reader(source, orientations):
-        volume = _normalised(f"{source} {name}".rstrip(), array)
-        for axis in axes:
+    for name, image in read_images(source).items():
+        volume = _normalised(f"{source} {name}".rstrip(), image)
+        for axis in (0,) if image.affine is None else orientations:
             indices = _with_signal(volume, axis, minimum_signal)
             if indices:
                 middle = volume.select(axis, indices[len(indices) // 2])
@@ -105,43 +100,15 @@ def load_slices(
     return stacks
 
 
-_Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
-_Entries = list[tuple[str, _Array, Sequence[int]]]
-
-
-def _read_nifti(path: Path, orientations: Sequence[int]) -> _Entries:
-    try:
-        image = nib.load(path)
-        array = np.asanyarray(image.dataobj)  # type: ignore[attr-defined]
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(
-            f"{path}: not a readable NIfTI volume ({error}); check the file."
-        ) from error
-    return [("", array, orientations)]
-
-
-def _read_npz(path: Path, orientations: Sequence[int]) -> _Entries:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return [(key, archive[key], (0,)) for key in archive.files]
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"{path}: not a readable .npz archive ({error}); check the file."
-        ) from error
-
-
-_READERS = {".nii": _read_nifti, ".nii.gz": _read_nifti, ".npz": _read_npz}
-
-
-def _normalised(name: str, array: _Array) -> Tensor:
-    if array.ndim != 3 or array.dtype.kind not in "uif":
+def _normalised(name: str, image: ImageData) -> Tensor:
+    array = image.array
+    if array.ndim != 3 or array.dtype.kind == "c":
         raise InputError(
             f"{name}: found {array.dtype} of shape {array.shape}; expected real numbers with "
             "three axes."
         )
-    volume = torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
-    if not bool(torch.isfinite(volume).all()):
-        raise InputError(f"{name}: holds NaN or infinite values; remove them first.")
+    # Volumes are kept as NIfTI stores them, (x, y, z): orientations count its axes.
+    volume = torch.from_numpy(np.array(array if image.affine is None else array.T, order="C"))
     peak = peak_value(volume)
     return volume.clamp_min_(0).div_(peak) if peak > 0 else torch.zeros_like(volume)
 

@@ -3,7 +3,7 @@
 from molrecon.data.formats.entries import Entry
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.kinds import is_picture, kind_of
-from molrecon.data.formats.reading import describe, read_array, read_image, read_scan
+from molrecon.data.formats.reading import describe, read_array, read_image, read_images, read_scan
 from molrecon.data.formats.registry import FORMATS
 from molrecon.data.formats.writing import (
     check_image_path,
@@ -23,6 +23,7 @@ __all__ = [
     "kind_of",
     "read_array",
     "read_image",
+    "read_images",
     "read_scan",
     "write_image",
     "write_scan",

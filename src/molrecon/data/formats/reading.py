@@ -68,6 +68,31 @@ def read_image(path: PathLike) -> ImageData:
     return find(location.path, lambda one: one.read_image)(location)
 
 
+def read_images(path: PathLike) -> dict[str, ImageData]:
+    """Read all images of a file, by the names of their arrays.
+
+    Parameters
+    ----------
+    path
+        As for `read_image`. Of an ``.npz`` without a key every array is read; of other files the
+        one that `read_image` returns, named by the key or by nothing.
+
+    Returns
+    -------
+    dict
+        The images in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, of another type, or an array of it is no image.
+    """
+    location = Location.parse(path)
+    if location.path.suffix == ".npz" and location.key is None:
+        return {key: read_image(f"{os.fspath(path)}::{key}") for key in describe(path)}
+    return {location.key or "": read_image(path)}
+
+
 def read_array(path: PathLike, *, prefer: Sequence[str] = ()) -> Array:
     """Read one array as it is stored, for example coil maps or a mask.
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from molrecon.data.formats import read_array
 from molrecon.data.randomness import integer, uniform
 from molrecon.errors import InputError
 
@@ -31,8 +32,8 @@ def read_measured_maps(path: str) -> Tensor:
     Parameters
     ----------
     path
-        A ``.npy`` of complex maps ``(coil, y, x)`` or ``(y, x, coil)``: the shortest axis is that
-        of the coils.
+        A file of complex maps ``(coil, y, x)`` or ``(y, x, coil)``, of any format (see
+        `read_array`): the shortest axis is that of the coils.
 
     Returns
     -------
@@ -44,16 +45,11 @@ def read_measured_maps(path: str) -> Tensor:
     InputError
         If the file is missing or unreadable or holds no such maps.
     """
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy of coil maps ({error}); check it.") from None
-    finite = isinstance(array, np.ndarray) and array.dtype.kind == "c" and np.isfinite(array).all()
-    if not finite or array.ndim != 3 or not array.any():
-        found = getattr(array, "dtype", type(array).__name__), getattr(array, "shape", "")
+    array = read_array(path, prefer=("coil_maps",))
+    if array.ndim != 3 or array.dtype.kind != "c" or not (np.isfinite(array).all() and array.any()):
         raise InputError(
-            f"{path}: found {found[0]} of shape {found[1]}, expected finite complex coil maps "
-            "(coil, y, x), not all zero."
+            f"{path}: found {array.dtype} of shape {array.shape}, expected finite complex coil "
+            "maps (coil, y, x), not all zero."
         )
     maps = torch.from_numpy(np.moveaxis(array, int(np.argmin(array.shape)), 0).astype(np.complex64))
     return _filled(_unit(maps))

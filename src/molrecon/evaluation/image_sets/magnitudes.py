@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molrecon.data.formats import read_image
+from molrecon.data.formats import read_images
 from molrecon.data.formats.image_data import ImageData
-from molrecon.data.formats.location import Location
 from molrecon.data.resampling import fourier_resample
 from molrecon.data.slices import SIGNAL, peak_value
 from molrecon.data.slicing import axial_axis
@@ -62,27 +61,13 @@ def magnitudes(source: str, *, dimensions: int, longest: int | None = None) -> l
         If the file is missing or unreadable, is no volume where one is wanted, or shows nothing.
     """
     found = []
-    for key, image in _arrays(source):
+    for key, image in read_images(source).items():
         found += _READERS[dimensions](image, key, source)
     if longest is not None and dimensions == 2:
         found = [Magnitude(one.stack, one.part, _resampled(one.values, longest)) for one in found]
     if not found:
         raise InputError(f"{source}: no slice shows enough signal; give images of an object.")
     return [Magnitude(one.stack, one.part, one.values / peak_value(one.values)) for one in found]
-
-
-def _arrays(source: str) -> list[tuple[str, ImageData]]:
-    location = Location.parse(source)
-    if location.path.suffix == ".npz" and location.key is None:
-        with_keys = [(key, f"{source}::{key}") for key in _keys(source)]
-        return [(key, read_image(path)) for key, path in with_keys]
-    return [(location.key or "", read_image(source))]
-
-
-def _keys(source: str) -> list[str]:
-    from molrecon.data.formats import describe
-
-    return list(describe(source))
 
 
 def _slices(image: ImageData, key: str, source: str) -> list[Magnitude]:
