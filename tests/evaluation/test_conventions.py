@@ -9,7 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from skimage.metrics import structural_similarity as of_skimage
 from skimage.util.dtype import dtype_range
 
-from molrecon.evaluation.conventions import CONVENTIONS, house_scores, published_scores
+from molrecon.evaluation.conventions import CONVENTIONS, published_scores, standard_scores
 from molrecon.evaluation.metrics import psnr, ssim
 
 sizes = st.integers(7, 24)
@@ -66,7 +66,7 @@ def test_the_missing_range_inflates_and_is_stated():
     reference = torch.linspace(0, 1, 30 * 24, dtype=torch.float64).reshape(1, 1, 30, 24)
     noise = torch.randn(reference.shape, generator=torch.Generator().manual_seed(0))
     image = (reference + 0.05 * noise).abs()
-    published, ours = published_scores(image, reference), house_scores(image, reference)
+    published, ours = published_scores(image, reference), standard_scores(image, reference)
     assert published["ssim"].value > ours["ssim"].value + 0.02
     assert published["psnr"].value == pytest.approx(ours["psnr"].value)
     assert "scikit-image" in published["ssim"].range_rule

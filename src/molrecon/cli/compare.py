@@ -124,16 +124,13 @@ def _section(section: Section) -> dict[str, Any]:
 
 
 def _print(result: Comparison, convention: str) -> None:
-    from molrecon.evaluation.comparison.tables import BRIEF, COLUMNS, failure_lines
+    from molrecon.evaluation.comparison.tables import columns, failure_lines, summary_table
     from molrecon.evaluation.conventions import CONVENTIONS
 
-    columns = [column for column in COLUMNS if column.title in BRIEF]
+    shown = [column for column in columns() if column.on_screen]
     for section in result.sections:
-        output.print_table(
-            f"{section.image_set}: {section.condition}",
-            [column.title for column in columns],
-            [[column.text(row) for column in columns] for row in section.rows],
-        )
+        title = f"{section.image_set}: {section.condition}"
+        output.print_table(title, *summary_table(section, shown))
     output.print_note(CONVENTIONS[convention].summary)
     for line in failure_lines(result.records):
         output.print_note(f"Failed: {line}")

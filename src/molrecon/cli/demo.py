@@ -96,11 +96,9 @@ def demo(
 
 
 def _result(found: Reconstruction, reference: Tensor) -> dict[str, Any]:
-    from molrecon.evaluation.metrics import nmse, psnr, ssim
+    from molrecon.evaluation.metrics import scores
 
-    pair = found.image, reference
-    scores = {"psnr": psnr(*pair), "ssim": ssim(*pair), "nmse": nmse(*pair)}
-    figures = {name: score.value for name, score in scores.items()}
+    figures = {name: score.value for name, score in scores(found.image, reference).items()}
     (facts,) = found.facts()["slices"]
     return {"method": found.method, "model": found.model, **figures, **facts}
 
@@ -118,15 +116,15 @@ def _bound(result: dict[str, Any]) -> str:
 
 
 def _print(image: str, results: list[dict[str, Any]]) -> None:
+    from molrecon.evaluation.metrics import METRICS
+
     output.print_table(
         f"{image[0].upper()}{image[1:]}\n{SUMMARY}",
-        ("", "PSNR/dB", "SSIM", "NMSE", "iter.", "error bound", "time/s"),
+        ("", *(metric.heading for metric in METRICS.values()), "iter.", "error bound", "time/s"),
         [
             (
                 _title(result),
-                f"{result['psnr']:.2f}",
-                f"{result['ssim']:.4f}",
-                f"{result['nmse']:.5f}",
+                *(f"{result[name]:.{metric.digits}f}" for name, metric in METRICS.items()),
                 str(result["iterations"]),
                 _bound(result),
                 f"{result['seconds']:.2f}",
@@ -135,7 +133,7 @@ def _print(image: str, results: list[dict[str, Any]]) -> None:
         ],
     )
     output.print_note(
-        "Range of PSNR and SSIM: the maximum of the reference; magnitudes. Error bound: relative "
+        "Range of values: the maximum of the reference; magnitudes. Error bound: relative "
         "distance to the exact solution of the method, not to the anatomy; * conditional: it holds "
         "if the network is as monotone here as it was trained to be."
     )
@@ -150,13 +148,10 @@ def _draw(
 ) -> None:
     from molrecon.data.sample_image import SAMPLE_NAME
     from molrecon.evaluation.figure import Shown, methods_figure, save_figure
+    from molrecon.evaluation.metrics import caption
 
     shown = [
-        Shown(
-            _title(result),
-            image[0, 0],
-            f"{result['psnr']:.1f} dB, SSIM {result['ssim']:.3f}",
-        )
+        Shown(_title(result), image[0, 0], caption(result))
         for result, image in zip(results, images, strict=True)
     ]
     figure = methods_figure(

@@ -30,8 +30,8 @@ def evaluate(
         str | None,
         typer.Option(
             "--range",
-            help="Range of values for PSNR and SSIM: 'slice' or 'volume' for the maximum of the "
-            "reference in each, or a number. By default as --over.",
+            help="Range of values where a figure needs one: 'slice' or 'volume' for the maximum "
+            "of the reference in each, or a number. By default as --over.",
             metavar="slice|volume|NUMBER",
         ),
     ] = None,
@@ -46,7 +46,7 @@ def evaluate(
         bool,
         typer.Option(
             "--complex",
-            help="PSNR and NMSE of complex values instead of magnitudes; "
+            help="Compare complex values instead of magnitudes, except by SSIM; "
             "sensible if both images rest on the same coil maps.",
         ),
     ] = False,
@@ -55,6 +55,9 @@ def evaluate(
 ) -> None:
     """Compare an image with its reference: PSNR, SSIM and NMSE, of magnitudes by default."""
     from molrecon.data.formats import is_picture, read_image
+    from molrecon.evaluation.conventions import published_scores
+    from molrecon.evaluation.metrics import METRICS
+    from molrecon.evaluation.metrics import scores as all_scores
 
     if as_published and (data_range is not None or over != "slice" or complex_values):
         raise InputError(
@@ -71,32 +74,11 @@ def evaluate(
             f"{tuple(reference.shape)}; compare images of the same shape."
         )
     if as_published:
-        from molrecon.evaluation.conventions import published_scores
-
         scores = published_scores(image, reference)
     else:
-        scores = _scores(image, reference, unit, wanted, complex_values)
-    ranges = scores["psnr"].data_range
-    values = "complex (SSIM: magnitude)" if complex_values else "magnitude"
-    facts: dict[str, Any] = {
-        **{name: score.value for name, score in scores.items()},
-        "convention": "as published" if as_published else "molrecon",
-        "range": scores["psnr"].range_rule,
-        "data_range": _span(scores["psnr"]),
-        "averaging": scores["psnr"].averaging,
-        "values": values,
-        "basis": {
-            name: {
-                "range": score.range_rule,
-                "data_range": _span(score),
-                "averaging": score.averaging,
-                "values": "magnitude" if name == "ssim" or not complex_values else "complex",
-            }
-            for name, score in scores.items()
-        },
-        "each": {name: score.each for name, score in scores.items()},
-        "notes": {path: one.notes for path, one in zip((out, ref), read, strict=True)},
-    }
+        scores = all_scores(
+            image, reference, over=unit, data_range=wanted, complex_values=complex_values
+        )
     grey = [path for path in (out, ref) if is_picture(path)]
     if len(grey) == 1:
         output.print_note(
@@ -104,37 +86,43 @@ def evaluate(
             "the figures compare different units. Write the image as .npy, .h5 or .nii.gz instead."
         )
     if json:
-        output.print_json(facts)
+        notes = {path: one.notes for path, one in zip((out, ref), read, strict=True)}
+        output.print_json({**_facts(scores, as_published), "notes": notes})
         return
     output.print_facts(
         f"{out} against {ref}",
         [
             *([("Convention", "as published: not comparable with others")] * as_published),
-            ("PSNR", f"{facts['psnr']:.2f} dB ({_basis(scores['psnr'])})"),
-            ("SSIM", f"{facts['ssim']:.4f} ({_basis(scores['ssim'])})"),
-            ("NMSE", f"{facts['nmse']:.5f} ({_basis(scores['nmse'])})"),
-            ("Values", values),
+            *(
+                (METRICS[name].title, f"{METRICS[name].text(score.value)} ({_basis(score)})")
+                for name, score in scores.items()
+            ),
         ],
     )
     if as_published:
         output.print_note(
             "SSIM with a range of 2 is larger than with the true range, and changes with the unit "
-            f"of the images; the maximum of this reference is {max(ranges):.4g}, where the "
-            "published images had about 1."
+            f"of the images; the maximum of this reference is {float(reference.abs().max()):.4g}, "
+            "where the published images had about 1."
         )
 
 
-def _scores(
-    image: Tensor, reference: Tensor, over: Unit, data_range: DataRange | None, complex_values: bool
-) -> dict[str, Score]:
-    from molrecon.evaluation.metrics import nmse, psnr, ssim
-
+def _facts(scores: dict[str, Score], as_published: bool) -> dict[str, Any]:
+    basis = {
+        name: {
+            "range": score.range_rule,
+            "data_range": _span(score),
+            "averaging": score.averaging,
+            "values": score.values,
+        }
+        for name, score in scores.items()
+    }
     return {
-        "psnr": psnr(
-            image, reference, over=over, data_range=data_range, complex_values=complex_values
-        ),
-        "ssim": ssim(image, reference, over=over, data_range=data_range),
-        "nmse": nmse(image, reference, over=over, complex_values=complex_values),
+        **{name: score.value for name, score in scores.items()},
+        "convention": "as published" if as_published else "molrecon",
+        **basis["psnr"],
+        "basis": basis,
+        "each": {name: score.each for name, score in scores.items()},
     }
 
 
@@ -149,10 +137,10 @@ def _span(score: Score) -> Any:
 def _basis(score: Score) -> str:
     """Say what a figure rests on."""
     if not score.data_range:
-        return f"no range needed; {score.averaging}"
+        return f"no range needed; {score.averaging}; {score.values}"
     low, high = min(score.data_range), max(score.data_range)
     span = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-    return f"range {span}: {score.range_rule}; {score.averaging}"
+    return f"range {span}: {score.range_rule}; {score.averaging}; {score.values}"
 
 
 def _unit(text: str) -> Unit:

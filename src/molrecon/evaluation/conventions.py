@@ -1,4 +1,4 @@
-"""The two ways of counting: ours, and that of the published tables."""
+"""The two conventions of scoring: that of this package, and that of the published tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from molrecon.evaluation.metrics import Score, Unit, nmse, psnr, ssim
+from molrecon.evaluation.metrics import Score, scores, ssim
 from molrecon.operators.base import per_sample
 
 Scores = dict[str, Score]
@@ -29,21 +29,22 @@ class Convention:
     summary
         Range and averaging in one sentence, to stand beside the numbers.
     scores
-        Takes image and reference, ``(batch, 1, *spatial)``; returns PSNR, SSIM and NMSE.
+        From image and reference, ``(batch, 1, *spatial)``, to the score in every metric.
     """
 
     summary: str
     scores: Callable[[Tensor, Tensor], Scores]
 
 
-def house_scores(image: Tensor, reference: Tensor) -> Scores:
-    """Score magnitudes, every slice or volume on its own range."""
-    over: Unit = "volume" if reference.ndim == 5 else "slice"
-    return {
-        "psnr": psnr(image, reference, over=over),
-        "ssim": ssim(image, reference, over=over),
-        "nmse": nmse(image, reference, over=over),
-    }
+def standard_scores(image: Tensor, reference: Tensor) -> Scores:
+    """Score magnitudes: every slice, or every volume of three spatial axes, on its own range.
+
+    Parameters
+    ----------
+    image, reference
+        ``(batch, 1, *spatial)``, in the same units.
+    """
+    return scores(image, reference, over="volume" if reference.ndim == 5 else "slice")
 
 
 def published_scores(image: Tensor, reference: Tensor) -> Scores:
@@ -52,13 +53,15 @@ def published_scores(image: Tensor, reference: Tensor) -> Scores:
     PSNR takes the range from the maximum of each slice of the reference. SSIM was computed without
     a range; scikit-image then took 2, which is at least twice what images of peak 1 span and makes
     the index larger. The values are taken as they are: the result depends on their unit.
+
+    Parameters
+    ----------
+    image, reference
+        ``(batch, 1, *spatial)``, in the same units, the reference with a maximum of about 1.
     """
+    found = scores(image, reference)
     similarity = ssim(image, reference, data_range=PUBLISHED_SSIM_RANGE)
-    return {
-        "psnr": psnr(image, reference, over="slice", data_range="slice"),
-        "ssim": replace(similarity, range_rule=_PUBLISHED_RULE),
-        "nmse": nmse(image, reference),
-    }
+    return {**found, "ssim": replace(similarity, range_rule=_PUBLISHED_RULE)}
 
 
 def _published_at_unit_peak(image: Tensor, reference: Tensor) -> Scores:
@@ -68,13 +71,13 @@ def _published_at_unit_peak(image: Tensor, reference: Tensor) -> Scores:
 
 CONVENTIONS: dict[str, Convention] = {
     "molrecon": Convention(
-        "Magnitudes; range of PSNR and SSIM: the maximum of the reference in each slice (volumes: "
-        "in each volume); SSIM with a uniform 7-pixel window; NMSE needs no range.",
-        house_scores,
+        "Magnitudes; range of values, where a metric needs one: the maximum of the reference in "
+        "each slice (volumes: in each volume); SSIM with a uniform 7-pixel window.",
+        standard_scores,
     ),
     "published": Convention(
         "As published, for comparison with published tables only: magnitudes, slice by slice, then "
-        "the mean; range of PSNR: the maximum of the reference in each slice; SSIM of images "
+        "the mean; range of values: the maximum of the reference in each slice; SSIM of images "
         "divided by the reference's maximum, with range 2, the default of scikit-image for "
         "floating-point images, which makes it larger than SSIM with the true range.",
         _published_at_unit_peak,

@@ -21,7 +21,8 @@ from molrecon.evaluation.comparison.compare import Comparison
 from molrecon.evaluation.comparison.measure import Job, Task
 from molrecon.evaluation.comparison.runner import run_jobs
 from molrecon.evaluation.comparison.store import Record, Store
-from molrecon.evaluation.conventions import house_scores
+from molrecon.evaluation.conventions import standard_scores
+from molrecon.evaluation.metrics import METRICS
 from molrecon.reconstructors.methods import METHODS, build_method
 from molrecon.reconstructors.sense import SENSE
 
@@ -69,7 +70,7 @@ def test_results_are_those_of_the_methods_themselves(settings, tmp_path, run):
     record = result.records[-1]
     problem = plan.cases[-1].problem()
     solution = build_method("sense")(problem.y, problem.A, tol=1e-3)
-    expected = house_scores(solution.value, problem.reference)
+    expected = standard_scores(solution.value, problem.reference)
     found = record.scores["molrecon"]
     assert found["psnr"] == pytest.approx(expected["psnr"].value, rel=1e-6)
     assert found["ssim"] == pytest.approx(expected["ssim"].value, rel=1e-6)
@@ -227,7 +228,8 @@ class DyingCase(FullScanCase):
 def test_processes_give_the_same_and_one_that_dies_costs_its_own_result_only(
     settings, tmp_path, run, monkeypatch
 ):
-    """The worker processes find the class below by the path of this one."""
+    """The worker processes find the class below by the path of this one, and the metrics too."""
+    monkeypatch.setitem(METRICS, "added", replace(METRICS["nmse"], name="added"))
     (tmp_path / "dying_case.py").write_text(DYING)
     monkeypatch.syspath_prepend(str(tmp_path))
     import dying_case
@@ -251,6 +253,7 @@ def test_processes_give_the_same_and_one_that_dies_costs_its_own_result_only(
     assert "ended without a word" in store.read(names).failure
     found = store.read(plan.tasks[1][0].names)
     assert found.scores == alone.records[1].scores
+    assert found.scores["molrecon"]["added"] == found.scores["molrecon"]["nmse"]
     sys.modules.pop("dying_case")
 
 

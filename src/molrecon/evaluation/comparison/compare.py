@@ -14,7 +14,7 @@ from molrecon.evaluation.comparison.measure import Job
 from molrecon.evaluation.comparison.plan import Plan
 from molrecon.evaluation.comparison.runner import Report, run_jobs
 from molrecon.evaluation.comparison.store import Record, Store, slug
-from molrecon.evaluation.comparison.summary import Section, score, summarise
+from molrecon.evaluation.comparison.summary import Section, summarise
 from molrecon.evaluation.comparison.tables import (
     Heading,
     differences_csv,
@@ -24,6 +24,7 @@ from molrecon.evaluation.comparison.tables import (
 )
 from molrecon.evaluation.conventions import CONVENTIONS
 from molrecon.evaluation.figure import Shown, methods_figure, save_figure
+from molrecon.evaluation.metrics import METRICS, caption
 from molrecon.evaluation.resources import available_cores, environment
 
 _SCORED = {"molrecon": "", "published": "; figures as published"}
@@ -116,7 +117,8 @@ def _jobs(plan: Plan, store: Store, fresh: bool) -> list[Job]:
 
 def _is_done(store: Store, names: Record, keep: bool) -> bool:
     record = store.read(names)
-    if record is None or record.failure:
+    # A metric may have been added since; its figures need the image.
+    if record is None or record.failure or not METRICS.keys() <= record.scores["molrecon"].keys():
         return False
     return not keep or store.read_image(names) is not None
 
@@ -181,9 +183,7 @@ def _write_figures(
 
 def _shown(store: Store, record: Record, convention: str) -> Shown:
     image = None if record.failure else store.read_image(record)
-    psnr, ssim = (score(record, convention, metric) for metric in ("psnr", "ssim"))
-    caption = "" if psnr is None or ssim is None else f"{psnr:.2f} dB, SSIM {ssim:.3f}"
-    return Shown(record.method, image, caption)
+    return Shown(record.method, image, caption(record.scores.get(convention, {})))
 
 
 def _settings(plan: Plan, convention: str, workers: int, machine: dict[str, Any]) -> str:

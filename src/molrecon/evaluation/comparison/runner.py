@@ -15,6 +15,7 @@ import torch
 
 from molrecon.evaluation.comparison.measure import DIED, Job, Methods, Task, begin, perform
 from molrecon.evaluation.comparison.store import Store
+from molrecon.evaluation.metrics import METRICS, Metric
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -82,7 +83,7 @@ def _pool(workers: int, jobs: Sequence[Job]) -> Iterator[dict[Future[None], Job]
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start_worker,
-        initargs=(jobs[0].device,),
+        initargs=(jobs[0].device, dict(METRICS)),
     )
     try:
         yield {pool.submit(_finish, job): job for job in jobs}
@@ -133,10 +134,11 @@ _worker_methods: list[Methods] = []
 """The one set of methods of a worker process."""
 
 
-def _start_worker(device: str) -> None:
+def _start_worker(device: str, metrics: dict[str, Metric]) -> None:
     # An interrupt goes to all processes of a terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    METRICS.update(metrics)  # A new process knows those of this package alone.
     _worker_methods[:] = [Methods(device)]
 
 

@@ -10,8 +10,8 @@ from itertools import combinations
 from molrecon.evaluation.bootstrap import Interval, paired_interval
 from molrecon.evaluation.comparison.config import BootstrapConfig
 from molrecon.evaluation.comparison.store import Record
+from molrecon.evaluation.metrics import METRICS, Metric
 
-METRICS = ("psnr", "ssim", "nmse")
 CONVERGED = "converged"
 
 
@@ -88,23 +88,27 @@ class Section:
 
 @dataclass(frozen=True)
 class Overview:
-    """An image set under all its conditions.
+    """One metric on an image set under all its conditions.
 
     Attributes
     ----------
     image_set
-        Its name.
+        Name of the set.
+    metric
+        What the figures are.
     conditions
-        Those it was measured under.
-    psnr
-        By method, the mean PSNR under each, dB.
+        Those the set was measured under.
+    figures
+        By method, mean and deviation under each condition.
     margin
-        By method, the smallest PSNR above the baseline's on any image, dB; empty without one.
+        By method, the least favourable difference to the baseline on any image: the smallest where
+        higher is better, else the largest; empty without a baseline.
     """
 
     image_set: str
+    metric: Metric
     conditions: tuple[str, ...]
-    psnr: dict[str, tuple[Moments, ...]]
+    figures: dict[str, tuple[Moments, ...]]
     margin: dict[str, float]
 
 
@@ -204,36 +208,56 @@ def overviews(
     convention: str,
     baseline: str | None,
 ) -> list[Overview]:
-    """Put the sections of every set that has several side by side."""
+    """Put the sections of every set that has several side by side, in every metric.
+
+    Parameters
+    ----------
+    sections
+        See `summarise`.
+    records
+        Of every method on every image.
+    convention
+        One of `molrecon.evaluation.conventions.CONVENTIONS`.
+    baseline
+        Label of the method the others are compared with; None for no comparison.
+    """
     found = []
     for image_set in dict.fromkeys(section.image_set for section in sections):
         parts = [section for section in sections if section.image_set == image_set]
         if len(parts) < 2:
             continue
         methods = [row.method for row in parts[0].rows]
-        figures = [{row.method: row.figures["psnr"] for row in part.rows} for part in parts]
+        conditions = tuple(part.condition for part in parts)
         of_set = [record for record in records if record.image_set == image_set]
-        margins = {} if baseline is None else _margins(of_set, convention, baseline)
-        found.append(
-            Overview(
-                image_set,
-                tuple(part.condition for part in parts),
-                {name: tuple(figure[name] for figure in figures) for name in methods},
-                {name: margins[name] for name in methods if name in margins},
+        for metric in METRICS.values():
+            figures = [
+                {row.method: row.figures[metric.name] for row in part.rows} for part in parts
+            ]
+            margins = {} if baseline is None else _margins(of_set, convention, baseline, metric)
+            found.append(
+                Overview(
+                    image_set,
+                    metric,
+                    conditions,
+                    {name: tuple(figure[name] for figure in figures) for name in methods},
+                    {name: margins[name] for name in methods if name in margins},
+                )
             )
-        )
     return found
 
 
-def _margins(records: Sequence[Record], convention: str, baseline: str) -> dict[str, float]:
+def _margins(
+    records: Sequence[Record], convention: str, baseline: str, metric: Metric
+) -> dict[str, float]:
+    worse = min if metric.higher_is_better else max
     theirs = {
-        record.image: score(record, convention, "psnr")
+        record.image: score(record, convention, metric.name)
         for record in records
         if record.method == baseline
     }
     margins: dict[str, float] = {}
     for record in records:
-        a, b = score(record, convention, "psnr"), theirs.get(record.image)
+        a, b = score(record, convention, metric.name), theirs.get(record.image)
         if record.method != baseline and a is not None and b is not None:
-            margins[record.method] = min(margins.get(record.method, math.inf), a - b)
+            margins[record.method] = worse(margins.get(record.method, a - b), a - b)
     return margins

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from molrecon.evaluation.comparison.store import Record
 from molrecon.evaluation.comparison.summary import (
     COSTS,
-    METRICS,
     Difference,
     Moments,
     Overview,
@@ -22,6 +21,7 @@ from molrecon.evaluation.comparison.summary import (
     score,
 )
 from molrecon.evaluation.conventions import CONVENTIONS
+from molrecon.evaluation.metrics import METRICS
 
 _DASH = "–"
 
@@ -53,9 +53,22 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
+    """A column of the summary.
+
+    Attributes
+    ----------
+    title
+        What stands above it.
+    text
+        From the results of a method to what stands in it.
+    on_screen
+        Whether it is shown where room is short.
+    """
+
     title: str
     text: Callable[[Row], str]
+    on_screen: bool = False
 
 
 def _with_deviation(name: str, digits: int) -> Callable[[Row], str]:
@@ -70,20 +83,22 @@ def _mean(name: str, digits: int, unit: float = 1.0) -> Callable[[Row], str]:
     return text
 
 
-COLUMNS = (
-    _Column("Method", lambda row: row.method),
-    _Column("Images", lambda row: f"{row.images}" + (" †" if row.failed else "")),
-    _Column("PSNR / dB", _with_deviation("psnr", 2)),
-    _Column("SSIM", _with_deviation("ssim", 4)),
-    _Column("NMSE", _with_deviation("nmse", 5)),
-    _Column("Time / (s/slice)", _mean("seconds_per_slice", 3)),
-    _Column("Iterations", _mean("iterations", 1)),
-    _Column("Network evaluations", _mean("network_evaluations", 1)),
-    _Column("Peak memory / MB", _mean("peak_memory", 1, 1e6)),
-)
-
-BRIEF = ("Method", "Images", "PSNR / dB", "SSIM", "Time / (s/slice)")
-"""Titles of the columns that fit on a screen."""
+def columns() -> list[Column]:
+    """Return the columns of the summary, one for every metric among them."""
+    return [
+        Column("Method", lambda row: row.method, on_screen=True),
+        Column(
+            "Images", lambda row: f"{row.images}" + (" †" if row.failed else ""), on_screen=True
+        ),
+        *(
+            Column(one.heading, _with_deviation(one.name, one.digits), one.on_screen)
+            for one in METRICS.values()
+        ),
+        Column("Time / (s/slice)", _mean("seconds_per_slice", 3), on_screen=True),
+        Column("Iterations", _mean("iterations", 1)),
+        Column("Network evaluations", _mean("network_evaluations", 1)),
+        Column("Peak memory / MB", _mean("peak_memory", 1, 1e6)),
+    ]
 
 
 def moments_text(moments: Moments, digits: int) -> str:
@@ -93,6 +108,20 @@ def moments_text(moments: Moments, digits: int) -> str:
     mean = f"{moments.mean:.{digits}f}"
     known = math.isfinite(moments.deviation)
     return f"{mean} ± {moments.deviation:.{digits}f}" if known else mean
+
+
+def summary_table(section: Section, shown: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
+    """Return the titles and rows of a section's table.
+
+    Parameters
+    ----------
+    section
+        See `molrecon.evaluation.comparison.summary.summarise`.
+    shown
+        Some of `columns`.
+    """
+    rows = [[column.text(row) for column in shown] for row in section.rows]
+    return [column.title for column in shown], rows
 
 
 def results_csv(records: Sequence[Record], convention: str) -> str:
@@ -140,14 +169,11 @@ def markdown(heading: Heading, sections: Sequence[Section], records: Sequence[Re
         lines += [heading.description, ""]
     lines += [*_notes(heading, sections), ""]
     for overview in overviews(sections, records, heading.convention, heading.baseline):
-        lines += [f"## {overview.image_set}: PSNR / dB under all conditions", ""]
+        lines += [f"## {_overview_heading(overview)}", ""]
         lines += [*_markdown_table(*_overview_table(overview, heading.baseline)), ""]
     for section in sections:
         lines += [f"## {section.image_set}: {section.condition}", ""]
-        lines += _markdown_table(
-            [column.title for column in COLUMNS],
-            [[column.text(row) for column in COLUMNS] for row in section.rows],
-        )
+        lines += _markdown_table(*summary_table(section, columns()))
         lines += [*_remarks(section), ""]
         shown = _shown(section, heading.baseline)
         if shown:
@@ -164,7 +190,7 @@ def latex(heading: Heading, sections: Sequence[Section], records: Sequence[Recor
     """Write the summary as LaTeX tables, which need the package booktabs."""
     lines = [r"% Needs \usepackage{booktabs}."]
     for overview in overviews(sections, records, heading.convention, heading.baseline):
-        caption = f"{heading.name}. {overview.image_set}: PSNR / dB under all conditions."
+        caption = f"{heading.name}. {_overview_heading(overview)}."
         lines += _latex_table(caption, *_overview_table(overview, heading.baseline))
     for section in sections:
         caption = " ".join(
@@ -174,9 +200,7 @@ def latex(heading: Heading, sections: Sequence[Section], records: Sequence[Recor
                 *(line for line in _remarks(section) if line),
             ]
         )
-        titles = [column.title for column in COLUMNS]
-        rows = [[column.text(row) for column in COLUMNS] for row in section.rows]
-        lines += _latex_table(caption, titles, rows)
+        lines += _latex_table(caption, *summary_table(section, columns()))
         shown = _shown(section, heading.baseline)
         if shown:
             where = f"{section.image_set}: {section.condition}."
@@ -221,12 +245,24 @@ def failure_lines(records: Sequence[Record]) -> list[str]:
 def _notes(heading: Heading, sections: Sequence[Section]) -> list[str]:
     return [
         CONVENTIONS[heading.convention].summary,
-        "PSNR, SSIM and NMSE are mean ± standard deviation over images; time, iterations, network "
-        "evaluations and peak memory are means.",
+        _metrics_note(),
+        "Time, iterations, network evaluations and peak memory are means.",
         "Time is that of the reconstruction alone, without coil maps; peak memory is what it "
         "needed beyond what was held before.",
         f"{heading.machine} {heading.date}.",
     ]
+
+
+def _metrics_note() -> str:
+    """Say what the figures of merit are, and which of them are to be small."""
+    low = [one.title for one in METRICS.values() if not one.higher_is_better]
+    note = f"{_list(one.title for one in METRICS.values())}: mean ± standard deviation over images"
+    return f"{note}; lower is better for {_list(low)}." if low else f"{note}."
+
+
+def _list(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _remarks(section: Section) -> list[str]:
@@ -264,34 +300,37 @@ def _interval_note(differences: Sequence[Difference]) -> str:
     )
 
 
+def _overview_heading(overview: Overview) -> str:
+    return f"{overview.image_set}: {overview.metric.heading} under all conditions"
+
+
 def _overview_table(overview: Overview, baseline: str | None) -> tuple[list[str], list[list[str]]]:
     titles = ["Method", *overview.conditions]
+    digits = overview.metric.digits
     rows = [
-        [method, *(moments_text(replace(one, deviation=math.nan), 2) for one in psnr)]
-        for method, psnr in overview.psnr.items()
+        [method, *(moments_text(replace(one, deviation=math.nan), digits) for one in figures)]
+        for method, figures in overview.figures.items()
     ]
     if overview.margin:
-        titles.append(f"Smallest difference to {baseline}")
+        extreme = "Smallest" if overview.metric.higher_is_better else "Largest"
+        titles.append(f"{extreme} difference to {baseline}")
         for row in rows:
             margin = overview.margin.get(row[0])
-            row.append(_DASH if margin is None else f"{margin:+.2f}")
+            row.append(_DASH if margin is None else f"{margin:+.{digits}f}")
     return titles, rows
-
-
-_DIFFERENCE_DIGITS = {"psnr": ("PSNR / dB", 2), "ssim": ("SSIM", 4), "nmse": ("NMSE", 5)}
 
 
 def _difference_table(differences: Sequence[Difference]) -> tuple[list[str], list[list[str]]]:
     pairs: dict[tuple[str, str], dict[str, Difference]] = {}
     for one in differences:
         pairs.setdefault((one.method, one.other), {})[one.metric] = one
-    titles = ["Methods", *(title for title, _ in _DIFFERENCE_DIGITS.values())]
+    titles = ["Methods", *(metric.heading for metric in METRICS.values())]
     rows = [
         [
             f"{method} − {other}",
             *(
-                _interval_text(found[metric], digits) if metric in found else _DASH
-                for metric, (_, digits) in _DIFFERENCE_DIGITS.items()
+                _interval_text(found[name], metric.digits) if name in found else _DASH
+                for name, metric in METRICS.items()
             ),
         ]
         for (method, other), found in pairs.items()
