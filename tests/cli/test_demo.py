@@ -40,6 +40,7 @@ def test_all_methods_on_one_scan(small, files, run_json, tmp_path):
 
 def test_the_table(small, files, run, tmp_path, monkeypatch):
     monkeypatch.setitem(METRICS, "added", replace(METRICS["nmse"], name="added"))
+    monkeypatch.setenv("COLUMNS", "120")
     result = run("demo", "--model", files.model, "-o", tmp_path)
     text = result.stdout
     for part in ("Zero-filled", "SENSE", "MOL, tiny", "PSNR", "SSIM", "ADDED", "error bound"):
