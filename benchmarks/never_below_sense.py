@@ -21,12 +21,16 @@ import molrecon
 from common import brain, data_root, magnitude_psnr
 from molrecon import SENSE, Scan, read_image
 from molrecon.data.simulation.acquisition import simulate_acquisition
-from molrecon.evaluation.problem import Problem, retrospective_problem, simulated_problem
+from molrecon.evaluation.reference_problem import (
+    ReferenceProblem,
+    retrospective_problem,
+    simulated_problem,
+)
 
 ACCELERATIONS = (2, 4, 6)
 
 
-def real_brain() -> Iterator[tuple[str, Problem]]:
+def real_brain() -> Iterator[tuple[str, ReferenceProblem]]:
     full = brain()
     for acceleration in ACCELERATIONS:
         for kind in ("variable-density", "poisson-disc", "random"):
@@ -34,7 +38,7 @@ def real_brain() -> Iterator[tuple[str, Problem]]:
             yield f"8-coil brain {acceleration}× {kind}", scan
 
 
-def low_field() -> Iterator[tuple[str, Problem]]:
+def low_field() -> Iterator[tuple[str, ReferenceProblem]]:
     for path in sorted((data_root() / "single_coil_mri/hku").glob("*.npz")):
         with np.load(path) as file:
             for contrast in file.files:
@@ -51,7 +55,7 @@ def low_field() -> Iterator[tuple[str, Problem]]:
                         yield f"0.055 T {contrast} {acceleration}×", scan
 
 
-def simulated() -> Iterator[tuple[str, Problem]]:
+def simulated() -> Iterator[tuple[str, ReferenceProblem]]:
     for name, image in _images():
         peak = float(image.abs().max())
         for acceleration in ACCELERATIONS:

@@ -17,7 +17,7 @@ from torch import Tensor
 import molrecon
 from common import brain, magnitude_psnr, oracle, summary
 from molrecon import SENSE, L1Wavelet
-from molrecon.evaluation.problem import Problem, retrospective_problem
+from molrecon.evaluation.reference_problem import ReferenceProblem, retrospective_problem
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
                 full, acceleration, mask_kind=arguments.kind, calibration=24, seed=seed
             )
 
-            def record(name: str, image: Tensor | float, scan: Problem = scan) -> None:
+            def record(name: str, image: Tensor | float, scan: ReferenceProblem = scan) -> None:
                 value = image if isinstance(image, float) else magnitude_psnr(image, scan.reference)
                 rows.setdefault(name, []).append(value)
 

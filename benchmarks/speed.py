@@ -21,7 +21,7 @@ import torch
 import molrecon
 from common import brain, magnitude_psnr
 from molrecon import MOL, ConjugateGradient, Equilibrium, ForwardBackward, Solution
-from molrecon.evaluation.problem import Problem, retrospective_problem
+from molrecon.evaluation.reference_problem import ReferenceProblem, retrospective_problem
 from molrecon.reconstructors.mol import published_equilibrium
 
 PUBLISHED_SHIFT = 0.1
@@ -44,7 +44,7 @@ class Run:
 
 
 @torch.no_grad()
-def solve(model: MOL, scan: Problem, run: Run) -> Solution:
+def solve(model: MOL, scan: ReferenceProblem, run: Run) -> Solution:
     model.shift = run.shift
     return model(
         scan.y,
@@ -59,7 +59,9 @@ def distance(solution: Solution, reference: Solution) -> float:
     return float((solution.value - reference.value).norm() / reference.value.norm())
 
 
-def to_distance(model: MOL, scan: Problem, own: Equilibrium, target: float, exact: Solution) -> Run:
+def to_distance(
+    model: MOL, scan: ReferenceProblem, own: Equilibrium, target: float, exact: Solution
+) -> Run:
     """Stop after the first iteration at which the distance is reached."""
     for iterations in range(1, own.forward.max_iterations):
         solver = replace(own.forward, tol=1e-12, max_iterations=iterations)

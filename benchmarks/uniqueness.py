@@ -16,13 +16,15 @@ import torch
 import molrecon
 from common import brain
 from molrecon import MOL, Solution
-from molrecon.evaluation.problem import Problem, retrospective_problem
+from molrecon.evaluation.reference_problem import ReferenceProblem, retrospective_problem
 from molrecon.lipschitz import lipschitz_attack
 from molrecon.operators.base import norm, per_sample
 from molrecon.reconstructors.start import peak, sense_start
 
 
-def starts(model: MOL, scan: Problem, solution: Solution) -> dict[str, torch.Tensor | None]:
+def starts(
+    model: MOL, scan: ReferenceProblem, solution: Solution
+) -> dict[str, torch.Tensor | None]:
     x = solution.value
     scale = peak(sense_start(scan.y, scan.A))
     level = solution.sigma / scale

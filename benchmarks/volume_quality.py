@@ -29,7 +29,7 @@ from molrecon.data.pictures import centre
 from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.acquisition import Acquisition, acquire
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
-from molrecon.data.volumes import load_stacks
+from molrecon.data.volumes import load_volumes
 from molrecon.errors import shape_text
 from molrecon.evaluation.metrics import psnr, ssim
 from molrecon.networks import PlanesNetwork
@@ -42,7 +42,7 @@ HEAD = "volumes/qmrlab_mtsat_T1w.nii.gz"
 
 
 def simulate(options: argparse.Namespace) -> Acquisition:
-    volume = centre(load_stacks([data_root() / HEAD])[0].volume, options.size)
+    volume = centre(load_volumes([data_root() / HEAD])[0].volume, options.size)
     shape = tuple(volume.shape)
     generator = make_generator(options.seed)
     phase = simulate_phase(shape, generator=generator)

@@ -34,7 +34,7 @@ from molrecon.evaluation.attack import (
     perturbed,
     worst_case,
 )
-from molrecon.evaluation.problem import retrospective_problem
+from molrecon.evaluation.reference_problem import retrospective_problem
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.methods import named_method

@@ -27,7 +27,7 @@ from molrecon.equilibrium.wrong_operator import (
     sensitivity,
     wrong_operator_bound,
 )
-from molrecon.evaluation.problem import retrospective_problem
+from molrecon.evaluation.reference_problem import retrospective_problem
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import norm, per_sample
 from molrecon.operators.cartesian_mri import CartesianMRI

@@ -164,12 +164,12 @@ def _of_image(
     include_maps: bool,
 ) -> tuple[Scan, Tensor, int | None, float]:
     """Simulate a scan; return it with its reference, the slice chosen and the noise."""
+    from molrecon.data.axial import axial_slices
     from molrecon.data.formats import read_image
     from molrecon.data.scan import Scan
     from molrecon.data.simulation import simulate_acquisition
-    from molrecon.data.slicing import image_slices
 
-    image, number = image_slices(read_image(source), number)
+    image, number = axial_slices(read_image(source), number)
     sigma = RELATIVE_SIGMA * float(image.abs().max()) if sigma is None else sigma
     acquisition = simulate_acquisition(
         image, coils=COILS if coils is None else coils, sigma=sigma, **vars(how)

@@ -28,7 +28,7 @@ SHADING = 2.0
 brain."""
 
 
-def load_stacks(files: Iterable[str | Path], **options: Any) -> list[SliceStack]:
+def load_volumes(files: Iterable[str | Path], **options: Any) -> list[SliceStack]:
     """Read volumes, or series of frames, each as a whole: `SliceStack.volume`, its peak 1.
 
     Parameters
@@ -55,11 +55,11 @@ class VolumePool:
     Parameters
     ----------
     files
-        As in `load_stacks`.
+        As in `load_volumes`.
     """
 
     def __init__(self, files: Iterable[str | Path]) -> None:
-        self.stacks = load_stacks(files, usual_size=USUAL_SIZE)
+        self.stacks = load_volumes(files, usual_size=USUAL_SIZE)
         sizes = torch.tensor([stack.volume.shape[0] for stack in self.stacks])
         self._weights = sizes.double() ** (1 / 3)
 
@@ -101,11 +101,11 @@ class SeriesPool:
     Parameters
     ----------
     files
-        As in `load_stacks`.
+        As in `load_volumes`.
     """
 
     def __init__(self, files: Iterable[str | Path]) -> None:
-        self.stacks = load_stacks(files)
+        self.stacks = load_volumes(files)
 
     def check(self, size: tuple[int, ...]) -> None:
         """Refuse crops ``(t, y, x)`` with more frames than any series, or larger than all frames.

@@ -24,7 +24,7 @@ from molrecon.training.configuration import Stage, TrainingConfig
 from molrecon.training.objective import Objective
 from molrecon.training.validation import validate
 
-Report = Callable[[dict[str, Any]], None]
+OnRecord = Callable[[dict[str, Any]], None]
 
 CONTRACTIVE = 1.0
 """Only weights whose measured Lipschitz value is below this may become the best ones, for methods
@@ -56,7 +56,11 @@ class Trainer:
     """
 
     def __init__(
-        self, config: TrainingConfig, *, fabric: Fabric | None = None, report: Report | None = None
+        self,
+        config: TrainingConfig,
+        *,
+        fabric: Fabric | None = None,
+        report: OnRecord | None = None,
     ) -> None:
         self.config = config
         self.fabric = fabric or Fabric(devices=1)

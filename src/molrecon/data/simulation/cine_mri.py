@@ -18,7 +18,7 @@ from molrecon.data.simulation.batch import Batch
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.data.simulation.measured_maps import read_measured_maps, varied_maps
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation, fitted
-from molrecon.data.volumes import SeriesPool, load_stacks
+from molrecon.data.volumes import SeriesPool, load_volumes
 from molrecon.operators.dynamic_mri import DynamicMRI
 
 _DRIFT = 0.15
@@ -85,7 +85,7 @@ class CineMRISimulation(ParallelMRISimulation):
     def held_out(self, files: Files, count: int, size: tuple[int, ...]) -> list[Tensor]:
         """Return the middle frames of the first ``count`` series, shrunk to fit into ``size``."""
         images = []
-        for stack in load_stacks(list(files)[:count]):
+        for stack in load_volumes(list(files)[:count]):
             first = max(0, (len(stack.volume) - size[0]) // 2)
             images.append(fitted(stack.volume[first : first + size[0]], size[1:]))
         return images

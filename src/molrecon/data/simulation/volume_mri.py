@@ -11,7 +11,7 @@ from molrecon.data.masks import MaskKind
 from molrecon.data.pictures import centre
 from molrecon.data.simulation.base import Count, Files, Positive
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
-from molrecon.data.volumes import VolumePool, load_stacks
+from molrecon.data.volumes import VolumePool, load_volumes
 
 
 class VolumeMRISimulation(ParallelMRISimulation):
@@ -43,4 +43,4 @@ class VolumeMRISimulation(ParallelMRISimulation):
 
     def held_out(self, files: Files, count: int, size: tuple[int, ...]) -> list[Tensor]:
         """Return the centres of the first ``count`` volumes, at most of ``size``."""
-        return [centre(stack.volume, size) for stack in load_stacks(list(files)[:count])]
+        return [centre(stack.volume, size) for stack in load_volumes(list(files)[:count])]

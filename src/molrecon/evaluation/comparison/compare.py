@@ -12,7 +12,7 @@ import yaml
 from molrecon.data.atomic import make_folder, write_text
 from molrecon.evaluation.comparison.measure import Job
 from molrecon.evaluation.comparison.plan import Plan
-from molrecon.evaluation.comparison.runner import Report, run_jobs
+from molrecon.evaluation.comparison.runner import OnResults, run_jobs
 from molrecon.evaluation.comparison.store import Record, Store, slug
 from molrecon.evaluation.comparison.summary import Section, summarise
 from molrecon.evaluation.comparison.tables import (
@@ -64,7 +64,7 @@ def compare(
     convention: str = "molrecon",
     workers: int | None = None,
     fresh: bool = False,
-    report: Report = lambda text, done: None,
+    report: OnResults = lambda text, done: None,
 ) -> Comparison:
     """Compute what is missing and write the tables, figures and settings.
 

@@ -18,7 +18,7 @@ from molrecon.evaluation.comparison.methods import build_variants
 from molrecon.evaluation.comparison.store import Record, Store
 from molrecon.evaluation.conventions import CONVENTIONS
 from molrecon.evaluation.image_sets.base import Case
-from molrecon.evaluation.problem import Problem
+from molrecon.evaluation.reference_problem import ReferenceProblem
 from molrecon.evaluation.resources import PeakMemory
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.base import Reconstructor
@@ -65,7 +65,7 @@ class Job:
 def perform(job: Job, methods: Methods) -> Iterator[Task]:
     """Do a job, one result after the other; failures become results that say why."""
     store = Store(job.folder)
-    problem: Problem | None = None
+    problem: ReferenceProblem | None = None
     failure = ""
     begin(store, job.tasks[0])
     try:
@@ -118,7 +118,9 @@ def begin(store: Store, task: Task) -> None:
     store.write(replace(task.names, failure=DIED))
 
 
-def _measured(task: Task, problem: Problem, methods: Methods) -> tuple[Record, torch.Tensor | None]:
+def _measured(
+    task: Task, problem: ReferenceProblem, methods: Methods
+) -> tuple[Record, torch.Tensor | None]:
     try:
         found = [
             _result(method, task, problem, methods.device) for method in methods.get(task.method)
@@ -129,7 +131,7 @@ def _measured(task: Task, problem: Problem, methods: Methods) -> tuple[Record, t
 
 
 def _result(
-    method: Reconstructor, task: Task, problem: Problem, device: str
+    method: Reconstructor, task: Task, problem: ReferenceProblem, device: str
 ) -> tuple[Record, torch.Tensor]:
     y, A = problem.y.to(device), problem.A.to(device)
     with PeakMemory(device) as memory:

@@ -19,10 +19,10 @@ from molrecon.evaluation.metrics import METRICS, Metric
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-Report = Callable[[str, int], None]
+OnResults = Callable[[str, int], None]
 
 
-def run_jobs(jobs: Sequence[Job], *, workers: int, report: Report) -> None:
+def run_jobs(jobs: Sequence[Job], *, workers: int, report: OnResults) -> None:
     """Do all jobs; every result is in the store as soon as it is there.
 
     Parameters

@@ -14,7 +14,7 @@ from pydantic import Field
 from molrecon.data.masks import MASK_KINDS, make_mask
 from molrecon.data.root import find_files
 from molrecon.errors import InputError
-from molrecon.evaluation.problem import Problem
+from molrecon.evaluation.reference_problem import ReferenceProblem
 from molrecon.settings import Settings
 
 Seed = Annotated[int, Field(ge=0)]
@@ -54,7 +54,7 @@ class Case(ABC):
     digest: str
 
     @abstractmethod
-    def problem(self) -> Problem:
+    def problem(self) -> ReferenceProblem:
         """Make the measurements; the same whenever and wherever it is called.
 
         Raises

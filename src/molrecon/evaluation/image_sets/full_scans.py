@@ -13,7 +13,7 @@ from molrecon.data.scan import Scan
 from molrecon.data.simulation.retrospective import require_full
 from molrecon.errors import InputError
 from molrecon.evaluation.image_sets.base import Case, SampledSet, Seed, within
-from molrecon.evaluation.problem import Problem, retrospective_problem
+from molrecon.evaluation.reference_problem import ReferenceProblem, retrospective_problem
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class FullScanCase(Case):
     calibration: int
     seed: int
 
-    def problem(self) -> Problem:
+    def problem(self) -> ReferenceProblem:
         """Undersample; maps come from the calibration region alone."""
         return retrospective_problem(
             _slice(self.source, self.digest, self.slice),

@@ -21,8 +21,8 @@ from molrecon.data.simulation.acquisition import acquire
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.errors import InputError, shape_text
 from molrecon.evaluation.image_sets.base import Case, Draw, SampledSet, within
-from molrecon.evaluation.image_sets.magnitudes import Magnitude, magnitudes
-from molrecon.evaluation.problem import Problem, simulated_problem
+from molrecon.evaluation.image_sets.magnitude_images import MagnitudeImage, read_magnitudes
+from molrecon.evaluation.reference_problem import ReferenceProblem, simulated_problem
 
 Reference = Literal["noise-free", "full-scan"]
 
@@ -46,7 +46,7 @@ class SimulatedCase(Case):
     estimate_maps: bool
     reference: Reference
 
-    def problem(self) -> Problem:
+    def problem(self) -> ReferenceProblem:
         """Simulate the scan; maps are estimated from it unless the true ones were asked for."""
         found = _images(self.source, self.digest, self.dimensions, self.longest)
         image = next(one.values for one in found if one.part == self.part)
@@ -186,9 +186,9 @@ class SimulatedScans(SampledSet):
             )
 
 
-def _chosen(images: list[Magnitude], count: int | None) -> list[Magnitude]:
+def _chosen(images: list[MagnitudeImage], count: int | None) -> list[MagnitudeImage]:
     """Take so many of every stack, evenly spaced."""
-    stacks: dict[str, list[Magnitude]] = {}
+    stacks: dict[str, list[MagnitudeImage]] = {}
     for one in images:
         stacks.setdefault(one.stack, []).append(one)
     chosen = []
@@ -199,8 +199,8 @@ def _chosen(images: list[Magnitude], count: int | None) -> list[Magnitude]:
 
 
 @lru_cache(maxsize=2)
-def _images(source: str, digest: str, dimensions: int, longest: int | None) -> list[Magnitude]:
-    return magnitudes(source, dimensions=dimensions, longest=longest)
+def _images(source: str, digest: str, dimensions: int, longest: int | None) -> list[MagnitudeImage]:
+    return read_magnitudes(source, dimensions=dimensions, longest=longest)
 
 
 def _given_maps(path: str) -> Tensor:

@@ -19,7 +19,7 @@ from molrecon.data.root import file_digest
 from molrecon.data.simulation.super_resolution import decimate
 from molrecon.errors import InputError
 from molrecon.evaluation.image_sets.base import Case, ImageSet, Seed, within
-from molrecon.evaluation.problem import Problem
+from molrecon.evaluation.reference_problem import ReferenceProblem
 
 Colours = Literal["refused", "luminance"]
 
@@ -36,7 +36,7 @@ class SuperResolutionCase(Case):
     seed: int
     crop: bool
 
-    def problem(self) -> Problem:
+    def problem(self) -> ReferenceProblem:
         """Blur, decimate and add noise, whose level is told: few pixels cannot show it."""
         image = _picture(self.source, self.digest)
         if self.crop:
@@ -45,7 +45,7 @@ class SuperResolutionCase(Case):
         generator = make_generator(self.seed, int.from_bytes(own[:4], "big"))
         sigma = torch.tensor([self.sigma])
         batch = decimate(image[None, None], self.factor, sigma, generator=generator)
-        return Problem(batch.y, batch.A, batch.image, sigma=self.sigma)
+        return ReferenceProblem(batch.y, batch.A, batch.image, sigma=self.sigma)
 
 
 class SuperResolutionSet(ImageSet):

@@ -15,7 +15,7 @@ from molrecon.operators.cartesian_mri import CartesianMRI
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class ReferenceProblem:
     """Measurements, forward operator and reference.
 
     Attributes
@@ -42,7 +42,7 @@ class Problem:
 
 def retrospective_problem(
     full: Scan, acceleration: float, *, mask_kind: str, calibration: int, seed: int
-) -> Problem:
+) -> ReferenceProblem:
     """Undersample a full scan; the reference is the full scan combined.
 
     Coil maps are estimated from the calibration region alone, whether or not the scan has some,
@@ -53,12 +53,12 @@ def retrospective_problem(
     scan = undersample(full, acceleration, mask_kind=mask_kind, calibration=calibration, seed=seed)
     maps = estimate_coil_maps(scan.kspace, scan.mask)
     reference = combine_coils(full.kspace, maps)
-    return Problem(scan.kspace, CartesianMRI(maps, scan.mask), reference, mask=scan.mask)
+    return ReferenceProblem(scan.kspace, CartesianMRI(maps, scan.mask), reference, mask=scan.mask)
 
 
 def simulated_problem(
     acquisition: Acquisition, *, estimate_maps: bool = True, reference: str = "noise-free"
-) -> Problem:
+) -> ReferenceProblem:
     """Make a problem of a simulated acquisition.
 
     Parameters
@@ -76,4 +76,6 @@ def simulated_problem(
     if estimate_maps:
         maps = estimate_coil_maps(acquisition.kspace, acquisition.mask)
     A = CartesianMRI(maps, acquisition.mask)
-    return Problem(acquisition.kspace, A, acquisition.target(reference), mask=acquisition.mask)
+    return ReferenceProblem(
+        acquisition.kspace, A, acquisition.target(reference), mask=acquisition.mask
+    )

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from molrecon.data.axial import axial_axis, axial_slices
 from molrecon.data.formats import ImageData
-from molrecon.data.slicing import axial_axis, image_slices
 from molrecon.errors import InputError
 
 VOLUME = np.arange(1, 61, dtype=np.float32).reshape(3, 4, 5)
@@ -18,29 +18,29 @@ def test_the_affine_tells_the_axial_axis(voxel_axis, sign):
     affine[:3, voxel_axis] = [0.2, 0.1, 2 * sign]
     image = ImageData.from_array(VOLUME, "v", affine=affine)
     assert axial_axis(image) == 2 - voxel_axis
-    slices, number = image_slices(image)
+    slices, number = axial_slices(image)
     assert number == VOLUME.shape[2 - voxel_axis] // 2
     assert np.array_equal(slices[0, 0], np.take(VOLUME, number, 2 - voxel_axis))
 
 
 def test_images_and_stacks_are_taken_whole():
-    slices, number = image_slices(ImageData.from_array(VOLUME[0], "i"))
+    slices, number = axial_slices(ImageData.from_array(VOLUME[0], "i"))
     assert number is None
     assert np.array_equal(slices[0, 0], VOLUME[0])
-    slices, number = image_slices(ImageData.from_array(VOLUME[:, None], "s"))
+    slices, number = axial_slices(ImageData.from_array(VOLUME[:, None], "s"))
     assert number is None
     assert np.array_equal(slices[:, 0], VOLUME)
-    slices, number = image_slices(ImageData.from_array(VOLUME[:, None], "s"), 2)
+    slices, number = axial_slices(ImageData.from_array(VOLUME[:, None], "s"), 2)
     assert number == 2
     assert np.array_equal(slices[0, 0], VOLUME[2])
 
 
 def test_refusals():
     with pytest.raises(InputError, match="0 to 2"):
-        image_slices(ImageData.from_array(VOLUME, "v"), 3)
+        axial_slices(ImageData.from_array(VOLUME, "v"), 3)
     with pytest.raises(InputError, match="stack of volumes"):
-        image_slices(ImageData.from_array(np.stack([VOLUME, VOLUME])[:, None], "v"))
+        axial_slices(ImageData.from_array(np.stack([VOLUME, VOLUME])[:, None], "v"))
     hollow = VOLUME.copy()
     hollow[1] = 0
     with pytest.raises(InputError, match="zero throughout"):
-        image_slices(ImageData.from_array(hollow, "v"))
+        axial_slices(ImageData.from_array(hollow, "v"))

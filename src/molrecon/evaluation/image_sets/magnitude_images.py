@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from molrecon.data.axial import axial_axis
 from molrecon.data.formats import read_images
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.resampling import fourier_resample
 from molrecon.data.slices import SIGNAL, peak_value
-from molrecon.data.slicing import axial_axis
 from molrecon.errors import InputError
 
 _LEAST_SIGNAL = 0.08
@@ -20,7 +20,7 @@ _LEAST_SIGNAL = 0.08
 
 
 @dataclass(frozen=True, eq=False)
-class Magnitude:
+class MagnitudeImage:
     """An image or volume.
 
     Attributes
@@ -43,7 +43,9 @@ class Magnitude:
         return tuple(self.values.shape)
 
 
-def magnitudes(source: str, *, dimensions: int, longest: int | None = None) -> list[Magnitude]:
+def read_magnitudes(
+    source: str, *, dimensions: int, longest: int | None = None
+) -> list[MagnitudeImage]:
     """Read a file into images ``(y, x)`` or volumes ``(z, y, x)``.
 
     Parameters
@@ -64,13 +66,13 @@ def magnitudes(source: str, *, dimensions: int, longest: int | None = None) -> l
     for key, image in read_images(source).items():
         found += _READERS[dimensions](image, key, source)
     if longest is not None and dimensions == 2:
-        found = [Magnitude(one.stack, one.part, _resampled(one.values, longest)) for one in found]
+        found = [replace(one, values=_resampled(one.values, longest)) for one in found]
     if not found:
         raise InputError(f"{source}: no slice shows enough signal; give images of an object.")
-    return [Magnitude(one.stack, one.part, one.values / peak_value(one.values)) for one in found]
+    return [replace(one, values=one.values / peak_value(one.values)) for one in found]
 
 
-def _slices(image: ImageData, key: str, source: str) -> list[Magnitude]:
+def _slices(image: ImageData, key: str, source: str) -> list[MagnitudeImage]:
     array = np.abs(image.array).astype(np.float32)
     axis = axial_axis(image) if image.axes == ("z", "y", "x") else 0
     stack = array[None] if array.ndim == 2 else np.moveaxis(array, axis, 0)
@@ -80,7 +82,7 @@ def _slices(image: ImageData, key: str, source: str) -> list[Magnitude]:
     shown = [n for n, one in enumerate(stack) if (one > SIGNAL * peak).mean() >= _LEAST_SIGNAL]
     chosen = [0] if len(stack) == 1 else shown
     return [
-        Magnitude(
+        MagnitudeImage(
             key,
             (f"{key} slice {number}" if len(stack) > 1 else key).strip(),
             torch.from_numpy(np.ascontiguousarray(stack[number])),
@@ -89,7 +91,7 @@ def _slices(image: ImageData, key: str, source: str) -> list[Magnitude]:
     ]
 
 
-def _volumes(image: ImageData, key: str, source: str) -> list[Magnitude]:
+def _volumes(image: ImageData, key: str, source: str) -> list[MagnitudeImage]:
     if image.ndim != 3:
         raise InputError(
             f"The image {source} has {image.ndim} spatial axes, but volumes were expected; give "
@@ -98,7 +100,7 @@ def _volumes(image: ImageData, key: str, source: str) -> list[Magnitude]:
     array = np.abs(image.array).astype(np.float32)
     stack = array.reshape(-1, *array.shape[-3:])
     return [
-        Magnitude(
+        MagnitudeImage(
             key,
             (f"{key} volume {number}" if len(stack) > 1 else key).strip(),
             torch.from_numpy(np.ascontiguousarray(volume)),

@@ -24,7 +24,7 @@ def axial_axis(image: ImageData) -> int:
     return 2 - int(np.argmax(along))
 
 
-def image_slices(image: ImageData, number: int | None = None) -> tuple[Tensor, int | None]:
+def axial_slices(image: ImageData, number: int | None = None) -> tuple[Tensor, int | None]:
     """Return the slices of an image to simulate scans of.
 
     Parameters
