@@ -265,12 +265,9 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         started = time.perf_counter()
         check_measurements(y)
         start = x0 if x0 is not None and scale is not None else sense_start(y, A)
-        with torch.no_grad():
-            scale = peak(start) if scale is None else scale
-            check_scale(scale)
-            if sigma is None:
-                sigma = estimated_sigma(y, A, scale)
-        noise = as_sigma(sigma, y)
+        scale = peak(start) if scale is None else scale
+        check_scale(scale)
+        noise = as_sigma(estimated_sigma(y, A, scale) if sigma is None else sigma, y)
         if x0 is not None:
             start = x0
         if A.support is not None:

@@ -9,11 +9,12 @@ from molrecon.errors import InputError
 from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.linear.regularised import solve_regularised
-from molrecon.operators.base import LinearOperator, magnitude, per_sample
+from molrecon.operators.base import LinearOperator, inner, magnitude, per_sample
 
 START_LAM = 100.0
-START_SOLVER = ClosedForm(ConjugateGradient(rtol=1e-2, max_iterations=15))
-GRADIENT_SOLVER = ClosedForm(ConjugateGradient(rtol=1e-3, max_iterations=200))
+START_RTOL = 1e-2
+START_ITERATIONS = 15
+START_SOLVER = ClosedForm(ConjugateGradient(rtol=START_RTOL, max_iterations=START_ITERATIONS))
 SCALE_QUANTILE = 0.999
 
 
@@ -23,19 +24,51 @@ def sense_start(y: Tensor, A: LinearOperator) -> Tensor:
     Its weight is relative to ``‖A‖²``: a fixed one would shrink the image, and the scale with it,
     by ``‖A‖²λ / (1 + ‖A‖²λ)`` for operators of small norm.
 
-    Where ``y`` requires a gradient, it is that of the SENSE reconstruction solved to its end.
+    Parameters
+    ----------
+    y
+        Measurements ``(batch, *A.shape_out)``; where they require a gradient, the image has it.
+    A
+        The forward operator.
     """
     unit = magnitude(y.detach())
     lam = START_LAM / A.nominal_norm**2
-    rhs = A.H(y / per_sample(unit, y))
-    target = per_sample(lam, rhs) * rhs
-    start = START_SOLVER(A, lam, target.detach()).value
-    if torch.is_grad_enabled() and target.requires_grad:
-        full = solve_regularised(
-            A, lam, target, start, solver=GRADIENT_SOLVER, report=lambda direction, linear: None
-        )
-        start = full + (start - full.detach())
+    back = A.H(y / per_sample(unit, y))
+    rhs = per_sample(lam, back) * back
+    if not (torch.is_grad_enabled() and rhs.requires_grad):
+        start = START_SOLVER(A, lam, rhs).value
+    elif A.resolvent(lam.expand(rhs.shape[0]), rhs.detach()) is not None:
+        start = solve_regularised(A, lam, rhs, solver=START_SOLVER, report=lambda *what: None)
+    else:
+        start = _recorded(A, lam, rhs)
     return start * per_sample(unit, start)
+
+
+def _recorded(A: LinearOperator, c: Tensor, r: Tensor) -> Tensor:
+    """Return what `START_SOLVER` does by conjugate gradients, every iteration recorded.
+
+    They end long before the solution. The gradient of the solution, which one more solve would
+    give, is not that of what they reach: of the scale it would be wrong by percents.
+    """
+    x, residual, direction = torch.zeros_like(r), r, r
+    square = inner(r, r)
+    threshold = START_RTOL * square.detach().sqrt()
+    active = square.detach().sqrt() > threshold
+    for _ in range(START_ITERATIONS):
+        if not bool(active.any()):
+            break
+        product = direction + per_sample(c, direction) * A.normal(direction)
+        # Ones in place of what has stopped: a zero there would make its gradient NaN.
+        curvature = torch.where(active, inner(direction, product), torch.ones_like(square))
+        step = torch.where(active, square / curvature, torch.zeros_like(square))
+        x = x + per_sample(step, x) * direction
+        residual = residual - per_sample(step, x) * product
+        before = torch.where(active, square, torch.ones_like(square))
+        square = inner(residual, residual)
+        ratio = torch.where(active, square / before, torch.zeros_like(square))
+        direction = residual + per_sample(ratio, x) * direction
+        active = active & (square.detach().sqrt() > threshold)
+    return x
 
 
 def peak(image: Tensor) -> Tensor:

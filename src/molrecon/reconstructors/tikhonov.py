@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -31,7 +32,7 @@ class Tikhonov(Reconstructor):
     The equation is that of `SENSE`, whose λ is a constant; here, unless it is given, λ is chosen
     so that the residual is what noise of the given level leaves, ``‖Ax − y‖² = N σ²`` with N
     measured samples (Morozov 1966), within `RANGE`. It therefore suits operators of any norm and
-    scans of any noise. Gradients hold λ fixed.
+    scans of any noise. Gradients hold for λ too: they are those of the equation it solves.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ class Tikhonov(Reconstructor):
         check_measurements(y)
         noise = None
         if weight is None:
-            weight, noise = self._choose(y.detach(), A, sigma)
+            weight, noise = self._choose(y, A, sigma)
         solution = regularised_least_squares(
             y,
             A,
@@ -110,9 +111,9 @@ class Tikhonov(Reconstructor):
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
         """Return λ as chosen for ``y``."""
         check_measurements(y)
-        return {"weight": self._choose(y.detach(), A, sigma)[0]}
+        with torch.no_grad():
+            return {"weight": self._choose(y, A, sigma)[0]}
 
-    @torch.no_grad()
     def _choose(
         self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None
     ) -> tuple[Tensor, Tensor | None]:
@@ -121,9 +122,13 @@ class Tikhonov(Reconstructor):
         if self.lam is not None:
             return (unit * self.lam).expand(y.shape[0]), None
         noise = as_sigma(A.estimate_sigma(y) if sigma is None else sigma, y)
-        return unit * _by_discrepancy(y, A, noise, unit, self.max_iterations), noise
+        lam = unit * _by_discrepancy(y.detach(), A, noise.detach(), unit, self.max_iterations)
+        if torch.is_grad_enabled() and (y.requires_grad or noise.requires_grad):
+            lam = _with_gradient(lam, y, A, noise, self.max_iterations)
+        return lam, noise
 
 
+@torch.no_grad()
 def _by_discrepancy(
     y: Tensor, A: LinearOperator, sigma: Tensor, unit: Tensor, max_iterations: int
 ) -> Tensor:
@@ -142,3 +147,25 @@ def _by_discrepancy(
         too_large = norm(A(x) - y) > wanted
         low, high = torch.where(too_large, middle, low), torch.where(too_large, high, middle)
     return ((low + high) / 2).exp()
+
+
+def _with_gradient(
+    lam: Tensor, y: Tensor, A: LinearOperator, sigma: Tensor, max_iterations: int
+) -> Tensor:
+    """Return λ with the gradient that ``‖Ax − y‖² = N σ²`` gives it (implicit function theorem).
+
+    With ``g(log λ, y, σ) = log ‖Ax − y‖ − log σ`` held constant, ``d log λ = −dg / (∂g/∂log λ)``. At
+    an end of its range λ is constant.
+    """
+    scale = magnitude(y.detach())
+    leaf = lam.log().requires_grad_()
+    x = regularised_least_squares(
+        y / per_sample(scale, y), A, leaf.exp(), tol=SEARCH_RTOL, max_iterations=max_iterations
+    ).value
+    gap = norm(A(x) - y / per_sample(scale, y)).log() - sigma.log()
+    (slope,) = torch.autograd.grad(gap.sum(), leaf, retain_graph=True)
+    low, high = (math.log(value / float(A.nominal_norm.max()) ** 2) for value in RANGE)
+    margin = (high - low) / 2**HALVINGS
+    inside = (leaf > low + margin) & (leaf < high - margin)
+    change = (gap - gap.detach()) / slope
+    return (leaf.detach() - torch.where(inside, change, torch.zeros_like(change))).exp()
