@@ -146,7 +146,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
     @torch.no_grad()
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
         """Return the unit and the noise level for ``y``; λ follows from both."""
-        check_measurements(y)
+        check_measurements(y, A, self)
         scale = peak(sense_start(y, A))
         check_scale(scale)
         level = estimated_sigma(y, A, scale) if sigma is None else as_sigma(sigma, y)
@@ -263,7 +263,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
             If a solve does not converge and failures are to raise.
         """
         started = time.perf_counter()
-        check_measurements(y)
+        check_measurements(y, A, self)
         start = x0 if x0 is not None and scale is not None else sense_start(y, A)
         scale = peak(start) if scale is None else scale
         check_scale(scale)

@@ -15,6 +15,7 @@ from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient, LinearSolution
 from molrecon.linear.regularised import require_converged, solve_regularised
 from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
+from molrecon.operators.checks import check_precision
 from molrecon.reconstructors.base import Reconstructor
 
 PUBLISHED_LAM = 100.0
@@ -120,10 +121,13 @@ def regularised_least_squares(
 
     Raises
     ------
+    InputError
+        If y and A are of different precision or do not fit together.
     ConvergenceError
         If a solve fails and failures are to raise.
     """
     started = time.perf_counter()
+    check_precision(y, A)
     # The map is linear, so the unit is a constant as far as the gradient is concerned.
     unit = magnitude(y.detach())
     back = A.H(y / per_sample(unit, y))

@@ -74,7 +74,7 @@ class Sparse(Reconstructor):
     @torch.no_grad()
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
         """Return the unit and, where the weight rests on it, the noise level for ``y``."""
-        check_measurements(y)
+        check_measurements(y, A)
         scale = peak(sense_start(y, A))
         check_scale(scale)
         return {"scale": scale, "sigma": self._noise(y, A, sigma)}
@@ -116,7 +116,7 @@ class Sparse(Reconstructor):
             If an iteration does not converge and failures are to raise.
         """
         started = time.perf_counter()
-        check_measurements(y)
+        check_measurements(y, A)
         scale = peak(sense_start(y, A)) if scale is None else scale
         check_scale(scale)
         noise = self._noise(y, A, sigma)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from molrecon.errors import InputError
 from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.linear.regularised import solve_regularised
 from molrecon.operators.base import LinearOperator, inner, magnitude, per_sample
+from molrecon.operators.checks import check_precision
 
 START_LAM = 100.0
 START_RTOL = 1e-2
@@ -86,14 +87,24 @@ def estimated_sigma(y: Tensor, A: LinearOperator, scale: Tensor) -> Tensor:
     return torch.maximum(A.estimate_sigma(y), 1e-6 * scale)
 
 
-def check_measurements(y: Tensor) -> None:
-    """Refuse measurements with NaN or infinity, or of zeros alone.
+def check_measurements(y: Tensor, A: LinearOperator, model: nn.Module | None = None) -> None:
+    """Refuse measurements with NaN or infinity, of zeros alone, or of another precision.
+
+    Parameters
+    ----------
+    y
+        Measurements ``(batch, *A.shape_out)``.
+    A
+        The forward operator.
+    model
+        A learned method; None where there is none.
 
     Raises
     ------
     InputError
-        If there are such.
+        If they are such.
     """
+    check_precision(y, A, model)
     if not bool(torch.isfinite(y).all()):
         raise InputError("the measurements hold NaN or infinite values: check the raw data")
     if not bool((y.flatten(1) != 0).any(1).all()):

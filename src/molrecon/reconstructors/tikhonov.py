@@ -94,7 +94,7 @@ class Tikhonov(Reconstructor):
             If a linear solve does not converge and failures are to raise.
         """
         started = time.perf_counter()
-        check_measurements(y)
+        check_measurements(y, A)
         noise = None
         if weight is None:
             weight, noise = self._choose(y, A, sigma)
@@ -110,7 +110,7 @@ class Tikhonov(Reconstructor):
 
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
         """Return λ as chosen for ``y``."""
-        check_measurements(y)
+        check_measurements(y, A)
         with torch.no_grad():
             return {"weight": self._choose(y, A, sigma)[0]}
 
@@ -154,8 +154,8 @@ def _with_gradient(
 ) -> Tensor:
     """Return λ with the gradient that ``‖Ax − y‖² = N σ²`` gives it (implicit function theorem).
 
-    With ``g(log λ, y, σ) = log ‖Ax − y‖ − log σ`` held constant, ``d log λ = −dg / (∂g/∂log λ)``. At
-    an end of its range λ is constant.
+    With ``g(log λ, y, σ) = log ‖Ax − y‖ − log σ`` held constant, ``d log λ = −dg / (∂g/∂log λ)``.
+    At an end of its range λ is constant.
     """
     scale = magnitude(y.detach())
     leaf = lam.log().requires_grad_()

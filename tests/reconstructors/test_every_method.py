@@ -1,0 +1,175 @@
+"""What every method of the registry keeps, learned or not."""
+
+import inspect
+
+import pytest
+import torch
+
+from molrecon.errors import InputError
+from molrecon.linear.status import Status
+from molrecon.operators.base import norm
+from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.operators.super_resolution import SuperResolution
+from molrecon.reconstructors import tikhonov
+from molrecon.reconstructors.base import Held, Reconstructor
+from molrecon.reconstructors.configuration import LEARNED
+from molrecon.reconstructors.methods import METHODS
+
+from ..support import normal
+from .methods import model, scan
+
+pytestmark = pytest.mark.parametrize("name", list(METHODS))
+
+TIGHT = {"l1-wavelet": {"change": 1e-8}, "tv": {"change": 1e-8}}
+SIGMA, TOL = 0.05, 1e-9
+DIFFERENTIABLE = {*METHODS} - {"l1-wavelet", "tv"}
+
+
+def method(name: str) -> Reconstructor:
+    """Return a method in double precision, its solves as exact as the tests need."""
+    if name in LEARNED:
+        return model(name).requires_grad_(False)
+    if name in TIGHT:
+        pytest.importorskip("sigpy")
+    return METHODS[name](**TIGHT.get(name, {}))
+
+
+def reconstruct(made: Reconstructor, y, A, **options):
+    return made(y, A, tol=TOL, raise_on_failure=False, **options)
+
+
+def relative(a, b):
+    return (norm(a - b) / norm(b)).max().item()
+
+
+def test_is_called_in_one_way(name):
+    made = method(name)
+    assert made.name == name
+    call = made.forward if name in LEARNED else made.__call__
+    parameters = inspect.signature(call).parameters
+    assert list(parameters)[:2] == ["y", "A"]
+    for option in ("sigma", "tol", "raise_on_failure"):
+        assert parameters[option].kind is inspect.Parameter.KEYWORD_ONLY
+    assert parameters["sigma"].default is parameters["tol"].default is None
+    assert parameters["raise_on_failure"].default is True
+
+
+@torch.no_grad()
+def test_returns_a_whole_solution(name):
+    A, y = scan((16, 12), batch=2)
+    solution = reconstruct(method(name), y, A, sigma=SIGMA)
+    assert solution.value.shape == (2, 1, 16, 12)
+    assert solution.value.dtype == A.dtype
+    assert all(isinstance(status, Status) for status in solution.status)
+    assert len(solution.status) == 2
+    known = solution.relative_residual, solution.error_bound, solution.robustness, solution.lam
+    for figures in (solution.iterations, *known):
+        assert figures is None or figures.shape == (2,)
+        assert figures is None or bool(torch.isfinite(figures).all())
+    facts = solution.facts(1)
+    assert facts["status"] == solution.status[1].value
+    assert solution.seconds > 0
+    assert len(repr(solution)) < 150
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("factor", [1e-9, 1e7])
+def test_units_of_the_data_are_those_of_the_image(name, factor):
+    A, y = scan((16, 12))
+    made = method(name)
+    one = reconstruct(made, y, A, sigma=SIGMA).value
+    other = reconstruct(made, factor * y, A, sigma=factor * SIGMA).value
+    assert relative(other / factor, one) < 1e-7
+
+
+@torch.no_grad()
+def test_a_batch_equals_its_samples(name):
+    A, y = scan((16, 12), batch=2)
+    made, sigma = method(name), torch.tensor([0.02, 0.2]).double()
+    together = reconstruct(made, y, A, sigma=sigma)
+    for i in (0, 1):
+        of_one = CartesianMRI(A.coil_maps, A.mask[i : i + 1])
+        alone = reconstruct(made, y[i : i + 1], of_one, sigma=sigma[i])
+        assert relative(together.value[i : i + 1], alone.value) < 1e-5
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("sigma", [SIGMA, None])
+def test_held_is_the_method_itself_at_its_measurements(name, sigma):
+    A, y = scan((24, 20))
+    made = method(name)
+    held = made.held(y, A, sigma=sigma)
+    assert (held.name, held.axes, held.differentiable) == (name, made.axes, made.differentiable)
+    expected = reconstruct(made, y, A, sigma=sigma)
+    assert relative(reconstruct(held, y, A).value, expected.value) < 1e-9
+    assert held.held(2 * y, A) is held
+
+
+@torch.no_grad()
+def test_held_fixes_noise_level_and_weight(name):
+    """The estimate of σ, and with it λ, would follow other measurements."""
+    A, y = scan((24, 20))
+    held = method(name).held(y, A)
+    one, other = (reconstruct(held, z, A) for z in (y, 1.5 * y + 0.3 * A.mask * normal(*y.shape)))
+    if one.lam is not None:
+        assert torch.equal(one.lam, other.lam)
+    if one.sigma is not None:
+        assert torch.equal(one.sigma, other.sigma)
+    with pytest.raises(InputError, match=r"sigma is 0\.1, expected none: it is fixed"):
+        held(y, A, sigma=0.1)
+    assert isinstance(held, Held)
+
+
+@torch.no_grad()
+def test_held_gains_no_more_than_is_proved(name):
+    A, y = scan((16, 12))
+    held = method(name).held(y, A, sigma=SIGMA)
+    clean = reconstruct(held, y, A)
+    for size in (1e-3, 1.0):
+        change = size * A.mask * normal(*y.shape, seed=4)
+        moved = norm(reconstruct(held, y + change, A).value - clean.value)
+        if clean.robustness is not None:
+            assert moved <= clean.robustness * norm(change) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("sigma", [SIGMA, None])
+@pytest.mark.parametrize("operator", ["mri", "super-resolution"])
+def test_gradients_with_respect_to_the_measurements(name, operator, sigma, monkeypatch):
+    """Of scale, estimated noise level and start, too: nothing that depends on y is held fixed."""
+    monkeypatch.setattr(tikhonov, "HALVINGS", 46)
+    monkeypatch.setattr(tikhonov, "SEARCH_RTOL", 1e-12)
+    A, y = scan((24, 20))
+    mask = A.mask
+    if operator == "super-resolution":
+        if sigma is None:
+            return  # it shows no noise
+        A = SuperResolution((1, 24, 20), 2, dtype=torch.complex128)
+        y, mask = A(normal(1, 1, 24, 20, seed=2)), 1
+    made = method(name)
+    if name not in DIFFERENTIABLE:
+        assert not made.differentiable
+        leaf = y.clone().requires_grad_()
+        assert not reconstruct(made, leaf, A, sigma=sigma).value.requires_grad
+        return
+    weight, direction = normal(1, 1, 24, 20, seed=5), mask * normal(*y.shape, seed=6)
+
+    def loss(z):
+        return (made(z, A, sigma=sigma, tol=1e-10).value * weight.conj()).real.sum()
+
+    leaf = y.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(leaf), leaf)
+    slope = (gradient.conj() * direction).real.sum().item()
+    with torch.no_grad():
+        step = 1e-6
+        expected = (loss(y + step * direction) - loss(y - step * direction)) / (2 * step)
+    assert slope == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
+
+
+def test_mixed_precision_is_refused(name):
+    A, y = scan()
+    made = method(name)
+    with pytest.raises(InputError, match="measurements are complex64, but the operator A is"):
+        made(y.to(torch.complex64), A, sigma=SIGMA)
+    if name in LEARNED:
+        with pytest.raises(InputError, match="model's weights are float64"):
+            made(y.to(torch.complex64), A.to(dtype=torch.complex64), sigma=SIGMA)
