@@ -52,7 +52,7 @@ def test_the_network_may_expand_where_the_data_hold_the_image():
     A = Denoising((1, 10, 9), dtype=torch.complex128)
     network = contractive_cnn(1.3)
     y = normal(1, 1, 10, 9)
-    reconstruct = MnMMOL(network, fixed(1.0), monotonicity=0.3, equilibrium=EXACT)
+    reconstruct = MnMMOL(network, fixed(1.0), monotonicity=0.3, equilibrium=EXACT).double()
     solution = reconstruct(y, A, sigma=SIGMA)
     assert solution.converged
     # Lip(I − G) ≤ 1.3 / 2, so m = 0.35 holds, and with it the bound on the distance.

@@ -31,7 +31,7 @@ def certified_model(m=0.1):
         DataWeight(lam0=0.05, floor=0.01),
         monotonicity=m,
         equilibrium=Equilibrium(ForwardBackward(tol=1e-4, max_iterations=1000)),
-    )
+    ).double()
 
 
 def starts(model, solution):
@@ -87,7 +87,7 @@ def test_a_network_that_is_not_monotone_is_said_not_to_converge(size):
     network = random_cnn(layers=2, noise_conditioned=True)
     for layer in network.convolutions:
         layer.weight.mul_(3 * size)
-    model = MOL(network.eval(), DataWeight("fixed", lam0=0.01), monotonicity=0.1)
+    model = MOL(network.eval(), DataWeight("fixed", lam0=0.01), monotonicity=0.1).double()
     with pytest.raises(ConvergenceError, match="ended with status"):
         model(y, A, sigma=SIGMA)
     quiet = model(y, A, sigma=SIGMA, raise_on_failure=False)

@@ -98,7 +98,7 @@ def test_the_data_have_the_last_word(method):
 def test_multipliers_make_the_difference():
     """Where D is the identity, u stays at zero and ADMM is MoDL: iterated least squares."""
     A, y = scan()
-    network, weight = random_cnn(residual=True), DataWeight("fixed", 1.0)
+    network, weight = random_cnn(residual=True), DataWeight("fixed", 1.0).double()
     last = network.convolutions[-1]
     exact = {"solver": ConjugateGradient(rtol=1e-13), "iterations": 5}
     methods = [kind(network, weight, **exact) for kind in (MoDL, ADMMNet)]
