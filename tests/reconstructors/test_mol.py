@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.errors import ConvergenceError, InputError
+from molrecon.networks import ResidualStrictCNN
 from molrecon.operators.base import norm
 from molrecon.reconstructors.mol import MOL, published_equilibrium
 from molrecon.reconstructors.start import peak, sense_start
@@ -207,14 +208,49 @@ def test_adjoint_solution_is_reported():
     assert seen[0].converged
 
 
-def test_certified_needs_a_proved_bound():
-    mol = model(m=0.1)
-    for bound, expected in ((None, False), (0.95, False), (0.9, True), (0.5, True)):
-        mol.network.lipschitz_bound = lambda b=bound: b
-        assert mol.certified is expected
+class Enlarged(ResidualStrictCNN):
+    """Claims the bound of its parent, which its values exceed."""
+
+    def apply_channels(self, x, code):
+        return 1.5 * super().apply_channels(x, code)
+
+
+class Decreasing(torch.nn.Module):
+    def forward(self, h, code):
+        return -0.5 * torch.tanh(h)
+
+
+def strict(kind=ResidualStrictCNN, m=0.1):
+    network = kind(features=4, layers=2, lipschitz=0.9).double().eval()
+    return MOL(network, DataWeight().double(), monotonicity=m)
+
+
+def untrue_networks():
+    """Models whose network is not what its class says, each in another way."""
+    yield strict(Enlarged)
+    hooked, replaced, patched, training = (strict() for _ in range(4))
+    hooked.network.register_forward_hook(lambda module, arguments, out: 1.015 * out)
+    yield hooked
+    replaced.network.clips[0] = Decreasing()
+    yield replaced
+    patched.network.clips[0].forward = lambda h, code: 3 * h
+    yield patched
+    training.network.convolutions[1].train()
+    yield training
+
+
+@torch.no_grad()
+def test_certified_needs_a_bound_that_is_proved_of_the_network_in_memory():
     A, y = scan()
-    with torch.no_grad():
-        assert mol(y, A, sigma=0.02).certified
+    assert strict()(y, A, sigma=0.02).certified
+    assert strict(m=0.05).certified
+    assert not strict(m=0.2).certified
+    assert not model().certified
+    for untrue in untrue_networks():
+        assert not untrue.certified
+        assert not untrue(y, A, sigma=0.02, raise_on_failure=False).certified
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not strict().certified
 
 
 def test_failure_raises_by_default():

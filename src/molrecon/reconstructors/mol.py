@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from molrecon.equilibrium.robustness import robustness_constant
 from molrecon.equilibrium.solution import Solution
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks.base import Network
+from molrecon.networks.bounds import proved_bound
 from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, Problem
 from molrecon.reconstructors.settings import EquilibriumModelConfig, WeightConfig
@@ -92,9 +94,19 @@ class MOL(LearnedReconstructor):
 
     @property
     def certified(self) -> bool:
-        """Whether the network is proved to satisfy ``Lip(H) ≤ 1 − m``."""
-        bound = self.network.lipschitz_bound()
-        return bound is not None and bound <= self.lipschitz_limit
+        """Whether the network, as it stands in memory, is proved to satisfy ``Lip(H) ≤ 1 − m``.
+
+        Its structure is checked and its kernels' norms are those of their present values. Mixed
+        precision (autocast) is not covered: the bound is that of the network in the precision of
+        its weights.
+        """
+        bound = proved_bound(self.network)
+        kind = next(self.network.parameters(), torch.empty(0)).device.type
+        return (
+            bound is not None
+            and bound <= self.lipschitz_limit
+            and not torch.is_autocast_enabled(kind)
+        )
 
     def constrained_map(self, A: LinearOperator, sigma: Tensor) -> Callable[[Tensor], Tensor]:
         """Return H: it has to contract with 1 − m, whatever A is."""
