@@ -15,7 +15,7 @@ from molrecon.operators.fourier import filter_circular, spatial_dims
 
 
 class Blur(LinearOperator):
-    """Circular convolution ``A x = kernel ∗ x`` in any number of axes, for deblurring.
+    """Convolution with a known kernel, ``A x = kernel ∗ x``, circular and in any number of axes.
 
     The kernel's origin is its pixel ``n // 2`` along every axis of length n, the middle one if n is
     odd. Opposite borders of the image are neighbours, which makes A diagonal in the Fourier
@@ -27,17 +27,32 @@ class Blur(LinearOperator):
     ----------
     kernel
         Real or complex ``(batch or 1, channel or 1, *size)``; a kernel of one channel is shared by
-        all. See `gaussian_kernel`, `box_kernel` and `bicubic_kernel`.
+        all. `gaussian_kernel`, `box_kernel` and `bicubic_kernel` make some.
     shape
         ``(channel, *spatial)`` of the images; 1 channel for gray or complex ones, 3 for colour.
     dtype
-        Of the images; by default that of the kernel.
+        Of the images: float32, float64, complex64 or complex128; by default that of the kernel.
+
+    Attributes
+    ----------
+    kernel
+        As given.
+    power
+        Eigenvalues ``|k̂|²`` of AᴴA, ``(batch, channel or 1, *spatial)``, frequency 0 first.
 
     Raises
     ------
     InputError
         If the kernel does not fit, is larger than the image, is zero everywhere in a sample or
         holds NaN or infinity, or a complex kernel is to act on real images.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Blur, box_kernel
+    >>> A = Blur(box_kernel(3, ndim=1), (1, 6))
+    >>> A(torch.tensor([[[0.0, 0.0, 3.0, 0.0, 0.0, 0.0]]])).abs().round(decimals=4)
+    tensor([[[0., 1., 1., 1., 0., 0.]]])
     """
 
     def __init__(
@@ -52,7 +67,7 @@ class Blur(LinearOperator):
         power = transfer.abs().square()
         self._largest_gain = power.flatten(1).amax(1).sqrt().to(self.dtype.to_real())
         self._transfer = transfer.to(self.dtype.to_complex())
-        self._power = power.to(self.dtype.to_real())
+        self.power = power.to(self.dtype.to_real())
 
     @property
     def nominal_norm(self) -> Tensor:
@@ -63,11 +78,6 @@ class Blur(LinearOperator):
     def norm_bound(self) -> Tensor:
         """‖A‖, the largest magnitude of the kernel's spectrum, ``(batch,)``."""
         return self._largest_gain
-
-    @property
-    def power(self) -> Tensor:
-        """Eigenvalues ``|k̂|²`` of AᴴA, ``(batch, channel or 1, *spatial)``, frequency 0 first."""
-        return self._power
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
@@ -90,12 +100,12 @@ class Blur(LinearOperator):
     def normal(self, x: Tensor) -> Tensor:
         """Apply AᴴA to images: one multiplication by ``|k̂|²`` in the Fourier domain."""
         self.check_input(x)
-        return self._filter(x, self._power)
+        return self._filter(x, self.power)
 
     def resolvent(self, c: Tensor, r: Tensor) -> Tensor:
         """Exact ``(I + c AᴴA)⁻¹ r``, a division in the Fourier domain."""
         self.check_input(r)
-        return self._filter(r, 1 / (1 + per_sample(c, r) * self._power))
+        return self._filter(r, 1 / (1 + per_sample(c, r) * self.power))
 
     def _filter(self, x: Tensor, transfer: Tensor) -> Tensor:
         if self.kernel.is_complex():

@@ -13,8 +13,9 @@ class DynamicMRI(MultiCoilMRI):
     """Cartesian MRI of a series of frames, ``A x = mask · FFT_yx(coil_maps · x)``.
 
     Every frame is a two-dimensional scan with a mask of its own; time is an axis of the image and
-    not transformed. Otherwise as `CartesianMRI`: centred, orthonormal, ``‖A‖ ≤ 1`` for maps of
-    unit root sum of squares.
+    not transformed. The transform is centred and orthonormal, so ``‖A‖ ≤ 1`` for coil maps of unit
+    root sum of squares. Coils are worked on in blocks, so that ``A.normal`` and the adjoint need
+    the memory of a few series, whatever the number of coils.
 
     Parameters
     ----------
@@ -28,6 +29,16 @@ class DynamicMRI(MultiCoilMRI):
     ------
     InputError
         If the shapes do not fit, the maps are not complex or either holds NaN or infinity.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import DynamicMRI, make_mask, simulate_coil_maps
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> maps = simulate_coil_maps((32, 32), 4, generator=generator)
+    >>> mask = make_mask("frames-golden-step", (5, 32, 32), acceleration=4, calibration=2)
+    >>> DynamicMRI(maps[None, :, None], mask[None, None])
+    DynamicMRI(shape_in=(1, 5, 32, 32), shape_out=(4, 5, 32, 32), dtype=complex64)
     """
 
     def __init__(self, coil_maps: Tensor, mask: Tensor) -> None:

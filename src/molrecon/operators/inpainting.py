@@ -11,7 +11,7 @@ from molrecon.operators.checks import check_parameter
 
 
 class Inpainting(LinearOperator):
-    """Pixels that are known, ``A x = mask · x``, in any number of axes; the others count as zero.
+    """Measurement of some pixels, ``A x = mask · x``, in any number of axes; the others are zero.
 
     All pixels belong to the image (`support` is None): those that were not measured are what the
     network is asked for.
@@ -25,12 +25,21 @@ class Inpainting(LinearOperator):
         Channels of the images, 1 for gray or complex ones, 3 for colour; by default those of the
         mask. A mask of one channel is shared by all.
     dtype
-        Of the images; real or complex.
+        Of the images: float32, float64, complex64 or complex128.
 
     Raises
     ------
     InputError
         If the mask does not fit, has values outside [0, 1] or is zero everywhere in a sample.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Inpainting
+    >>> A = Inpainting(torch.tensor([[[True, False], [True, True]]])[None])
+    >>> A(torch.full((1, 1, 2, 2), 5.0))
+    tensor([[[[5., 0.],
+              [5., 5.]]]])
     """
 
     def __init__(

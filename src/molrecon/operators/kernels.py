@@ -22,22 +22,30 @@ def gaussian_kernel(
     size: int | Sequence[int] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Sampled Gaussian of sum 1, ``(1, 1, *size)``.
+    """Return a sampled Gaussian of sum 1, ``(1, 1, *size)``.
 
     Parameters
     ----------
     std
         Standard deviation in pixels, one number or one for every axis.
     ndim
-        Spatial axes.
+        Number of spatial axes.
     size
-        Length, one number or one for every axis; by default odd and up to 3 standard deviations
-        on either side. An even length centres the kernel between two pixels.
+        Length in pixels, one number or one for every axis; by default odd and up to 3 standard
+        deviations on either side. An even length centres the kernel between two pixels.
+    dtype
+        Of the kernel, float32 or float64.
 
     Raises
     ------
     InputError
         If a standard deviation or a length is not positive, or there are not ``ndim`` of them.
+
+    Examples
+    --------
+    >>> from molrecon import gaussian_kernel
+    >>> gaussian_kernel(0.5, ndim=1, size=3)
+    tensor([[[0.1065, 0.7870, 0.1065]]])
     """
     deviations = _per_axis("std", std, ndim)
     if not all(0 < s < math.inf for s in deviations):
@@ -56,21 +64,29 @@ def gaussian_kernel(
 def box_kernel(
     size: int | Sequence[int], ndim: int = 2, *, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Mean over a box of ``size`` pixels, ``(1, 1, *size)``.
+    """Return the kernel of a mean over a box of ``size`` pixels, ``(1, 1, *size)``.
 
     With the factor as the size, `SuperResolution` measures the means of blocks of pixels.
 
     Parameters
     ----------
     size
-        Length, one number or one for every axis.
+        Length in pixels, one number or one for every axis.
     ndim
-        Spatial axes.
+        Number of spatial axes.
+    dtype
+        Of the kernel, float32 or float64.
 
     Raises
     ------
     InputError
         If a length is not a positive integer, or there are not ``ndim`` of them.
+
+    Examples
+    --------
+    >>> from molrecon import box_kernel
+    >>> box_kernel((1, 4))
+    tensor([[[[0.2500, 0.2500, 0.2500, 0.2500]]]])
     """
     lengths = _lengths("size", size, ndim)
     return _separable([torch.ones(n, dtype=torch.float64) for n in lengths], dtype)
@@ -79,10 +95,10 @@ def box_kernel(
 def bicubic_kernel(
     factor: int | Sequence[int], ndim: int = 2, *, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Cubic convolution kernel stretched by ``factor``: it removes most aliases before decimation.
+    """Return the cubic convolution kernel stretched by ``factor``, of sum 1, ``(1, 1, *size)``.
 
-    (Keys, IEEE TASSP 1981, with a = −1/2.) The kernel of common image libraries when they shrink
-    an image: ``(1, 1, *size)`` of sum 1, with ``4·factor`` pixels along an axis of even factor
+    (Keys, IEEE TASSP 1981, with a = −1/2.) It removes most aliases before decimation, and is the
+    kernel of common image libraries when they shrink an image, with ``4·factor`` pixels along an axis of even factor
     and ``4·factor − 1`` along one of odd factor.
 
     Parameters
@@ -90,12 +106,20 @@ def bicubic_kernel(
     factor
         Decimation factor, one number or one for every axis.
     ndim
-        Spatial axes.
+        Number of spatial axes.
+    dtype
+        Of the kernel, float32 or float64.
 
     Raises
     ------
     InputError
         If a factor is not a positive integer, or there are not ``ndim`` of them.
+
+    Examples
+    --------
+    >>> from molrecon import bicubic_kernel
+    >>> bicubic_kernel(2, ndim=1)[0, 0, :4]
+    tensor([-0.0117, -0.0352,  0.1133,  0.4336])
     """
     factors = _lengths("factor", factor, ndim)
     return _separable([_cubic(_positions(4 * d - d % 2) / d) for d in factors], dtype)

@@ -18,9 +18,9 @@ from molrecon.operators.kernels import bicubic_kernel
 
 
 class SuperResolution(LinearOperator):
-    r"""Blur and decimate, ``A x = (kernel ∗ x)[o::d, o::d, …]`` with ``o = (d − 1) // 2``.
+    r"""Blur and decimation, ``A x = (kernel ∗ x)[o::d, o::d, …]`` with ``o = (d − 1) // 2``.
 
-    The convolution is circular, see `Blur`. A kernel whose length is odd like the factor or even
+    The convolution is circular: opposite borders of the image are neighbours. A kernel whose length is odd like the factor or even
     like it puts the measured pixels at the centres of blocks of d pixels. The measured image is
     in the unit of the image (a constant one keeps its value), so ``‖A‖² ≈ 1/(d₁d₂…)``.
 
@@ -42,15 +42,33 @@ class SuperResolution(LinearOperator):
     factor
         Decimation factor d, one positive integer or one for every spatial axis.
     kernel
-        Anti-aliasing kernel as for `Blur`; by default `bicubic_kernel` of the factor.
+        Anti-aliasing kernel, real or complex ``(batch or 1, channel or 1, *size)``; by default
+        `bicubic_kernel` of the factor.
     dtype
-        Of the images, real or complex; by default that of the kernel.
+        Of the images: float32, float64, complex64 or complex128; by default that of the kernel.
+
+    Attributes
+    ----------
+    factor
+        Decimation factor of every spatial axis.
+    blur
+        The convolution, a `Blur`.
 
     Raises
     ------
     InputError
         If the factor is not a positive integer or larger than the image, or the kernel does not
-        fit, see `Blur`.
+        fit, is larger than the image, zero, not finite, or complex for real images.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import SuperResolution, box_kernel
+    >>> A = SuperResolution((1, 4, 6), 2, box_kernel(2))
+    >>> A.shape_out
+    (1, 2, 3)
+    >>> A(torch.ones(1, 1, 4, 6)).mean().round(decimals=4)
+    tensor(1.)
     """
 
     def __init__(
