@@ -1,4 +1,4 @@
-"""Two-dimensional slices of an image file."""
+"""Axial slices of an image or volume."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def axial_axis(image: ImageData) -> int:
     """Return the axis of a volume ``(z, y, x)`` that runs most nearly from foot to head.
 
     The affine decides; without one it is the first axis.
+
+    Parameters
+    ----------
+    image
+        A volume.
     """
     if image.affine is None:
         return 0

@@ -19,9 +19,13 @@ MARGIN = 8
 MULTIPLE = 8
 """Windows are multiples of it, which keeps the Fourier transforms fast."""
 TRIES = 20
+"""Windows drawn at most before one without an object is kept."""
 LEAST_SIGNAL = 0.1
+"""Share of the pixels above a tenth of the peak from which on a window shows an object."""
 EMPTY_SHARE = 0.03
+"""Share of the windows without an object that is kept: networks must see empty parts too."""
 GAMMAS, AMPLITUDES = (0.7, 1.4), (0.5, 1.2)
+"""Ranges of the exponent applied to the values, and of the factor after it."""
 
 
 def require_room(
@@ -31,23 +35,23 @@ def require_room(
     *,
     fixed: int = 0,
 ) -> None:
-    """Refuse crops that are larger than everything they could be cut from.
+    """Refuse crops that are larger than every image they could be cut from.
 
     Parameters
     ----------
     size
         Shape of a crop.
     stacks
-        Shape of each thing to cut from, and its largest scale.
+        Shape of every image, and its largest scale: pixels after resampling per stored pixel.
     what
-        Its name in the message, in the plural.
+        Name of the images in the message, in the plural.
     fixed
-        Leading axes that are neither turned nor enlarged.
+        Number of leading axes that are neither turned nor enlarged, as that of time.
 
     Raises
     ------
     InputError
-        If nothing reaches the size along all axes, turned and enlarged.
+        If no image reaches the size along all axes, turned and enlarged.
     """
     stacks = list(stacks)
     for shape, scale in stacks:
@@ -66,9 +70,16 @@ def require_room(
 def draw_showing(
     draw: Callable[[], Tensor], generator: torch.Generator, *, empty_share: float = EMPTY_SHARE
 ) -> Tensor:
-    """Draw windows ``(..., y, x)``, their peak 1, until one is kept.
+    """Draw windows until one shows an object, or is kept although it shows next to nothing.
 
-    One that shows next to nothing is kept with probability ``empty_share`` only.
+    Parameters
+    ----------
+    draw
+        Returns a window ``(..., y, x)`` of an image whose peak is 1.
+    generator
+        Source of randomness.
+    empty_share
+        Probability with which a window without an object is kept. After 20 tries the last one is.
     """
     for _ in range(TRIES):
         window = draw()
@@ -79,16 +90,30 @@ def draw_showing(
 
 
 def with_margins(size: Sequence[int]) -> tuple[int, ...]:
-    """Return the size of a crop with its margins."""
+    """Return the size of a crop with `MARGIN` pixels on both sides of every axis."""
     return tuple(n + 2 * MARGIN for n in size)
 
 
 def draw_window(
     image: Tensor, shape: Sequence[int], scale: float, generator: torch.Generator
 ) -> Tensor:
-    """Cut a window from the last axes, at random, that becomes ``shape`` at a scale.
+    """Cut a window from the last axes, at random; beyond the image it is zero.
 
-    Where it reaches beyond the image, zeros are.
+    Parameters
+    ----------
+    image
+        Real ``(..., *spatial)``.
+    shape
+        Pixels along the last axes that the window will be resampled to.
+    scale
+        Pixels after resampling per pixel of the image.
+    generator
+        Source of randomness.
+
+    Returns
+    -------
+    Tensor
+        ``shape / scale`` pixels along the last axes, rounded to multiples of 8.
     """
     extent = [max(MULTIPLE, MULTIPLE * round(n / scale / MULTIPLE)) for n in shape]
     corner = [
@@ -99,7 +124,17 @@ def draw_window(
 
 
 def padded_window(image: Tensor, corner: Sequence[int], extent: Sequence[int]) -> Tensor:
-    """Cut ``extent`` pixels of the last axes from ``corner`` on, which may lie outside."""
+    """Cut a window from the last axes; beyond the image it is zero.
+
+    Parameters
+    ----------
+    image
+        ``(..., *spatial)``.
+    corner
+        First pixel of the window along each of the last axes; it may lie outside the image.
+    extent
+        Number of pixels of the window along each of them.
+    """
     ndim = len(extent)
     window = image.new_zeros(*image.shape[:-ndim], *extent)
     inner, outer = [], []
@@ -112,7 +147,7 @@ def padded_window(image: Tensor, corner: Sequence[int], extent: Sequence[int]) -
 
 
 def trailing(parts: Sequence[slice]) -> Any:
-    """Index of parts of the last axes."""
+    """Return the index of parts of the last axes."""
     return (..., *parts)
 
 
@@ -124,7 +159,7 @@ def varied_crop(
     gammas: tuple[float, float] = GAMMAS,
     amplitudes: tuple[float, float] = AMPLITUDES,
 ) -> Tensor:
-    """Turn a window into a crop: values bent, last axes resampled, flipped, rescaled.
+    """Turn a window into a crop: contrast changed, resampled, flipped at random and rescaled.
 
     Parameters
     ----------

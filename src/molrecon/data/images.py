@@ -19,10 +19,8 @@ from molrecon.data.crops import (
     with_margins,
 )
 from molrecon.data.randomness import integer, log_uniform
-from molrecon.data.slices import SliceStack, load_slices, peak_value
+from molrecon.data.slices import load_slices, peak_value
 from molrecon.errors import InputError
-
-__all__ = ["ImagePool", "SliceStack", "load_slices"]
 
 
 class ImagePool:
@@ -33,7 +31,8 @@ class ImagePool:
     Parameters
     ----------
     files
-        Files as in `load_slices`. Held-out subjects are those whose files are not given.
+        Image files of any format, see `load_slices`. Held-out subjects are those whose files are
+        not given.
     orientations
         Axes along which volumes are cut.
     balance
@@ -71,6 +70,11 @@ class ImagePool:
     def slice(self, i: int) -> Tensor:
         """Return slice ``i`` as float32 ``(y, x)``, with a 99.9th percentile of 1.
 
+        Parameters
+        ----------
+        i
+            Number of the slice, counted over all stacks.
+
         Raises
         ------
         IndexError
@@ -87,7 +91,12 @@ class ImagePool:
         return int(self._ends[stack]) - len(self.stacks[stack].indices)
 
     def check(self, size: tuple[int, ...]) -> None:
-        """Refuse crops ``size`` that are larger than every image.
+        """Refuse crops that are larger than every image.
+
+        Parameters
+        ----------
+        size
+            Rows and columns of a crop.
 
         Raises
         ------

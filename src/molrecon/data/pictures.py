@@ -19,6 +19,11 @@ def read_picture(source: str | Path) -> Tensor:
 
     Colours are converted to luminance.
 
+    Parameters
+    ----------
+    source
+        An image file of any format, ``FILE`` or ``FILE::KEY``.
+
     Raises
     ------
     InputError
@@ -36,6 +41,11 @@ def read_picture(source: str | Path) -> Tensor:
 def read_pictures(files: Iterable[str | Path]) -> dict[str, Tensor]:
     """Read pictures, by the names of their files.
 
+    Parameters
+    ----------
+    files
+        Image files of any format, each with one picture.
+
     Raises
     ------
     InputError
@@ -48,13 +58,29 @@ def read_pictures(files: Iterable[str | Path]) -> dict[str, Tensor]:
 
 
 def whole_blocks(image: Tensor, factor: int) -> Tensor:
-    """Cut bottom and right of ``(y, x)`` to multiples of a factor."""
+    """Cut bottom and right of an image to multiples of a factor.
+
+    Parameters
+    ----------
+    image
+        ``(y, x)``.
+    factor
+        What rows and columns of the result are multiples of.
+    """
     rows, columns = (n - n % factor for n in image.shape)
     return image[:rows, :columns]
 
 
 def centre(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Cut the centre of an image of any number of axes, at most of a size."""
+    """Cut the centre of an image.
+
+    Parameters
+    ----------
+    image
+        Any number of axes.
+    size
+        Pixels of the result along the leading axes; shorter axes stay as they are.
+    """
     for axis, want in enumerate(size):
         have = image.shape[axis]
         image = image.narrow(axis, max(0, (have - want) // 2), min(have, want))
@@ -71,7 +97,7 @@ class PicturePool:
     Parameters
     ----------
     files
-        Files as in `read_picture`.
+        Image files of any format, each with one picture.
 
     Raises
     ------
@@ -90,7 +116,12 @@ class PicturePool:
         return len(self.pictures)
 
     def check(self, size: tuple[int, ...]) -> None:
-        """Refuse crops ``size`` that are larger than a picture.
+        """Refuse crops that are larger than a picture.
+
+        Parameters
+        ----------
+        size
+            Rows and columns of a crop.
 
         Raises
         ------

@@ -34,9 +34,14 @@ def load_volumes(files: Iterable[str | Path], **options: Any) -> list[SliceStack
     Parameters
     ----------
     files
-        NIfTI volumes, or ``.npz`` files of arrays ``(t, y, x)``; see `load_slices`.
+        Volumes, or arrays ``(t, y, x)``, of any format with three axes; see `load_slices`.
     **options
-        As there.
+        ``minimum_signal`` and ``usual_size`` of `load_slices`.
+
+    Returns
+    -------
+    list
+        One stack for every volume or series, its ``volume`` float32 with three axes.
 
     Raises
     ------
@@ -55,7 +60,12 @@ class VolumePool:
     Parameters
     ----------
     files
-        As in `load_volumes`.
+        Volumes of any format with three axes.
+
+    Raises
+    ------
+    InputError
+        If no file is given or one cannot be read.
     """
 
     def __init__(self, files: Iterable[str | Path]) -> None:
@@ -64,7 +74,12 @@ class VolumePool:
         self._weights = sizes.double() ** (1 / 3)
 
     def check(self, size: tuple[int, ...]) -> None:
-        """Refuse crops ``size`` that are larger than every volume, turned and enlarged.
+        """Refuse crops that are larger than every volume, turned and enlarged.
+
+        Parameters
+        ----------
+        size
+            Shape of a crop.
 
         Raises
         ------
@@ -76,8 +91,20 @@ class VolumePool:
     def sample(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Draw a crop ``(z, y, x)`` of a random volume, turned, resampled, flipped and rescaled.
 
-        As in `ImagePool.sample`, for three axes: scales are log-uniform within
-        `SliceStack.scales`, values are bent by a random exponent, and the image is shaded.
+        Scales are log-uniform within `SliceStack.scales`, an exponent changes the contrast, and the
+        image is shaded as by a surface coil.
+
+        Parameters
+        ----------
+        size
+            Voxels of the crop along each axis. Where the volume ends, zeros follow.
+        generator
+            Source of randomness.
+
+        Returns
+        -------
+        Tensor
+            float32 of ``size``; slightly negative beside sharp edges.
         """
         shape = with_margins(size)
         orders = list(permutations(range(3)))
@@ -101,14 +128,24 @@ class SeriesPool:
     Parameters
     ----------
     files
-        As in `load_volumes`.
+        Arrays ``(t, y, x)`` of any format.
+
+    Raises
+    ------
+    InputError
+        If no file is given or one cannot be read.
     """
 
     def __init__(self, files: Iterable[str | Path]) -> None:
         self.stacks = load_volumes(files)
 
     def check(self, size: tuple[int, ...]) -> None:
-        """Refuse crops ``(t, y, x)`` with more frames than any series, or larger than all frames.
+        """Refuse crops with more frames than any series, or larger than all frames.
+
+        Parameters
+        ----------
+        size
+            Frames, rows and columns of a crop ``(t, y, x)``.
 
         Raises
         ------

@@ -70,9 +70,14 @@ def paired_interval(
     resamples
         Number of bootstrap samples.
     confidence
-        In (0, 1).
+        Probability, between 0 and 1, with which intervals made like this hold the true mean.
     seed
-        Of the draw.
+        Seed of the random draw; the same seed gives the same interval.
+
+    Returns
+    -------
+    Interval
+        The mean of the differences and its percentile bootstrap interval.
 
     Raises
     ------
@@ -84,20 +89,7 @@ def paired_interval(
     A. C. Davison, D. V. Hinkley, "Bootstrap methods and their application", Cambridge 1997,
     section 3.8.
     """
-    if not differences or len(differences) != len(groups):
-        raise InputError(
-            f"bootstrap: found {len(differences)} differences and {len(groups)} groups, expected "
-            "equal numbers of at least one."
-        )
-    if not all(map(math.isfinite, differences)):
-        raise InputError("bootstrap: a difference is not finite; leave that image out.")
-    by_group: dict[str, list[float]] = {}
-    for value, group in zip(differences, groups, strict=True):
-        by_group.setdefault(group, []).append(value)
-    unit = "group" if len(by_group) > 1 else "image"
-    parts = [by_group[name] for name in sorted(by_group)]
-    if unit == "image":
-        parts = [[value] for value in sorted(differences)]
+    unit, parts = _units(differences, groups)
     mean = math.fsum(differences) / len(differences)
     low = high = math.nan
     if len(parts) > 1:
@@ -108,6 +100,23 @@ def paired_interval(
         tail = (1 - confidence) / 2
         low, high = (float(value) for value in np.quantile(means, (tail, 1 - tail)))
     return Interval(mean, low, high, confidence, len(differences), len(parts), unit, resamples)
+
+
+def _units(differences: Sequence[float], groups: Sequence[str]) -> tuple[str, list[list[float]]]:
+    """Return what is resampled, ``"group"`` or ``"image"``, and the differences of each."""
+    if not differences or len(differences) != len(groups):
+        raise InputError(
+            f"bootstrap: found {len(differences)} differences and {len(groups)} groups, expected "
+            "equal numbers of at least one."
+        )
+    if not all(map(math.isfinite, differences)):
+        raise InputError("bootstrap: a difference is not finite; leave that image out.")
+    by_group: dict[str, list[float]] = {}
+    for value, group in zip(differences, groups, strict=True):
+        by_group.setdefault(group, []).append(value)
+    if len(by_group) > 1:
+        return "group", [by_group[name] for name in sorted(by_group)]
+    return "image", [[value] for value in sorted(differences)]
 
 
 def _resampled_means(

@@ -30,6 +30,8 @@ _INSET = 0.38
 """Side of the inset, relative to the image."""
 _ACCENT = "#ffb000"
 _MOST_COLUMNS = 6
+_SIDE = 2.3
+"""Width of a column in inches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,73 +94,111 @@ def methods_figure(
         If a shape differs from that of the reference, or the inset lies outside.
     """
     truth = _magnitude(reference)
-    images = [None if one.image is None else _magnitude(one.image) for one in shown]
-    for one, image in zip(shown, images, strict=True):
-        if image is not None and image.shape != truth.shape:
-            raise InputError(
-                f"figure: {one.title} has the shape {image.shape}, but the reference has "
-                f"{truth.shape}; show images of the same shape."
-            )
+    panels = [_Panel("Reference", "", truth, None)]
+    panels += [_panel(one, truth) for one in shown]
     part = _checked(zoom, truth.shape) if zoom else most_detailed(reference)
+    white = _white(truth, part)
+    blocks = -(-len(panels) // _MOST_COLUMNS)
+    columns = -(-len(panels) // blocks)
+    figure, axes = _grid(blocks, columns, truth.shape)
+    heading = title + "\n" if title else ""
+    window = f"grey window of all images: 0 to {white / float(truth.max()):.0%} of the reference's"
+    figure.suptitle(f"{heading}{window} maximum", fontsize=10)
+    limit = _error_limit([one.error for one in panels if one.error is not None])
     corner = _emptiest_corner(truth, part)
-    peak = float(truth.max())
-    top, bottom, left, right = part
-    inside = min(_HEADROOM * float(truth[top:bottom, left:right].max()), peak)
-    white = max(float(np.percentile(truth, _WHITE_PERCENTILE)), inside) or peak
-    errors = [None if image is None else 100 * np.abs(image - truth) / peak for image in images]
-    limit = _error_limit([error for error in errors if error is not None])
+    drawn = None
+    for number, panel in enumerate(panels):
+        block, column = divmod(number, columns)
+        above, below = axes[2 * block, column], axes[2 * block + 1, column]
+        above.set_title(f"{panel.title}\n{panel.caption}", fontsize=9)
+        if panel.image is None:
+            above.text(0.5, 0.5, "failed", ha="center", va="center", transform=above.transAxes)
+            continue
+        above.imshow(panel.image, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
+        _inset(above, panel.image, part, corner, white)
+        if panel.error is not None:
+            drawn = below.imshow(
+                panel.error, cmap="inferno", vmin=0, vmax=limit, interpolation="nearest"
+            )
+    if mask is not None:
+        axes[1, 0].imshow(mask.detach().cpu().numpy(), cmap="gray", interpolation="nearest")
+        axes[1, 0].set_title("sampled k-space", fontsize=8)
+    if drawn is not None:
+        _error_scale(figure, drawn, axes)
+    return figure
 
-    blocks = -(-(len(shown) + 1) // _MOST_COLUMNS)
-    columns = -(-(len(shown) + 1) // blocks)
-    height, width = truth.shape
-    side = 2.3
+
+@dataclass(frozen=True, eq=False)
+class _Panel:
+    """What stands in a column of the figure; no image if it failed, no error if it is the truth."""
+
+    title: str
+    caption: str
+    image: Array | None
+    error: Array | None
+
+
+def _panel(one: Shown, truth: Array) -> _Panel:
+    """Return a method's image and its error, in percent of the reference's maximum."""
+    if one.image is None:
+        return _Panel(one.title, one.caption, None, None)
+    image = _magnitude(one.image)
+    if image.shape != truth.shape:
+        raise InputError(
+            f"figure: {one.title} has the shape {image.shape}, but the reference has "
+            f"{truth.shape}; show images of the same shape."
+        )
+    error = 100 * np.abs(image - truth) / float(truth.max())
+    return _Panel(one.title, one.caption, image, error)
+
+
+def _white(truth: Array, part: Zoom) -> float:
+    """Return the value shown as white: noise must not saturate in the inset."""
+    top, bottom, left, right = part
+    peak = float(truth.max())
+    inside = min(_HEADROOM * float(truth[top:bottom, left:right].max()), peak)
+    return max(float(np.percentile(truth, _WHITE_PERCENTILE)), inside) or peak
+
+
+def _grid(blocks: int, columns: int, shape: tuple[int, ...]) -> tuple[Figure, Any]:
+    """Return a figure and its axes, two rows for every block."""
+    height, width = shape
     figure = Figure(
-        figsize=(side * columns, blocks * (2 * side * height / width + 0.55) + 1.2),
+        figsize=(_SIDE * columns, blocks * (2 * _SIDE * height / width + 0.55) + 1.2),
         layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01),
     )
     axes = figure.subplots(2 * blocks, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
-    heading = title + "\n" if title else ""
-    window = f"grey window of all images: 0 to {white / peak:.0%} of the reference's maximum"
-    figure.suptitle(heading + window, fontsize=10)
+    return figure, axes
 
-    entries: list[tuple[str, str, Array | None, Array | None]] = [("Reference", "", truth, None)]
-    for one, image, error in zip(shown, images, errors, strict=True):
-        entries.append((one.title, one.caption, image, error))
-    drawn = None
-    for number, (name, caption, image, error) in enumerate(entries):
-        block, column = divmod(number, columns)
-        above, below = axes[2 * block, column], axes[2 * block + 1, column]
-        above.set_title(f"{name}\n{caption}" if caption else f"{name}\n", fontsize=9)
-        if image is None:
-            above.text(0.5, 0.5, "failed", ha="center", va="center", transform=above.transAxes)
-            continue
-        above.imshow(image, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
-        _inset(above, image, part, corner, white)
-        if error is not None:
-            drawn = below.imshow(error, cmap="inferno", vmin=0, vmax=limit, interpolation="nearest")
-    if mask is not None:
-        axes[1, 0].imshow(mask.detach().cpu().numpy(), cmap="gray", interpolation="nearest")
-        axes[1, 0].set_title("sampled k-space", fontsize=8)
-    if drawn is not None:
-        bar = figure.colorbar(
-            drawn,
-            ax=axes.ravel().tolist(),
-            location="bottom",
-            fraction=0.02,
-            pad=0.01,
-            aspect=40,
-            shrink=0.5,
-            extend="max",
-        )
-        bar.set_label("|error|, % of the reference's maximum", fontsize=8)
-        bar.ax.tick_params(labelsize=8)
-    return figure
+
+def _error_scale(figure: Figure, drawn: Any, axes: Any) -> None:
+    bar = figure.colorbar(
+        drawn,
+        ax=axes.ravel().tolist(),
+        location="bottom",
+        fraction=0.02,
+        pad=0.01,
+        aspect=40,
+        shrink=0.5,
+        extend="max",
+    )
+    bar.set_label("|error|, % of the reference's maximum", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], *, dots_per_inch: int = 150) -> None:
-    """Write a figure in the format of the path's extension, as a whole or not at all.
+    """Write a figure as a whole or not at all.
+
+    Parameters
+    ----------
+    figure
+        As `methods_figure` returns it.
+    path
+        The file to be written; its extension decides the format.
+    dots_per_inch
+        Resolution, for formats of pixels.
 
     Raises
     ------
@@ -173,6 +213,16 @@ def most_detailed(reference: Tensor) -> Zoom:
     """Return the window, a quarter of each side, that holds the most detail.
 
     It depends on the reference alone, so that no method is favoured.
+
+    Parameters
+    ----------
+    reference
+        Real or complex ``(y, x)``.
+
+    Returns
+    -------
+    tuple
+        First row, last row (not included), first column, last column (not included).
     """
     magnitude = reference.detach().cpu().abs().double()
     rows, columns = magnitude.shape

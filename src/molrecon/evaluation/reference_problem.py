@@ -1,4 +1,4 @@
-"""A reconstruction to be done, with the image that would be right."""
+"""Measurements with the image that a reconstruction of them is compared with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from molrecon.operators.cartesian_mri import CartesianMRI
 
 @dataclass(frozen=True, eq=False)
 class ReferenceProblem:
-    """Measurements, forward operator and reference.
+    """Measurements, forward operator and the image to be compared with.
 
     Attributes
     ----------
@@ -48,7 +48,23 @@ def retrospective_problem(
     Coil maps are estimated from the calibration region alone, whether or not the scan has some,
     and the reference is combined with the same maps.
 
-    Parameters and exceptions are those of `undersample` and `estimate_coil_maps`.
+    Parameters
+    ----------
+    full
+        A fully sampled scan.
+    acceleration
+        Size of k-space over the number of its sampled points.
+    mask_kind
+        One of `molrecon.data.masks.MASK_KINDS`.
+    calibration
+        Width of the fully sampled centre of k-space, in samples.
+    seed
+        Seed of the mask.
+
+    Raises
+    ------
+    InputError
+        If the scan is not fully sampled, or such a mask cannot be drawn on it.
     """
     scan = undersample(full, acceleration, mask_kind=mask_kind, calibration=calibration, seed=seed)
     maps = estimate_coil_maps(scan.kspace, scan.mask)
@@ -71,6 +87,11 @@ def simulated_problem(
     reference
         ``"noise-free"``, the image simulated from, or ``"full-scan"``, what a full scan of the
         same noise would have shown.
+
+    Returns
+    -------
+    ReferenceProblem
+        The noise is left to be estimated, as of a real scan.
     """
     maps = acquisition.coil_maps
     if estimate_maps:

@@ -29,6 +29,11 @@ class PeakMemory:
     On a GPU it is what PyTorch allocated there; on the CPU the resident memory of the process,
     where Linux tells its peak.
 
+    Parameters
+    ----------
+    device
+        Where the computation runs, as ``"cpu"`` or ``"cuda:0"``.
+
     Attributes
     ----------
     bytes
@@ -65,7 +70,13 @@ class PeakMemory:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Return the date, versions and hardware, as plain values."""
+    """Return the date, versions and hardware, as plain values.
+
+    Parameters
+    ----------
+    device
+        The device whose GPU is named, as ``"cpu"`` or ``"cuda:0"``.
+    """
     import molrecon
 
     return {

@@ -22,7 +22,21 @@ _VECTOR = {True: "constraint.vector", False: "constraint.real-vector"}
 
 @dataclass
 class Progress:
-    """Where a run stands: plain numbers that belong to its checkpoint."""
+    """Where a run stands: plain numbers that belong to its checkpoint.
+
+    Attributes
+    ----------
+    step
+        Number of steps done.
+    skipped_steps
+        Steps without an update, since no solve succeeded or the gradient was not finite.
+    failed_solves
+        Solves that did not converge, of all batches.
+    best_failed, best_psnr, best_step
+        Failed solves, PSNR in dB and step of the best validation.
+    curve
+        The figures of every validation.
+    """
 
     step: int = 0
     skipped_steps: int = 0
@@ -42,7 +56,23 @@ def save_checkpoint(
     progress: Progress,
     config: dict[str, Any],
 ) -> None:
-    """Write everything that makes a resumed run equal an uninterrupted one."""
+    """Write everything that makes a resumed run equal an uninterrupted one.
+
+    Parameters
+    ----------
+    path
+        The file to be written; an existing one is replaced.
+    model
+        What is trained.
+    optimizer
+        The optimiser, whose moments are kept.
+    vector
+        The direction of the Lipschitz constraint, see `LipschitzConstraint`; None if it has none.
+    progress
+        Where the run stands.
+    config
+        The settings of the run, as plain values.
+    """
     tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         for key, value in state.items():
@@ -67,7 +97,18 @@ def load_checkpoint(
 ) -> tuple[Progress, Tensor | None]:
     """Restore model and optimiser in place; return the progress and the constraint's vector.
 
-    ``complete`` adds to the file's settings those that did not exist when it was written.
+    Parameters
+    ----------
+    path
+        The checkpoint.
+    model, optimizer
+        Those of the run that goes on, of the same structure.
+    config
+        The settings of the run that goes on, as plain values.
+    device
+        Where the vector goes.
+    complete
+        Adds to the file's settings those that did not exist when it was written.
 
     Raises
     ------

@@ -20,12 +20,26 @@ from molrecon.settings_files import parse, read_yaml
 
 
 class DataConfig(Settings):
-    """Where images come from; paths are relative to ``root``, which may name ``${VARIABLES}``.
+    """Where images come from. What is measured for validation is that of the last stage.
 
-    No file may serve training and validation: held-out subjects are the point of the latter.
-    What is measured for validation is that of the last stage, at one noise level and, for MRI, one
-    acceleration. ``validation_size`` is the largest size of a validation image, by default as the
-    simulation says.
+    Attributes
+    ----------
+    root
+        Folder that file names are relative to; it may name ``${VARIABLES}``.
+    train
+        Names or patterns of the files to train on.
+    validation
+        Names or patterns of the files to validate on, none of which may serve training too:
+        validation is on subjects that the network has not seen.
+    validation_count
+        Number of images validated on.
+    validation_acceleration
+        Size of k-space over the number of its sampled points, for MRI.
+    validation_sigma
+        Noise per measured sample, relative to the image's peak.
+    validation_size
+        Largest size of a validation image, pixels along each axis; by default as the simulation
+        says.
     """
 
     root: str = "."
@@ -65,6 +79,22 @@ class LipschitzConfig(Settings):
     """The constraint of MOL-LR, a log-barrier on a Lipschitz value at the training images.
 
     It has no effect on methods whose convergence rests on no Lipschitz constant.
+
+    Attributes
+    ----------
+    kind
+        ``"power"``, the norm of the Jacobian by power iteration; ``"published"``, the ten-step
+        ascent of the paper; or ``"none"``.
+    threshold
+        The value that the barrier keeps the Lipschitz value below.
+    margin
+        Distance from the threshold at which the barrier goes over into a straight line.
+    weight
+        Factor of the barrier in the loss.
+    every
+        Steps from one evaluation of the constraint to the next.
+    iterations
+        Improvements of the maximising direction at each evaluation, with kind ``"power"``.
     """
 
     kind: Literal["none", "power", "published"] = "power"
@@ -78,9 +108,30 @@ class LipschitzConfig(Settings):
 class Stage(Settings):
     """A part of the run with its own objective, images and schedule.
 
-    ``objective`` is ``"denoise"`` (the network alone removes noise: a cheap pre-training) or
-    ``"reconstruct"`` (the whole method). Tolerances and limits are those of equilibrium methods;
-    methods of a fixed number of iterations keep their own.
+    Tolerances and limits are those of equilibrium methods; methods of a fixed number of iterations
+    keep their own.
+
+    Attributes
+    ----------
+    objective
+        ``"denoise"``, the network alone removes noise, which is a cheap pre-training; or
+        ``"reconstruct"``, the whole method.
+    steps
+        Number of batches.
+    learning_rate, final_learning_rate
+        First and last learning rate of the stage; a cosine lies between.
+    simulation
+        What is measured, and the size of images and batches.
+    forward_tol
+        Relative residual at which the solve for the image stops.
+    backward_tol
+        Relative residual at which the solve for the gradient stops.
+    max_iterations
+        Limit of both.
+    inner_reduction
+        Factor by which the linear solve of an iteration reduces its residual.
+    inner_iterations
+        Limit of the linear solve.
     """
 
     objective: Literal["denoise", "reconstruct"] = "reconstruct"
@@ -96,7 +147,17 @@ class Stage(Settings):
 
 
 class CardConfig(Settings):
-    """What the model card says beyond the settings."""
+    """What the model card says beyond the settings.
+
+    Attributes
+    ----------
+    licence
+        Licence of the weights.
+    data
+        Origin and licence of the training images.
+    not_for
+        What the model must not be used for.
+    """
 
     licence: str = "not stated"
     data: str = ""
@@ -104,13 +165,48 @@ class CardConfig(Settings):
 
 
 class TrainingConfig(Settings):
-    """A whole training run, whose files go to the folder ``name`` in ``output``.
+    """A whole training run.
 
-    ``initial`` is a shipped model or a weights file to start from. ``target`` is what a
-    reconstruction is compared with: the full scan with its noise, which is what real data offer
-    and which keeps the model faithful to the samples it was given, or the noise-free image, which
-    teaches it to remove the noise of measured samples too. ``trained_output`` is what
-    is compared, in place of the model's own. ``checkpointing`` is that of `Network`.
+    Attributes
+    ----------
+    name
+        Name of the model, and of the folder in ``output`` that receives all files.
+    description
+        One sentence for the model card.
+    card
+        What the model card says beyond the settings.
+    seed
+        Seed of initial weights, images, masks and noise.
+    output
+        Folder of the runs.
+    model
+        The method, with its network.
+    initial
+        A shipped model or a weights file to start from; by default fresh weights.
+    data
+        Where images come from.
+    stages
+        Parts of the run, one after the other.
+    loss
+        One of `molrecon.training.losses.LOSSES`.
+    target
+        What a reconstruction is compared with: ``"full-scan"``, the full scan with its noise, which
+        is what real data offer and which keeps the model faithful to the samples it was given; or
+        ``"noise-free"``, which teaches it to remove the noise of measured samples too.
+    trained_output
+        Which image of the method is compared; by default the one it returns.
+    lipschitz
+        The Lipschitz constraint.
+    lam_learning_rate
+        Learning rate of the data weight at the start of the last stage; it follows the schedule.
+    clip_gradient
+        Norm that the gradient is cut to.
+    validate_every, checkpoint_every
+        Steps from one to the next.
+    precision
+        ``"bf16-mixed"`` computes convolutions in 16 bits.
+    checkpointing
+        Whether the network computes intermediate results twice, to need less memory.
     """
 
     name: str
@@ -174,7 +270,13 @@ class TrainingConfig(Settings):
         return sum(stage.steps for stage in self.stages)
 
     def stage_at(self, step: int) -> tuple[Stage, int]:
-        """Return the stage that holds a step, and the step's number within it."""
+        """Return the stage that holds a step, and the step's number within it.
+
+        Parameters
+        ----------
+        step
+            Counted from 0 over all stages; beyond the last step it is the last one.
+        """
         for stage in self.stages:
             if step < stage.steps:
                 return stage, step
@@ -187,6 +289,11 @@ def read_config(path: str | Path) -> TrainingConfig:
 
     A file may name another one under ``extends``, relative to itself; its own top-level settings
     then take the place of those of the other.
+
+    Parameters
+    ----------
+    path
+        A YAML file with the fields of `TrainingConfig`.
 
     Raises
     ------

@@ -24,6 +24,16 @@ class LipschitzConstraint:
     image that persists from step to step and is improved by ``iterations`` Lanczos steps each time.
     One iteration is not enough when every step brings new images: it left the converged value at
     1.28 where it reported 0.85. ``"published"`` is the ten-step ascent of the paper.
+
+    Parameters
+    ----------
+    config
+        Kind, threshold and weight.
+
+    Attributes
+    ----------
+    vector
+        The direction v of the last step, of the shape of its images; None before the first.
     """
 
     def __init__(self, config: LipschitzConfig) -> None:
@@ -31,11 +41,19 @@ class LipschitzConstraint:
         self.vector: Tensor | None = None
 
     def due(self, step: int) -> bool:
-        """Whether the constraint acts at this step."""
+        """Return whether the constraint acts at a step, counted from 0 over all stages."""
         return self.config.kind != "none" and step % self.config.every == 0
 
     def __call__(self, H: Map, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weighted barrier (a scalar) and the Lipschitz value of H, ``(batch,)``."""
+        """Return the weighted barrier (a scalar) and the Lipschitz value of H, ``(batch,)``.
+
+        Parameters
+        ----------
+        H
+            The map that is to contract, differentiable.
+        x
+            Images ``(batch, channel, *spatial)`` at which its Lipschitz value is estimated.
+        """
         # In full precision: rounding to 16 bits swamps the differences the estimate is made of.
         with torch.autocast(x.device.type, enabled=False):
             value = _ESTIMATORS[self.config.kind](self, H, x.detach())

@@ -11,17 +11,17 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def mean_squared_error(estimate: Tensor, target: Tensor) -> Tensor:
-    """Mean of ``|estimate − target|²`` of every sample, ``(batch,)``."""
+    """Return the mean of ``|estimate − target|²`` of every sample, ``(batch,)``."""
     return (estimate - target).abs().square().flatten(1).mean(1)
 
 
 def magnitude_mean_squared_error(estimate: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference of magnitudes of every sample, as in the published code."""
+    """Return the mean squared difference of magnitudes of every sample, as the published code."""
     return (estimate.abs() - target.abs()).square().flatten(1).mean(1)
 
 
 def negative_psnr(estimate: Tensor, target: Tensor) -> Tensor:
-    """Ten log₁₀ of the mean squared complex error of every sample, in decibel.
+    """Return ten log₁₀ of the mean squared complex error of every sample, in decibel.
 
     Easy and hard samples (low and high noise or acceleration) weigh the same, which a plain mean
     of squared errors does not give.

@@ -24,6 +24,13 @@ from molrecon.training.losses import LOSSES
 class Objective(nn.Module):
     """A model and its loss, as one module, so that it can be wrapped for several devices.
 
+    Parameters
+    ----------
+    model
+        What is trained.
+    config
+        The run.
+
     Attributes
     ----------
     backward_solution
@@ -41,9 +48,22 @@ class Objective(nn.Module):
         self.mixed = config.precision == "bf16-mixed"
 
     def forward(self, tensors: dict[str, Tensor], stage: Stage, step: int) -> dict[str, Tensor]:
-        """Return ``loss``, ``psnr`` (dB, peak 1), ``solved`` per sample, and what else is shown.
+        """Compute the loss of a batch.
 
-        ``tensors`` are the `Batch.tensors` of a batch of the stage's simulation.
+        Parameters
+        ----------
+        tensors
+            `Batch.tensors` of a batch of the stage's simulation.
+        stage
+            What is computed, and to which tolerance.
+        step
+            Number of the step, counted from 0 over all stages.
+
+        Returns
+        -------
+        dict
+            ``loss``, a scalar; ``psnr`` in dB for a peak of 1, and ``solved``, ``(batch,)``; where
+            they exist ``iterations``, a scalar, and ``lipschitz``, ``(batch,)``.
         """
         # Convolutions alone: Fabric's own mixed precision would round the measurements as well.
         kind = tensors["image"].device.type

@@ -15,6 +15,7 @@ from molrecon.reconstructors.start import peak
 from molrecon.training.losses import magnitude_mean_squared_error
 
 LIPSCHITZ_IMAGES = 2
+"""Number of images at which the Lipschitz value is measured, which takes longer than a solve."""
 
 
 def validate(
@@ -24,16 +25,23 @@ def validate(
 ) -> dict[str, float]:
     """Reconstruct held-out images, in batches of one, with the model's own solver.
 
-    ``target`` is one of `Batch.targets`.
+    Parameters
+    ----------
+    model
+        What is validated; it is in evaluation mode meanwhile.
+    batches
+        Measurements of one image each, with the image.
+    target
+        What a reconstruction is compared with, one of `Batch.targets`.
 
     Returns
     -------
     dict
-        ``psnr``: mean over images of the PSNR of magnitudes, range = the target's maximum, dB;
+        ``psnr``: mean over images of the PSNR of magnitudes in dB, range = the target's maximum;
         ``lipschitz``: largest ‖J_H(x*)‖₂ at the first two images, absent if convergence rests on
         no Lipschitz constant;
-        ``network_evaluations``: mean; ``failed``: solves that did not converge, which count as
-        the value they stopped at.
+        ``network_evaluations``: mean over images; ``failed``: number of solves that did not
+        converge, whose last value counts.
     """
     was_training = model.training
     model.eval()

@@ -70,7 +70,17 @@ class MethodConfig(Settings):
 
 
 class BootstrapConfig(Settings):
-    """How confidence intervals are made, see `paired_interval`."""
+    """How confidence intervals are made, see `paired_interval`.
+
+    Attributes
+    ----------
+    resamples
+        Number of bootstrap samples.
+    confidence
+        Probability, between 0 and 1, with which intervals made like this hold the true mean.
+    seed
+        Seed of the random draw.
+    """
 
     resamples: int = Field(10_000, ge=100)
     confidence: float = Field(0.95, gt=0, lt=1)
@@ -161,6 +171,11 @@ class ComparisonConfig(Settings):
 
 def read_config(path: str | Path) -> ComparisonConfig:
     """Read the settings of a comparison.
+
+    Parameters
+    ----------
+    path
+        A YAML file with the fields of `ComparisonConfig`.
 
     Raises
     ------

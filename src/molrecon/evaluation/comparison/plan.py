@@ -56,6 +56,15 @@ class Plan:
 def prepare(config: ComparisonConfig, folder: str | Path, *, device: str = "cpu") -> Plan:
     """Check the settings, files and models of a comparison; nothing is computed or written.
 
+    Parameters
+    ----------
+    config
+        The settings.
+    folder
+        Where results will go; it may exist or not.
+    device
+        Where to compute, as ``"cpu"`` or ``"cuda:0"``.
+
     Raises
     ------
     InputError

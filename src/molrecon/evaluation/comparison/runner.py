@@ -20,6 +20,7 @@ from molrecon.evaluation.metrics import METRICS, Metric
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 OnResults = Callable[[str, int], None]
+"""Called with a text and the number of results finished since the last call."""
 
 
 def run_jobs(jobs: Sequence[Job], *, workers: int, report: OnResults) -> None:

@@ -56,7 +56,22 @@ class Record:
 
 
 def result_key(case: Mapping[str, Any], method: Mapping[str, Any], device: str) -> str:
-    """Return a name for the result of a method on an image that changes if either does."""
+    """Return a name for the result of a method on an image that changes if either does.
+
+    Parameters
+    ----------
+    case
+        All that the measurements depend on, see `Case.definition`.
+    method
+        All that the method depends on, its weights by their content.
+    device
+        Where it is computed; GPUs of one machine count as one.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
     import molrecon
 
     content = {
@@ -86,7 +101,13 @@ class Store:
         self.folder = folder / "results"
 
     def read(self, names: Record) -> Record | None:
-        """Return the result of these names and key; None if there is none."""
+        """Return the result of these names and key; None if there is none.
+
+        Parameters
+        ----------
+        names
+            A record of which only the key and the names count.
+        """
         try:
             values = json.loads(self._find(names).read_text(encoding="utf-8"))
             # A new label or condition leaves the result what it was.
@@ -96,7 +117,15 @@ class Store:
             return None
 
     def write(self, record: Record, image: Tensor | None = None) -> None:
-        """Write a result, its image first: the result counts once its record is there."""
+        """Write a result, its image first: the result counts once its record is there.
+
+        Parameters
+        ----------
+        record
+            What is known of the method on the image.
+        image
+            The reconstruction ``(batch, 1, *spatial)``, if it is to be kept.
+        """
         path = self._path(record)
         path.parent.mkdir(parents=True, exist_ok=True)
         if image is not None:
@@ -105,7 +134,13 @@ class Store:
         write_text(path, json.dumps(asdict(record), ensure_ascii=False))
 
     def read_image(self, names: Record) -> Tensor | None:
-        """Return the image of a result; None if none was kept."""
+        """Return the image of a result; None if none was kept.
+
+        Parameters
+        ----------
+        names
+            A record of which only the key and the names count.
+        """
         try:
             array = np.load(self._find(names).with_suffix(".npy"), allow_pickle=False)
         except (OSError, ValueError):

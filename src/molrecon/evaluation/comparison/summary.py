@@ -27,7 +27,7 @@ class Moments:
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Moments:
-        """Compute them."""
+        """Compute the moments of values, of which None stands for a missing one."""
         known = [value for value in values if value is not None]
         if not known:
             return cls(math.nan, math.nan)
@@ -68,7 +68,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of one method less that of another, on the images both have results on."""
+    """A metric of one method less that of another, on the images both have results on.
+
+    Attributes
+    ----------
+    metric
+        Name of the metric.
+    method, other
+        Labels of the two methods.
+    interval
+        Mean of the differences, with its confidence interval.
+    """
 
     metric: str
     method: str
@@ -78,7 +88,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Section:
-    """The results on the images of one set measured under one condition."""
+    """The results on the images of one set measured under one condition.
+
+    Attributes
+    ----------
+    image_set, condition
+        Names of the two.
+    rows
+        The methods, in the order of the settings.
+    differences
+        Of every pair of methods and every metric.
+    """
 
     image_set: str
     condition: str
@@ -113,7 +133,17 @@ class Overview:
 
 
 def score(record: Record, convention: str, metric: str) -> float | None:
-    """Return a figure of merit; None if there is none."""
+    """Return a figure of merit; None if there is none.
+
+    Parameters
+    ----------
+    record
+        What is known of a method on an image.
+    convention
+        One of `molrecon.evaluation.conventions.CONVENTIONS`.
+    metric
+        One of `molrecon.evaluation.metrics.METRICS`.
+    """
     return record.scores.get(convention, {}).get(metric)
 
 

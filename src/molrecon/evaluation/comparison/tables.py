@@ -102,7 +102,15 @@ def columns() -> list[Column]:
 
 
 def moments_text(moments: Moments, digits: int) -> str:
-    """Write mean ± standard deviation; the mean alone if there is no deviation."""
+    """Write mean ± standard deviation; the mean alone if there is no deviation.
+
+    Parameters
+    ----------
+    moments
+        Mean and standard deviation; a dash stands for a mean that is NaN.
+    digits
+        Decimal places.
+    """
     if math.isnan(moments.mean):
         return _DASH
     mean = f"{moments.mean:.{digits}f}"
@@ -125,7 +133,15 @@ def summary_table(section: Section, shown: Sequence[Column]) -> tuple[list[str],
 
 
 def results_csv(records: Sequence[Record], convention: str) -> str:
-    """Write one line per image and method, numbers in full."""
+    """Write one line per image and method, numbers in full.
+
+    Parameters
+    ----------
+    records
+        Of every method on every image.
+    convention
+        One of `molrecon.evaluation.conventions.CONVENTIONS`.
+    """
     head = ["image_set", "condition", "image", "group", "method", "status", "failure"]
     head += [*METRICS, "convention", *COSTS, "error_bound", "certified"]
     rows = [
@@ -145,7 +161,13 @@ def results_csv(records: Sequence[Record], convention: str) -> str:
 
 
 def differences_csv(sections: Sequence[Section]) -> str:
-    """Write one line per pair of methods, metric and condition, numbers in full."""
+    """Write one line per pair of methods, metric and condition, numbers in full.
+
+    Parameters
+    ----------
+    sections
+        As `molrecon.evaluation.comparison.summary.summarise` returns them.
+    """
     head = ["image_set", "condition", "metric", "method", "other", "mean_difference", "low"]
     head += ["high", "confidence", "images", "units", "unit", "resamples"]
     rows = [
@@ -163,7 +185,17 @@ def differences_csv(sections: Sequence[Section]) -> str:
 
 
 def markdown(heading: Heading, sections: Sequence[Section], records: Sequence[Record]) -> str:
-    """Write the summary for people."""
+    """Write the summary as Markdown.
+
+    Parameters
+    ----------
+    heading
+        What stands above the tables.
+    sections
+        As `molrecon.evaluation.comparison.summary.summarise` returns them.
+    records
+        Of every method on every image.
+    """
     lines = [f"# {heading.name}", ""]
     if heading.description:
         lines += [heading.description, ""]
@@ -187,7 +219,17 @@ def markdown(heading: Heading, sections: Sequence[Section], records: Sequence[Re
 
 
 def latex(heading: Heading, sections: Sequence[Section], records: Sequence[Record]) -> str:
-    """Write the summary as LaTeX tables, which need the package booktabs."""
+    """Write the summary as LaTeX tables, which need the package booktabs.
+
+    Parameters
+    ----------
+    heading
+        What is said in the captions.
+    sections
+        As `molrecon.evaluation.comparison.summary.summarise` returns them.
+    records
+        Of every method on every image.
+    """
     lines = [r"% Needs \usepackage{booktabs}."]
     for overview in overviews(sections, records, heading.convention, heading.baseline):
         caption = f"{heading.name}. {_overview_heading(overview)}."
@@ -227,7 +269,13 @@ def _latex_table(caption: str, titles: Sequence[str], rows: Sequence[Sequence[st
 
 
 def failure_lines(records: Sequence[Record]) -> list[str]:
-    """Say what failed and why, one line per method and reason."""
+    """Say what failed and why, one line per method and reason.
+
+    Parameters
+    ----------
+    records
+        Of every method on every image.
+    """
     reasons: dict[tuple[str, str], list[str]] = {}
     for record in records:
         if record.failure:

@@ -87,7 +87,13 @@ class ImageSet(Settings, ABC):
     files: list[str] = Field(min_length=1)
 
     def sources(self, root: Path) -> dict[str, str]:
-        """Return the files, ``FILE`` or ``FILE::KEY``, and a short title of each."""
+        """Return the files, ``FILE`` or ``FILE::KEY``, and a short title of each.
+
+        Parameters
+        ----------
+        root
+            Folder that the names of the set are relative to.
+        """
         found = find_files(root, self.files)
         short = {source: _stem(source) for source in found}
         titles = list(short.values())
@@ -99,6 +105,11 @@ class ImageSet(Settings, ABC):
     @abstractmethod
     def cases(self, root: Path) -> list[Case]:
         """List the images, after checks that need no reconstruction.
+
+        Parameters
+        ----------
+        root
+            Folder that the names of the set are relative to.
 
         Raises
         ------
@@ -125,8 +136,14 @@ class SampledSet(ImageSet):
 
     Attributes
     ----------
-    mask_kinds, accelerations, calibration, seeds
-        As in `molrecon.data.masks.make_mask`.
+    mask_kinds
+        Names of `molrecon.data.masks.MASK_KINDS`.
+    accelerations
+        Sizes of k-space over the number of its sampled points.
+    calibration
+        Width of the fully sampled centre of k-space, in samples.
+    seeds
+        Seeds of the masks, and of the noise if that is simulated.
     """
 
     mask_kinds: list[str] = Field(["variable-density"], min_length=1)
@@ -140,7 +157,20 @@ class SampledSet(ImageSet):
             yield Draw(*values)
 
     def check_draws(self, shape: tuple[int, ...], source: str) -> None:
-        """Refuse settings that cannot be drawn on images of a shape."""
+        """Refuse settings that cannot be drawn on images of a shape.
+
+        Parameters
+        ----------
+        shape
+            Pixels along each axis.
+        source
+            The file, for the message.
+
+        Raises
+        ------
+        InputError
+            If a kind of mask does not exist or cannot have the acceleration.
+        """
         for kind, acceleration in product(self.mask_kinds, self.accelerations):
             if kind not in MASK_KINDS:
                 raise InputError(
@@ -154,7 +184,7 @@ class SampledSet(ImageSet):
 
 
 def within(root: Path, source: str) -> str:
-    """Return a file's name relative to the root, with its key."""
+    """Return a file's name relative to the root folder, with its key ``::KEY`` if it has one."""
     return Path(source).relative_to(root).as_posix()
 
 
