@@ -25,7 +25,7 @@ from torch import Tensor
 
 from common import brain
 from molrecon import MOL, CartesianMRI, load
-from molrecon.evaluation.problem import retrospective_problem
+from molrecon.evaluation.reference_problem import retrospective_problem
 from molrecon.operators.noise import estimate_sigma
 from molrecon.reconstructors.start import peak, sense_start
 
