@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+def printable(text: str) -> str:
+    """Return a text with what a terminal would obey, or not show, written out.
+
+    Names of arrays and messages of libraries come from files, which may hold anything.
+    """
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
+    )
+
+
 class MolreconError(Exception):
     """Base of every exception molrecon raises on purpose."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class InputError(MolreconError, ValueError):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from molrecon.data.formats import write_image
+from molrecon.data.geometry import Geometry
 
 from .conftest import COILS, SHAPE, SIGMA
 
@@ -39,7 +40,7 @@ def test_what_is_missing_is_said(files, tmp_path, run_json, run):
 
 def test_an_image(tmp_path, run_json, run):
     path = tmp_path / "a.nii.gz"
-    write_image(path, torch.ones(1, 1, 4, 6, 5), spacing=(3.0, 2.0, 1.0))
+    write_image(path, torch.ones(1, 1, 4, 6, 5), geometry=Geometry.of_spacing((3.0, 2.0, 1.0)))
     facts = run_json("info", path)
     assert facts["kind"] == "image"
     assert facts["shape"] == [4, 6, 5]

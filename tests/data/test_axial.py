@@ -5,6 +5,7 @@ import pytest
 
 from molrecon.data.axial import axial_axis, axial_slices
 from molrecon.data.formats import ImageData
+from molrecon.data.geometry import Geometry
 from molrecon.errors import InputError
 
 VOLUME = np.arange(1, 61, dtype=np.float32).reshape(3, 4, 5)
@@ -16,7 +17,7 @@ def test_the_affine_tells_the_axial_axis(voxel_axis, sign):
     rng = np.random.default_rng(0)
     affine = 0.1 * rng.standard_normal((4, 4))
     affine[:3, voxel_axis] = [0.2, 0.1, 2 * sign]
-    image = ImageData.from_array(VOLUME, "v", affine=affine)
+    image = ImageData.from_array(VOLUME, "v", geometry=Geometry(tuple(map(tuple, affine))))
     assert axial_axis(image) == 2 - voxel_axis
     slices, number = axial_slices(image)
     assert number == VOLUME.shape[2 - voxel_axis] // 2

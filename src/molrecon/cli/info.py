@@ -31,9 +31,7 @@ def info(
     Shown are the format, sizes, sampled share of k-space, calibration region and noise. Formats
     are BART .cfl/.hdr, .npy, .npz, HDF5 (fastMRI and MoDL layouts), NIfTI and pictures.
     """
-    from molrecon.data.formats import describe, kind_of, read_image, read_scan
-    from molrecon.data.formats.location import Location
-    from molrecon.data.formats.registry import find
+    from molrecon.data.formats import describe, format_of, kind_of, read_image, read_scan
 
     kind: str
     try:
@@ -43,7 +41,7 @@ def info(
     facts: dict[str, Any] = {
         "file": file,
         "kind": kind,
-        "format": find(Location.parse(file).path, lambda one: one).name,
+        "format": format_of(file).name,
         "arrays": {name: str(entry) for name, entry in describe(file).items()},
     }
     if kind == "several arrays":
@@ -70,6 +68,7 @@ def _scan_facts(scan: Scan) -> dict[str, Any]:
         "sampled": sampling.share,
         "acceleration": sampling.acceleration,
         "calibration": sampling.calibration,
+        "separate_calibration": None if scan.calibration is None else scan.calibration.shape[2:],
         "sigma": sigma,
         "sigma_source": source,
         "relative_sigma": None if sigma is None else sigma / _peak(scan),
@@ -103,7 +102,8 @@ def _peak(scan: Scan) -> float:
 
 def _missing(scan: Scan, sampling: Sampling, sigma: float | None) -> list[str]:
     missing = []
-    if scan.coil_maps is None and sampling.coils > 1 and sampling.calibration is None:
+    known = scan.coil_maps is not None or scan.calibration is not None
+    if not known and sampling.coils > 1 and sampling.calibration is None:
         missing.append(
             "coil maps: there is no calibration region to estimate them from; give --coil-maps"
         )
@@ -138,7 +138,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _scan_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    calibration, sigma = facts["calibration"], facts["sigma"]
+    sigma = facts["sigma"]
     noise = "unknown" if sigma is None else f"σ = {sigma:.4g} per k-space sample"
     if sigma is not None:
         noise += f", {facts['relative_sigma']:.2%} of the peak of the zero-filled image"
@@ -148,10 +148,16 @@ def _scan_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("Coils", str(facts["coils"])),
         ("Shape", f"{shape_text(facts['shape'])} ({', '.join(facts['axes'])})"),
         ("Sampled", f"{facts['sampled']:.1%} of k-space ({facts['acceleration']:.2f}×)"),
-        ("Calibration", shape_text(calibration) if calibration else "none"),
+        ("Calibration", _calibration(facts)),
         ("Noise", f"{noise} ({facts['sigma_source']})"),
         ("Comes with", ", ".join(present).replace("_", " ") or "k-space alone"),
     ]
+
+
+def _calibration(facts: dict[str, Any]) -> str:
+    if facts["separate_calibration"]:
+        return f"{shape_text(facts['separate_calibration'])}, measured by itself"
+    return shape_text(facts["calibration"]) if facts["calibration"] else "none"
 
 
 def _image_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

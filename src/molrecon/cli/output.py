@@ -22,37 +22,45 @@ from rich.table import Table
 from rich.text import Text
 
 from molrecon.data.plain import finite
+from molrecon.errors import printable
 
 
 def print_json(values: Mapping[str, Any]) -> None:
     """Print one JSON object; numbers that JSON cannot hold become null."""
-    typer.echo(json.dumps(finite(values), ensure_ascii=False))
+    text = json.dumps(finite(values), ensure_ascii=False)
+    typer.echo("".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text))
 
 
 def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
     """Print named facts, one per line."""
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table = Table(
+        title=_shown(title), title_justify="left", show_header=False, box=None, pad_edge=False
+    )
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, Text(value))
+        table.add_row(name, _shown(value))
     Console().print(table)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table whose first column holds names and whose others hold figures."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=_shown(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         # On a narrow screen names are wrapped, and figures stay whole.
         table.add_column(column, justify="right" if number else "left", no_wrap=number > 0)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(_shown, row))
     Console().print(table)
 
 
 def print_note(text: str) -> None:
     """Print a remark on standard error."""
-    Console(stderr=True).print(Text(text), style="yellow")
+    Console(stderr=True).print(_shown(text), style="yellow")
+
+
+def _shown(text: str) -> Text:
+    return Text(printable(text))
 
 
 class Show(Protocol):

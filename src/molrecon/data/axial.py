@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from molrecon.data.formats.image_data import ImageData
+from molrecon.data.geometry import Geometry
 from molrecon.errors import InputError
 
 
@@ -20,13 +21,22 @@ def axial_axis(image: ImageData) -> int:
     image
         A volume.
     """
-    if image.affine is None:
+    if image.geometry is None:
         return 0
-    directions = image.affine[:3, :3]
+    directions = image.geometry.matrix[:3, :3]
     lengths = np.linalg.norm(directions, axis=0)
     along = np.abs(directions[2]) / np.where(lengths > 0, lengths, 1)
     # The affine counts voxel axes as (x, y, z), the array as (z, y, x).
     return 2 - int(np.argmax(along))
+
+
+def slice_geometry(image: ImageData, number: int | None) -> Geometry | None:
+    """Return the geometry of the slices that `axial_slices` took, given the number it returned."""
+    if image.geometry is None or image.axes != ("z", "y", "x"):
+        return image.geometry
+    axis = axial_axis(image)
+    order = [axis, *(other for other in range(3) if other != axis)]
+    return image.geometry.reordered(order).moved((number or 0, 0, 0))
 
 
 def axial_slices(image: ImageData, number: int | None = None) -> tuple[Tensor, int | None]:

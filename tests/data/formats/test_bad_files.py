@@ -101,7 +101,9 @@ def test_pickled_objects_are_not_loaded(tmp_path):
     np.savez(tmp_path / "a.npz", kspace=objects)
     for path in (tmp_path / "a.npy", tmp_path / "a.npz"):
         for reader in (read_scan, read_image, read_array):
-            with pytest.raises(InputError, match=r"nothing is ever unpickled|no array of numbers"):
+            with pytest.raises(
+                InputError, match=r"nothing is ever unpickled|no array of numbers|no complex"
+            ):
                 reader(path)
 
 
@@ -134,10 +136,13 @@ def test_images_with_other_axes(tmp_path, shape):
 
 @pytest.mark.parametrize("name", ["a", "a.txt", "a.gz"])
 def test_unknown_extensions_are_listed(tmp_path, name):
-    with pytest.raises(InputError, match=r"\.cfl, \.hdr, \.npy, .*\.nii\.gz, \.png; rename"):
+    with pytest.raises(InputError, match=r"\.cfl, \.hdr, \.npy, .*\.nii\.gz, \.dcm, \.png; rename"):
         write_image(tmp_path / name, torch.ones(1, 1, 4, 5))
     (tmp_path / name).touch()
-    with pytest.raises(InputError, match=r"\.npy, \.npz, \.h5, \.hdf5; rename"):
+    with pytest.raises(InputError, match=r"is empty, expected one of: .*NumPy"):
+        read_scan(tmp_path / name)
+    (tmp_path / name).write_text("Dear reader,")
+    with pytest.raises(InputError, match=r"of no known format, expected one of: .*NIfTI"):
         read_scan(tmp_path / name)
 
 
@@ -162,18 +167,16 @@ def test_keys_where_there_are_none(tmp_path, extension):
 
 
 @pytest.mark.parametrize(
-    ("image", "spacing", "text"),
+    ("image", "text"),
     [
-        (torch.ones(4, 5), None, r"has shape \(4, 5\)"),
-        (torch.ones(1, 0, 4, 5), None, r"has shape \(1, 0, 4, 5\)"),
-        (torch.full((1, 1, 4, 5), torch.nan), None, "was not written"),
-        (torch.ones(1, 1, 4, 5), (1.0, 1.0, 1.0), "does not fit an image of 2"),
-        (torch.ones(1, 1, 4, 5), (1.0, 0.0), "one positive distance"),
+        (torch.ones(4, 5), r"has shape \(4, 5\)"),
+        (torch.ones(1, 0, 4, 5), r"has shape \(1, 0, 4, 5\)"),
+        (torch.full((1, 1, 4, 5), torch.nan), "was not written"),
     ],
 )
-def test_images_that_cannot_be_written(tmp_path, image, spacing, text):
+def test_images_that_cannot_be_written(tmp_path, image, text):
     with pytest.raises(InputError, match=text):
-        write_image(tmp_path / "a.npy", image, spacing=spacing)
+        write_image(tmp_path / "a.npy", image)
     assert list(tmp_path.iterdir()) == []
 
 

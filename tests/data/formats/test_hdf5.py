@@ -136,7 +136,7 @@ def test_a_slice_range_beyond_the_file_is_refused(tmp_path, slice_range):
 
 
 def test_text_is_not_kspace(tmp_path):
-    with pytest.raises(InputError, match=r"a\.h5 has shape \(\)"):
+    with pytest.raises(InputError, match="plain numbers were expected"):
         read_scan(write(tmp_path / "a.h5", kspace="words"))
     with pytest.raises(InputError, match="plain numbers were expected"):
         read_image(f"{write(tmp_path / 'b.h5', words='words')}::words")

@@ -17,6 +17,7 @@ from molrecon.data.formats import (
     write_image,
     write_scan,
 )
+from molrecon.data.geometry import Geometry
 from molrecon.data.scan import Scan
 
 SPATIAL = st.lists(st.integers(2, 7), min_size=2, max_size=3).map(tuple)
@@ -52,11 +53,11 @@ def test_nifti_keeps_magnitude_and_spacing(extension, spatial, data):
     image = noise(1, 1, *spatial)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"image{extension}"
-        write_image(path, image, spacing=spacing)
+        write_image(path, image, geometry=Geometry.of_spacing(spacing))
         found = read_image(path)
     assert found.axes == ("z", "y", "x")[-len(spatial) :]
     assert found.spacing == spacing
-    np.testing.assert_allclose(np.diag(found.affine)[: len(spatial)], spacing[::-1])
+    np.testing.assert_allclose(np.diag(found.geometry.matrix)[: len(spatial)], spacing[::-1])
     np.testing.assert_allclose(found.array, image[0, 0].abs().numpy(), rtol=1e-6)
 
 

@@ -1,9 +1,16 @@
-"""File formats in and out: one file each, registered by extension."""
+"""File formats in and out: one file each, recognised by content."""
 
 from molrecon.data.formats.entries import Entry
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.kinds import is_picture, kind_of
-from molrecon.data.formats.reading import describe, read_array, read_image, read_images, read_scan
+from molrecon.data.formats.reading import (
+    describe,
+    format_of,
+    read_array,
+    read_image,
+    read_images,
+    read_scan,
+)
 from molrecon.data.formats.registry import FORMATS
 from molrecon.data.formats.writing import (
     check_image_path,
@@ -19,6 +26,7 @@ __all__ = [
     "check_image_path",
     "check_scan_path",
     "describe",
+    "format_of",
     "is_picture",
     "kind_of",
     "read_array",

@@ -1,14 +1,16 @@
 """BART's ``.cfl`` (complex64, first axis fastest) with its text header ``.hdr``.
 
-BART's axes are, by number: 0 readout, 1 and 2 phase encoding, 3 coil, 4 maps, 10 time, 13 slice.
-Their order is kept: axes 0, 1, 2 become the spatial axes, so that rows are rows here and there;
-an axis of length 1 among them is dropped. ``1 230 180 8`` is eight coils of 230 rows and 180
-columns. Time becomes the first spatial axis of a series of slices.
+BART has sixteen axes, each with a meaning: 0 readout, 1 and 2 phase encoding, 3 coil, 4 sets of
+coil maps, 5 echo, 10 time, 11 second time, 13 slice, 14 average, 15 batch; the others are of no
+scan. The order of the spatial axes is kept, so that rows are rows here and there; an axis of
+length 1 among them is dropped. ``1 230 180 8`` is eight coils of 230 rows and 180 columns. Time
+becomes the first spatial axis of a series of slices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +19,28 @@ from torch import Tensor
 from molrecon.data.arrays import complex_tensor
 from molrecon.data.atomic import atomic_path
 from molrecon.data.axes import Axes
-from molrecon.data.formats.assemble import SliceRange, assemble
-from molrecon.data.formats.base import Format, Spacing
+from molrecon.data.formats.assemble import SliceRange, assemble, resolve_range
+from molrecon.data.formats.base import Format, Kind
 from molrecon.data.formats.entries import Array, Entries, Entry
 from molrecon.data.formats.image_data import ImageData
-from molrecon.data.formats.location import Location, reading, require_file
+from molrecon.data.formats.location import Location, reading, require_file, require_whole
+from molrecon.data.formats.non_cartesian import non_cartesian, require_grid
+from molrecon.data.geometry import Geometry
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
 _NAME = "a BART .cfl/.hdr pair"
 _SAMPLE = np.dtype("<c8")
-_COIL, _TIME, _SLICE, _COUNT = 3, 10, 13, 16
+_LONGEST_HEADER = 2**20
+_COIL, _MAPS, _TIME, _SLICES, _COUNT = 3, 4, 10, 13, 16
+_BATCH = {5: "echoes", 9: "shifts", 11: "second times", 13: "slices", 14: "averages", 15: "scans"}
+"""The axes that may make up the batch of a scan, and what they count."""
+_MEANING = {_MAPS: "counts sets of coil maps", 6: "counts coefficients", 7: "counts coefficients"}
+_SLICE = "take a part of it first (bart slice)"
+_REMEDY = {
+    _MAPS: "give maps as the coil maps of a scan, and store slices of k-space along axis 13 "
+    "(bart transpose 4 13)"
+}
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
@@ -42,12 +55,13 @@ def _dimensions(location: Location) -> tuple[int, ...]:
     require_file(data)
     require_file(header)
     with reading(Location(header), "a BART header"):
-        lines = header.read_text(encoding="utf-8").splitlines()
+        with header.open("rb") as stream:
+            lines = stream.read(_LONGEST_HEADER).decode("utf-8").splitlines()
         numbers = next((line for line in lines if line.strip() and not line.startswith("#")), "")
         dimensions = tuple(int(word) for word in numbers.split())
     if not dimensions or min(dimensions) < 1:
         raise InputError(
-            f"The BART header {header} gives the dimensions {numbers!r}, but positive whole "
+            f"The BART header {header} gives the dimensions {numbers[:60]!r}, but positive whole "
             "numbers were expected; export the data again."
         )
     expected = int(np.prod(dimensions, dtype=object)) * _SAMPLE.itemsize
@@ -60,64 +74,100 @@ def _dimensions(location: Location) -> tuple[int, ...]:
     return dimensions
 
 
-def _arrange(
-    dimensions: tuple[int, ...], source: str
-) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
-    """Return the shape ``(batch, coil, *spatial)``, the frames and how it came about."""
-    full = dimensions + (1,) * (_COUNT - len(dimensions))
-    spatial = list(full[:_COIL])
-    notes = [f"BART axes 0, 1, 2 of length {tuple(spatial)} read as the spatial axes"]
-    singleton = next((axis for axis in (2, 0, 1) if spatial[axis] == 1), None)
-    if singleton is not None:
-        del spatial[singleton]
-    others = [axis for axis in range(_COIL + 1, len(full)) if full[axis] > 1]
-    frames = full[_TIME]
-    if frames > 1:
-        others.remove(_TIME)
-        notes.append(f"BART axis {_TIME} read as {frames} frames")
-        if len(spatial) == 3 or any(axis < _TIME for axis in others):
-            raise InputError(
-                f"{source} has dimensions {dimensions}, with time beyond three spatial axes or "
-                "beyond another axis; take a part of it first (bart slice)."
-            )
-    if len(others) > 1:
-        raise InputError(
-            f"{source} has dimensions {dimensions} with more than one axis beyond the coils "
-            f"({', '.join(map(str, others))}); take a part of it first (bart slice)."
-        )
-    if others:
-        notes.append(f"BART axis {others[0]} read as a batch of {full[others[0]]}")
-    batch = full[others[0]] if others else 1
-    return (batch, full[_COIL], *spatial), frames, tuple(notes)
-
-
 def describe(location: Location) -> Entries:
     """Read the header."""
     return {"array": Entry(_dimensions(location), _SAMPLE)}
 
 
-def _load(location: Location) -> tuple[Array, int, tuple[str, ...]]:
-    """Read the data as ``(batch, coil, *spatial)``, of frames ``(batch, coil, t, y, x)``."""
-    if location.names_a_part:
-        raise InputError(
-            f"{location} names a part of {_NAME}, which has none; leave out what follows '::'."
-        )
+def kind(location: Location) -> Kind | None:
+    """Say that several sets of coil maps are coil maps."""
+    return "coil maps" if _full(location)[_MAPS] > 1 else None
+
+
+def _full(location: Location) -> tuple[int, ...]:
+    """Return the lengths of all sixteen axes."""
     dimensions = _dimensions(location)
-    shape, frames, notes = _arrange(dimensions, str(location))
-    with reading(Location(_pair(location.path)[0]), _NAME):
-        samples = np.fromfile(_pair(location.path)[0], dtype=_SAMPLE)
-    # In the file the batch runs slowest, then time, the coil, and the first spatial axis fastest.
-    batch, coils, *spatial = shape
-    array = samples.reshape(batch * frames, coils, *reversed(spatial))
-    array = np.moveaxis(array, range(2, array.ndim), range(array.ndim - 1, 1, -1))
-    if frames > 1:
-        array = np.moveaxis(array.reshape(batch, frames, coils, *spatial), 1, 2)
-    return array, frames, notes
+    if any(n > 1 for n in dimensions[_COUNT:]):
+        raise InputError(
+            f"{location} has dimensions {dimensions}, but BART has {_COUNT} axes; export it again."
+        )
+    return (*dimensions, *(1,) * _COUNT)[:_COUNT]
+
+
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    """The data of a file on disk.
+
+    Attributes
+    ----------
+    view
+        The axes of the batch, from the slowest, then coil, time where there are frames, and the
+        spatial axes; not read yet.
+    batch
+        BART's numbers of the axes of the batch.
+    frames
+        Number of frames.
+    notes
+        How the axes were read.
+    """
+
+    view: Array
+    batch: tuple[int, ...]
+    frames: int
+    notes: tuple[str, ...]
+
+    def read(self, chosen: slice | None = None) -> Array:
+        """Read ``(batch, coil, *spatial)``, or a range of the batch."""
+        part = self.view[chosen] if chosen is not None and len(self.batch) == 1 else self.view
+        array = np.array(part).reshape(-1, *self.view.shape[len(self.batch) :])
+        return array[chosen] if chosen is not None and len(self.batch) != 1 else array
+
+
+def _open(location: Location, allowed: Mapping[int, str]) -> _Stored:
+    """Arrange the axes; ``allowed`` may make up the batch, by what they count."""
+    full, source = _full(location), str(location.path)
+    batch = tuple(axis for axis in range(_COUNT - 1, _COIL, -1) if axis != _TIME and full[axis] > 1)
+    for axis in batch:
+        if axis not in allowed:
+            raise InputError(
+                f"{source} has {full[axis]} along BART's axis {axis}, which "
+                f"{_MEANING.get(axis, 'is none of a scan')}; {_REMEDY.get(axis, _SLICE)}."
+            )
+    spatial = [axis for axis in range(_COIL) if full[axis] > 1] or [0, 1]
+    spatial = spatial if len(spatial) > 1 else sorted({spatial[0], 0 if spatial[0] else 1})
+    frames = full[_TIME]
+    if frames > 1 and len(spatial) == 3:
+        raise InputError(
+            f"{source} has dimensions {full}, with time beyond three spatial axes, expected a "
+            "series of slices; take a part of it first (bart slice)."
+        )
+    notes = [f"BART axes 0, 1, 2 of length {full[:_COIL]} read as the spatial axes"]
+    notes += [f"BART axis {_TIME} read as {frames} frames"] if frames > 1 else []
+    notes += [f"BART axis {axis} read as a batch of {full[axis]} {allowed[axis]}" for axis in batch]
+    stored = np.memmap(_pair(location.path)[0], _SAMPLE, "r", shape=full, order="F")
+    order = [*batch, _COIL, *([_TIME] if frames > 1 else []), *spatial]
+    rest = [axis for axis in range(_COUNT) if axis not in order]
+    view = stored.transpose(*rest, *order)[(0,) * len(rest)]
+    return _Stored(view, batch, frames, tuple(notes))
 
 
 def read_array(location: Location, prefer: Sequence[str] = ()) -> Array:
-    """Read ``(batch, coil, *spatial)`` without leading axes of length 1."""
-    array, *_ = _load(location)
+    """Read ``(batch, coil, *spatial)`` without leading axes of length 1.
+
+    Of several sets of coil maps the location may name one by its number, from 0.
+    """
+    stored = _open(location, _BATCH | {_MAPS: "sets of coil maps"})
+    array = stored.read()
+    sets = len(array) if stored.batch == (_MAPS,) else 0
+    if location.key is not None and sets:
+        if not location.key.isdecimal() or int(location.key) >= sets:
+            raise InputError(
+                f"{location.path} holds {sets} sets of coil maps, but {location.key!r} was asked "
+                f"for; choose one of 0 to {sets - 1}."
+            )
+        chosen: Array = array[int(location.key)]
+        return chosen
+    require_whole(location, _NAME)
     spatial = array.ndim - 2
     while array.ndim > spatial and array.shape[0] == 1:
         array = array[0]
@@ -126,29 +176,31 @@ def read_array(location: Location, prefer: Sequence[str] = ()) -> Array:
 
 def read_image(location: Location) -> ImageData:
     """Read a complex image; the coil axis must have length 1."""
-    array, _, notes = _load(location)
-    return ImageData.from_array(array, str(location), notes=notes)
+    require_whole(location, _NAME)
+    stored = _open(location, _BATCH)
+    return ImageData.from_array(stored.read(), str(location), notes=stored.notes)
 
 
 def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     """Read k-space."""
-    array, frames, notes = _load(location)
-    return assemble(
-        complex_tensor(array),
-        source=str(location),
-        notes=notes,
-        axes=Axes("tyx" if frames > 1 else "zyx") if array.ndim == 5 else None,
-        slice_range=slice_range,
-    )
+    require_whole(location, _NAME)
+    source, stored = str(location), _open(location, _BATCH)
+    if _full(location)[0] == _COIL and not stored.read().imag.any():
+        raise non_cartesian(source, "it is a trajectory")
+    count = int(np.prod(stored.view.shape[: len(stored.batch)], dtype=np.int64))
+    kspace = complex_tensor(stored.read(resolve_range(slice_range, count, source)))
+    require_grid(kspace, source)
+    axes = Axes("tyx" if stored.frames > 1 else "zyx") if kspace.ndim == 5 else None
+    return assemble(kspace, source=source, notes=stored.notes, axes=axes)
 
 
-def write_image(path: Path, image: Tensor, spacing: Spacing | None) -> None:
-    """Write both files; the format has no place for the spacing."""
+def write_image(path: Path, image: Tensor, geometry: Geometry | None) -> None:
+    """Write both files; the format has no place for the geometry."""
     data, header = _pair(path)
     batch, channels, *spatial = image.shape
     dimensions = [1] * _COUNT
     dimensions[: len(spatial)] = spatial
-    dimensions[_COIL], dimensions[_SLICE] = channels, batch
+    dimensions[_COIL], dimensions[_SLICES] = channels, batch
     pixels = image.numpy()
     fastest_first = np.moveaxis(pixels, range(2, pixels.ndim), range(pixels.ndim - 1, 1, -1))
     with atomic_path(header) as header_part, atomic_path(data) as data_part:
@@ -158,10 +210,18 @@ def write_image(path: Path, image: Tensor, spacing: Spacing | None) -> None:
         np.ascontiguousarray(fastest_first, dtype=_SAMPLE).tofile(data_part)
 
 
+def _recognises(head: bytes, path: Path) -> bool:
+    """Whether this is one of a pair, the common name of one, or of what is left of one."""
+    named = path.suffix.lower() in (".cfl", ".hdr")
+    return (named or not head) and any(one.is_file() for one in _pair(path))
+
+
 FORMAT = Format(
     name=_NAME,
     extensions=(".cfl", ".hdr"),
+    recognises=_recognises,
     describe=describe,
+    kind=kind,
     read_array=read_array,
     read_image=read_image,
     read_scan=read_scan,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
@@ -12,9 +13,10 @@ from molrecon.data.formats.assemble import SliceRange
 from molrecon.data.formats.entries import Array, Entries
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location
+from molrecon.data.geometry import Geometry
 from molrecon.data.scan import Scan
 
-Spacing = tuple[float, ...]
+Kind = Literal["scan", "image", "coil maps"]
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,13 @@ class Format:
         With its article, for messages: ``"a BART .cfl/.hdr pair"``.
     extensions
         Lower-case, with the dot.
+    recognises
+        Whether a file is of this format, from its first 4096 bytes and its path.
     describe
         The arrays in a file, from its headers alone; a format with one nameless array calls it
         ``"array"``.
+    kind
+        What a file holds where its structure tells; None where the numbers must.
     read_array
         One array as stored; the names are those to prefer where the location gives none.
     read_image
@@ -44,11 +50,13 @@ class Format:
 
     name: str
     extensions: tuple[str, ...]
+    recognises: Callable[[bytes, Path], bool]
     describe: Callable[[Location], Entries]
     read_array: Callable[[Location, Sequence[str]], Array]
     read_image: Callable[[Location], ImageData]
     read_scan: Callable[[Location, SliceRange | None], Scan] | None = None
-    write_image: Callable[[Path, Tensor, Spacing | None], None] | None = None
+    kind: Callable[[Location], Kind | None] = lambda location: None
+    write_image: Callable[[Path, Tensor, Geometry | None], None] | None = None
     write_scan: Callable[[Path, Scan], None] | None = None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import tokenize
+import io
+import math
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
@@ -13,13 +15,12 @@ from molrecon.data.arrays import Array as Array
 from molrecon.data.formats.location import Location
 from molrecon.errors import AmbiguousError, InputError
 
-# What NumPy raises on damaged headers beyond the usual exceptions.
-NPY_FAILURES = (tokenize.TokenError,)
-
 _HEADER_READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
+    (1, 0): ("<H", np.lib.format.read_array_header_1_0),
+    (2, 0): ("<I", np.lib.format.read_array_header_2_0),
 }
+_LONGEST_HEADER = 10_000
+"""Bytes; NumPy's own limit, beyond which parsing the header is no longer safe."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,18 @@ class Entry:
     dtype: np.dtype[Any]
 
     def __str__(self) -> str:
-        return f"{self.dtype} {self.shape}"
+        kind = "records" if self.dtype.names else "text" if self.dtype.kind in "OSU" else self.dtype
+        return f"{kind} {self.shape}"
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory, once integers are single precision."""
+        return self.size * max(self.dtype.itemsize, 4)
 
     @property
     def is_complex(self) -> bool:
@@ -42,6 +54,11 @@ class Entry:
         """Whether it holds booleans or numbers."""
         return self.dtype.kind in "biufc"
 
+    @property
+    def holds_pairs(self) -> bool:
+        """Whether the last axis holds real and imaginary part: no image is two pixels wide."""
+        return self.dtype.kind == "f" and len(self.shape) > 2 and self.shape[-1] == 2
+
 
 Entries = Mapping[str, Entry]
 
@@ -51,7 +68,14 @@ def npy_entry(stream: IO[bytes]) -> Entry:
     version = np.lib.format.read_magic(stream)
     if version not in _HEADER_READERS:
         raise ValueError(f"version {version} of the .npy format is not for plain arrays")
-    shape, _, dtype = _HEADER_READERS[version](stream)
+    kind, read = _HEADER_READERS[version]
+    prefix = stream.read(struct.calcsize(kind))
+    (length,) = struct.unpack(kind, prefix)
+    if length > _LONGEST_HEADER:
+        raise ValueError(f"its header is {length} bytes long")
+    shape, _, dtype = read(io.BytesIO(prefix + stream.read(length)))
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its header gives the shape {shape}")
     return Entry(shape, dtype)
 
 

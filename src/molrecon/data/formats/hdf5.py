@@ -1,28 +1,31 @@
-"""HDF5 files: fastMRI's, MoDL's and molrecon's own, and any single dataset of another."""
+"""HDF5 files: those of fastMRI, CMRxRecon, Calgary-Campinas, MoDL, MATLAB 7.3, ISMRMRD and others.
+
+Each layout that differs from `named_arrays` has a module of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import h5py
-import numpy as np
 from torch import Tensor
 
-from molrecon.data.arrays import kspace_tensor
+from molrecon.data.arrays import Array
 from molrecon.data.atomic import atomic_path
-from molrecon.data.formats import fastmri, modl
-from molrecon.data.formats.assemble import SliceRange, assemble
-from molrecon.data.formats.base import Format, Spacing, squeezed
-from molrecon.data.formats.entries import Array, Entries, Entry, choose_key, require_numeric
+from molrecon.data.formats import calgary, ismrmrd, modl, named_arrays, parts
+from molrecon.data.formats.assemble import SliceRange
+from molrecon.data.formats.base import Format, Kind, squeezed
+from molrecon.data.formats.entries import Entries
+from molrecon.data.formats.hdf5_file import Hdf5File, open_hdf5
 from molrecon.data.formats.image_data import ImageData
-from molrecon.data.formats.location import Location, reading
-from molrecon.data.formats.parts import scan_arrays
+from molrecon.data.formats.location import Location
+from molrecon.data.geometry import Geometry
 from molrecon.data.scan import Scan
 
-_NAME = "an HDF5 file"
+_USERBLOCKS = (0, 512, 1024, 2048)
+"""Where the file proper may begin; MATLAB writes 512 bytes of its own before it."""
 
 
 class Layout(Protocol):
@@ -31,99 +34,75 @@ class Layout(Protocol):
     def recognises(self, entries: Entries, key: str | None) -> bool:
         """Whether a file with these datasets is of this layout, given the key asked for."""
 
-    def read_scan(
-        self, file: h5py.File, entries: Entries, location: Location, slice_range: SliceRange | None
-    ) -> Scan:
+    def read_scan(self, file: Hdf5File, slice_range: SliceRange | None) -> Scan:
         """Read the scan, or only some of its slices."""
 
 
-_LAYOUTS: tuple[Layout, ...] = (fastmri, modl)
-
-
-@contextmanager
-def _open(location: Location) -> Iterator[h5py.File]:
-    with reading(location, _NAME, RuntimeError), h5py.File(location.path, "r") as file:
-        yield file
-
-
-def _entries(file: h5py.File) -> Entries:
-    """List the datasets, those in groups by their path."""
-    entries: dict[str, Entry] = {}
-
-    def note(name: str, item: h5py.Dataset | h5py.Group) -> None:
-        if isinstance(item, h5py.Dataset) and item.shape is not None:
-            entries[name] = Entry(item.shape, item.dtype)
-
-    file.visititems(note)
-    return entries
+_LAYOUTS: tuple[Layout, ...] = (ismrmrd, modl, calgary)
 
 
 def describe(location: Location) -> Entries:
     """List the datasets without reading them."""
-    with _open(location) as file:
-        return _entries(file)
+    with open_hdf5(location) as file:
+        return file.entries
 
 
-def _load(file: h5py.File, location: Location, entries: Entries, key: str) -> Array:
-    """Read one dataset that exists."""
-    require_numeric(entries[key], Location(location.path, key))
-    array: Array = np.asarray(file[key][()])
-    return array
+def kind(location: Location) -> Kind | None:
+    """Say that a file of a known layout holds raw data."""
+    with open_hdf5(location) as file:
+        known = any(layout.recognises(file.entries, location.key) for layout in _LAYOUTS)
+    return "scan" if known else None
 
 
 def read_array(location: Location, prefer: Sequence[str] = ()) -> Array:
     """Read the dataset named by the location, preferred or the only numeric one."""
-    with _open(location) as file:
-        entries = _entries(file)
-        key = choose_key(
-            entries, location, prefer, "array of numbers", lambda entry: entry.is_numeric
-        )
-        return _load(file, location, entries, key)
+    with open_hdf5(location) as file:
+        return named_arrays.read_array(file, prefer)
 
 
 def read_image(location: Location) -> ImageData:
     """Read ``image``, the dataset named by the location, or the only numeric one."""
-    return ImageData.from_array(
-        read_array(location, ("image",)), str(location), slices=location.slices
-    )
+    with open_hdf5(location) as file:
+        return named_arrays.read_image(file)
 
 
 def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     """Read a scan in one of the known layouts, or one dataset as k-space."""
-    source = str(location)
-    with _open(location) as file:
-        entries = _entries(file)
+    with open_hdf5(location) as file:
         for layout in _LAYOUTS:
-            if layout.recognises(entries, location.key):
-                return layout.read_scan(file, entries, location, slice_range)
-        key = choose_key(entries, location, (), "complex array", lambda entry: entry.is_complex)
-        array = _load(file, location, entries, key)
-    kspace, note = kspace_tensor(array, source, slices=location.slices, frames=location.frames)
-    notes = (f"dataset {key!r} read as k-space", note)
-    return assemble(kspace, source=source, notes=notes, axes=location.axes, slice_range=slice_range)
+            if layout.recognises(file.entries, location.key):
+                return layout.read_scan(file, slice_range)
+        return named_arrays.read_scan(file, slice_range)
 
 
-def write_image(path: Path, image: Tensor, spacing: Spacing | None) -> None:
-    """Write the dataset ``image``, complex64, with the spacing as its attribute."""
+def write_image(path: Path, image: Tensor, geometry: Geometry | None) -> None:
+    """Write the dataset ``image``, complex64, with its affine."""
     with atomic_path(path) as part, h5py.File(part, "w") as file:
-        dataset = file.create_dataset("image", data=squeezed(image))
-        if spacing is not None:
-            dataset.attrs["spacing"] = spacing
+        file.create_dataset("image", data=squeezed(image))
+        arrays = {} if geometry is None else parts.geometry_arrays(geometry)
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array)
 
 
 def write_scan(path: Path, scan: Scan) -> None:
     """Write all that the scan holds but its notes, each part as one dataset."""
     with atomic_path(path) as part, h5py.File(part, "w") as file:
-        for name, array in scan_arrays(scan).items():
+        for name, array in parts.scan_arrays(scan).items():
             # A single number cannot be compressed.
             compression = "gzip" if array.ndim else None
             file.create_dataset(name, data=array, compression=compression)
 
 
+def _recognises(head: bytes, path: Path) -> bool:
+    return any(head[start:].startswith(b"\x89HDF\r\n\x1a\n") for start in _USERBLOCKS)
+
+
 FORMAT = Format(
-    name=_NAME,
+    name="an HDF5 file",
     extensions=(".h5", ".hdf5"),
+    recognises=_recognises,
     describe=describe,
+    kind=kind,
     read_array=read_array,
     read_image=read_image,
     read_scan=read_scan,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from molrecon.data.formats.entries import Array
+from molrecon.data.geometry import Geometry
 from molrecon.errors import InputError
 
 _AXES = {2: ("y", "x"), 3: ("z", "y", "x")}
@@ -25,10 +26,8 @@ class ImageData:
     axes
         ``("y", "x")``, ``("z", "y", "x")``, or either after ``"batch"``. A file that does not
         tell a stack of slices from a volume gives ``("z", "y", "x")``.
-    spacing
-        Distance of pixel centres in mm along the spatial axes, in the order of ``axes``.
-    affine
-        ``(4, 4)``, from voxel ``(x, y, z)`` to scanner coordinates in mm, as NIfTI defines it.
+    geometry
+        Size and place of the pixels, where they are known.
     source
         Where it came from, for messages.
     notes
@@ -42,8 +41,7 @@ class ImageData:
 
     array: Array
     axes: tuple[str, ...]
-    spacing: tuple[float, ...] | None = None
-    affine: Array | None = None
+    geometry: Geometry | None = None
     source: str = "the image"
     notes: tuple[str, ...] = ()
 
@@ -64,6 +62,11 @@ class ImageData:
         """Number of spatial axes."""
         return len(self.axes) - ("batch" in self.axes)
 
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """Distance of pixel centres in mm along the spatial axes, in the order of ``axes``."""
+        return None if self.geometry is None else self.geometry.spacing[-self.ndim :]
+
     def tensor(self) -> Tensor:
         """Return the image as complex64 ``(batch, 1, *spatial)``."""
         spatial = self.array.shape[-self.ndim :]
@@ -77,8 +80,7 @@ class ImageData:
         source: str,
         *,
         slices: bool = False,
-        spacing: tuple[float, ...] | None = None,
-        affine: Array | None = None,
+        geometry: Geometry | None = None,
         notes: tuple[str, ...] = (),
     ) -> ImageData:
         """Read ``(y, x)``, ``(z, y, x)`` or ``(batch, 1, *spatial)`` as an image.
@@ -104,4 +106,4 @@ class ImageData:
         kind = np.complex64 if array.dtype.kind == "c" else np.float32
         with np.errstate(over="ignore", invalid="ignore"):
             pixels = np.ascontiguousarray(pixels, dtype=kind)
-        return cls(pixels, axes, spacing, affine, source, notes)
+        return cls(pixels, axes, geometry, source, notes)

@@ -2,59 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
+from molrecon.data.formats.base import Kind
 from molrecon.data.formats.entries import Array
 from molrecon.data.formats.location import Location
+from molrecon.data.formats.named_arrays import as_complex
 from molrecon.data.formats.picture import OTHER, PNG
-from molrecon.data.formats.reading import PathLike, describe, read_array
-from molrecon.data.formats.registry import find
+from molrecon.data.formats.reading import PathLike, describe, format_of, read_array, read_with
 
-Kind = Literal["scan", "image"]
-
-_TELLING: dict[str, Kind] = {
-    "kspace": "scan",
-    "trnOrg": "scan",
-    "tstOrg": "scan",
-    "image": "image",
-}
+_TELLING: dict[str, Kind] = {"kspace": "scan", "image": "image"}
 
 
-def kind_of(path: PathLike) -> Kind:
-    """Say whether a file holds raw data or an image.
+def kind_of(path: PathLike, *, max_memory: float | None = None) -> Kind:
+    """Say whether a file holds raw data, an image or coil maps.
 
-    Names of arrays decide where they tell. Otherwise real numbers are an image; of a complex array
-    and its Fourier transform, k-space is the one with the higher peak, because an image is smooth.
+    Its structure and the names of arrays decide where they tell. Otherwise real numbers are an
+    image; of a complex array and its Fourier transform, k-space is the one with the higher peak,
+    because an image is smooth.
 
     Parameters
     ----------
     path
         ``FILE`` or ``FILE::KEY``, as for `read_scan`.
+    max_memory
+        Memory in GiB that an array may take, beyond 200 MB and four times the size of the file.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, of another type or ambiguous.
+        If the file is missing, damaged, of another type, ambiguous or larger than allowed.
     """
-    location = Location.parse(path)
-    entries = describe(path)
-    if find(location.path, lambda one: one).read_scan is None:
+    location = Location.parse(path, max_memory)
+    one = format_of(path)
+    if one.read_scan is None:
         return "image"
+    known: Kind | None = read_with(location, lambda one: one.kind)
+    if known is not None:
+        return known
+    entries = describe(path)
     names = entries if location.key is None else [location.key]
-    if location.key in ("trn", "tst"):
-        names = [f"{location.key}Org"]
     for name, kind in _TELLING.items():
         if name in names and name in entries:
             return kind
-    array = read_array(path)
+    array = read_array(path, max_memory=max_memory)
+    if array.dtype.kind == "f" and array.ndim > 2 and array.shape[-1] == 2:
+        array = as_complex(array, str(location))
     return "scan" if array.dtype.kind == "c" and peaks_more_than_its_transform(array) else "image"
 
 
 def is_picture(path: PathLike) -> bool:
     """Say whether a file holds grey values scaled to its bits, as .png and .jpg do."""
-    return find(Location.parse(path).path, lambda one: one) in (PNG, OTHER)
+    return format_of(path) in (PNG, OTHER)
 
 
 def peaks_more_than_its_transform(array: Array) -> bool:

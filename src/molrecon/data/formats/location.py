@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from molrecon.data.axes import Axes
-from molrecon.errors import InputError
+from molrecon.errors import InputError, MolreconError
 
 _SLICES, _FRAMES = "slices", "frames"
+_LONGEST = 200
+"""Characters shown of what a library says."""
+_ALWAYS = 200e6
+_TIMES_FILE = 4
+_GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,16 @@ class Location:
         instead of coils.
     frames
         Whether the third axis from the end is time instead of z.
+    max_memory
+        Memory in GiB that an array of the file may take; always allowed are 200 MB, and four times
+        the size of the file.
     """
 
     path: Path
     key: str | None = None
     slices: bool = False
     frames: bool = False
+    max_memory: float | None = None
 
     def __str__(self) -> str:
         meaning = _SLICES if self.slices else _FRAMES if self.frames else None
@@ -42,8 +51,15 @@ class Location:
         return "::".join(part for part in parts if part is not None)
 
     @classmethod
-    def parse(cls, text: str | os.PathLike[str]) -> Location:
+    def parse(cls, text: str | os.PathLike[str], max_memory: float | None = None) -> Location:
         """Split ``PATH[::KEY][::slices or ::frames]``.
+
+        Parameters
+        ----------
+        text
+            The path with what follows it.
+        max_memory
+            Memory in GiB that an array of the file may take, see `Location`.
 
         Raises
         ------
@@ -59,7 +75,32 @@ class Location:
                 "PATH::KEY::slices or PATH::KEY::frames; write it as one of these."
             )
         key = keys[0] if keys else None
-        return cls(Path(path), key, meaning == _SLICES, meaning == _FRAMES)
+        return cls(Path(path), key, meaning == _SLICES, meaning == _FRAMES, max_memory)
+
+    @property
+    def most_bytes(self) -> float:
+        """The most that an array of the file may take, in bytes."""
+        size = self.path.stat().st_size
+        return max(_ALWAYS, _TIMES_FILE * size, _GIB * (self.max_memory or 0))
+
+    def require_room(self, nbytes: int, what: str) -> None:
+        """Refuse, before it is allocated, an array that the file makes larger than is plausible.
+
+        A few bytes can announce or compress to any size.
+
+        Parameters
+        ----------
+        nbytes
+            What it will take, in bytes.
+        what
+            What it is, for the message.
+        """
+        if nbytes > self.most_bytes:
+            raise InputError(
+                f"The {what} of {self} takes {nbytes / 1e9:.3g} GB, expected at most "
+                f"{self.most_bytes / 1e9:.3g} GB of a file of this size; if it is meant so, allow "
+                "that much memory in GiB (max_memory)."
+            )
 
     @property
     def axes(self) -> Axes | None:
@@ -80,34 +121,35 @@ def require_file(path: Path) -> None:
         raise InputError(f"There is no file {path}; check the path.")
 
 
+def require_whole(location: Location, name: str) -> None:
+    """Refuse a part of a file that has none; ``name`` is its format, with its article."""
+    if location.names_a_part:
+        raise InputError(
+            f"{location} names a part of {name}, which has none; leave out what follows '::'."
+        )
+
+
 @contextmanager
-def reading(location: Location, expected: str, *also: type[Exception]) -> Iterator[None]:
-    """Turn the exceptions by which libraries say that a file is damaged into one sentence.
+def reading(location: Location, expected: str) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read into one sentence.
+
+    Every exception is caught, since libraries raise any of them on files that are damaged or made
+    to harm: recursion, overflow, type and memory errors among them.
 
     Parameters
     ----------
     location
-        What is read; it must be an existing file.
+        What is read.
     expected
         The type of file, with its article, as in ``"an HDF5 file"``.
-    also
-        Exceptions of the library at work, beyond the usual ones.
     """
-    failures: tuple[type[Exception], ...] = (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        MemoryError,
-        *also,
-    )
-    require_file(location.path)
     try:
         yield
-    except InputError:
+    except MolreconError:
         raise
-    except failures as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = lines[0].rstrip(".")[:_LONGEST]
         raise InputError(
             f"{location} could not be read as {expected} ({reason}); check that the file is "
             "complete and of the type its name says."

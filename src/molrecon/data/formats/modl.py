@@ -9,14 +9,13 @@ deviation 0.01 per sample.
 
 from __future__ import annotations
 
-import h5py
 import numpy as np
 import torch
 
 from molrecon.data.arrays import complex_tensor
 from molrecon.data.formats.assemble import SliceRange, assemble, resolve_range
-from molrecon.data.formats.entries import Array, Entries
-from molrecon.data.formats.location import Location
+from molrecon.data.formats.entries import Entries
+from molrecon.data.formats.hdf5_file import Hdf5File
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 from molrecon.operators.fourier import fft_centred
@@ -34,11 +33,9 @@ def recognises(entries: Entries, key: str | None) -> bool:
     return bool(_present(entries)) and (key is None or key in _SETS)
 
 
-def read_scan(
-    file: h5py.File, entries: Entries, location: Location, slice_range: SliceRange | None
-) -> Scan:
+def read_scan(file: Hdf5File, slice_range: SliceRange | None) -> Scan:
     """Make noise-free k-space from one of the sets, or only some of its slices."""
-    source = str(location)
+    location, entries, source = file.location, file.entries, str(file.location)
     names = [location.key] if location.key is not None else _present(entries)
     if len(names) > 1:
         raise InputError(
@@ -68,12 +65,8 @@ def read_scan(
         )
     chosen = resolve_range(slice_range, count, source)
 
-    def load(part: str) -> Array:
-        array: Array = np.asarray(file[prefix + part][chosen])
-        return array
-
-    images, maps = load("Org"), load("Csm")
-    mask = np.fft.fftshift(load("Mask"), axes=(-2, -1))
+    images, maps = file.read(f"{prefix}Org", chosen), file.read(f"{prefix}Csm", chosen)
+    mask = np.fft.fftshift(file.read(f"{prefix}Mask", chosen), axes=(-2, -1))
     kspace = torch.empty(maps.shape, dtype=torch.complex64)
     for item, (image, coil_maps) in enumerate(zip(images, maps, strict=True)):
         # One slice at a time: the whole set with its intermediates would not fit in memory.

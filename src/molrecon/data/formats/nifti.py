@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,56 +10,93 @@ from typing import Any
 
 import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 from torch import Tensor
 
+from molrecon.data.arrays import Array
 from molrecon.data.atomic import atomic_path
-from molrecon.data.formats.base import Format, Spacing, squeezed
-from molrecon.data.formats.entries import Array, Entries, Entry, require_numeric
+from molrecon.data.formats.base import Format, squeezed
+from molrecon.data.formats.entries import Entries, Entry, require_numeric
 from molrecon.data.formats.image_data import ImageData
-from molrecon.data.formats.location import Location, reading
-from molrecon.errors import InputError
+from molrecon.data.formats.location import Location, require_whole
+from molrecon.data.geometry import Geometry
 
 _NAME = "a NIfTI image"
-_FAILURES = (ImageFileError, HeaderDataError, OverflowError, zlib.error)
-
+_GZIP = b"\x1f\x8b"
+_HEADERS = ((348, 344, (b"n+1\0",)), (540, 4, (b"n+2\0",)))
+"""Size of a header, and where it has which mark: versions 1 and 2."""
+_HEAD = 600
+_MOST_AFTER = 2**20
+"""Bytes that may follow the voxels."""
 
 # nibabel is typed only in part.
 _Nifti: Any = nibabel.Nifti1Image
+_Nifti2: Any = nibabel.Nifti2Image
 
 
-def _open(location: Location) -> Any:
-    image = nibabel.load(location.path)
-    if not isinstance(image, _Nifti):
-        raise InputError(
-            f"{location} is a {type(image).__name__}, but {_NAME} was expected; convert it."
-        )
-    return image
+def _is_nifti(head: bytes) -> bool:
+    """Whether the first bytes are those of a NIfTI file, compressed or not."""
+    if head.startswith(_GZIP):
+        try:
+            head = zlib.decompressobj(31).decompress(head, _HEAD)
+        except zlib.error:
+            return False
+    return any(
+        head[:4] in (size.to_bytes(4, "little"), size.to_bytes(4, "big"))
+        and head[place : place + 4] in marks
+        for size, place, marks in _HEADERS
+    )
+
+
+def _content(location: Location) -> bytes:
+    """Read the file, and a compressed one to its end, where its checksum is."""
+    with location.path.open("rb") as stream:
+        if stream.read(2) != _GZIP:
+            stream.seek(0)
+            return stream.read()
+    parts, length = [], 0
+    with gzip.open(location.path) as expanded:
+        while block := expanded.read(2**20):
+            length += len(block)
+            location.require_room(length, "content")
+            parts.append(block)
+    return b"".join(parts)
+
+
+def _header(location: Location) -> tuple[Entry, Any]:
+    """Read the header alone, and check that its voxels may be read."""
+    opened = gzip.open if location.path.read_bytes()[:2] == _GZIP else open
+    with opened(location.path, "rb") as stream:
+        head = stream.read(_HEAD)
+    second = head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
+    kind, size = (_Nifti2, 540) if second else (_Nifti, 348)
+    header = kind.header_class(head[:size])
+    entry = Entry(tuple(map(int, header.get_data_shape())), np.dtype(header.get_data_dtype()))
+    location.require_room(entry.nbytes, "array")
+    return entry, kind
 
 
 def describe(location: Location) -> Entries:
     """Read the header."""
-    with reading(location, _NAME, *_FAILURES):
-        image = _open(location)
-        return {"array": Entry(tuple(image.shape), np.dtype(image.get_data_dtype()))}
+    return {"array": _header(location)[0]}
 
 
 def _load(location: Location) -> tuple[Array, Any]:
     """Read the voxels as ``(..., z, y, x)``."""
-    if location.names_a_part:
-        raise InputError(
-            f"{location} names a part of {_NAME}, which has none; leave out what follows '::'."
-        )
-    require_numeric(describe(location)["array"], location)
-    with reading(location, _NAME, *_FAILURES):
-        image = _open(location)
-        with np.errstate(over="ignore", invalid="ignore"):
-            # A bad scale factor shows as values that `ImageData` refuses by name.
-            voxels: Array = np.asanyarray(image.dataobj)
-        while voxels.ndim > 2 and voxels.shape[-1] == 1:
-            voxels = voxels[..., 0]
-        return voxels.T, image
+    require_whole(location, _NAME)
+    entry, kind = _header(location)
+    require_numeric(entry, location)
+    content = _content(location)
+    image = kind.from_bytes(content)
+    end = image.dataobj.offset + entry.size * entry.dtype.itemsize
+    if not end <= len(content) <= end + _MOST_AFTER:
+        raise ValueError(f"{end} bytes expected, {len(content)} found")
+    with np.errstate(over="ignore", invalid="ignore"):
+        # A bad scale factor shows as values that `ImageData` refuses by name.
+        scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
+        voxels: Array = image.dataobj.get_scaled(np.float32) if scaled else image.dataobj[...]
+    while voxels.ndim > 2 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
+    return np.asarray(voxels).T, image
 
 
 def read_array(location: Location, prefer: Sequence[str] = ()) -> Array:
@@ -69,26 +107,28 @@ def read_array(location: Location, prefer: Sequence[str] = ()) -> Array:
 def read_image(location: Location) -> ImageData:
     """Read the voxels as ``(z, y, x)``, or ``(y, x)`` of one slice, with the geometry."""
     voxels, image = _load(location)
-    zooms = [float(zoom) for zoom in image.header.get_zooms()]
+    placed = bool(image.header["sform_code"] or image.header["qform_code"])
+    affine = np.asarray(image.affine, dtype=np.float64)
     return ImageData.from_array(
-        voxels,
-        str(location),
-        spacing=tuple(zooms[: voxels.ndim][::-1]),
-        affine=np.asarray(image.affine, dtype=np.float64),
+        voxels, str(location), geometry=Geometry(tuple(map(tuple, affine.tolist())), placed)
     )
 
 
-def write_image(path: Path, image: Tensor, spacing: Spacing | None) -> None:
-    """Write the magnitude as float32, with an affine that holds the spacing alone.
+def write_image(path: Path, image: Tensor, geometry: Geometry | None) -> None:
+    """Write the magnitude as float32, with its affine.
 
-    A batch of slices becomes the z axis, a batch of volumes the fourth. The spacing defaults to
-    1 mm.
+    A batch of slices becomes the z axis, a batch of volumes the fourth. Without a geometry the
+    pixels are written as of 1 mm, in an unknown place.
     """
     magnitude = np.abs(squeezed(image))
     if magnitude.ndim > image.ndim - 2:
         magnitude = magnitude[:, 0]
-    diagonal = [*(spacing or ())[::-1], 1.0, 1.0, 1.0][:3]
-    nifti = _Nifti(magnitude.T.astype(np.float32), np.diag([*diagonal, 1.0]))
+    affine = np.eye(4) if geometry is None else geometry.matrix
+    nifti = _Nifti(magnitude.T.astype(np.float32), affine)
+    code = 1 if geometry is not None and geometry.placed else 0
+    nifti.header.set_sform(affine, code)
+    nifti.header.set_qform(affine, code, strip_shears=True)
+    nifti.header.set_xyzt_units("unknown" if geometry is None else "mm")
     with atomic_path(path) as part:
         nibabel.save(nifti, part)
 
@@ -96,6 +136,7 @@ def write_image(path: Path, image: Tensor, spacing: Spacing | None) -> None:
 FORMAT = Format(
     name=_NAME,
     extensions=(".nii", ".nii.gz"),
+    recognises=lambda head, path: _is_nifti(head),
     describe=describe,
     read_array=read_array,
     read_image=read_image,

@@ -3,72 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from molrecon.data.arrays import kspace_tensor
+from molrecon.data.arrays import Array
 from molrecon.data.atomic import atomic_path
-from molrecon.data.formats.assemble import SliceRange, assemble
-from molrecon.data.formats.base import Format, Spacing, squeezed
-from molrecon.data.formats.entries import (
-    NPY_FAILURES,
-    Array,
-    Entries,
-    choose_key,
-    npy_entry,
-    require_numeric,
-)
+from molrecon.data.formats import named_arrays
+from molrecon.data.formats.assemble import SliceRange
+from molrecon.data.formats.base import Format, squeezed
+from molrecon.data.formats.entries import Entries, npy_entry, require_numeric
 from molrecon.data.formats.image_data import ImageData
-from molrecon.data.formats.location import Location, reading
+from molrecon.data.formats.location import Location
+from molrecon.data.geometry import Geometry
 from molrecon.data.scan import Scan
+from molrecon.errors import InputError
 
-_NAME = "a NumPy .npy array"
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    """The one array of a file, see `named_arrays.NamedArrays`."""
+
+    location: Location
+    entries: Entries
+    matlab: bool = False
+    three_axes_are_slices: bool = False
+
+    def read(self, key: str, chosen: slice | None = None, axis: int = 0) -> Array:
+        """Read the array, or only what is wanted of it."""
+        require_numeric(self.entries[key], self.location)
+        stored = np.load(self.location.path, mmap_mode="r", allow_pickle=False)
+        part = stored if chosen is None else stored[(slice(None),) * axis + (chosen,)]
+        return np.array(part)
+
+    def text(self, key: str) -> str:
+        """Refuse: there is no text in such a file."""
+        raise InputError(f"{self.location} is an array, but a text was expected.")
+
+
+def _open(location: Location) -> _File:
+    return _File(location, describe(location))
 
 
 def describe(location: Location) -> Entries:
-    """Read the header."""
-    with reading(location, _NAME, *NPY_FAILURES), location.path.open("rb") as stream:
-        return {"array": npy_entry(stream)}
+    """Read the header, and check that the file is as long as it says."""
+    with location.path.open("rb") as stream:
+        entry = npy_entry(stream)
+        start = stream.tell()
+    found, length = location.path.stat().st_size - start, entry.size * entry.dtype.itemsize
+    if found < length and entry.is_numeric:
+        raise ValueError(f"{length} bytes of data expected, {found} found")
+    return {"array": entry}
 
 
 def read_array(location: Location, prefer: Sequence[str] = ()) -> Array:
     """Read the array."""
-    entries = describe(location)
-    key = choose_key(entries, location, prefer, "array of numbers", lambda entry: True)
-    require_numeric(entries[key], location)
-    with reading(location, _NAME, *NPY_FAILURES):
-        array: Array = np.load(location.path, allow_pickle=False)
-        return array
+    return named_arrays.read_array(_open(location), ("array",))
 
 
 def read_image(location: Location) -> ImageData:
     """Read the array as an image."""
-    return ImageData.from_array(read_array(location), str(location), slices=location.slices)
+    return named_arrays.read_image(_open(location))
 
 
 def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     """Read the array as k-space."""
-    source = str(location)
-    kspace, note = kspace_tensor(
-        read_array(location), source, slices=location.slices, frames=location.frames
-    )
-    return assemble(
-        kspace, source=source, notes=(note,), axes=location.axes, slice_range=slice_range
-    )
+    return named_arrays.read_scan(_open(location), slice_range)
 
 
-def write_image(path: Path, image: Tensor, spacing: Spacing | None) -> None:
-    """Write complex64; the format has no place for the spacing."""
+def write_image(path: Path, image: Tensor, geometry: Geometry | None) -> None:
+    """Write complex64; the format has no place for the geometry."""
     # Given a name, NumPy would append an extension of its own.
     with atomic_path(path) as part, part.open("wb") as stream:
         np.save(stream, squeezed(image), allow_pickle=False)
 
 
 FORMAT = Format(
-    name=_NAME,
+    name="a NumPy .npy array",
     extensions=(".npy",),
+    recognises=lambda head, path: head.startswith(b"\x93NUMPY"),
     describe=describe,
     read_array=read_array,
     read_image=read_image,

@@ -1,130 +1,129 @@
 """NumPy's ``.npz``: named arrays; molrecon's own exchange format.
 
 A scan that molrecon writes holds ``kspace`` and, where known, ``mask``, ``coil_maps``,
-``reference``, ``sigma`` and ``dynamic``, with the shapes of `molrecon.data.scan.Scan`; an image is
-``image``.
+``reference``, ``sigma``, ``dynamic`` and what else `molrecon.data.formats.parts` names, with the
+shapes of `molrecon.data.scan.Scan`; an image is ``image``.
 """
 
 from __future__ import annotations
 
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from molrecon.data.arrays import kspace_tensor
+from molrecon.data.arrays import Array
 from molrecon.data.atomic import atomic_path
-from molrecon.data.formats.assemble import SliceRange, assemble
-from molrecon.data.formats.base import Format, Spacing, squeezed
-from molrecon.data.formats.entries import (
-    NPY_FAILURES,
-    Array,
-    Entries,
-    choose_key,
-    npy_entry,
-    require_numeric,
-)
+from molrecon.data.formats import named_arrays, parts
+from molrecon.data.formats.assemble import SliceRange
+from molrecon.data.formats.base import Format, squeezed
+from molrecon.data.formats.entries import Entries, npy_entry, require_numeric
 from molrecon.data.formats.image_data import ImageData
-from molrecon.data.formats.location import Location, reading
-from molrecon.data.formats.parts import read_sigma, scan_arrays, stored_axes
+from molrecon.data.formats.location import Location
+from molrecon.data.geometry import Geometry
 from molrecon.data.scan import Scan
+from molrecon.errors import InputError
 
-_NAME = "a NumPy .npz archive"
-_FAILURES = (zipfile.BadZipFile, zlib.error, NotImplementedError, *NPY_FAILURES)
+_MOST_ARRAYS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class _Archive:
+    """An open archive, see `named_arrays.NamedArrays`."""
+
+    archive: zipfile.ZipFile
+    location: Location
+    entries: Entries
+    matlab: bool = False
+    three_axes_are_slices: bool = False
+
+    def read(self, key: str, chosen: slice | None = None, axis: int = 0) -> Array:
+        """Read an array; what is compressed can only be read as a whole."""
+        entry = self.entries[key]
+        require_numeric(entry, Location(self.location.path, key))
+        self.location.require_room(entry.nbytes, f"array {key!r}")
+        with self.archive.open(f"{key}.npy") as stream:
+            array: Array = np.lib.format.read_array(stream, allow_pickle=False)
+            # The checksum is compared at the end of the stream.
+            if stream.read(1):
+                raise ValueError(f"the array {key!r} is longer than its header says")
+        if chosen is None:
+            return array
+        return array[(slice(None),) * axis + (chosen,)]
+
+    def text(self, key: str) -> str:
+        """Read an array of one text."""
+        entry = self.entries[key]
+        if entry.dtype.kind not in "US" or entry.shape != ():
+            raise InputError(f"{self.location.path}::{key} is {entry}, expected one text.")
+        self.location.require_room(entry.nbytes, f"text {key!r}")
+        with self.archive.open(f"{key}.npy") as stream:
+            value = np.lib.format.read_array(stream, allow_pickle=False).item()
+        return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+@contextmanager
+def _open(location: Location) -> Iterator[_Archive]:
+    with zipfile.ZipFile(location.path) as archive:
+        members = [one for one in archive.infolist() if one.filename.endswith(".npy")]
+        if len(members) > _MOST_ARRAYS:
+            raise ValueError(f"it holds {len(members)} arrays")
+        entries = {}
+        for member in members:
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{member.filename} is compressed as NumPy does not")
+            with archive.open(member) as stream:
+                entries[member.filename.removesuffix(".npy")] = npy_entry(stream)
+        yield _Archive(archive, location, entries)
 
 
 def describe(location: Location) -> Entries:
     """Read the headers of all arrays."""
-    entries = {}
-    with reading(location, _NAME, *_FAILURES), zipfile.ZipFile(location.path) as archive:
-        for member in archive.namelist():
-            if member.endswith(".npy"):
-                with archive.open(member) as stream:
-                    entries[member.removesuffix(".npy")] = npy_entry(stream)
-    return entries
-
-
-def _load(location: Location, entries: Entries, key: str) -> Array:
-    """Read one array that exists."""
-    require_numeric(entries[key], Location(location.path, key))
-    with (
-        reading(location, _NAME, *_FAILURES),
-        np.load(location.path, allow_pickle=False) as archive,
-    ):
-        array: Array = archive[key]
-        return array
+    with _open(location) as archive:
+        return archive.entries
 
 
 def read_array(location: Location, prefer: Sequence[str] = ()) -> Array:
     """Read the array named by the location, preferred or the only one."""
-    entries = describe(location)
-    key = choose_key(entries, location, prefer, "array of numbers", lambda entry: entry.is_numeric)
-    return _load(location, entries, key)
+    with _open(location) as archive:
+        return named_arrays.read_array(archive, prefer)
 
 
 def read_image(location: Location) -> ImageData:
     """Read ``image``, the array named by the location, or the only one."""
-    return ImageData.from_array(
-        read_array(location, ("image",)), str(location), slices=location.slices
-    )
+    with _open(location) as archive:
+        return named_arrays.read_image(archive)
 
 
 def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     """Read ``kspace`` and its companions, or else one complex array."""
-    source = str(location)
-    entries = describe(location)
-    key = choose_key(
-        entries, location, ("kspace",), "complex array", lambda entry: entry.is_complex
-    )
-    axes = location.axes
-    if axes is None and key == "kspace" and "dynamic" in entries:
-        axes = stored_axes(_load(location, entries, "dynamic"), source)
-    kspace, note = kspace_tensor(
-        _load(location, entries, key),
-        source,
-        slices=location.slices,
-        frames=axes is not None and axes.time,
-    )
-    if key != "kspace":
-        notes = (f"array {key!r} read as k-space", note)
-        return assemble(kspace, source=source, notes=notes, axes=axes, slice_range=slice_range)
-    parts = {
-        name: _load(location, entries, name)
-        for name in ("mask", "coil_maps", "reference")
-        if name in entries
-    }
-    sigma = read_sigma(_load(location, entries, "sigma"), source) if "sigma" in entries else None
-    return assemble(
-        kspace,
-        source=source,
-        notes=(note,),
-        sigma=sigma,
-        axes=axes,
-        slice_range=slice_range,
-        **parts,
-    )
+    with _open(location) as archive:
+        return named_arrays.read_scan(archive, slice_range)
 
 
-def write_image(path: Path, image: Tensor, spacing: Spacing | None) -> None:
-    """Write complex64 under the key ``image``; the format has no place for the spacing."""
+def write_image(path: Path, image: Tensor, geometry: Geometry | None) -> None:
+    """Write complex64 under the key ``image``, with its affine."""
+    arrays: dict[str, Any] = {} if geometry is None else parts.geometry_arrays(geometry)
     with atomic_path(path) as part, part.open("wb") as stream:
-        np.savez_compressed(stream, image=squeezed(image))
+        np.savez_compressed(stream, image=squeezed(image), **arrays)
 
 
 def write_scan(path: Path, scan: Scan) -> None:
     """Write all that the scan holds but its notes."""
-    arrays: dict[str, Any] = scan_arrays(scan)
+    arrays: dict[str, Any] = parts.scan_arrays(scan)
     with atomic_path(path) as part, part.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
 
 
 FORMAT = Format(
-    name=_NAME,
+    name="a NumPy .npz archive",
     extensions=(".npz",),
+    recognises=lambda head, path: head.startswith((b"PK\x03\x04", b"PK\x05\x06")),
     describe=describe,
     read_array=read_array,
     read_image=read_image,

@@ -1,13 +1,32 @@
-"""The names under which molrecon's own files keep the parts of a scan."""
+"""The names under which files keep the parts of a scan."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from molrecon.data.arrays import Array
 from molrecon.data.axes import Axes
-from molrecon.data.formats.entries import Array
+from molrecon.data.geometry import Geometry
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
+
+NAMES = {
+    "mask": ("mask",),
+    "coil_maps": (
+        "coil_maps",
+        "csm",
+        "sens",
+        "sens_maps",
+        "maps",
+        "sensitivities",
+        "coil_sensitivities",
+        "trnCsm",
+        "tstCsm",
+    ),
+    "calibration": ("calibration", "acs", "acs_data", "calib"),
+    "reference": ("reference", "reconstruction_rss", "reconstruction_esc"),
+}
+"""What others call the parts, molrecon's own name first."""
 
 
 def scan_arrays(scan: Scan) -> dict[str, Array]:
@@ -17,6 +36,8 @@ def scan_arrays(scan: Scan) -> dict[str, Array]:
         "mask": scan.mask if scan.mask_given else None,
         "coil_maps": scan.coil_maps,
         "reference": scan.reference,
+        "calibration": scan.calibration,
+        "noise": scan.noise,
     }
     arrays: dict[str, Array] = {
         name: tensor.detach().cpu().resolve_conj().numpy()
@@ -27,7 +48,16 @@ def scan_arrays(scan: Scan) -> dict[str, Array]:
         arrays["sigma"] = np.array(scan.sigma, dtype=np.float64)
     if scan.ndim == 3 and scan.axes.settled:
         arrays["dynamic"] = np.array(scan.axes.time)
+    if scan.geometry is not None:
+        arrays |= geometry_arrays(scan.geometry)
+    if scan.image_shape is not None:
+        arrays["image_shape"] = np.array(scan.image_shape)
     return arrays
+
+
+def geometry_arrays(geometry: Geometry) -> dict[str, Array]:
+    """Return a geometry as arrays, by name."""
+    return {"affine": geometry.matrix, "affine_placed": np.array(geometry.placed)}
 
 
 def read_sigma(array: Array, source: str) -> float:
@@ -42,9 +72,34 @@ def read_sigma(array: Array, source: str) -> float:
 
 def stored_axes(array: Array, source: str) -> Axes:
     """Convert the stored flag ``dynamic``, whether the scan is a series of frames."""
+    return Axes("tyx" if read_flag(array, "dynamic", source) else "zyx")
+
+
+def read_flag(array: Array, name: str, source: str) -> bool:
+    """Convert a stored flag."""
     if array.size != 1 or array.dtype.kind not in "biu" or array.reshape(()) not in (0, 1):
         raise InputError(
-            f"The flag dynamic of {source} is {array.dtype} of shape {array.shape}, but true or "
-            "false was expected; store whether the third axis from the end is time."
+            f"The flag {name} of {source} is {array.dtype} of shape {array.shape}, but true or "
+            "false was expected; store one of them."
         )
-    return Axes("tyx" if array.reshape(()) else "zyx")
+    return bool(array.reshape(()))
+
+
+def read_geometry(affine: Array, placed: bool, source: str) -> Geometry:
+    """Convert a stored affine."""
+    if affine.shape != (4, 4) or affine.dtype.kind not in "iuf":
+        raise InputError(
+            f"The affine of {source} is {affine.dtype} of shape {affine.shape}, expected 4 × 4 "
+            "real numbers; store it as NIfTI has it."
+        )
+    return Geometry(tuple(map(tuple, affine.tolist())), placed)
+
+
+def read_image_shape(array: Array, source: str) -> tuple[int, ...]:
+    """Convert the stored shape of the image."""
+    if array.ndim != 1 or array.dtype.kind not in "iu" or array.size not in (2, 3):
+        raise InputError(
+            f"The image_shape of {source} is {array.dtype} of shape {array.shape}, expected two or "
+            "three whole numbers; store one per spatial axis."
+        )
+    return tuple(map(int, array))

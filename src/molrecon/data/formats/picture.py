@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,31 +12,35 @@ from PIL import Image
 from torch import Tensor
 
 from molrecon.data.atomic import atomic_path
-from molrecon.data.formats.base import Format, Spacing
+from molrecon.data.formats.base import Format
 from molrecon.data.formats.entries import Array, Entries, Entry
 from molrecon.data.formats.image_data import ImageData
-from molrecon.data.formats.location import Location, reading
-from molrecon.errors import InputError
+from molrecon.data.formats.location import Location, require_whole
+from molrecon.data.geometry import Geometry
 
 _NAME = "a picture"
-_FAILURES = (SyntaxError, Image.DecompressionBombError)
 _MOST_SLICES = 25
 _WHITE_PERCENTILE = 99.8
 
 
+@contextmanager
+def _open(location: Location) -> Iterator[Image.Image]:
+    # Without the list any format that Pillow knows is tried, and one starts another program.
+    with Image.open(location.path, formats=("PNG", "JPEG", "BMP")) as picture:
+        location.require_room(4 * picture.height * picture.width, "picture")
+        yield picture
+
+
 def describe(location: Location) -> Entries:
     """Read the header."""
-    with reading(location, _NAME, *_FAILURES), Image.open(location.path) as picture:
+    with _open(location) as picture:
         return {"array": Entry((picture.height, picture.width), np.dtype(np.float32))}
 
 
 def _load(location: Location) -> tuple[Array, tuple[str, ...]]:
     """Read grey values between 0 and 1, and say how."""
-    if location.names_a_part:
-        raise InputError(
-            f"{location} names a part of {_NAME}, which has none; leave out what follows '::'."
-        )
-    with reading(location, _NAME, *_FAILURES), Image.open(location.path) as picture:
+    require_whole(location, _NAME)
+    with _open(location) as picture:
         deep = picture.mode.startswith("I")
         white = 65535.0 if deep else 255.0
         values = np.asarray(picture if deep else picture.convert("L"), dtype=np.float32) / white
@@ -68,10 +73,10 @@ def _montage(slices: Array) -> Array:
     return grid.reshape(rows * height, columns * width)
 
 
-def write_png(path: Path, image: Tensor, spacing: Spacing | None) -> None:
+def write_png(path: Path, image: Tensor, geometry: Geometry | None) -> None:
     """Write the magnitude in 8 bits, black at 0 and white at the 99.8th percentile.
 
-    Several slices become one montage. The format has no place for the spacing.
+    Several slices become one montage. The format has no place for the geometry.
     """
     magnitude = np.abs(image.numpy())
     montage = _montage(magnitude.reshape(-1, *magnitude.shape[-2:]))
@@ -85,6 +90,7 @@ def write_png(path: Path, image: Tensor, spacing: Spacing | None) -> None:
 PNG = Format(
     name="a PNG picture",
     extensions=(".png",),
+    recognises=lambda head, path: head.startswith(b"\x89PNG\r\n\x1a\n"),
     describe=describe,
     read_array=read_array,
     read_image=read_image,
@@ -93,6 +99,7 @@ PNG = Format(
 OTHER = Format(
     name=_NAME,
     extensions=(".jpg", ".jpeg", ".bmp"),
+    recognises=lambda head, path: head.startswith((b"\xff\xd8\xff", b"BM")),
     describe=describe,
     read_array=read_array,
     read_image=read_image,

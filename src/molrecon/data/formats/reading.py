@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from molrecon.data.formats.assemble import SliceRange
+from molrecon.data.formats.base import Format
 from molrecon.data.formats.entries import Array, Entries
 from molrecon.data.formats.image_data import ImageData
-from molrecon.data.formats.location import Location
-from molrecon.data.formats.registry import find
+from molrecon.data.formats.location import Location, reading
+from molrecon.data.formats.registry import find, recognise
 from molrecon.data.scan import Scan
 
 PathLike = str | os.PathLike[str]
 
+T = TypeVar("T")
 
-def read_scan(path: PathLike, *, slice_range: SliceRange | None = None) -> Scan:
-    """Read raw data.
 
-    Formats: BART ``.cfl/.hdr`` (either, or their common name), ``.npy``, ``.npz`` and HDF5 ``.h5``
-    in the layouts of fastMRI, MoDL and molrecon.
+def read_with(location: Location, pick: Callable[[Format], Callable[[Location], T] | None]) -> T:
+    """Recognise a file and read it, so that nothing but our own exceptions gets out."""
+    with reading(location, "a file of a known format"):
+        read = find(location.path, pick)
+        with reading(location, recognise(location.path).name):
+            return read(location)
+
+
+def read_scan(
+    path: PathLike, *, slice_range: SliceRange | None = None, max_memory: float | None = None
+) -> Scan:
+    """Return the raw data of a file, which is recognised by its content.
+
+    Formats: ISMRMRD, Siemens twix (``.dat``), HDF5 in the layouts of fastMRI, CMRxRecon,
+    Calgary-Campinas, MoDL and molrecon, MATLAB ``.mat``, BART ``.cfl/.hdr`` (either, or their
+    common name), ``.npz`` and ``.npy``.
 
     Parameters
     ----------
     path
-        ``FILE``, ``FILE::KEY`` for one array of an ``.npz`` or HDF5 file, or ``FILE::KEY::slices``
-        if the leading axis of that array counts slices of a single-coil scan instead of coils.
-        Of a MoDL file, ``::trn`` or ``::tst`` chooses the set.
+        ``FILE``, ``FILE::KEY`` for one array of several, or ``FILE::KEY::slices`` if the leading
+        axis of that array counts slices of a single-coil scan instead of coils; ``::frames`` if
+        the third axis from the end is time. Of a MoDL file, ``::trn`` or ``::tst`` chooses the set.
     slice_range
-        Half-open range ``(start, stop)`` of batch items to keep; HDF5 files are read only there.
+        Half-open range ``(start, stop)`` of batch items to keep; only these are read where the
+        format allows it.
+    max_memory
+        Memory in GiB that an array of the file may take. Always allowed are 200 MB, and four times
+        the size of the file: more is refused, since a few bytes can announce any size.
 
     Returns
     -------
@@ -38,21 +57,29 @@ def read_scan(path: PathLike, *, slice_range: SliceRange | None = None) -> Scan:
     Raises
     ------
     InputError
-        If the file is missing, damaged, of another type, ambiguous, or holds unusable values.
+        If the file is missing, damaged, of another type, ambiguous, larger than allowed, or holds
+        unusable values.
     """
-    location = Location.parse(path)
-    return find(location.path, lambda one: one.read_scan)(location, slice_range)
+
+    def pick(one: Format) -> Callable[[Location], Scan] | None:
+        read = one.read_scan
+        return None if read is None else lambda location: read(location, slice_range)
+
+    return read_with(Location.parse(path, max_memory), pick)
 
 
-def read_image(path: PathLike) -> ImageData:
-    """Read an image or a volume.
+def read_image(path: PathLike, *, max_memory: float | None = None) -> ImageData:
+    """Return the image or volume in a file, which is recognised by its content.
 
-    Formats: NIfTI, ``.npy``, ``.npz``, HDF5, BART, ``.png``, ``.jpg``, ``.bmp``.
+    Formats: NIfTI, DICOM (a file, or the folder of a series), ``.npy``, ``.npz``, HDF5, MATLAB,
+    BART, ``.png``, ``.jpg``, ``.bmp``.
 
     Parameters
     ----------
     path
-        ``FILE``, or ``FILE::KEY`` for one array of an ``.npz`` or HDF5 file.
+        ``FILE``, or ``FILE::KEY`` for one array of several.
+    max_memory
+        Memory in GiB that it may take, beyond 200 MB and four times the size of the file.
 
     Returns
     -------
@@ -62,10 +89,10 @@ def read_image(path: PathLike) -> ImageData:
     Raises
     ------
     InputError
-        If the file is missing, damaged, of another type, ambiguous, or holds unusable values.
+        If the file is missing, damaged, of another type, ambiguous, larger than allowed, or holds
+        unusable values.
     """
-    location = Location.parse(path)
-    return find(location.path, lambda one: one.read_image)(location)
+    return read_with(Location.parse(path, max_memory), lambda one: one.read_image)
 
 
 def read_images(path: PathLike) -> dict[str, ImageData]:
@@ -88,42 +115,66 @@ def read_images(path: PathLike) -> dict[str, ImageData]:
         If the file is missing, damaged, of another type, or an array of it is no image.
     """
     location = Location.parse(path)
-    if location.path.suffix == ".npz" and location.key is None:
-        return {key: read_image(f"{os.fspath(path)}::{key}") for key in describe(path)}
+    if location.key is None and format_of(path).name == "a NumPy .npz archive":
+        names = [key for key in describe(path) if not key.startswith("affine")]
+        return {key: read_image(f"{os.fspath(path)}::{key}") for key in names}
     return {location.key or "": read_image(path)}
 
 
-def read_array(path: PathLike, *, prefer: Sequence[str] = ()) -> Array:
-    """Read one array as it is stored, for example coil maps or a mask.
+def read_array(
+    path: PathLike, *, prefer: Sequence[str] = (), max_memory: float | None = None
+) -> Array:
+    """Return one array of a file as it is stored, for example coil maps or a mask.
 
     Parameters
     ----------
     path
-        ``FILE``, or ``FILE::KEY`` for one array of an ``.npz`` or HDF5 file.
+        ``FILE``, or ``FILE::KEY`` for one array of several.
     prefer
         Names to look for in a file of several arrays if the path gives none.
+    max_memory
+        Memory in GiB that it may take, beyond 200 MB and four times the size of the file.
 
     Returns
     -------
     ndarray
-        BART arrays come as ``(batch, coil, *spatial)`` without leading axes of length 1.
+        BART arrays come as ``(batch, coil, *spatial)`` without leading axes of length 1, MATLAB's
+        as ``(time, slice, coil, row, column)``.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, of another type or ambiguous.
+        If the file is missing, damaged, of another type, ambiguous or larger than allowed.
     """
-    location = Location.parse(path)
-    return find(location.path, lambda one: one.read_array)(location, prefer)
+
+    def pick(one: Format) -> Callable[[Location], Array] | None:
+        read = one.read_array
+        return None if read is None else lambda location: read(location, prefer)
+
+    return read_with(Location.parse(path, max_memory), pick)
 
 
 def describe(path: PathLike) -> Entries:
-    """Return type and shape, as stored, of each array in a file, from its headers alone.
+    """Return type and shape, as `read_array` has them, of each array in a file.
+
+    Only headers are read, where the format allows it.
 
     Raises
     ------
     InputError
         If the file is missing, damaged or of another type.
     """
+    return read_with(Location.parse(path), lambda one: one.describe)
+
+
+def format_of(path: PathLike) -> Format:
+    """Return the format of a file, by its content.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or of no known format.
+    """
     location = Location.parse(path)
-    return find(location.path, lambda one: one.describe)(location)
+    with reading(location, "a file of a known format"):
+        return recognise(location.path)

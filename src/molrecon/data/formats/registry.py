@@ -1,4 +1,4 @@
-"""All file formats, by extension."""
+"""All file formats: recognised by content when they are read, by extension when written."""
 
 from __future__ import annotations
 
@@ -6,16 +6,60 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from molrecon.data.formats import bart, hdf5, nifti, npy, npz, picture
+from molrecon.data.formats import bart, dicom, hdf5, matlab5, nifti, npy, npz, picture, twix
 from molrecon.data.formats.base import Format
 from molrecon.data.formats.location import require_file
 from molrecon.errors import InputError
 
-_ALL = (bart.FORMAT, npy.FORMAT, npz.FORMAT, hdf5.FORMAT, nifti.FORMAT, picture.PNG, picture.OTHER)
+_ALL = (
+    bart.FORMAT,
+    npy.FORMAT,
+    npz.FORMAT,
+    hdf5.FORMAT,
+    matlab5.FORMAT,
+    nifti.FORMAT,
+    dicom.FORMAT,
+    picture.PNG,
+    picture.OTHER,
+    twix.FORMAT,
+)
+"""In the order in which they are tried: the least distinct marks come last."""
+_HEAD = 4096
+"""Bytes from which a format is recognised."""
 
 FORMATS: dict[str, Format] = {extension: one for one in _ALL for extension in one.extensions}
 
 T = TypeVar("T")
+
+
+def recognise(path: Path) -> Format:
+    """Return the format of a file by its content; its name does not count.
+
+    Parameters
+    ----------
+    path
+        A file, the common name of a BART pair, or a folder of DICOM files.
+
+    Raises
+    ------
+    InputError
+        If there is no file, or its content is of no known format.
+    """
+    head = b""
+    if path.is_dir():
+        if dicom.is_series(path):
+            return dicom.FORMAT
+    elif path.exists():
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD)
+    for one in _ALL:
+        if one.recognises(head, path):
+            return one
+    require_file(path)
+    raise InputError(
+        f"The content of {path} is {'of no known format' if head else 'empty'}, expected one of: "
+        f"{', '.join(one.name for one in _ALL)}; check that the file is complete, or convert it."
+    )
 
 
 def find(path: Path, pick: Callable[[Format], T | None], *, exists: bool = True) -> T:
@@ -24,29 +68,27 @@ def find(path: Path, pick: Callable[[Format], T | None], *, exists: bool = True)
     Parameters
     ----------
     path
-        Its longest known extension decides.
+        The file.
     pick
         Selects a function of the format, ``None`` if it has none for the task.
     exists
-        Whether the file is to be read; then a name without an extension may be that of a BART
-        pair.
+        Whether the file is to be read, and its content decides; else its longest known extension
+        does.
 
     Raises
     ------
     InputError
         If there is no such format, or it has no such function.
     """
-    matching = [extension for extension in FORMATS if path.name.lower().endswith(extension)]
-    if matching:
-        found = FORMATS[max(matching, key=len)]
-    elif exists and _is_bart_base(path):
-        found = bart.FORMAT
+    if exists:
+        found = recognise(path)
     else:
-        if exists:
-            require_file(path)
-        raise InputError(
-            f"The file {path} has none of the extensions {_serving(pick)}; rename or convert it."
-        )
+        matching = [extension for extension in FORMATS if path.name.lower().endswith(extension)]
+        if not matching:
+            raise InputError(
+                f"The file {path} has none of the extensions {_serving(pick)}; rename it."
+            )
+        found = FORMATS[max(matching, key=len)]
     function = pick(found)
     if function is None:
         raise InputError(
@@ -59,8 +101,3 @@ def find(path: Path, pick: Callable[[Format], T | None], *, exists: bool = True)
 def _serving(pick: Callable[[Format], T | None]) -> str:
     """List the extensions of the formats that can do the task."""
     return ", ".join(extension for extension, one in FORMATS.items() if pick(one) is not None)
-
-
-def _is_bart_base(path: Path) -> bool:
-    """Whether this is the common name of a BART pair, or of what is left of one."""
-    return any(path.with_name(path.name + extension).is_file() for extension in (".cfl", ".hdr"))

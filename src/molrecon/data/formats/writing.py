@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from molrecon.data.atomic import check_writable
-from molrecon.data.formats.base import Spacing
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.formats.registry import find
+from molrecon.data.geometry import Geometry
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
@@ -42,14 +42,14 @@ def check_scan_path(path: PathLike) -> Path:
     return target
 
 
-def write_image(path: PathLike, image: Tensor, *, spacing: Spacing | None = None) -> None:
+def write_image(path: PathLike, image: Tensor, *, geometry: Geometry | None = None) -> None:
     """Write an image in the format that the extension names.
 
     ``.npy``, ``.npz`` (key ``image``) and ``.h5`` (dataset ``image``) hold complex64, without the
     batch and channel axes if both have length 1; ``.cfl`` (with its ``.hdr``) holds it in BART's
-    axes. ``.nii`` and ``.nii.gz`` hold the magnitude as float32, with an affine of the spacing
-    alone; ``.png`` the magnitude in 8 bits, black at 0 and white at the 99.8th percentile, several
-    slices as one montage.
+    axes. ``.nii`` and ``.nii.gz`` hold the magnitude as float32, ``.dcm`` in 16 bits; ``.png`` the
+    magnitude in 8 bits, black at 0 and white at the 99.8th percentile, several slices as one
+    montage.
 
     Parameters
     ----------
@@ -57,15 +57,13 @@ def write_image(path: PathLike, image: Tensor, *, spacing: Spacing | None = None
         The file; it is replaced as a whole or not at all.
     image
         ``(batch, channel, *spatial)`` with two or three spatial axes, on any device.
-    spacing
-        Distance of pixel centres in mm along the spatial axes, in their order; NIfTI and HDF5
-        keep it.
+    geometry
+        Size and place of the pixels; NIfTI, DICOM, ``.npz`` and HDF5 keep them.
 
     Raises
     ------
     InputError
-        If the extension is unknown, the folder cannot be written to, the spacing does not fit or
-        is not positive, or a value is NaN or infinite.
+        If the extension is unknown, the folder cannot be written to, or a value is NaN or infinite.
     """
     target = check_image_path(path)
     if image.ndim not in (4, 5) or 0 in image.shape:
@@ -73,18 +71,13 @@ def write_image(path: PathLike, image: Tensor, *, spacing: Spacing | None = None
             f"The image for {target} has shape {tuple(image.shape)}, but (batch, channel, y, x) "
             "or (batch, channel, z, y, x) was expected; reshape it."
         )
-    if spacing is not None and (len(spacing) != image.ndim - 2 or min(spacing) <= 0):
-        raise InputError(
-            f"The spacing {spacing} for {target} does not fit an image of {image.ndim - 2} spatial "
-            "axes; give one positive distance per axis."
-        )
     pixels = image.detach().cpu().to(torch.complex64).resolve_conj().contiguous()
     if not bool(torch.isfinite(pixels).all()):
         raise InputError(
             f"The image for {target} holds NaN or infinite values, and was not written; "
             "check the computation it comes from."
         )
-    find(target, lambda one: one.write_image, exists=False)(target, pixels, spacing)
+    find(target, lambda one: one.write_image, exists=False)(target, pixels, geometry)
 
 
 def write_scan(path: PathLike, scan: Scan) -> None:

@@ -1,0 +1,74 @@
+"""Radial samples and trajectories, told from k-space on a grid by their numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from molrecon.data.arrays import Array
+from molrecon.errors import InputError
+
+_LEAST = 32
+"""Fewest lines and samples that are judged."""
+_FLAT, _PEAKED = 3.0, 8.0
+"""Strongest line over the mean one: below, all are alike; above, some stand out."""
+_NEAR = 2
+_SHARE = 0.95
+
+
+def non_cartesian(source: str, found: str) -> InputError:
+    """Return the refusal of samples that do not lie on a grid."""
+    return InputError(
+        f"{source} is not Cartesian ({found}), and non-Cartesian data (radial, spiral …) are not "
+        "taken yet; grid them with another program, or give a Cartesian scan."
+    )
+
+
+def require_cartesian(trajectory: str, source: str) -> None:
+    """Refuse a scan whose header names another trajectory."""
+    if trajectory != "cartesian":
+        raise non_cartesian(source, f"its trajectory is {trajectory}")
+
+
+def require_grid(kspace: Tensor, source: str) -> None:
+    """Refuse ``(batch, coil, y, x)`` whose lines all run through the centre, as radial spokes do.
+
+    On a grid only the central lines hold much energy; of spokes each has its peak in its middle,
+    and none stands out.
+    """
+    if kspace.ndim != 4:
+        return
+    power = kspace[0].abs().square().sum(0).numpy()
+    for lines in (power, power.T):
+        if _are_spokes(lines):
+            raise non_cartesian(source, "all lines have their peak in the middle, as spokes have")
+
+
+def _are_spokes(power: Array) -> bool:
+    lines = power[power.any(1)]
+    if min(lines.shape) < _LEAST:
+        return False
+    along, across = lines.sum(0), lines.sum(1)
+    if across.max() > _FLAT * across.mean() or along.max() < _PEAKED * along.mean():
+        return False
+    middle = np.abs(lines.argmax(1) - lines.shape[1] / 2) <= _NEAR
+    return bool(middle.mean() > _SHARE)
+
+
+def is_trajectory(array: Array) -> bool:
+    """Whether real ``(line, sample, 2 or 3)`` are positions in k-space.
+
+    They are if the lines are straight, sampled evenly, and run in several directions.
+    """
+    if array.dtype.kind != "f" or array.ndim != 3 or array.shape[2] not in (2, 3):
+        return False
+    if min(array.shape[:2]) < 4 or not np.isfinite(array).all():
+        return False
+    for lines in (array, array.swapaxes(0, 1)):
+        steps = np.diff(lines, axis=1)
+        mean = steps.mean(1, keepdims=True)
+        length = np.linalg.norm(mean, axis=2)
+        even = np.abs(steps - mean).max() < 1e-3 * length.max()
+        if even and length.min() > 0.1 * length.max() and np.ptp(mean[:, 0], axis=0).max() > 0:
+            return True
+    return False
