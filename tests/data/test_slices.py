@@ -93,7 +93,7 @@ def test_unusable_files_are_refused(tmp_path, files):
         "flat.npz": "three axes",
         "zero.npz": "zero everywhere",
         "faint.npz": "signal",
-        "text.npz": "could not be read as",
+        "text.npz": "of no known format",
         "image.bmp": "could not be read as",
         "short.nii.gz": "could not be read as",
     }.items():

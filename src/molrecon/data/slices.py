@@ -88,7 +88,7 @@ def load_slices(
     stacks: list[SliceStack] = []
     for name, image in read_images(source).items():
         volume = _normalised(f"{source} {name}".rstrip(), image)
-        for axis in (0,) if image.affine is None else orientations:
+        for axis in (0,) if image.geometry is None else orientations:
             indices = _with_signal(volume, axis, minimum_signal)
             if indices:
                 middle = volume.select(axis, indices[len(indices) // 2])
@@ -108,7 +108,7 @@ def _normalised(name: str, image: ImageData) -> Tensor:
             "three axes."
         )
     # Volumes are kept as NIfTI stores them, (x, y, z): orientations count its axes.
-    volume = torch.from_numpy(np.array(array if image.affine is None else array.T, order="C"))
+    volume = torch.from_numpy(np.array(array if image.geometry is None else array.T, order="C"))
     peak = peak_value(volume)
     return volume.clamp_min_(0).div_(peak) if peak > 0 else torch.zeros_like(volume)
 
