@@ -2,19 +2,34 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import typer
 import yaml
+from torch import nn
 from typer.testing import CliRunner
 
-from molrecon.cli.main import app
+import molrecon
+from molrecon import LinearOperator, MaskKind
+from molrecon.cli.command import Command
+from molrecon.cli.main import add, app
+from molrecon.data.atomic import atomic_path
+from molrecon.data.formats import FORMATS, Entry, ImageData
+from molrecon.data.formats.base import Format, squeezed
+from molrecon.data.formats.location import Location
+from molrecon.data.masks import MASK_KINDS
+from molrecon.data.pictures import read_picture
 from molrecon.data.simulation import add_noise, simulate_coil_maps
 from molrecon.evaluation.metrics import METRICS, Metric
+from molrecon.networks.bounds import LAYERS, Layer
 from molrecon.operators.fourier import fft_centred
+from molrecon.reconstructors.base import direct_solution
+from molrecon.reconstructors.methods import METHODS, build_method
 
 
 @pytest.fixture
@@ -39,6 +54,141 @@ def run() -> Callable[..., str]:
         return result.stdout
 
     return call
+
+
+def test_an_operator():
+    """A class with forward and adjoint, and nothing to register: it serves the methods as it is."""
+
+    class Mirrored(LinearOperator):
+        """The mean of an image and its mirror image."""
+
+        def __init__(self, n: int) -> None:
+            super().__init__(shape_in=(1, n, n), shape_out=(1, n, n))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x + x.flip(-1)) / 2
+
+        def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+            return (y + y.flip(-1)) / 2
+
+    A = Mirrored(8)
+    x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    solution = build_method("sense", lam=1e4)(A(x), A, tol=1e-5)
+    torch.testing.assert_close(solution.value, A(x), atol=1e-3, rtol=0)
+
+
+def test_a_certified_layer(monkeypatch):
+    """One registration: the bound of a network composes with that of the new layer."""
+
+    class Halved(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x / 2
+
+    network = nn.Sequential(nn.Conv2d(2, 2, 3, bias=False), Halved())
+    alone = molrecon.certified_bound(network[0])
+    with pytest.raises(molrecon.NoBoundError, match="Halved"):
+        molrecon.certified_bound(network)
+    monkeypatch.setitem(LAYERS, Halved, Layer(lambda layer: 0.5))
+    assert molrecon.certified_bound(network) == pytest.approx(alone / 2)
+
+
+def test_a_method(scan, tmp_path, run, monkeypatch):
+    """One file and one registration: the library and the command line know it by its name."""
+
+    class Twice(molrecon.Reconstructor):
+        name = "twice"
+
+        def __call__(self, y, A, *, sigma=None, tol=None, raise_on_failure=True):
+            return direct_solution(2 * A.H(y), raise_on_failure=raise_on_failure)
+
+    monkeypatch.setitem(METHODS, Twice.name, Twice)
+    one, two = (molrecon.reconstruct(scan, name).image for name in ("zero-filled", "twice"))
+    torch.testing.assert_close(two, 2 * one)
+    out = tmp_path / "image.npy"
+    facts = json.loads(run("reconstruct", scan, "--method", "twice", "-o", out, "--json"))
+    assert facts["method"] == "twice"
+    torch.testing.assert_close(molrecon.read_image(out).tensor(), two)
+
+
+def test_a_format(tmp_path, run, monkeypatch):
+    """One file and one registration: commands read and write it, and training reads it."""
+    monkeypatch.setitem(FORMATS, ".txt", TEXT)
+    image = torch.arange(80.0).reshape(1, 1, 8, 10)
+    molrecon.write_image(tmp_path / "a.txt", image.to(torch.complex64))
+    assert molrecon.read_image(tmp_path / "a.txt").tensor().equal(image.to(torch.complex64))
+    pair = tmp_path / "a.txt", tmp_path / "a.txt"
+    assert json.loads(run("evaluate", *pair, "--json"))["nmse"] == 0
+    assert "text" in run("info", pair[0])
+    assert read_picture(pair[0]).equal(image[0, 0])
+
+
+def _read_text(location: Location) -> ImageData:
+    return ImageData.from_array(np.loadtxt(location.path), str(location))
+
+
+def _write_text(path: Path, image: torch.Tensor, spacing: tuple[float, ...] | None) -> None:
+    with atomic_path(path) as part:
+        np.savetxt(part, squeezed(image).real)
+
+
+TEXT = Format(
+    name="a table of text",
+    extensions=(".txt",),
+    describe=lambda location: {
+        "array": Entry(_read_text(location).array.shape, np.dtype(np.float32))
+    },
+    read_array=lambda location, prefer: _read_text(location).array,
+    read_image=_read_text,
+    write_image=_write_text,
+)
+
+
+def test_a_kind_of_mask(scan, tmp_path, run, monkeypatch):
+    """One function and one registration: it is drawn by name with the exact acceleration."""
+
+    def lowest(centre: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+        n = np.arange(centre.size) - centre.size // 2
+        pattern = np.zeros(centre.size, dtype=bool)
+        pattern[np.argsort(np.abs(n), kind="stable")[:count]] = True
+        return pattern.reshape(centre.shape)
+
+    monkeypatch.setitem(MASK_KINDS, "lowest", MaskKind(lowest, axes=(-1,)))
+    mask = molrecon.make_mask("lowest", (40, 36), 3, calibration=8)
+    assert mask.all(0).nonzero().flatten().tolist() == list(range(12, 24))
+    out = tmp_path / "under.npz"
+    how = ("--mask-kind", "lowest", "--acceleration", 3, "--calibration", 8)
+    run("simulate", scan, *how, "-o", out)
+    assert molrecon.read_scan(out).mask.sum() == 12 * 40
+
+
+def test_a_command(run):
+    """One file and one line: it stands in the help, and wrong input is refused in one sentence."""
+
+    def count(text: str) -> None:
+        """Count letters."""
+        if not text:
+            raise molrecon.InputError("The text is empty; give one.")
+        typer.echo(len(text))
+
+    registered = list(app.registered_commands)
+    try:
+        add(Command("count", count, "molrecon count abc"))
+        assert "Count letters." in run("--help")
+        assert run("count", "abc") == "3\n"
+        refused = CliRunner().invoke(app, ["count", ""])
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "The text is empty" in refused.stderr
+    finally:
+        app.registered_commands[:] = registered
+
+
+def test_contributing_names_the_registries():
+    """The guide and this file speak of the same places."""
+    root = Path(__file__).parent.parent
+    text = (root / "CONTRIBUTING.md").read_text()
+    for name in ("LinearOperator", "LAYERS", "METHODS", "FORMATS", "MASK_KINDS", "METRICS"):
+        assert f"`{name}`" in text
+    assert all((root / path).exists() for path in re.findall(r"`((?:src|tests)/[\w/.]+)`", text))
 
 
 def _mean_error(image: torch.Tensor, reference: torch.Tensor, _: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ from molrecon.cli import (
     simulate,
     train,
 )
+from molrecon.cli.command import Command
 from molrecon.cli.failures import Commands
 
 COMMANDS = (
@@ -64,8 +65,13 @@ def main(
     """Reconstruct undersampled MRI with monotone operator learning, and say how far to trust it."""
 
 
-for command in COMMANDS:
+def add(command: Command) -> None:
+    """Add a command to the command line."""
     app.command(command.name, epilog=command.epilog)(command.function)
+
+
+for command in COMMANDS:
+    add(command)
 
 
 def run() -> None:
