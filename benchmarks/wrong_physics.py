@@ -31,7 +31,7 @@ from molrecon.evaluation.reference_problem import retrospective_problem
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import norm, per_sample
 from molrecon.operators.cartesian_mri import CartesianMRI
-from molrecon.reconstructors.learned import Problem
+from molrecon.reconstructors.learned import ScaledProblem
 from molrecon.reconstructors.mol import MOL
 from molrecon.reconstructors.start import peak, sense_start
 
@@ -93,7 +93,7 @@ def main() -> None:
         # In units of the peak; a problem's start plays no role for its equation.
         y, x = scan.y / per_sample(scale, scan.y), x / per_sample(scale, x)
         with torch.no_grad():
-            inclusion = model.inclusion(Problem(scan.A, y, sigma / scale, x))
+            inclusion = model.inclusion(ScaledProblem(scan.A, y, sigma / scale, x))
         for label, other, width in wrong_operators(scan.A):
             moved = solve(model, scan.y, other, sigma, scale).value / per_sample(scale, x)
             print(row(label, inclusion, y, scan.A, other, x, moved, width), flush=True)

@@ -15,7 +15,7 @@ from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.operators.base import per_sample
-from molrecon.reconstructors.learned import LearnedReconstructor, Output, Problem
+from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.settings import EquilibriumModelConfig, SolverConfig
 
 
@@ -86,7 +86,7 @@ class DEGrad(LearnedReconstructor):
         bound = self.network.lipschitz_bound()
         return bound is not None and bound <= self.lipschitz_limit
 
-    def solve(self, problem: Problem) -> Solution:
+    def solve(self, problem: ScaledProblem) -> Solution:
         """Solve the equation, in units of the image peak."""
         A = problem.A
         weight = (1 / A.nominal_norm**2).to(problem.sigma.dtype).expand(problem.sigma.shape)

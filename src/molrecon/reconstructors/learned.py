@@ -33,7 +33,7 @@ Output = Literal["fixed-point", "full-scan"]
 
 
 @dataclass(frozen=True)
-class Problem:
+class ScaledProblem:
     """A reconstruction in units of the image peak, with what the caller asked for.
 
     Attributes
@@ -46,8 +46,14 @@ class Problem:
         Noise level relative to the peak, ``(batch,)``.
     start
         Starting image, zero outside the support, ``(batch, *A.shape_in)``.
-    tol, equilibrium, raise_on_failure, on_backward
-        As in `LearnedReconstructor.forward`.
+    tol
+        Tolerance of the forward solve; None for the solver's own.
+    equilibrium
+        Solvers in place of the model's own; None for these.
+    raise_on_failure
+        Whether a solve that fails raises; if False, it is a status of the solution.
+    on_backward
+        Receives what is known about the solves of the backward pass.
     """
 
     A: LinearOperator
@@ -74,11 +80,13 @@ class Problem:
 
 
 class LearnedReconstructor(nn.Module, Reconstructor):
-    """A reconstruction with a trained network, called ``model(y, A, sigma=…) -> Solution``.
+    """A method with a trained network, called ``model(y, A, sigma=…) -> Solution``.
 
     Measurements may have any unit: they are divided by the peak of a short SENSE reconstruction
     (its 99.9th percentile), and the image is multiplied by it again. That reconstruction is also
-    the start. Where no coil sees anything (`LinearOperator.support`) the image is zero.
+    the start. Gradients with respect to the measurements are those of unit, start and estimated
+    noise level, too; `held` fixes these, the condition of the robustness bound. Where no coil sees
+    anything (`LinearOperator.support`) the image is zero.
 
     Attributes
     ----------
@@ -146,11 +154,8 @@ class LearnedReconstructor(nn.Module, Reconstructor):
     @torch.no_grad()
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
         """Return the unit and the noise level for ``y``; λ follows from both."""
-        check_measurements(y, A, self)
-        scale = peak(sense_start(y, A))
-        check_scale(scale)
-        level = estimated_sigma(y, A, scale) if sigma is None else as_sigma(sigma, y)
-        return {"scale": scale, "sigma": level}
+        _, scale, noise = self._scaled(y, A, sigma, None, None)
+        return {"scale": scale, "sigma": noise}
 
     @property
     def constraint_text(self) -> str | None:
@@ -203,7 +208,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         return A.completed(x, y) if (output or self.output) == "full-scan" else x
 
     @abstractmethod
-    def solve(self, problem: Problem) -> Solution:
+    def solve(self, problem: ScaledProblem) -> Solution:
         """Reconstruct, in units of the image peak."""
 
     def forward(
@@ -225,58 +230,38 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         Parameters
         ----------
         y
-            Measurements ``(batch, *A.shape_out)``, any unit.
+            Measurements ``(batch, *A.shape_out)``, in any unit.
         A
             The forward operator, of a norm about its `LinearOperator.nominal_norm`.
         sigma
-            Standard deviation of the noise per complex sample, in the unit of ``y``; a number or
-            ``(batch,)``. Estimated from the data if not given (`LinearOperator.estimate_sigma`).
+            Standard deviation of the noise per sample in the unit of ``y``, a number or
+            ``(batch,)``; by default estimated from ``y``.
         x0
-            Starting image in the unit of ``y``; by default a short SENSE reconstruction.
+            Starting image ``(batch, *A.shape_in)``; by default a short SENSE reconstruction.
         tol
-            Tolerance of the forward solve in place of the solver's own. Methods of a fixed number
-            of iterations have none, and ignore it.
+            Tolerance of the forward solve, by default the solver's own; no effect without one.
         equilibrium
-            Solvers in place of the model's own, likewise.
+            Solvers in place of the model's own; no effect on methods without any.
         raise_on_failure
-            Whether a solve that fails raises, in the forward or the backward pass; if False, it is
-            a status of the solution, and its sample has no gradient.
+            Whether a failing solve raises. If not, it is a status and its sample has no gradient.
         on_backward
             Receives what is known about the solves of the backward pass.
         output
-            In place of the model's own.
+            ``"fixed-point"`` or ``"full-scan"``, in place of the model's own.
         scale
-            The image peak ``(batch,)`` to compute in units of, in the unit of ``y``; by default
-            that of the short SENSE reconstruction. Robustness is proved with it held fixed.
-
-        Returns
-        -------
-        Solution
-            With the image in the unit of ``y``.
+            Image peak ``(batch,)`` to compute in units of; by default that of the SENSE image.
 
         Raises
         ------
         InputError
-            If σ is not positive and finite, y holds NaN or is zero wherever it was sampled, or
-            shapes do not fit.
+            If σ, the measurements or their shapes are wrong.
         ConvergenceError
             If a solve does not converge and failures are to raise.
         """
         started = time.perf_counter()
-        check_measurements(y, A, self)
-        start = x0 if x0 is not None and scale is not None else sense_start(y, A)
-        scale = peak(start) if scale is None else scale
-        check_scale(scale)
-        noise = as_sigma(estimated_sigma(y, A, scale) if sigma is None else sigma, y)
-        if x0 is not None:
-            start = x0
-        if A.support is not None:
-            start = start * A.support
-        problem = Problem(
-            A=A,
-            y=y / per_sample(scale, y),
-            sigma=noise / scale,
-            start=start / per_sample(scale, start),
+        problem, scale, noise = self._scaled(y, A, sigma, x0, scale)
+        problem = replace(
+            problem,
             tol=tol,
             equilibrium=equilibrium,
             raise_on_failure=raise_on_failure,
@@ -290,11 +275,31 @@ class LearnedReconstructor(nn.Module, Reconstructor):
             solution = _completed(solution, A, problem.y)
         return replace(
             solution,
-            value=solution.value * per_sample(scale, start),
+            value=solution.value * per_sample(scale, solution.value),
             lam=None if solution.lam is None else solution.lam.detach(),
             sigma=noise.detach(),
             seconds=time.perf_counter() - started,
         )
+
+    def _scaled(
+        self,
+        y: Tensor,
+        A: LinearOperator,
+        sigma: Tensor | float | None,
+        x0: Tensor | None,
+        scale: Tensor | None,
+    ) -> tuple[ScaledProblem, Tensor, Tensor]:
+        """Return the problem in units of the image peak, the peak and σ in the unit of ``y``."""
+        check_measurements(y, A, self)
+        start = x0 if x0 is not None and scale is not None else sense_start(y, A)
+        scale = peak(start) if scale is None else scale
+        check_scale(scale)
+        noise = as_sigma(estimated_sigma(y, A, scale) if sigma is None else sigma, y)
+        start = start if x0 is None else x0
+        if A.support is not None:
+            start = start * A.support
+        start = start / per_sample(scale, start)
+        return ScaledProblem(A, y / per_sample(scale, y), noise / scale, start), scale, noise
 
 
 def _completed(solution: Solution, A: LinearOperator, y: Tensor) -> Solution:

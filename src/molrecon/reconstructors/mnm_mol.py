@@ -15,7 +15,7 @@ from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.operators.base import LinearOperator, per_sample
-from molrecon.reconstructors.learned import LearnedReconstructor, Output, Problem
+from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.settings import EquilibriumModelConfig, SolverConfig, WeightConfig
 from molrecon.reconstructors.weights import DataWeight
 
@@ -94,7 +94,7 @@ class MnMMOL(LearnedReconstructor):
         """Return ``I − ηG`` up to a constant, for this operator."""
         return self._equation(A, self.weight(sigma), lambda x: self.network(x, sigma), y=None).moved
 
-    def solve(self, problem: Problem) -> Solution:
+    def solve(self, problem: ScaledProblem) -> Solution:
         """Solve the equation, in units of the image peak."""
         lam = self.weight(problem.sigma)
         equation = self._equation(

@@ -19,7 +19,7 @@ from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks.base import Network
 from molrecon.networks.bounds import proved_bound
 from molrecon.operators.base import LinearOperator, per_sample
-from molrecon.reconstructors.learned import LearnedReconstructor, Output, Problem
+from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.settings import EquilibriumModelConfig, WeightConfig
 from molrecon.reconstructors.weights import DataWeight
 
@@ -112,7 +112,7 @@ class MOL(LearnedReconstructor):
         """Return H: it has to contract with 1 − m, whatever A is."""
         return lambda x: self.network(x, sigma)
 
-    def inclusion(self, problem: Problem) -> Inclusion:
+    def inclusion(self, problem: ScaledProblem) -> Inclusion:
         """Return the equation of a reconstruction, in units of the image peak."""
         lam = self.weight(problem.sigma)
         back = problem.A.H(problem.y)
@@ -125,7 +125,7 @@ class MOL(LearnedReconstructor):
             shift=self.shift,
         )
 
-    def solve(self, problem: Problem) -> Solution:
+    def solve(self, problem: ScaledProblem) -> Solution:
         """Solve the inclusion, in units of the image peak."""
         inclusion = self.inclusion(problem)
         solution = problem.solvers(self.equilibrium)(

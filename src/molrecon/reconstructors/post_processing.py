@@ -8,7 +8,7 @@ from pydantic import Field
 
 from molrecon.equilibrium.solution import Solution
 from molrecon.reconstructors.base import direct_solution
-from molrecon.reconstructors.learned import LearnedReconstructor, Problem
+from molrecon.reconstructors.learned import LearnedReconstructor, ScaledProblem
 from molrecon.reconstructors.settings import ModelConfig
 
 
@@ -21,7 +21,7 @@ class PostProcessing(LearnedReconstructor):
 
     name = "unet"
 
-    def solve(self, problem: Problem) -> Solution:
+    def solve(self, problem: ScaledProblem) -> Solution:
         """Apply the network, in units of the image peak."""
         return direct_solution(
             problem.confined(self.network, problem.start),

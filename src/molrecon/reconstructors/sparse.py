@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -77,12 +78,10 @@ class Sparse(Reconstructor):
         check_measurements(y, A)
         scale = peak(sense_start(y, A))
         check_scale(scale)
-        return {"scale": scale, "sigma": self._noise(y, A, sigma)}
-
-    def _noise(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> Tensor | None:
         if self.lam is not None:
-            return None
-        return as_sigma(A.estimate_sigma(y) if sigma is None else sigma, y)
+            return {"scale": scale}
+        noise = as_sigma(A.estimate_sigma(y) if sigma is None else sigma, y)
+        return {"scale": scale, "sigma": noise}
 
     @torch.no_grad()
     def __call__(
@@ -99,11 +98,17 @@ class Sparse(Reconstructor):
 
         Parameters
         ----------
-        y, A, tol, raise_on_failure
-            As in `Reconstructor`; ``tol`` has no effect.
+        y
+            Measurements ``(batch, *A.shape_out)``, in any unit.
+        A
+            The forward operator.
         sigma
             Standard deviation of the noise per sample in the unit of ``y``, a number or
             ``(batch,)``, for the default weight; estimated from the data if not given.
+        tol
+            Without effect.
+        raise_on_failure
+            Whether an iteration that does not converge raises; if False, it is a status.
         scale
             The image peak ``(batch,)`` to compute in units of, in the unit of ``y``; by default
             that of a short SENSE reconstruction.
@@ -117,13 +122,20 @@ class Sparse(Reconstructor):
         """
         started = time.perf_counter()
         check_measurements(y, A)
-        scale = peak(sense_start(y, A)) if scale is None else scale
-        check_scale(scale)
-        noise = self._noise(y, A, sigma)
-        if noise is None:
-            lams = torch.full_like(scale, self.lam or 0.0)
+        fixed = {"scale": scale, "sigma": sigma} if scale is not None else self.settled(y, A, sigma)
+        solution = self._solve(y, A, **fixed)
+        if raise_on_failure:
+            solution.raise_unless_converged(f"{self.name} solve")
+        return replace(solution, seconds=time.perf_counter() - started)
+
+    def _solve(
+        self, y: Tensor, A: LinearOperator, scale: Tensor, sigma: Tensor | None = None
+    ) -> Solution:
+        if self.lam is not None:
+            lams = torch.full_like(scale, self.lam)
         else:
-            lams = self.noise_factor * noise / scale
+            assert sigma is not None
+            lams = self.noise_factor * sigma / scale
         norms = (A.norm(tol=1e-3) * NORM_MARGIN**0.5).expand(scale.shape).tolist()
         on_cpu = A.to("cpu")
         scaled = (y / per_sample(scale, y)).cpu()
@@ -131,25 +143,18 @@ class Sparse(Reconstructor):
             self._run(on_cpu, scaled, sample, lam, norms[sample])
             for sample, lam in enumerate(lams.tolist())
         ]
-        values = torch.stack([torch.from_numpy(image) for image, _, _ in runs]).to(
-            dtype=A.dtype, device=y.device
-        )
-        change = torch.tensor([c for _, c, _ in runs], dtype=scale.dtype, device=scale.device)
+        values = torch.stack([torch.from_numpy(image) for image, _, _ in runs])
+        values = values.to(dtype=A.dtype, device=y.device)
         iterations = torch.tensor([n for _, _, n in runs], device=scale.device)
-        solution = Solution(
+        return Solution(
             value=values * per_sample(scale, values),
             status=tuple(self._status(c) for _, c, _ in runs),
             iterations=iterations,
-            network_evaluations=0,
             normal_evaluations=int(iterations.sum()),
-            relative_residual=change,
+            relative_residual=torch.tensor([c for _, c, _ in runs]).to(scale),
             lam=1 / lams,
-            sigma=noise,
-            seconds=time.perf_counter() - started,
+            sigma=sigma,
         )
-        if raise_on_failure:
-            solution.raise_unless_converged(f"{self.name} solve")
-        return solution
 
     def _run(
         self, A: LinearOperator, y: Tensor, sample: int, lam: float, norm: float

@@ -20,7 +20,7 @@ from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
 from molrecon.networks.base import Network
 from molrecon.operators.base import norm, per_sample
-from molrecon.reconstructors.learned import LearnedReconstructor, Output, Problem
+from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.settings import ModelConfig, Settings, WeightConfig
 from molrecon.reconstructors.weights import DataWeight
 
@@ -77,7 +77,7 @@ class Unrolled(LearnedReconstructor):
     ) -> tuple[Tensor, Tensor]:
         """Return the last two iterates, from the start ``x``."""
 
-    def solve(self, problem: Problem) -> Solution:
+    def solve(self, problem: ScaledProblem) -> Solution:
         """Run the iterations, in units of the image peak."""
         lam = self.weight(problem.sigma)
         data_step = DataStep(problem, lam, self.solver)
@@ -106,7 +106,7 @@ class DataStep:
         The accounts of both passes.
     """
 
-    def __init__(self, problem: Problem, lam: Tensor, solver: LinearSolver) -> None:
+    def __init__(self, problem: ScaledProblem, lam: Tensor, solver: LinearSolver) -> None:
         back = problem.A.H(problem.y)
         self._A, self._lam, self._solver = problem.A, lam, solver
         self._rhs = per_sample(lam, back) * back

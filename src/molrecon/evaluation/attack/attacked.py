@@ -24,7 +24,8 @@ HELD_FIXED = (
     "unperturbed scan, the condition that the bound is proved under."
 )
 
-Report = Callable[[str, int], None]
+OnProgress = Callable[[str, int], None]
+"""Told what is being done and the number of steps that are done."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def attack(
     sigma: float | None = None,
     reference: Tensor | None = None,
     effort: AttackEffort | None = None,
-    report: Report = lambda text, done: None,
+    report: OnProgress = lambda text, done: None,
 ) -> Attacked:
     """Attack a method on one scan.
 
@@ -228,59 +229,21 @@ def attack(
     target = Target.of(method, y, A, sigma)
     with torch.no_grad():
         clean = target.reconstruct(y, tol=effort.tol)
-    if not bool(torch.isfinite(clean.value).all()):
-        raise ConvergenceError(f"{name}: the unperturbed image is not finite")
-
-    def effect(one: Perturbed) -> Effect:
-        against = clean.value if reference is None else reference
-        if not bool(torch.isfinite(one.solution.value).all()):
-            raise ConvergenceError(f"{name}: an image under attack is not finite")
-        return Effect(
-            change=float(one.moved / norm(clean.value)),
-            gain=float(one.gain),
-            gain_error=float(one.gain_error),
-            psnr=psnr(one.solution.value, against).value,
-        )
-
+    _require_finite(clean, f"{name}: the unperturbed image")
     points: list[Point] = []
     found: Tensor | None = None
     for epsilon in sorted(epsilons):
         label = f"{name}, ε = {epsilon:g}"
         report(label, 0)
-        draws = [
-            perturbed(
-                target, clean, gaussian(target, epsilon, effort.seed + 1000 + k), tol=effort.tol
-            )
-            for k in range(effort.draws)
-        ]
-        candidates = list(draws)
-        worst = None
-        if method.differentiable:
-            # The strongest draw is a start, so that no draw is worse than the worst case.
-            strongest = max(draws, key=lambda one: float(one.gain)).delta
-            starts = [strongest] if found is None else [found, strongest]
-            found = worst_case(
-                target,
-                clean,
-                epsilon,
-                starts=starts[: effort.restarts],
-                restarts=max(0, effort.restarts - len(starts)),
-                steps=effort.steps,
-                seed=effort.seed,
-                report=lambda gain, label=label: report(f"{label}: gain {gain:.3g}", 1),  # type: ignore[misc]
-            )
-            worst = perturbed(target, clean, found, tol=effort.tol)
-            candidates.append(worst)
-        points.append(
-            Point(
-                epsilon=epsilon,
-                worst=None if worst is None else effect(worst),
-                gaussian=_mean([effect(one) for one in draws]),
-                exceeded=_exceeded(clean, candidates),
-                delta=None if worst is None else worst.delta.cpu(),
-                image=None if worst is None else worst.solution.value.cpu(),
-            )
-        )
+
+        def step(gain: float, label: str = label) -> None:
+            report(f"{label}: gain {gain:.3g}", 1)
+
+        tried = _tried(target, clean, epsilon, found, effort, step)
+        for one in tried:
+            _require_finite(one.solution, f"{name}: an image under attack")
+        points.append(_point(tried, clean, epsilon, effort.draws, reference))
+        found = points[-1].delta
     return Attacked(
         name=name,
         method=method.name,
@@ -293,6 +256,74 @@ def attack(
         image=clean.value.cpu(),
         points=tuple(points),
     )
+
+
+def _tried(
+    target: Target,
+    clean: Solution,
+    epsilon: float,
+    found: Tensor | None,
+    effort: AttackEffort,
+    report: Callable[[float], None],
+) -> list[Perturbed]:
+    """Return the Gaussian perturbations of one size and then, if it can be sought, the worst case.
+
+    ``found`` is the worst one of a smaller size, a start of the search.
+    """
+    seeds = [effort.seed + 1000 + k for k in range(effort.draws)]
+    draws = [
+        perturbed(target, clean, gaussian(target, epsilon, seed), tol=effort.tol) for seed in seeds
+    ]
+    if not target.method.differentiable:
+        return draws
+    # The strongest draw is a start, so that no draw is worse than the worst case.
+    strongest = max(draws, key=lambda one: float(one.gain)).delta
+    starts = [strongest] if found is None else [found.to(strongest.device), strongest]
+    worst = worst_case(
+        target,
+        clean,
+        epsilon,
+        starts=starts[: effort.restarts],
+        restarts=max(0, effort.restarts - len(starts)),
+        steps=effort.steps,
+        seed=effort.seed,
+        report=report,
+    )
+    return [*draws, perturbed(target, clean, worst, tol=effort.tol)]
+
+
+def _point(
+    tried: Sequence[Perturbed],
+    clean: Solution,
+    epsilon: float,
+    draws: int,
+    reference: Tensor | None,
+) -> Point:
+    """Sum up what was tried at one size: the first ``draws`` are Gaussian, the rest worst cases."""
+
+    def effect(one: Perturbed) -> Effect:
+        against = clean.value if reference is None else reference
+        return Effect(
+            change=float(one.moved / norm(clean.value)),
+            gain=float(one.gain),
+            gain_error=float(one.gain_error),
+            psnr=psnr(one.solution.value, against).value,
+        )
+
+    worst = tried[draws] if len(tried) > draws else None
+    return Point(
+        epsilon=epsilon,
+        worst=None if worst is None else effect(worst),
+        gaussian=_mean([effect(one) for one in tried[:draws]]),
+        exceeded=_exceeded(clean, tried),
+        delta=None if worst is None else worst.delta.cpu(),
+        image=None if worst is None else worst.solution.value.cpu(),
+    )
+
+
+def _require_finite(solution: Solution, what: str) -> None:
+    if not bool(torch.isfinite(solution.value).all()):
+        raise ConvergenceError(f"{what} is not finite")
 
 
 def label_of(method: Reconstructor) -> str:

@@ -111,14 +111,7 @@ def attack_pictures(
     headings = ("image", "under attack", "|difference|", "perturbation, zero-filled")
     drawn = None
     for one, row, line in zip(shown, rows, axes, strict=True):
-        effect = one.points[number].worst
-        assert effect is not None
-        captions = (
-            "" if one.psnr is None else f"{one.psnr:.1f} dB",
-            f"{effect.psnr:.1f} dB",
-            f"{100 * effect.change:.1f} % of ‖x‖, gain {effect.gain:.3g}",
-            "",
-        )
+        captions = _captions(one, number)
         for column, (axis, part) in enumerate(zip(line, row, strict=True)):
             axis.set_xticks([])
             axis.set_yticks([])
@@ -138,6 +131,17 @@ def attack_pictures(
     bar.ax.tick_params(labelsize=8)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _captions(one: Attacked, number: int) -> tuple[str, ...]:
+    effect = one.points[number].worst
+    assert effect is not None
+    return (
+        "" if one.psnr is None else f"{one.psnr:.1f} dB",
+        f"{effect.psnr:.1f} dB",
+        f"{100 * effect.change:.1f} % of ‖x‖, gain {effect.gain:.3g}",
+        "",
+    )
 
 
 @torch.no_grad()
