@@ -22,6 +22,7 @@ from molrecon.data.atomic import atomic_path
 from molrecon.data.formats import FORMATS, Entry, ImageData
 from molrecon.data.formats.base import Format, squeezed
 from molrecon.data.formats.location import Location
+from molrecon.data.geometry import Geometry
 from molrecon.data.masks import MASK_KINDS
 from molrecon.data.pictures import read_picture
 from molrecon.data.simulation import add_noise, simulate_coil_maps
@@ -126,7 +127,7 @@ def _read_text(location: Location) -> ImageData:
     return ImageData.from_array(np.loadtxt(location.path), str(location))
 
 
-def _write_text(path: Path, image: torch.Tensor, spacing: tuple[float, ...] | None) -> None:
+def _write_text(path: Path, image: torch.Tensor, geometry: Geometry | None) -> None:
     with atomic_path(path) as part:
         np.savetxt(part, squeezed(image).real)
 
@@ -134,6 +135,7 @@ def _write_text(path: Path, image: torch.Tensor, spacing: tuple[float, ...] | No
 TEXT = Format(
     name="a table of text",
     extensions=(".txt",),
+    recognises=lambda head, path: path.suffix == ".txt",
     describe=lambda location: {
         "array": Entry(_read_text(location).array.shape, np.dtype(np.float32))
     },

@@ -100,3 +100,15 @@ def test_unusable_files_are_refused(tmp_path, files):
         with pytest.raises(InputError, match=words) as error:
             load_slices(tmp_path / name)
         assert name in str(error.value)
+
+
+def test_scale_factors_of_volumes_are_applied(tmp_path):
+    """Stored as integers with a factor, as scanners do: the values, not the integers, count."""
+    image = nib.Nifti1Image(ball((20, 18, 16)).astype(np.int16), np.eye(4))
+    plain = nib.Nifti1Image(0.25 * np.asarray(image.dataobj) + 3, np.eye(4))
+    image.header.set_slope_inter(0.25, 3)
+    nib.save(image, tmp_path / "scaled.nii")
+    nib.save(plain, tmp_path / "plain.nii")
+    scaled, expected = (load_slices(tmp_path / f"{name}.nii") for name in ("scaled", "plain"))
+    for one, other in zip(scaled, expected, strict=True):
+        torch.testing.assert_close(one.volume, other.volume)

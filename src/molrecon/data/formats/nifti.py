@@ -93,7 +93,7 @@ def _load(location: Location) -> tuple[Array, Any]:
     with np.errstate(over="ignore", invalid="ignore"):
         # A bad scale factor shows as values that `ImageData` refuses by name.
         scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
-        voxels: Array = image.dataobj.get_scaled(np.float32) if scaled else image.dataobj[...]
+        voxels: Array = np.asarray(image.dataobj, np.float32) if scaled else image.dataobj[...]
     while voxels.ndim > 2 and voxels.shape[-1] == 1:
         voxels = voxels[..., 0]
     return np.asarray(voxels).T, image

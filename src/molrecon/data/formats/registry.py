@@ -11,23 +11,25 @@ from molrecon.data.formats.base import Format
 from molrecon.data.formats.location import require_file
 from molrecon.errors import InputError
 
-_ALL = (
-    bart.FORMAT,
-    npy.FORMAT,
-    npz.FORMAT,
-    hdf5.FORMAT,
-    matlab5.FORMAT,
-    nifti.FORMAT,
-    dicom.FORMAT,
-    picture.PNG,
-    picture.OTHER,
-    twix.FORMAT,
-)
-"""In the order in which they are tried: the least distinct marks come last."""
+FORMATS: dict[str, Format] = {
+    extension: one
+    for one in (
+        bart.FORMAT,
+        npy.FORMAT,
+        npz.FORMAT,
+        hdf5.FORMAT,
+        matlab5.FORMAT,
+        nifti.FORMAT,
+        dicom.FORMAT,
+        picture.PNG,
+        picture.OTHER,
+        twix.FORMAT,
+    )
+    for extension in one.extensions
+}
+"""All formats by extension. Files are recognised in this order: the least distinct come last."""
 _HEAD = 4096
 """Bytes from which a format is recognised."""
-
-FORMATS: dict[str, Format] = {extension: one for one in _ALL for extension in one.extensions}
 
 T = TypeVar("T")
 
@@ -52,13 +54,14 @@ def recognise(path: Path) -> Format:
     elif path.exists():
         with path.open("rb") as stream:
             head = stream.read(_HEAD)
-    for one in _ALL:
+    known = dict.fromkeys(FORMATS.values())
+    for one in known:
         if one.recognises(head, path):
             return one
     require_file(path)
     raise InputError(
         f"The content of {path} is {'of no known format' if head else 'empty'}, expected one of: "
-        f"{', '.join(one.name for one in _ALL)}; check that the file is complete, or convert it."
+        f"{', '.join(one.name for one in known)}; check that the file is complete, or convert it."
     )
 
 
