@@ -98,8 +98,8 @@ def bicubic_kernel(
     """Return the cubic convolution kernel stretched by ``factor``, of sum 1, ``(1, 1, *size)``.
 
     (Keys, IEEE TASSP 1981, with a = −1/2.) It removes most aliases before decimation, and is the
-    kernel of common image libraries when they shrink an image, with ``4·factor`` pixels along an axis of even factor
-    and ``4·factor − 1`` along one of odd factor.
+    kernel of common image libraries when they shrink an image, with ``4·factor`` pixels along an
+    axis of even factor and ``4·factor − 1`` along one of odd factor.
 
     Parameters
     ----------

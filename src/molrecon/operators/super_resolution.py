@@ -20,9 +20,10 @@ from molrecon.operators.kernels import bicubic_kernel
 class SuperResolution(LinearOperator):
     r"""Blur and decimation, ``A x = (kernel ∗ x)[o::d, o::d, …]`` with ``o = (d − 1) // 2``.
 
-    The convolution is circular: opposite borders of the image are neighbours. A kernel whose length is odd like the factor or even
-    like it puts the measured pixels at the centres of blocks of d pixels. The measured image is
-    in the unit of the image (a constant one keeps its value), so ``‖A‖² ≈ 1/(d₁d₂…)``.
+    The convolution is circular: opposite borders of the image are neighbours. A kernel whose length
+    is odd like the factor or even like it puts the measured pixels at the centres of blocks of d
+    pixels. The measured image is in the unit of the image (a constant one keeps its value), so
+    ``‖A‖² ≈ 1/(d₁d₂…)``.
 
     Where every length n is a multiple of its factor, AAᴴ is a circular convolution too, on the
     small grid. Its eigenvalue at frequency q is the mean of ``|k̂|²`` over the frequencies q + jn/d
