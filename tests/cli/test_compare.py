@@ -101,7 +101,7 @@ def test_bad_settings(settings, config, tmp_path, refused):
 
     image_set = settings["image_sets"][0]
     mol = settings["methods"][1]
-    check(["unknown", "'telepathy'", "sense"], methods=[{"method": "telepathy"}])
+    check(["'telepathy'", "sense"], methods=[{"method": "telepathy"}])
     check(["'mol'", "needs a model", "brain2d-sn"], methods=[{"method": "mol"}])
     elsewhere = {**image_set, "files": ["/data/full.npy"]}
     check(["/data/full.npy", "absolute", "change the root"], image_sets=[elsewhere])

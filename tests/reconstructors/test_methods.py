@@ -90,7 +90,7 @@ def test_names():
         "tv",
         "zero-filled",
     }
-    with pytest.raises(InputError, match="'magic', expected one of mol, modl, "):
+    with pytest.raises(InputError, match="method is 'magic', expected one of mol, modl, "):
         build_method("magic")
     with pytest.raises(InputError, match="neither a file nor a shipped model"):
         build_method("mol", model="heart9d")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,17 @@ def build_method(
     Axes('yx')
     """
     if name not in METHODS:
-        raise InputError(f"method: found {name!r}, expected one of {', '.join(METHODS)}.")
+        raise InputError(f"method is {name!r}, expected one of {', '.join(METHODS)}; correct it.")
     kind = METHODS[name]
-    if issubclass(kind, LearnedReconstructor):
+    learned = issubclass(kind, LearnedReconstructor)
+    accepted = [] if learned else list(inspect.signature(kind).parameters)
+    unknown = sorted(set(settings) - set(accepted))
+    if unknown:
+        raise InputError(
+            f"the method {name} has no setting {unknown[0]!r}, expected "
+            f"{', '.join(accepted) or 'none'}; correct it or leave it out"
+        )
+    if learned:
         return _trained(name, _model_for(name, model), device)
     if model is not None:
         raise InputError(f"model is {model}, but the method {name} takes none; leave it out")

@@ -36,8 +36,11 @@ def test_options_reach_the_method(strong):
 
 
 def test_options_that_are_unknown_or_refused(strong):
-    with pytest.raises(InputError, match=r"'colour', but strong takes strength, steps"):
-        build(MethodConfig(method="strong", options={"colour": 1}), "cpu")
+    with pytest.raises(
+        InputError,
+        match="no setting 'colour', expected strength, steps",
+    ):
+        build(MethodConfig(method="strong", label="mine", options={"colour": 1}), "cpu")
     with pytest.raises(InputError, match=r"'mine': strength is -1"):
         build(MethodConfig(method="strong", label="mine", options={"strength": -1}), "cpu")
     with pytest.raises(InputError, match="refuses its options"):

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -27,6 +26,15 @@ DIED = (
     "the process that computed it ended without a word, most likely because memory ran out; give "
     "it more memory or fewer workers"
 )
+KEPT_FACTS = (
+    "status",
+    "iterations",
+    "network_evaluations",
+    "normal_evaluations",
+    "error_bound",
+    "certified",
+)
+"""What a result keeps of `Solution.facts`."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class Job:
     keep: bool
 
 
-def perform(job: Job, methods: Methods) -> Iterator[Task]:
+def perform(job: Job, methods: BuiltMethods) -> Iterator[Task]:
     """Do a job, one result after the other; failures become results that say why."""
     store = Store(job.folder)
     problem: ReferenceProblem | None = None
@@ -81,8 +89,8 @@ def perform(job: Job, methods: Methods) -> Iterator[Task]:
         yield task
 
 
-class Methods:
-    """Methods of one process, built when they are first needed and kept."""
+class BuiltMethods:
+    """BuiltMethods of one process, built when they are first needed and kept."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -119,7 +127,7 @@ def begin(store: Store, task: Task) -> None:
 
 
 def _measured(
-    task: Task, problem: ReferenceProblem, methods: Methods
+    task: Task, problem: ReferenceProblem, methods: BuiltMethods
 ) -> tuple[Record, torch.Tensor | None]:
     try:
         found = [
@@ -140,10 +148,11 @@ def _result(
         image = solution.value.cpu()
         seconds = time.perf_counter() - started
     _require_finite(image, solution)
+    facts = solution.facts()
     record = replace(
         task.names,
         scores=_scores(image, problem.reference),
-        solve=_facts(solution),
+        solve={name: facts[name] for name in KEPT_FACTS},
         seconds_per_slice=seconds / slices_of(problem.reference),
         peak_memory=memory.bytes,
     )
@@ -176,14 +185,3 @@ def _scores(image: torch.Tensor, reference: torch.Tensor) -> dict[str, dict[str,
             continue
         found[name] = {metric: score.value for metric, score in scores.items()}
     return found
-
-
-def _facts(solution: Solution) -> dict[str, Any]:
-    return {
-        "status": solution.status[0].value,
-        "iterations": int(solution.iterations.max()),
-        "network_evaluations": solution.network_evaluations,
-        "normal_evaluations": solution.normal_evaluations,
-        "error_bound": None if solution.error_bound is None else float(solution.error_bound.max()),
-        "certified": solution.certified,
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from molrecon.data.root import file_digest
@@ -15,36 +14,43 @@ from molrecon.reconstructors.store import resolve, shipped_models
 
 
 def build_variants(config: MethodConfig, device: str) -> list[Reconstructor]:
-    """Build a method as often as its oracle has choices; see `build`."""
-    return [build(variant, device) for variant in config.variants]
+    """Return a method once for every combination of its oracle's values.
 
-
-def build(config: MethodConfig, device: str) -> Reconstructor:
-    """Build a method, without regard to an oracle.
+    Parameters
+    ----------
+    config
+        The method's settings in the comparison.
+    device
+        Where it computes.
 
     Raises
     ------
     InputError
         If there is no such method, model or option.
     """
-    if config.method not in METHODS:
-        raise InputError(
-            f"The method {config.method!r} is unknown, but one of {', '.join(METHODS)} was "
-            "expected; correct it."
-        )
-    kind = METHODS[config.method]
-    learned = issubclass(kind, LearnedReconstructor)
+    return [build(variant, device) for variant in config.variants]
+
+
+def build(config: MethodConfig, device: str) -> Reconstructor:
+    """Return a method, without regard to an oracle.
+
+    Parameters
+    ----------
+    config
+        The method's settings in the comparison.
+    device
+        Where it computes.
+
+    Raises
+    ------
+    InputError
+        If there is no such method, model or option.
+    """
+    learned = config.method in METHODS and issubclass(METHODS[config.method], LearnedReconstructor)
     if learned and not config.model:
         raise InputError(
             f"The method {config.label!r} needs a model, but none is given; name a weights file or "
             f"one of {', '.join(shipped_models())} as its model."
-        )
-    accepted = [] if learned else list(inspect.signature(kind).parameters)
-    unknown = sorted(set(config.options) - set(accepted))
-    if unknown:
-        raise InputError(
-            f"The method {config.label!r} has the option {unknown[0]!r}, but "
-            f"{config.method} takes {', '.join(accepted) or 'none'}; correct it or leave it out."
         )
     try:
         return build_method(config.method, model=config.model, device=device, **config.options)
@@ -58,7 +64,15 @@ def build(config: MethodConfig, device: str) -> Reconstructor:
 
 
 def definition(config: MethodConfig, method: Reconstructor) -> dict[str, Any]:
-    """Return all that a result of the method depends on, as plain values."""
+    """Return all that a result of the method depends on, as plain values.
+
+    Parameters
+    ----------
+    config
+        The method's settings in the comparison.
+    method
+        The method built from them; of its weights file the digest counts, not the name.
+    """
     weights = None if method.model is None else file_digest(resolve(method.model))
     return {
         "method": config.method,

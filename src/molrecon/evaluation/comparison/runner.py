@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import torch
 
-from molrecon.evaluation.comparison.measure import DIED, Job, Methods, Task, begin, perform
+from molrecon.evaluation.comparison.measure import DIED, BuiltMethods, Job, Task, begin, perform
 from molrecon.evaluation.comparison.store import Store
 from molrecon.evaluation.metrics import METRICS, Metric
 
@@ -36,7 +36,7 @@ def run_jobs(jobs: Sequence[Job], *, workers: int, report: OnResults) -> None:
         Called with a text and the number of results finished since the last call.
     """
     if workers == 1 or len(jobs) < 2:
-        methods = [Methods(job.device) for job in jobs[:1]]
+        methods = [BuiltMethods(job.device) for job in jobs[:1]]
         with one_thread():
             for job in jobs:
                 for task in perform(job, methods[0]):
@@ -131,7 +131,7 @@ def _perform_alone(job: Job) -> None:
             left = left[1:]
 
 
-_worker_methods: list[Methods] = []
+_worker_methods: list[BuiltMethods] = []
 """The one set of methods of a worker process."""
 
 
@@ -140,7 +140,7 @@ def _start_worker(device: str, metrics: dict[str, Metric]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     METRICS.update(metrics)  # A new process knows those of this package alone.
-    _worker_methods[:] = [Methods(device)]
+    _worker_methods[:] = [BuiltMethods(device)]
 
 
 def _finish(job: Job) -> None:
