@@ -134,6 +134,15 @@ class Held(Reconstructor):
         The method.
     fixed
         Arguments of every call of it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Denoising, Tikhonov
+    >>> A, y = Denoising((1, 4, 4)), torch.ones(1, 1, 4, 4)
+    >>> held = Tikhonov().held(y, A, sigma=0.1)
+    >>> bool(held(2 * y, A).lam == held(y, A).lam)
+    True
     """
 
     def __init__(self, method: Reconstructor, fixed: dict[str, Any]) -> None:
@@ -155,10 +164,16 @@ class Held(Reconstructor):
 
         Parameters
         ----------
-        y, A, tol, raise_on_failure
-            As in `Reconstructor`.
+        y
+            Measurements ``(batch, *A.shape_out)``, in any unit.
+        A
+            The forward operator.
         sigma
             Must be left out: the noise level is fixed.
+        tol
+            Largest relative distance to the exact solution of the method.
+        raise_on_failure
+            Whether a solve that fails raises; if False, it is a status of the solution.
         x0
             Starting image ``(batch, *A.shape_in)`` in the unit of ``y``; methods whose answer
             depends on the start begin at their own.
@@ -166,7 +181,9 @@ class Held(Reconstructor):
         Raises
         ------
         InputError
-            If ``sigma`` is given, or as in `Reconstructor`.
+            If ``sigma`` is given, or the measurements are wrong.
+        ConvergenceError
+            If a solve does not converge and failures are to raise.
         """
         if sigma is not None:
             raise InputError(f"sigma is {sigma}, expected none: it is fixed; leave it out")

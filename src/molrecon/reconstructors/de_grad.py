@@ -44,12 +44,25 @@ class DEGrad(LearnedReconstructor):
     equilibrium
         The solvers; their α and inner solver play no role.
     output
-        As in `LearnedReconstructor`.
+        ``"fixed-point"``: the image is what the method computes. ``"full-scan"``: it is what a
+        full scan would have shown, ``x + Aᴴ(y − A x)``, which keeps the measured samples with
+        their noise.
 
     Raises
     ------
     InputError
         If an argument is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import DEGrad, Denoising, SpectralCNN
+    >>> network = SpectralCNN(features=2, layers=2, lipschitz=0.9).eval()
+    >>> y = torch.ones(1, 1, 8, 8, dtype=torch.complex64)
+    >>> A = Denoising((1, 8, 8), dtype=torch.complex64)
+    >>> solution = DEGrad(network, monotonicity=0.1)(y, A, sigma=0.1)
+    >>> solution.converged, solution.certified
+    (True, False)
     """
 
     name = "de-grad"

@@ -111,6 +111,13 @@ class LearnedReconstructor(nn.Module, Reconstructor):
     ------
     InputError
         If ``output`` or ``monotonicity`` is none of these.
+
+    Examples
+    --------
+    >>> from molrecon import LearnedReconstructor, load
+    >>> model = load("brain2d-sn")
+    >>> isinstance(model, LearnedReconstructor), model.name, model.axes
+    (True, 'mol', Axes('yx'))
     """
 
     network: Network
@@ -198,12 +205,14 @@ class LearnedReconstructor(nn.Module, Reconstructor):
 
         Parameters
         ----------
-        x, y
-            Image and measurements, in the same unit.
+        x
+            What the method computed, ``(batch, *A.shape_in)``.
         A
             The forward operator.
+        y
+            Measurements ``(batch, *A.shape_out)``, in the unit of ``x``.
         output
-            Which image, in place of the model's own choice.
+            ``"fixed-point"`` or ``"full-scan"``, in place of the model's own.
         """
         return A.completed(x, y) if (output or self.output) == "full-scan" else x
 

@@ -33,8 +33,8 @@ class MOL(LearnedReconstructor):
     trained towards it; `Solution.certified` tells them apart.
 
     Measurements may have any unit: they are divided by the peak of a short SENSE reconstruction
-    (its 99.9th percentile), and the image is multiplied by it again. The guarantees hold with
-    that scale held fixed.
+    (its 99.9th percentile), and the image is multiplied by it again. The bound on the gain holds
+    with that unit, σ and λ fixed (`held`).
 
     Where no coil sees anything (`LinearOperator.support`) the image is zero: with P the projection
     on the rest, H is replaced by PHP, which has the same Lipschitz bound. Left alone, x = H(x)
@@ -43,13 +43,13 @@ class MOL(LearnedReconstructor):
     Parameters
     ----------
     network
-        H.
+        H, a denoiser of images whose peak is 1.
     weight
-        λ as a function of the noise.
+        λ as a function of the noise level; by default a new `DataWeight`.
     monotonicity
         m in (0, 1): the network was trained or built for ``Lip(H) ≤ 1 − m``.
     equilibrium
-        The solvers.
+        The solvers of the equation and of its adjoint; by default those of `Equilibrium`.
     shift
         Hidden multiple of x in the published score, see `Inclusion`.
     output
@@ -57,6 +57,22 @@ class MOL(LearnedReconstructor):
         shown, ``x* + Aᴴ(y − A x*)``, which keeps the measured samples with their noise
         (`CartesianMRI.completed`); its error bound follows from that of x*, since ``I − AᴴA`` is
         nonexpansive.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import MOL, Denoising, ResidualStrictCNN
+    >>> network = ResidualStrictCNN(features=2, layers=2, lipschitz=0.9).eval()
+    >>> y = torch.ones(1, 1, 8, 8, dtype=torch.complex64)
+    >>> A = Denoising((1, 8, 8), dtype=torch.complex64)
+    >>> solution = MOL(network, monotonicity=0.1)(y, A, sigma=0.1, tol=1e-3)
+    >>> solution.certified, bool(solution.error_bound <= 1e-3)
+    (True, True)
     """
 
     name = "mol"

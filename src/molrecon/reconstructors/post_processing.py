@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from molrecon.equilibrium.solution import Solution
+from molrecon.networks.base import Network
 from molrecon.reconstructors.base import direct_solution
-from molrecon.reconstructors.learned import LearnedReconstructor, ScaledProblem
+from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.settings import ModelConfig
 
 
@@ -16,10 +17,37 @@ class PostProcessing(LearnedReconstructor):
     """``x = D(x_SENSE)``: UNET of the comparisons, and the only one blind to the data.
 
     (Jin et al., IEEE TIP 2017, on the SENSE image as in Pramanik, Zimmerman, Jacob, IEEE TCI
-    2023.) It solves no equation, so nothing is known about its error.
+    2023.) It solves no equation, so nothing is known about its error, and ``tol`` has no effect.
+
+    Parameters
+    ----------
+    network
+        D, a denoiser of images whose peak is 1.
+    output
+        ``"fixed-point"``: the image is what the method computes. ``"full-scan"``: it is what a
+        full scan would have shown, ``x + Aᴴ(y − A x)``, which keeps the measured samples with
+        their noise.
+
+    Raises
+    ------
+    InputError
+        If ``output`` is another.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Denoising, PostProcessing, UNet
+    >>> y = torch.ones(1, 1, 16, 16, dtype=torch.complex64)
+    >>> A = Denoising((1, 16, 16), dtype=torch.complex64)
+    >>> model = PostProcessing(UNet(features=2).eval())
+    >>> model(y, A, sigma=0.1).guarantee is None
+    True
     """
 
     name = "unet"
+
+    def __init__(self, network: Network, *, output: Output = "fixed-point") -> None:
+        super().__init__(network, output=output)
 
     def solve(self, problem: ScaledProblem) -> Solution:
         """Apply the network, in units of the image peak."""

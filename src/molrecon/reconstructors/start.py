@@ -73,7 +73,7 @@ def _recorded(A: LinearOperator, c: Tensor, r: Tensor) -> Tensor:
 
 
 def peak(image: Tensor) -> Tensor:
-    """99.9th percentile of the magnitude of every sample, ``(batch,)``."""
+    """Return the 99.9th percentile of the magnitude of every sample, ``(batch,)``."""
     magnitude = image.abs().flatten(1)
     rank = max(1, round(SCALE_QUANTILE * magnitude.shape[1]))
     return magnitude.kthvalue(rank, dim=1).values

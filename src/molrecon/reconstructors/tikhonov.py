@@ -78,8 +78,14 @@ class Tikhonov(Reconstructor):
 
         Parameters
         ----------
-        y, A, tol, raise_on_failure
-            As in `Reconstructor`; ``tol`` is 1e-3 by default.
+        y
+            Measurements ``(batch, *A.shape_out)``, in any unit.
+        A
+            The forward operator.
+        tol
+            Largest relative distance to the minimiser, 1e-3 by default.
+        raise_on_failure
+            Whether a solve that fails raises; if False, it is a status of the solution.
         sigma
             Standard deviation of the noise per sample in the unit of ``y``, a number or
             ``(batch,)``; estimated from the data if not given. It has no effect if λ is given.

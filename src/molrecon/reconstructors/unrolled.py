@@ -39,14 +39,16 @@ class Unrolled(LearnedReconstructor):
     network
         The denoiser D.
     weight
-        λ as a function of the noise.
+        λ as a function of the noise level; by default a new `DataWeight`.
     iterations
         Number of alternations.
     solver
         Solver of the data step; by default the operator's closed form or else conjugate gradients
         to a residual of 1e-4.
     output
-        As in `LearnedReconstructor`.
+        ``"fixed-point"``: the image is what the method computes. ``"full-scan"``: it is what a
+        full scan would have shown, ``x + Aᴴ(y − A x)``, which keeps the measured samples with
+        their noise.
 
     Raises
     ------
