@@ -16,7 +16,17 @@ def printable(text: str) -> str:
 
 
 class MolreconError(Exception):
-    """Base of every exception molrecon raises on purpose."""
+    """Base of every exception molrecon raises on purpose.
+
+    Examples
+    --------
+    >>> import molrecon
+    >>> try:
+    ...     molrecon.read_scan("nowhere.npy")
+    ... except molrecon.MolreconError as error:
+    ...     print(type(error).__name__)
+    InputError
+    """
 
     def __str__(self) -> str:
         return printable(super().__str__())
@@ -27,19 +37,58 @@ class InputError(MolreconError, ValueError):
 
     The message names the file or argument, what was found, what was expected and what to do.
     The command line prints it and exits with code 2.
+
+    Examples
+    --------
+    >>> import molrecon
+    >>> molrecon.make_mask("variable-density", (64, 64), 0.5)
+    Traceback (most recent call last):
+    molrecon.errors.InputError: acceleration: found 0.5, expected a number of at least 1.
     """
 
 
 class AmbiguousError(InputError):
-    """A file holds several arrays that could be meant; the message lists them."""
+    """A file holds several arrays that could be meant; the message lists them.
+
+    Examples
+    --------
+    >>> import molrecon, numpy
+    >>> numpy.savez("two.npz", T1w=numpy.ones((4, 4)), T2w=numpy.ones((4, 4)))
+    >>> try:
+    ...     molrecon.read_image("two.npz")
+    ... except molrecon.AmbiguousError:
+    ...     print(molrecon.read_image("two.npz::T1w").array.shape)
+    (4, 4)
+    """
 
 
 class NoBoundError(InputError):
-    """No Lipschitz bound can be proved; the message names the layer whose constant is unknown."""
+    """No Lipschitz bound can be proved; the message names the layer whose constant is unknown.
+
+    Examples
+    --------
+    >>> import molrecon, torch
+    >>> molrecon.certified_bound(torch.nn.Softmax(1))
+    Traceback (most recent call last):
+    molrecon.errors.NoBoundError: the network (Softmax) has no certified bound: ...
+    """
 
 
 class ConvergenceError(MolreconError, RuntimeError):
-    """A solver did not reach its tolerance; the message says why and what to do."""
+    """A solver did not reach its tolerance; the message says why and what to do.
+
+    Examples
+    --------
+    >>> import molrecon, torch
+    >>> maps, mask = torch.ones(1, 1, 8, 8) * (1 + 0j), torch.rand(1, 1, 8, 8) > 0.5
+    >>> hurried = molrecon.SENSE(lam=100.0, max_iterations=1)
+    >>> A = molrecon.CartesianMRI(maps * torch.rand(1, 1, 8, 8), mask)
+    >>> try:
+    ...     hurried(A(maps), A, tol=1e-6)
+    ... except molrecon.ConvergenceError as error:
+    ...     print(type(error).__name__)
+    ConvergenceError
+    """
 
 
 def shape_text(shape: Iterable[int]) -> str:

@@ -41,6 +41,12 @@ def simulate_phase(
     ------
     InputError
         If ``strength`` is negative.
+
+    Examples
+    --------
+    >>> phase = simulate_phase((16, 16), generator=torch.Generator().manual_seed(0))
+    >>> torch.allclose(phase.abs(), torch.ones(16, 16))
+    True
     """
     if strength < 0:
         raise InputError(f"phase: the strength is {strength}; give a number of at least 0.")
@@ -53,6 +59,15 @@ def simulate_shading(
     shape: Sequence[int], *, generator: torch.Generator, strength: float = 1.0
 ) -> Tensor:
     """Draw the smooth shading of an image whose surface coils were not corrected for.
+
+    Parameters
+    ----------
+    shape
+        Image shape, any number of axes.
+    generator
+        Source of randomness.
+    strength
+        Natural logarithm of the ratio of the largest to the smallest value.
 
     Returns
     -------

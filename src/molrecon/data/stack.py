@@ -27,6 +27,12 @@ class Stack:
         The spatial axis of the volume that was taken apart.
     shape
         Spatial shape of the volume.
+
+    Examples
+    --------
+    >>> stack = stack_of(Scan(torch.ones(1, 1, 3, 8, 8) * (1 + 0j), axes=Axes("tyx")))
+    >>> stack.join(torch.ones(3, 1, 8, 8)).shape
+    torch.Size([1, 1, 3, 8, 8])
     """
 
     scan: Scan
@@ -39,6 +45,11 @@ class Stack:
 
         The planes keep the scale of the volume: what is an image of the volume's operator, cut
         along ``axis``, is one of theirs.
+
+        Parameters
+        ----------
+        images
+            ``(len(places), 1, *plane)``, in the order of ``places``.
         """
         volume = images.new_zeros((1, 1, *self.shape))
         volume.movedim(2 + self.axis, 0)[list(self.places), 0] = images
@@ -65,6 +76,12 @@ def stack_of(scan: Scan, axis: int | None = None) -> Stack:
     ------
     InputError
         If it is neither, holds several, or the axis (or every axis) is undersampled.
+
+    Examples
+    --------
+    >>> series = Scan(torch.ones(1, 1, 3, 8, 8) * (1 + 0j), axes=Axes("tyx"))
+    >>> stack_of(series).scan
+    Scan(3 of 1 × 8 × 8 (y, x), 100.0% sampled)
     """
     if scan.ndim != 3 or scan.kspace.shape[0] != 1:
         raise InputError(

@@ -6,7 +6,13 @@ from enum import Enum
 
 
 class Status(Enum):
-    """The result of an iterative solve, one for every sample of a batch."""
+    """The result of an iterative solve, one for every sample of a batch.
+
+    Examples
+    --------
+    >>> Status("converged").sentence
+    'The tolerance was reached.'
+    """
 
     CONVERGED = "converged"
     ITERATION_LIMIT = "iteration limit"

@@ -36,6 +36,16 @@ class MaskKind:
     frames
         Whether the first undersampled axis is time: all frames have the same number of samples and
         the calibration region.
+
+    Examples
+    --------
+    >>> def lowest(centre, count, generator):
+    ...     order = np.argsort(np.abs(np.arange(centre.size) - centre.size // 2), kind="stable")
+    ...     return np.isin(np.arange(centre.size), order[:count])
+    >>> MASK_KINDS["lowest"] = MaskKind(lowest, axes=(-1,))
+    >>> make_mask("lowest", (1, 8), 2, calibration=2).int()
+    tensor([[0, 0, 1, 1, 1, 1, 0, 0]], dtype=torch.int32)
+    >>> del MASK_KINDS["lowest"]
     """
 
     draw: Callable[[BoolArray, int, np.random.Generator], BoolArray]
@@ -102,20 +112,14 @@ def make_mask(
     InputError
         If the kind is unknown, an argument is out of its range, or the calibration region alone
         holds more samples than the acceleration leaves.
-    """
-    if kind not in MASK_KINDS:
-        raise InputError(
-            f"mask kind: found {kind!r}, expected one of {', '.join(sorted(MASK_KINDS))}."
-        )
-    if len(shape) == 0 or any(n < 1 for n in shape):
-        raise InputError(f"mask shape: found {tuple(shape)}, expected positive sizes.")
-    if not (math.isfinite(acceleration) and acceleration >= 1):
-        raise InputError(f"acceleration: found {acceleration}, expected a number of at least 1.")
-    if calibration < 0:
-        raise InputError(f"calibration: found {calibration}, expected a width of at least 0.")
-    if seed < 0:
-        raise InputError(f"seed: found {seed}, expected an integer of at least 0.")
 
+    Examples
+    --------
+    >>> mask = make_mask("variable-density", (64, 64), 4, calibration=16, seed=0)
+    >>> mask.sum().item(), mask[24:40, 24:40].all().item()
+    (1024, True)
+    """
+    _check_arguments(kind, shape, acceleration, calibration, seed)
     known = MASK_KINDS[kind]
     chosen = _resolve_axes(known.axes if axes is None else axes, len(shape))
     if known.frames and (len(shape) != 3 or chosen != [0, 1]):
@@ -133,6 +137,23 @@ def make_mask(
     fully_sampled = [axis for axis in range(len(shape)) if axis not in chosen]
     full = np.broadcast_to(np.expand_dims(pattern, fully_sampled), tuple(shape))
     return torch.from_numpy(full.copy())
+
+
+def _check_arguments(
+    kind: str, shape: Sequence[int], acceleration: float, calibration: int, seed: int
+) -> None:
+    if kind not in MASK_KINDS:
+        raise InputError(
+            f"mask kind: found {kind!r}, expected one of {', '.join(sorted(MASK_KINDS))}."
+        )
+    if len(shape) == 0 or any(n < 1 for n in shape):
+        raise InputError(f"mask shape: found {tuple(shape)}, expected positive sizes.")
+    if not (math.isfinite(acceleration) and acceleration >= 1):
+        raise InputError(f"acceleration: found {acceleration}, expected a number of at least 1.")
+    if calibration < 0:
+        raise InputError(f"calibration: found {calibration}, expected a width of at least 0.")
+    if seed < 0:
+        raise InputError(f"seed: found {seed}, expected an integer of at least 0.")
 
 
 def _resolve_axes(axes: Sequence[int] | None, ndim: int) -> list[int]:

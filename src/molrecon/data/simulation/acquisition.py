@@ -45,6 +45,15 @@ class Acquisition(Batch):
         bool ``(batch, 1, *spatial)``, true where sampled.
     transformed
         Number of Fourier axes, the last ones; None for all.
+
+    Examples
+    --------
+    >>> from molrecon import simulate_acquisition
+    >>> image = torch.hann_window(16)[:, None] * torch.hann_window(16)
+    >>> how = {"acceleration": 2, "mask_kind": "variable-density", "calibration": 6}
+    >>> scan = simulate_acquisition(image, coils=4, sigma=0.01, seed=0, **how)
+    >>> scan.y.shape, scan.A.shape_in, (scan.y != 0).float().mean().item()
+    (torch.Size([1, 4, 16, 16]), (1, 16, 16), 0.5)
     """
 
     full_scan: Tensor
@@ -77,9 +86,34 @@ def acquire(
 ) -> Acquisition:
     """Measure images with given maps and masks: ``mask · (FFT(maps · image) + noise)``.
 
-    Shapes and units are those of ``kind``, which is returned. ``support``, boolean
-    ``(batch, 1, *spatial)``, is where the maps are known to a reconstruction; what lies outside is
-    measured nevertheless.
+    Parameters
+    ----------
+    image
+        complex64 ``(batch, 1, *spatial)``.
+    coil_maps
+        complex64 ``(batch, coil, *spatial)``.
+    mask
+        Boolean ``(batch, 1, *spatial)``, true where k-space is sampled.
+    sigma
+        float32 ``(batch,)``, noise per complex k-space sample, in the units of ``image``.
+    generator
+        Source of the noise.
+    support
+        Boolean ``(batch, 1, *spatial)``, where the maps are known to a reconstruction; what lies
+        outside is measured nevertheless. By default everywhere.
+    kind
+        The class that is returned; it says which axes are Fourier axes.
+
+    Examples
+    --------
+    >>> from molrecon import make_mask, simulate_coil_maps
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> maps = simulate_coil_maps((16, 16), 4, generator=generator)[None]
+    >>> mask = make_mask("random", (16, 16), 2, calibration=4)[None, None]
+    >>> image = torch.ones(1, 1, 16, 16, dtype=torch.complex64)
+    >>> scan = acquire(image, maps, mask, torch.tensor([0.01]), generator=generator)
+    >>> round((scan.y - scan.A(image)).abs().square().mean().sqrt().item(), 3)
+    0.007
     """
     ndim = kind.transformed or image.ndim - 2
     per_sample = sigma.reshape(-1, *[1] * (image.ndim - 1))
@@ -116,8 +150,12 @@ def simulate_acquisition(
         ``(batch, 1, *spatial)``. Each image of a batch has maps, phase and mask of its own.
     coils
         Number of receive coils, at least 1.
-    acceleration, mask_kind, calibration
-        As in `molrecon.data.masks.make_mask`.
+    acceleration
+        Size of k-space over the number of its sampled points, at least 1.
+    mask_kind
+        One of `molrecon.data.masks.MASK_KINDS`.
+    calibration
+        Width of the fully sampled centre of k-space, in samples.
     sigma
         Noise per complex k-space sample, ``sqrt(E|n|²)``, in the units of ``image``.
     seed
@@ -135,7 +173,39 @@ def simulate_acquisition(
     InputError
         If the image has not two or three spatial axes or holds NaN or infinite values, or an
         option is out of its range.
+
+    Examples
+    --------
+    >>> image = torch.hann_window(32)[:, None] * torch.hann_window(32)
+    >>> how = {"acceleration": 4, "mask_kind": "variable-density", "calibration": 8}
+    >>> scan = simulate_acquisition(image, coils=8, sigma=0.01, seed=0, **how)
+    >>> scan.kspace.shape, scan.mask.float().mean().item()
+    (torch.Size([1, 8, 32, 32]), 0.25)
     """
+    image = _checked(image)
+    generator = make_generator(seed)
+    batch, spatial = image.shape[0], tuple(image.shape[2:])
+    truth = image.to(torch.complex64)
+    if phase:
+        phases = [simulate_phase(spatial, generator=generator) for _ in range(batch)]
+        truth = truth * torch.stack(phases).unsqueeze(1)
+    maps = [simulate_coil_maps(spatial, coils, generator=generator) for _ in range(batch)]
+    seeds = [integer(_MASK_SEEDS, generator) for _ in range(batch)]
+    masks = [
+        make_mask(mask_kind, spatial, acceleration, calibration=calibration, seed=own)
+        for own in seeds
+    ]
+    return acquire(
+        truth,
+        torch.stack(maps),
+        torch.stack(masks).unsqueeze(1),
+        torch.full((batch,), float(sigma)),
+        generator=generator,
+    )
+
+
+def _checked(image: Tensor) -> Tensor:
+    """Return an image as ``(batch, 1, *spatial)``, or refuse it."""
     if image.ndim in (2, 3):
         image = image[None, None]
     if image.ndim not in (4, 5) or image.shape[1] != 1:
@@ -145,27 +215,4 @@ def simulate_acquisition(
         )
     if not bool(torch.isfinite(torch.view_as_real(image) if image.is_complex() else image).all()):
         raise InputError("simulation: the image holds NaN or infinite values; remove them first.")
-    generator = make_generator(seed)
-    batch, spatial = image.shape[0], tuple(image.shape[2:])
-    truth = image.to(torch.complex64)
-    if phase:
-        phases = [simulate_phase(spatial, generator=generator) for _ in range(batch)]
-        truth = truth * torch.stack(phases).unsqueeze(1)
-    maps = [simulate_coil_maps(spatial, coils, generator=generator) for _ in range(batch)]
-    masks = [
-        make_mask(
-            mask_kind,
-            spatial,
-            acceleration,
-            calibration=calibration,
-            seed=integer(_MASK_SEEDS, generator),
-        )
-        for _ in range(batch)
-    ]
-    return acquire(
-        truth,
-        torch.stack(maps),
-        torch.stack(masks).unsqueeze(1),
-        torch.full((batch,), float(sigma)),
-        generator=generator,
-    )
+    return image

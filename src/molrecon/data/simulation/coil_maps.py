@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,6 +54,12 @@ def simulate_coil_maps(
     ------
     InputError
         If ``shape`` has not two or three positive entries or ``coils`` is below 1.
+
+    Examples
+    --------
+    >>> maps = simulate_coil_maps((32, 32), 8, generator=torch.Generator().manual_seed(0))
+    >>> torch.allclose(maps.abs().square().sum(0), torch.ones(32, 32))
+    True
     """
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise InputError(
@@ -60,37 +67,17 @@ def simulate_coil_maps(
         )
     if coils < 1:
         raise InputError(f"coil maps: {coils} coils were asked for; give at least 1.")
-
-    longest = max(shape[-2:])
-    axes = [
-        ((torch.arange(n, dtype=torch.float32) - (n - 1) / 2) * (2 / longest)).reshape(
-            [-1 if axis == here else 1 for here in range(len(shape))]
-        )
-        for axis, n in enumerate(shape)
-    ]
-    y, x = axes[-2], axes[-1]
-    # A slice of unknown orientation still lies at some height within the array.
-    z = axes[0] if len(shape) == 3 else torch.zeros(1, 1)
-    half_z = shape[0] / longest if len(shape) == 3 else 0.5
+    loops = _drawn_loops(shape, coils, distance, loop_size, generator)
+    y, x, z = _coordinates(shape)
 
     def per_coil(values: Tensor) -> Tensor:
         return values.reshape(-1, *[1] * len(shape))
 
-    angle, row_height = _ring_positions(coils, half_z, generator)
-    semi_y = uniform(distance, generator) * shape[-2] / longest
-    semi_x = uniform(distance, generator) * shape[-1] / longest
-    radius_jitter = 1 + 0.08 * torch.randn(coils, generator=generator).clamp(-2, 2)
-    centre = 0.1 * torch.randn(2, generator=generator).clamp(-2, 2)
-    normal = angle + 0.15 * torch.randn(coils, generator=generator)
-    loop = uniform(loop_size, generator) * (8 / max(coils, 4)) ** 0.5
-    loops = loop * (1 + 0.15 * torch.randn(coils, generator=generator).clamp(-2, 2))
-
-    offset_y = y - per_coil(semi_y * radius_jitter * torch.sin(angle)) - centre[0]
-    offset_x = x - per_coil(semi_x * radius_jitter * torch.cos(angle)) - centre[1]
-    offset_z = z - per_coil(row_height)
-    m_y, m_x = per_coil(torch.sin(normal)), per_coil(torch.cos(normal))
-    a2 = per_coil(loops.square())
-
+    offset_y = y - per_coil(loops.y) - loops.centre[0]
+    offset_x = x - per_coil(loops.x) - loops.centre[1]
+    offset_z = z - per_coil(loops.z)
+    m_y, m_x = per_coil(torch.sin(loops.normal)), per_coil(torch.cos(loops.normal))
+    a2 = per_coil(loops.radius.square())
     r2 = offset_y.square() + offset_x.square() + offset_z.square()
     along = 3 * (m_y * offset_y + m_x * offset_x)
     own = 2 * a2 - r2
@@ -102,11 +89,63 @@ def simulate_coil_maps(
     cable = 2 * math.pi * torch.rand(coils, generator=generator)
     slopes = 0.3 * torch.randn(2, coils, generator=generator)
     phase = per_coil(cable) + per_coil(slopes[0]) * y + per_coil(slopes[1]) * x
-    maps = field * torch.polar(strength, phase)
-    # The floor matters only where the fields of all loops vanish at once (one coil, its null).
+    return _of_unit_sum_of_squares(field * torch.polar(strength, phase))
+
+
+class _Loops(NamedTuple):
+    """Places, directions and radii of loops, ``(coil,)``, in units of half the longest side.
+
+    ``centre`` is y and x of the point that the places are relative to.
+    """
+
+    centre: Tensor
+    y: Tensor
+    x: Tensor
+    z: Tensor
+    normal: Tensor
+    radius: Tensor
+
+
+def _drawn_loops(
+    shape: Sequence[int],
+    coils: int,
+    distance: tuple[float, float],
+    loop_size: tuple[float, float],
+    generator: torch.Generator,
+) -> _Loops:
+    longest = max(shape[-2:])
+    # A slice of unknown orientation still lies at some height within the array.
+    half_z = shape[0] / longest if len(shape) == 3 else 0.5
+    angle, height = _ring_positions(coils, half_z, generator)
+    semi_y = uniform(distance, generator) * shape[-2] / longest
+    semi_x = uniform(distance, generator) * shape[-1] / longest
+    radius_jitter = 1 + 0.08 * torch.randn(coils, generator=generator).clamp(-2, 2)
+    centre = 0.1 * torch.randn(2, generator=generator).clamp(-2, 2)
+    normal = angle + 0.15 * torch.randn(coils, generator=generator)
+    size = uniform(loop_size, generator) * (8 / max(coils, 4)) ** 0.5
+    radius = size * (1 + 0.15 * torch.randn(coils, generator=generator).clamp(-2, 2))
+    y = semi_y * radius_jitter * torch.sin(angle)
+    x = semi_x * radius_jitter * torch.cos(angle)
+    return _Loops(centre, y, x, height, normal, radius)
+
+
+def _coordinates(shape: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return y, x and z of the pixels, to be broadcast, in units of half the longest side."""
+    longest = max(shape[-2:])
+    axes = [
+        ((torch.arange(n, dtype=torch.float32) - (n - 1) / 2) * (2 / longest)).reshape(
+            [-1 if axis == here else 1 for here in range(len(shape))]
+        )
+        for axis, n in enumerate(shape)
+    ]
+    return axes[-2], axes[-1], axes[0] if len(shape) == 3 else torch.zeros(1, 1)
+
+
+def _of_unit_sum_of_squares(maps: Tensor) -> Tensor:
     total = torch.view_as_real(maps).square().sum(0).sum(-1).sqrt()
+    # The floor matters only where the fields of all loops vanish at once (one coil, its null).
     floor = torch.finfo(torch.float32).tiny
-    return torch.where(total > floor, maps / total.clamp_min(floor), coils**-0.5)
+    return torch.where(total > floor, maps / total.clamp_min(floor), len(maps) ** -0.5)
 
 
 def _ring_positions(coils: int, half_z: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

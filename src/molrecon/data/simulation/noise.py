@@ -39,6 +39,13 @@ def add_noise(
     ------
     InputError
         If ``sigma`` is negative or not finite.
+
+    Examples
+    --------
+    >>> kspace = torch.zeros(1, 1, 100, 100, dtype=torch.complex64)
+    >>> noisy = add_noise(kspace, 0.5, generator=torch.Generator().manual_seed(0))
+    >>> round(noisy.abs().square().mean().sqrt().item(), 2)
+    0.5
     """
     scale = torch.as_tensor(sigma, dtype=kspace.real.dtype, device=kspace.device)
     if not bool((torch.isfinite(scale) & (scale >= 0)).all()):
