@@ -161,13 +161,14 @@ def _range(text: str | None) -> DataRange | None:
 
 
 def _arranged(image: ImageData) -> Tensor:
-    """Return ``(batch, 1, *spatial)``; a stack of slices counts as a volume.
+    """Return ``(batch, 1, *spatial)``; a stack of slices counts as a volume, one slice as a slice.
 
-    Not every format tells the two apart.
+    Not every format tells them apart.
     """
     import torch
 
-    return torch.from_numpy(image.array).reshape(-1, 1, *image.array.shape[-3:])
+    array = image.array[0] if len(image.array) == 1 and image.array.ndim == 3 else image.array
+    return torch.from_numpy(array).reshape(-1, 1, *array.shape[-3:])
 
 
 COMMAND = Command("evaluate", evaluate, "molrecon evaluate image.npy ref.npy --json")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Json
+from molrecon.cli.options import Json, MaxMemory
 from molrecon.errors import AmbiguousError, InputError, shape_text
 
 if TYPE_CHECKING:
@@ -24,18 +25,20 @@ def info(
             metavar="FILE", help="Raw data or an image; FILE::KEY for one array of a file."
         ),
     ],
+    max_memory: MaxMemory = None,
     json: Json = False,
 ) -> None:
     """Say what a file holds and what is missing to reconstruct it.
 
-    Shown are the format, sizes, sampled share of k-space, calibration region and noise. Formats
-    are BART .cfl/.hdr, .npy, .npz, HDF5 (fastMRI and MoDL layouts), NIfTI and pictures.
+    Shown are the format, sizes, sampled share of k-space, calibration region and noise. A file is
+    recognised by its content: ISMRMRD, Siemens twix, HDF5 (fastMRI, CMRxRecon, Calgary-Campinas,
+    MoDL), MATLAB, BART .cfl/.hdr, .npy and .npz; NIfTI, DICOM and pictures.
     """
     from molrecon.data.formats import describe, format_of, kind_of, read_image, read_scan
 
     kind: str
     try:
-        kind = kind_of(file)
+        kind = kind_of(file, max_memory=max_memory)
     except AmbiguousError as error:
         kind, several = "several arrays", str(error)
     facts: dict[str, Any] = {
@@ -46,8 +49,13 @@ def info(
     }
     if kind == "several arrays":
         facts |= {"missing": [several], "notes": []}
+    elif kind == "coil maps":
+        facts |= {"missing": ["k-space: these are coil maps; give them with --coil-maps"]}
+        facts |= {"notes": []}
+    elif kind == "scan":
+        facts |= _scan_facts(read_scan(file, max_memory=max_memory))
     else:
-        facts |= _scan_facts(read_scan(file)) if kind == "scan" else _image_facts(read_image(file))
+        facts |= _image_facts(read_image(file, max_memory=max_memory))
     if json:
         output.print_json(facts)
     else:
@@ -74,6 +82,9 @@ def _scan_facts(scan: Scan) -> dict[str, Any]:
         "relative_sigma": None if sigma is None else sigma / _peak(scan),
         "has_coil_maps": scan.coil_maps is not None,
         "has_mask": scan.mask_given,
+        "has_noise": scan.noise is not None,
+        "image_shape": scan.image_shape,
+        "spacing": None if scan.geometry is None else scan.geometry.spacing[-scan.axes.fourier :],
         "has_reference": scan.reference is not None,
         "missing": _missing(scan, sampling, sigma),
         "notes": scan.notes,
@@ -142,11 +153,14 @@ def _scan_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     noise = "unknown" if sigma is None else f"σ = {sigma:.4g} per k-space sample"
     if sigma is not None:
         noise += f", {facts['relative_sigma']:.2%} of the peak of the zero-filled image"
-    present = [name for name in ("coil_maps", "mask", "reference") if facts[f"has_{name}"]]
+    present = [name for name in ("coil_maps", "mask", "noise", "reference") if facts[f"has_{name}"]]
+    wanted, spacing = facts["image_shape"], facts["spacing"]
+    image = f"; the image wanted is {shape_text(wanted)}" if wanted else ""
     return [
         ("Slices", str(facts["slices"])),
         ("Coils", str(facts["coils"])),
-        ("Shape", f"{shape_text(facts['shape'])} ({', '.join(facts['axes'])})"),
+        ("Shape", f"{shape_text(facts['shape'])} ({', '.join(facts['axes'])}){image}"),
+        ("Spacing", _spacing(spacing)),
         ("Sampled", f"{facts['sampled']:.1%} of k-space ({facts['acceleration']:.2f}×)"),
         ("Calibration", _calibration(facts)),
         ("Noise", f"{noise} ({facts['sigma_source']})"),
@@ -160,12 +174,16 @@ def _calibration(facts: dict[str, Any]) -> str:
     return shape_text(facts["calibration"]) if facts["calibration"] else "none"
 
 
+def _spacing(spacing: Sequence[float] | None) -> str:
+    return f"{' × '.join(f'{x:.3g}' for x in spacing)} mm" if spacing else "unknown"
+
+
 def _image_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     spacing = facts["spacing"]
     return [
         ("Shape", f"{shape_text(facts['shape'])} ({', '.join(facts['axes'])})"),
         ("Values", f"{'complex' if facts['complex'] else 'real'}, peak {facts['peak']:.4g}"),
-        ("Spacing", f"{' × '.join(f'{x:.3g}' for x in spacing)} mm" if spacing else "unknown"),
+        ("Spacing", _spacing(spacing)),
     ]
 
 

@@ -11,6 +11,7 @@ from molrecon.cli import (
     attack,
     certify,
     compare,
+    convert,
     demo,
     evaluate,
     info,
@@ -25,6 +26,7 @@ from molrecon.cli.failures import Commands
 COMMANDS = (
     demo.COMMAND,
     info.COMMAND,
+    convert.COMMAND,
     simulate.COMMAND,
     reconstruct.COMMAND,
     evaluate.COMMAND,

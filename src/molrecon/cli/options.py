@@ -49,7 +49,10 @@ MaxMemory = Annotated[
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model or a weights file.")]
 Scan = Annotated[
     str,
-    typer.Argument(metavar="SCAN", help="The scan: .cfl, .npy, .npz or .h5; FILE or FILE::KEY."),
+    typer.Argument(
+        metavar="SCAN",
+        help="The scan, in any format that 'molrecon info' names; FILE or FILE::KEY.",
+    ),
 ]
 Seed = Annotated[
     int, typer.Option(help="Seed of all that is random; the same seed, the same file.")

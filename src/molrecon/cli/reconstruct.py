@@ -54,6 +54,13 @@ def reconstruct(
         str | None,
         typer.Option(help="Sampling mask, in place of that of the scan.", metavar="FILE"),
     ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            help="Calibration data measured by themselves, to estimate coil maps from.",
+            metavar="FILE",
+        ),
+    ] = None,
     sigma: Sigma = None,
     tol: Annotated[
         float,
@@ -76,8 +83,8 @@ def reconstruct(
     from molrecon.data.sampling import sampling_of
 
     check_image_path(out)
-    keep_inputs(out, under, mask, coil_maps, model)
-    scan = _read(under, mask, coil_maps)
+    keep_inputs(out, under, mask, coil_maps, calibration, model)
+    scan = _read(under, mask, coil_maps, calibration, max_memory)
     with output.progress() as show:
         found = pipeline.reconstruct(
             scan,
@@ -90,7 +97,7 @@ def reconstruct(
             output=out,
             progress=show,
         )
-    for subject in ("kind", "axes"):
+    for subject in ("kind", "axes", "field of view"):
         if subject in found.assumed:
             output.print_note(found.assumed[subject])
     facts = {"input": under, "output": out, **found.facts(), **_certificate_of(found.model)}
@@ -107,15 +114,26 @@ def reconstruct(
         )
 
 
-def _read(under: str, mask: str | None, coil_maps: str | None) -> ScanData:
-    from molrecon.data.formats import read_array, read_scan
+def _read(
+    under: str,
+    mask: str | None,
+    coil_maps: str | None,
+    calibration: str | None,
+    max_memory: float | None,
+) -> ScanData:
+    from molrecon.data.formats import read_calibration, read_coil_maps, read_mask, read_scan
 
-    scan = read_scan(under)
+    scan = read_scan(under, max_memory=max_memory)
     if mask is not None:
-        scan = scan.with_mask(read_array(mask, prefer=("mask",)), source=mask)
+        scan = scan.with_mask(read_mask(mask, max_memory=max_memory), source=mask)
+    if calibration is not None:
+        found = read_calibration(calibration, max_memory=max_memory)
+        scan = scan.with_calibration(found, source=calibration)
     if coil_maps is not None:
-        maps = read_array(coil_maps, prefer=("coil_maps",))
+        maps, note = read_coil_maps(coil_maps, max_memory=max_memory)
         scan = scan.with_coil_maps(maps, source=coil_maps)
+        if note is not None:
+            output.print_note(note)
     return scan
 
 

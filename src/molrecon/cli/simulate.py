@@ -122,7 +122,7 @@ def simulate(
         )
     write_scan(out, scan)
     if reference is not None and truth is not None:
-        write_image(reference, truth)
+        write_image(reference, truth, geometry=scan.geometry)
     _print(
         scan,
         {"output": out, "reference": reference, "source": source, "kind": kind}
@@ -164,12 +164,13 @@ def _of_image(
     include_maps: bool,
 ) -> tuple[Scan, Tensor, int | None, float]:
     """Simulate a scan; return it with its reference, the slice chosen and the noise."""
-    from molrecon.data.axial import axial_slices
+    from molrecon.data.axial import axial_slices, slice_geometry
     from molrecon.data.formats import read_image
     from molrecon.data.scan import Scan
     from molrecon.data.simulation import simulate_acquisition
 
-    image, number = axial_slices(read_image(source), number)
+    stored = read_image(source)
+    image, number = axial_slices(stored, number)
     sigma = RELATIVE_SIGMA * float(image.abs().max()) if sigma is None else sigma
     acquisition = simulate_acquisition(
         image, coils=COILS if coils is None else coils, sigma=sigma, **vars(how)
@@ -179,6 +180,7 @@ def _of_image(
         mask=acquisition.mask,
         coil_maps=acquisition.coil_maps if include_maps else None,
         source=source,
+        geometry=slice_geometry(stored, number),
     )
     return scan, acquisition.image, number, sigma
 

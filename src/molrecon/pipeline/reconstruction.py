@@ -11,6 +11,8 @@ from torch import Tensor
 from molrecon.data.axes import Axes
 from molrecon.data.formats import write_image
 from molrecon.data.formats.reading import PathLike
+from molrecon.data.geometry import Geometry
+from molrecon.data.oversampling import crop_image
 from molrecon.equilibrium.solution import Guarantee, Solution
 from molrecon.errors import shape_text
 from molrecon.pipeline.memory import MemoryPlan
@@ -30,7 +32,8 @@ class Reconstruction:
         Where each of them belongs, in words: ``"slice 3"``.
     assumed
         What was assumed or estimated because the scan does not say, one sentence under each of the
-        subjects ``"kind"``, ``"axes"``, ``"coil maps"`` and ``"noise"`` that it applies to.
+        subjects ``"kind"``, ``"axes"``, ``"coil maps"``, ``"noise"`` and ``"field of view"`` that
+        it applies to.
     method, model
         Name of the method, and its model as the user named it; None where it has none.
     source
@@ -49,6 +52,10 @@ class Reconstruction:
         Relative distance to the method's solution that was asked for.
     device
         Where it was computed.
+    geometry
+        Size and place of the pixels, where they are known.
+    image_shape
+        Spatial shape that `save` cuts out of the centre; None for all of the image.
     seconds
         Time from the call to the image.
     """
@@ -68,6 +75,8 @@ class Reconstruction:
     tol: float
     device: str
     seconds: float
+    geometry: Geometry | None = None
+    image_shape: tuple[int, ...] | None = None
 
     @property
     def worst(self) -> int:
@@ -120,7 +129,9 @@ class Reconstruction:
         InputError
             If the extension is unknown or the folder cannot be written to.
         """
-        write_image(path, self.image)
+        image, first = crop_image(self.image, self.image_shape)
+        geometry = None if self.geometry is None else self.geometry.moved(first)
+        write_image(path, image, geometry=geometry)
 
     def __repr__(self) -> str:
         by = self.method if self.model is None else f"{self.method} ({self.model})"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from molrecon.data.formats import check_image_path, read_scan
 from molrecon.data.formats.kinds import peaks_more_than_its_transform
 from molrecon.data.formats.reading import PathLike
+from molrecon.data.oversampling import without_oversampling
 from molrecon.data.scan import Scan
-from molrecon.errors import InputError
+from molrecon.errors import InputError, shape_text
 from molrecon.pipeline.arguments import require_positive, resolve_device
 from molrecon.pipeline.match import Matched, match_axes
 from molrecon.pipeline.measurements import Progress, silent
@@ -97,7 +99,9 @@ def reconstruct(
         require_positive(name, value)
     device = resolve_device(device)
     chosen = _method(method, model, device)
-    scan = scan if isinstance(scan, Scan) else read_scan(scan)
+    scan = scan if isinstance(scan, Scan) else read_scan(scan, max_memory=max_memory)
+    measured = scan.kspace.shape[2:]
+    scan = without_oversampling(scan)
     if sigma is not None:
         scan = replace(scan, sigma=sigma)
     matched = match_axes(scan, chosen.axes, chosen.model or chosen.name)
@@ -110,7 +114,7 @@ def reconstruct(
         image=solved.image,
         solutions=solved.solutions,
         places=solved.places,
-        assumed=_assumed(matched, solved),
+        assumed=_assumed(matched, solved) | _field_of_view(measured, scan),
         method=chosen.name,
         model=chosen.model,
         source=scan.source,
@@ -121,6 +125,8 @@ def reconstruct(
         memory=plan,
         tol=tol,
         device=device,
+        geometry=scan.geometry,
+        image_shape=scan.image_shape,
         seconds=time.perf_counter() - started,
     )
     if output is not None:
@@ -136,9 +142,27 @@ def _method(method: str | Reconstructor, model: str | None, device: str) -> Reco
     return method
 
 
+def _field_of_view(measured: Sequence[int], scan: Scan) -> dict[str, str]:
+    """Say what was cut off."""
+    sentences = []
+    if scan.kspace.shape[2:] != measured:
+        sentences.append(
+            f"The readout is oversampled: {shape_text(measured)} samples are cut to "
+            f"{shape_text(scan.kspace.shape[2:])} by the field of view that the file asks for."
+        )
+    if scan.image_shape is not None:
+        sentences.append(
+            f"The image is cut to {shape_text(scan.image_shape)} when it is written, as the file "
+            "asks; bounds are those of the whole."
+        )
+    return {"field of view": " ".join(sentences)} if sentences else {}
+
+
 def _maps_source(scan: Scan) -> str:
     if scan.coil_maps is not None:
         return "those of the scan"
+    if scan.calibration is not None:
+        return "estimated from calibration data measured by themselves (ESPIRiT)"
     return "one coil, none needed" if scan.kspace.shape[1] == 1 else "estimated (ESPIRiT)"
 
 
@@ -153,6 +177,7 @@ def _assumed(matched: Matched, solved: Solved) -> dict[str, str]:
         )
     if scan.coil_maps is None and scan.kspace.shape[1] > 1:
         where = "of all frames together" if scan.axes.time else "of the scan"
+        where = where if scan.calibration is None else "that was measured by itself"
         assumed["coil maps"] = f"They are estimated from the calibration region {where} (ESPIRiT)."
     sigma = solved.solutions[0].sigma
     if scan.sigma is None and sigma is not None:

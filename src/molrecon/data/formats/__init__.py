@@ -7,8 +7,11 @@ from molrecon.data.formats.reading import (
     describe,
     format_of,
     read_array,
+    read_calibration,
+    read_coil_maps,
     read_image,
     read_images,
+    read_mask,
     read_scan,
 )
 from molrecon.data.formats.registry import FORMATS
@@ -30,8 +33,11 @@ __all__ = [
     "is_picture",
     "kind_of",
     "read_array",
+    "read_calibration",
+    "read_coil_maps",
     "read_image",
     "read_images",
+    "read_mask",
     "read_scan",
     "write_image",
     "write_scan",

@@ -145,6 +145,8 @@ def _open(location: Location, allowed: Mapping[int, str]) -> _Stored:
     notes += [f"BART axis {_TIME} read as {frames} frames"] if frames > 1 else []
     notes += [f"BART axis {axis} read as a batch of {full[axis]} {allowed[axis]}" for axis in batch]
     stored = np.memmap(_pair(location.path)[0], _SAMPLE, "r", shape=full, order="F")
+    if full[0] == 3 and max(full[_COIL:]) == 1 and not stored.imag.any():
+        raise non_cartesian(source, "it is a trajectory")
     order = [*batch, _COIL, *([_TIME] if frames > 1 else []), *spatial]
     rest = [axis for axis in range(_COUNT) if axis not in order]
     view = stored.transpose(*rest, *order)[(0,) * len(rest)]
@@ -185,11 +187,9 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     """Read k-space."""
     require_whole(location, _NAME)
     source, stored = str(location), _open(location, _BATCH)
-    if _full(location)[0] == _COIL and not stored.read().imag.any():
-        raise non_cartesian(source, "it is a trajectory")
     count = int(np.prod(stored.view.shape[: len(stored.batch)], dtype=np.int64))
     kspace = complex_tensor(stored.read(resolve_range(slice_range, count, source)))
-    require_grid(kspace, source)
+    require_grid(kspace.numpy(), source)
     axes = Axes("tyx" if stored.frames > 1 else "zyx") if kspace.ndim == 5 else None
     return assemble(kspace, source=source, notes=stored.notes, axes=axes)
 

@@ -8,6 +8,7 @@ from molrecon.data.formats.base import Kind
 from molrecon.data.formats.entries import Array
 from molrecon.data.formats.location import Location
 from molrecon.data.formats.named_arrays import as_complex
+from molrecon.data.formats.non_cartesian import require_grid
 from molrecon.data.formats.picture import OTHER, PNG
 from molrecon.data.formats.reading import PathLike, describe, format_of, read_array, read_with
 
@@ -48,6 +49,8 @@ def kind_of(path: PathLike, *, max_memory: float | None = None) -> Kind:
     array = read_array(path, max_memory=max_memory)
     if array.dtype.kind == "f" and array.ndim > 2 and array.shape[-1] == 2:
         array = as_complex(array, str(location))
+    if array.dtype.kind == "c":
+        require_grid(array, str(location))
     return "scan" if array.dtype.kind == "c" and peaks_more_than_its_transform(array) else "image"
 
 

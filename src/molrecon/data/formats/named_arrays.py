@@ -133,7 +133,7 @@ def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
         array = np.moveaxis(array, 0, 2)
     frames = axes is not None and axes.time
     kspace, note = kspace_tensor(array, source, slices=layout.slices, frames=frames)
-    require_grid(kspace, source)
+    require_grid(kspace.numpy(), source)
     notes = [] if name in ("kspace", "array") else [f"array {key!r} read as k-space"]
     notes += [note if layout.note is None else layout.note]
     scan_shape = (count, *kspace.shape[1:])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor
 
 from molrecon.data.arrays import Array
 from molrecon.errors import InputError
@@ -13,6 +12,7 @@ _LEAST = 32
 _FLAT, _PEAKED = 3.0, 8.0
 """Strongest line over the mean one: below, all are alike; above, some stand out."""
 _NEAR = 2
+_PLANES = 64
 _SHARE = 0.95
 
 
@@ -30,18 +30,23 @@ def require_cartesian(trajectory: str, source: str) -> None:
         raise non_cartesian(source, f"its trajectory is {trajectory}")
 
 
-def require_grid(kspace: Tensor, source: str) -> None:
-    """Refuse ``(batch, coil, y, x)`` whose lines all run through the centre, as radial spokes do.
+def require_grid(kspace: Array, source: str) -> None:
+    """Refuse complex ``(…, y, x)`` whose lines all run through the centre, as radial spokes do.
 
-    On a grid only the central lines hold much energy; of spokes each has its peak in its middle,
-    and none stands out.
+    On a grid only the central lines hold much energy; spokes have their peaks at the same sample,
+    the middle or the first, and none stands out.
     """
-    if kspace.ndim != 4:
+    if kspace.ndim < 2 or kspace.size == 0:
         return
-    power = kspace[0].abs().square().sum(0).numpy()
+    # Of one slice: a few coils tell as much as all slices do.
+    planes = kspace.reshape(-1, *kspace.shape[-2:])[:_PLANES]
+    with np.errstate(over="ignore", invalid="ignore"):
+        power = np.square(np.abs(planes)).sum(0)
     for lines in (power, power.T):
         if _are_spokes(lines):
-            raise non_cartesian(source, "all lines have their peak in the middle, as spokes have")
+            raise non_cartesian(
+                source, "all lines are alike, with their peak at the same sample, as spokes have it"
+            )
 
 
 def _are_spokes(power: Array) -> bool:
@@ -51,8 +56,8 @@ def _are_spokes(power: Array) -> bool:
     along, across = lines.sum(0), lines.sum(1)
     if across.max() > _FLAT * across.mean() or along.max() < _PEAKED * along.mean():
         return False
-    middle = np.abs(lines.argmax(1) - lines.shape[1] / 2) <= _NEAR
-    return bool(middle.mean() > _SHARE)
+    peaks = lines.argmax(1)
+    return bool((np.abs(peaks - np.median(peaks)) <= _NEAR).mean() > _SHARE)
 
 
 def is_trajectory(array: Array) -> bool:

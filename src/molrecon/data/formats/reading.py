@@ -11,6 +11,7 @@ from molrecon.data.formats.base import Format
 from molrecon.data.formats.entries import Array, Entries
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location, reading
+from molrecon.data.formats.parts import NAMES
 from molrecon.data.formats.registry import find, recognise
 from molrecon.data.scan import Scan
 
@@ -152,6 +153,51 @@ def read_array(
         return None if read is None else lambda location: read(location, prefer)
 
     return read_with(Location.parse(path, max_memory), pick)
+
+
+def read_mask(path: PathLike, *, max_memory: float | None = None) -> Array:
+    """Return the sampling mask in a file; parameters and exceptions are those of `read_array`."""
+    return read_array(path, prefer=NAMES["mask"], max_memory=max_memory)
+
+
+def read_calibration(path: PathLike, *, max_memory: float | None = None) -> Array:
+    """Return the calibration data in a file; parameters and exceptions as of `read_array`."""
+    names = (*NAMES["calibration"], "kspace")
+    return read_array(path, prefer=names, max_memory=max_memory)
+
+
+def read_coil_maps(path: PathLike, *, max_memory: float | None = None) -> tuple[Array, str | None]:
+    """Return the coil maps in a file, and what was decided.
+
+    Parameters
+    ----------
+    path
+        ``FILE``, or ``FILE::KEY`` for one array of several. Of a BART file with several sets of
+        maps the key is the number of a set, from 0.
+    max_memory
+        Memory in GiB that they may take, beyond 200 MB and four times the size of the file.
+
+    Returns
+    -------
+    tuple
+        ``(coil, *spatial)`` or ``(batch, coil, *spatial)``, and a sentence if there are several
+        sets, of which the first is returned.
+
+    Raises
+    ------
+    InputError
+        As `read_array`.
+    """
+    maps = read_array(path, prefer=NAMES["coil_maps"], max_memory=max_memory)
+    location = Location.parse(path)
+    several = read_with(location, lambda one: one.kind) == "coil maps" and location.key is None
+    if not several or len(maps) < 2:
+        return maps, None
+    note = (
+        f"{path} holds {len(maps)} sets of coil maps (ESPIRiT): the first is used; another one is "
+        f"named by its number, as in {path}::1."
+    )
+    return maps[0], note
 
 
 def describe(path: PathLike) -> Entries:
