@@ -98,28 +98,16 @@ def methods_figure(
     panels += [_panel(one, truth) for one in shown]
     part = _checked(zoom, truth.shape) if zoom else most_detailed(reference)
     white = _white(truth, part)
-    blocks = -(-len(panels) // _MOST_COLUMNS)
-    columns = -(-len(panels) // blocks)
-    figure, axes = _grid(blocks, columns, truth.shape)
-    heading = title + "\n" if title else ""
-    window = f"grey window of all images: 0 to {white / float(truth.max()):.0%} of the reference's"
-    figure.suptitle(f"{heading}{window} maximum", fontsize=10)
+    figure, axes = _grid(len(panels), truth.shape)
+    window = f"0 to {white / float(truth.max()):.0%} of the reference's maximum"
+    figure.suptitle(f"{title}\ngrey window of all images: {window}".strip(), fontsize=10)
     limit = _error_limit([one.error for one in panels if one.error is not None])
     corner = _emptiest_corner(truth, part)
     drawn = None
     for number, panel in enumerate(panels):
-        block, column = divmod(number, columns)
-        above, below = axes[2 * block, column], axes[2 * block + 1, column]
-        above.set_title(f"{panel.title}\n{panel.caption}", fontsize=9)
-        if panel.image is None:
-            above.text(0.5, 0.5, "failed", ha="center", va="center", transform=above.transAxes)
-            continue
-        above.imshow(panel.image, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
-        _inset(above, panel.image, part, corner, white)
-        if panel.error is not None:
-            drawn = below.imshow(
-                panel.error, cmap="inferno", vmin=0, vmax=limit, interpolation="nearest"
-            )
+        block, column = divmod(number, axes.shape[1])
+        pair = axes[2 * block, column], axes[2 * block + 1, column]
+        drawn = _draw(panel, pair, part, corner, white, limit) or drawn
     if mask is not None:
         axes[1, 0].imshow(mask.detach().cpu().numpy(), cmap="gray", interpolation="nearest")
         axes[1, 0].set_title("sampled k-space", fontsize=8)
@@ -152,6 +140,27 @@ def _panel(one: Shown, truth: Array) -> _Panel:
     return _Panel(one.title, one.caption, image, error)
 
 
+def _draw(
+    panel: _Panel,
+    axes: tuple[Axes, Axes],
+    part: Zoom,
+    corner: tuple[bool, bool],
+    white: float,
+    limit: float,
+) -> Any:
+    """Draw an image with its inset, and its error below; return the error drawn, None if none."""
+    above, below = axes
+    above.set_title(f"{panel.title}\n{panel.caption}", fontsize=9)
+    if panel.image is None:
+        above.text(0.5, 0.5, "failed", ha="center", va="center", transform=above.transAxes)
+        return None
+    above.imshow(panel.image, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
+    _inset(above, panel.image, part, corner, white)
+    if panel.error is None:
+        return None
+    return below.imshow(panel.error, cmap="inferno", vmin=0, vmax=limit, interpolation="nearest")
+
+
 def _white(truth: Array, part: Zoom) -> float:
     """Return the value shown as white: noise must not saturate in the inset."""
     top, bottom, left, right = part
@@ -160,9 +169,11 @@ def _white(truth: Array, part: Zoom) -> float:
     return max(float(np.percentile(truth, _WHITE_PERCENTILE)), inside) or peak
 
 
-def _grid(blocks: int, columns: int, shape: tuple[int, ...]) -> tuple[Figure, Any]:
-    """Return a figure and its axes, two rows for every block."""
+def _grid(panels: int, shape: tuple[int, ...]) -> tuple[Figure, Any]:
+    """Return a figure and its axes: blocks of two rows, that of images and that of errors."""
     height, width = shape
+    blocks = -(-panels // _MOST_COLUMNS)
+    columns = -(-panels // blocks)
     figure = Figure(
         figsize=(_SIDE * columns, blocks * (2 * _SIDE * height / width + 0.55) + 1.2),
         layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01),

@@ -45,42 +45,48 @@ def validate(
     """
     was_training = model.training
     model.eval()
-    ratios, evaluations, failed, lipschitz = [], 0, 0, []
-    equilibrium = model.equilibrium
+    found = [_figures(model, batch, target, number) for number, batch in enumerate(batches)]
+    model.train(was_training)
+    lipschitz = [one["lipschitz"] for one in found if "lipschitz" in one]
+    count = len(found)
+    return {
+        "psnr": sum(one["psnr"] for one in found) / count,
+        **({"lipschitz": max(lipschitz)} if lipschitz else {}),
+        "network_evaluations": sum(one["network_evaluations"] for one in found) / count,
+        "failed": sum(one["failed"] for one in found),
+    }
+
+
+def _figures(
+    model: LearnedReconstructor, batch: Batch, target: str, number: int
+) -> dict[str, float]:
+    """Return the figures of one image."""
+    A, equilibrium = batch.A, model.equilibrium
     if equilibrium is not None:
         forward = replace(equilibrium.forward, stopping="residual", tol=1e-3)
         equilibrium = replace(equilibrium, forward=forward)
-    for number, batch in enumerate(batches):
-        A = batch.A
-        with torch.no_grad():
-            # Failures are reported, not raised: an early network may not be monotone yet.
-            solution = model(
-                batch.y,
-                A,
-                sigma=batch.sigma,
-                equilibrium=equilibrium,
-                raise_on_failure=False,
-                output="fixed-point",
-            )
-        failed += int(not solution.converged)
-        evaluations += solution.network_evaluations
-        truth = batch.target(target)
-        image = solution.value
-        returned = model.returned(image, A, batch.y)
-        error = magnitude_mean_squared_error(returned, truth)
-        ratios.append(float(10 * torch.log10(truth.abs().max() ** 2 / error[0])))
-        scale = peak(image)
-        constrained = model.constrained_map(A, batch.sigma / scale)
-        if constrained is not None and number < LIPSCHITZ_IMAGES:
-            measured = jacobian_norm(
-                constrained, image / per_sample(scale, image), tol=2e-3, max_iterations=60
-            )
-            lipschitz.append(measured.value.max())
-    model.train(was_training)
-    figures = {"lipschitz": float(torch.stack(lipschitz).max())} if lipschitz else {}
-    return {
-        "psnr": sum(ratios) / len(ratios),
-        **figures,
-        "network_evaluations": evaluations / len(ratios),
-        "failed": float(failed),
+    with torch.no_grad():
+        # Failures are reported, not raised: an early network may not be monotone yet.
+        solution = model(
+            batch.y,
+            A,
+            sigma=batch.sigma,
+            equilibrium=equilibrium,
+            raise_on_failure=False,
+            output="fixed-point",
+        )
+    image, truth = solution.value, batch.target(target)
+    error = magnitude_mean_squared_error(model.returned(image, A, batch.y), truth)
+    figures = {
+        "psnr": float(10 * torch.log10(truth.abs().max() ** 2 / error[0])),
+        "network_evaluations": float(solution.network_evaluations),
+        "failed": float(not solution.converged),
     }
+    scale = peak(image)
+    constrained = model.constrained_map(A, batch.sigma / scale)
+    if constrained is not None and number < LIPSCHITZ_IMAGES:
+        measured = jacobian_norm(
+            constrained, image / per_sample(scale, image), tol=2e-3, max_iterations=60
+        )
+        figures["lipschitz"] = float(measured.value.max())
+    return figures
