@@ -58,6 +58,17 @@ class Reconstruction:
         Spatial shape that `save` cuts out of the centre; None for all of the image.
     seconds
         Time from the call to the image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import CartesianMRI, Scan, reconstruct
+    >>> image = torch.hann_window(32)[:, None] * torch.hann_window(32) * (1 + 0j)
+    >>> mask = torch.rand(1, 1, 32, 32) < 0.8
+    >>> A = CartesianMRI(torch.ones(1, 1, 32, 32, dtype=torch.complex64), mask)
+    >>> found = reconstruct(Scan(A(image[None, None]), mask), "sense", sigma=0.01)
+    >>> found.image.shape, found.guarantee.proved, found.facts()["status"]
+    (torch.Size([1, 1, 32, 32]), True, 'converged')
     """
 
     image: Tensor

@@ -60,6 +60,13 @@ def read_scan(
     InputError
         If the file is missing, damaged, of another type, ambiguous, larger than allowed, or holds
         unusable values.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> numpy.save("scan.npy", numpy.ones((4, 32, 32), dtype=numpy.complex64))
+    >>> read_scan("scan.npy")
+    Scan(1 of 4 × 32 × 32 (y, x), 100.0% sampled)
     """
 
     def pick(one: Format) -> Callable[[Location], Scan] | None:
@@ -92,6 +99,14 @@ def read_image(path: PathLike, *, max_memory: float | None = None) -> ImageData:
     InputError
         If the file is missing, damaged, of another type, ambiguous, larger than allowed, or holds
         unusable values.
+
+    Examples
+    --------
+    >>> import numpy
+    >>> numpy.savez("images.npz", T1w=numpy.ones((16, 12)), FLAIR=numpy.ones((16, 12)))
+    >>> image = read_image("images.npz::T1w")
+    >>> image.axes, image.tensor().shape
+    (('y', 'x'), torch.Size([1, 1, 16, 12]))
     """
     return read_with(Location.parse(path, max_memory), lambda one: one.read_image)
 

@@ -18,6 +18,11 @@ from molrecon.errors import InputError
 def check_image_path(path: PathLike) -> Path:
     """Refuse an image output that could not be written, before any work is done for it.
 
+    Parameters
+    ----------
+    path
+        The file to be written.
+
     Raises
     ------
     InputError
@@ -30,6 +35,11 @@ def check_image_path(path: PathLike) -> Path:
 
 def check_scan_path(path: PathLike) -> Path:
     """Refuse a scan output that could not be written, before any work is done for it.
+
+    Parameters
+    ----------
+    path
+        The file to be written.
 
     Raises
     ------
@@ -64,6 +74,13 @@ def write_image(path: PathLike, image: Tensor, *, geometry: Geometry | None = No
     ------
     InputError
         If the extension is unknown, the folder cannot be written to, or a value is NaN or infinite.
+
+    Examples
+    --------
+    >>> from molrecon import read_image
+    >>> write_image("image.npy", torch.ones(1, 1, 8, 8))
+    >>> read_image("image.npy").array.shape
+    (8, 8)
     """
     target = check_image_path(path)
     if image.ndim not in (4, 5) or 0 in image.shape:
@@ -94,6 +111,13 @@ def write_scan(path: PathLike, scan: Scan) -> None:
     ------
     InputError
         If the extension is another or the folder cannot be written to.
+
+    Examples
+    --------
+    >>> from molrecon import read_scan
+    >>> write_scan("scan.npz", Scan(torch.ones(1, 2, 8, 8, dtype=torch.complex64), sigma=0.1))
+    >>> read_scan("scan.npz").sigma
+    0.1
     """
     target = check_scan_path(path)
     find(target, lambda one: one.write_scan, exists=False)(target, scan)
