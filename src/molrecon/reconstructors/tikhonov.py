@@ -15,7 +15,8 @@ from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
 from molrecon.reconstructors.base import Reconstructor
-from molrecon.reconstructors.sense import regularised_least_squares, require_weight
+from molrecon.reconstructors.least_squares import regularised_least_squares
+from molrecon.reconstructors.sense import require_weight
 from molrecon.reconstructors.start import as_sigma, check_measurements
 
 RANGE = (1e-2, 1e5)
@@ -166,7 +167,12 @@ def _with_gradient(
     scale = magnitude(y.detach())
     leaf = lam.log().requires_grad_()
     x = regularised_least_squares(
-        y / per_sample(scale, y), A, leaf.exp(), tol=SEARCH_RTOL, max_iterations=max_iterations
+        y / per_sample(scale, y),
+        A,
+        leaf.exp(),
+        tol=SEARCH_RTOL,
+        max_iterations=max_iterations,
+        raise_on_failure=False,
     ).value
     gap = norm(A(x) - y / per_sample(scale, y)).log() - sigma.log()
     (slope,) = torch.autograd.grad(gap.sum(), leaf, retain_graph=True)

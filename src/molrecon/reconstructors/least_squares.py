@@ -1,0 +1,163 @@
+"""Linear least squares, ``λ‖Ax − y‖² + ‖x‖²``, and how far an image is from the minimiser."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from molrecon.equilibrium.robustness import robustness_constant
+from molrecon.equilibrium.solution import Guarantee, Solution
+from molrecon.linear.closed_form import ClosedForm
+from molrecon.linear.conjugate_gradient import ConjugateGradient, LinearSolution
+from molrecon.linear.regularised import require_converged, solve_regularised
+from molrecon.linear.status import Status
+from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
+from molrecon.operators.checks import check_precision
+
+DEFAULT_TOL = 1e-3
+
+ROUNDING = 16.0
+"""Rounding of a residual, in units of that of one operation on the terms it is made of."""
+
+SHARE_OF_TOLERANCE = 0.1
+"""What the linear solve of the tight bound may add to it, in units of the tolerance."""
+
+
+def regularised_least_squares(
+    y: Tensor,
+    A: LinearOperator,
+    lam: Tensor,
+    *,
+    tol: float | None = None,
+    max_iterations: int = 500,
+    raise_on_failure: bool = True,
+) -> Solution:
+    """Return the minimiser of ``λ‖Ax − y‖² + ‖x‖²``, differentiable with respect to y and λ.
+
+    Parameters
+    ----------
+    y
+        Measurements ``(batch, *A.shape_out)``, in any unit.
+    A
+        The forward operator.
+    lam
+        λ of every sample, ``(batch,)``.
+    tol
+        Largest relative distance to the minimiser, 1e-3 by default; that of the gradient too.
+    max_iterations
+        Cap on the iterations of a linear solve.
+    raise_on_failure
+        Whether a solve that fails raises; if False, it is a status of the solution, and in the
+        backward pass its sample has no gradient.
+
+    Raises
+    ------
+    InputError
+        If y and A are of different precision or do not fit together.
+    ConvergenceError
+        If a solve fails, or rounding keeps it from its tolerance, and failures are to raise.
+    """
+    started = time.perf_counter()
+    check_precision(y, A)
+    tol = DEFAULT_TOL if tol is None else tol
+    # The map is linear, so the unit is a constant as far as the gradient is concerned.
+    unit = magnitude(y.detach())
+    y = y / per_sample(unit, y)
+    back = A.H(y)
+    solves: list[LinearSolution] = []
+
+    def report(direction: str, linear: LinearSolution) -> None:
+        if raise_on_failure:
+            require_converged(direction, linear)
+        solves.append(linear)
+
+    solver = _solver(A, lam.detach(), tol, max_iterations)
+    x = solve_regularised(A, lam, per_sample(lam, back) * back, solver=solver, report=report)
+    solution = _solution(solves[0], A, lam.detach(), y.detach(), tol)
+    if raise_on_failure:
+        solution.raise_unless_converged("linear solve")
+    return replace(solution, value=x * per_sample(unit, x), seconds=time.perf_counter() - started)
+
+
+def _solver(A: LinearOperator, lam: Tensor, tol: float, max_iterations: int) -> ClosedForm:
+    # ‖x‖ ≥ ‖λAᴴy‖ / (1 + λ‖A‖²), so this residual leaves an error of at most tol · ‖x‖.
+    largest = float((lam * A.nominal_norm.to(lam.dtype) ** 2).max())
+    rtol = min(tol, 0.5) / (1 + largest)
+    return ClosedForm(ConjugateGradient(rtol=rtol, max_iterations=max_iterations))
+
+
+def _solution(
+    linear: LinearSolution, A: LinearOperator, lam: Tensor, y: Tensor, tol: float
+) -> Solution:
+    bound = distance_bound(A, lam, y, linear.value, tol=tol)
+    # Rounding may keep an image whose linear system is solved from the tolerance of the image.
+    status = [
+        Status.STAGNATED if one is Status.CONVERGED and far else one
+        for one, far in zip(linear.status, (bound > tol).tolist(), strict=True)
+    ]
+    return Solution(
+        value=linear.value,
+        status=tuple(status),
+        iterations=linear.iterations,
+        normal_evaluations=linear.normal_evaluations + 1,
+        relative_residual=linear.residual
+        / norm(linear.value).clamp_min(torch.finfo(bound.dtype).tiny),
+        guarantee=Guarantee(
+            error_bound=bound,
+            proved=True,
+            rests_on="the matrix of the linear system is at least the identity",
+            monotonicity=1.0,
+            robustness=robustness_constant(lam, 1.0),
+        ),
+        lam=lam,
+    )
+
+
+@torch.no_grad()
+def distance_bound(A: LinearOperator, lam: Tensor, y: Tensor, x: Tensor, *, tol: float) -> Tensor:
+    """Return a bound on ``‖x − x*‖ / ‖x‖``, x* being the exact minimiser, ``(batch,)``.
+
+    The matrix ``M = I + λAᴴA`` is at least I, so ``‖x − x*‖ = ‖M⁻¹r‖ ≤ ‖r‖`` with the residual
+    ``r = λAᴴ(y − Ax) − x``, plus what its own computation may have rounded away. Where that is
+    above the tolerance, the rounding of x, which λ enlarges in r and M⁻¹ makes small again, may be
+    the reason. Then r is computed in double precision, and with any u the bound is
+    ``‖u‖ + ‖r − Mu‖``: u is about M⁻¹r, the distance itself.
+
+    Parameters
+    ----------
+    A
+        The forward operator.
+    lam
+        λ of every sample, ``(batch,)``.
+    y
+        Measurements ``(batch, *A.shape_out)``.
+    x
+        Any image ``(batch, *A.shape_in)``, in the unit of ``y``.
+    tol
+        A bound of at most this size is not tightened.
+    """
+    size, eps = norm(x), torch.finfo(x.dtype).eps
+    back = per_sample(lam, x) * A.H(y)
+    found = norm(back - x - per_sample(lam, x) * A.normal(x))
+    found += ROUNDING * eps * (norm(back) + (1 + lam * A.nominal_norm**2) * size)
+    if bool((found > tol * size).any()):
+        found = torch.minimum(found, _tight(A.in_double, lam.double(), y, x, tol).to(found.dtype))
+    # The image is rounded once more, when it is multiplied by its unit.
+    return found / size.clamp_min(torch.finfo(size.dtype).tiny) + eps * (size > 0)
+
+
+def _tight(A: LinearOperator, lam: Tensor, y: Tensor, x: Tensor, tol: float) -> Tensor:
+    y, x = y.to(A.dtype), x.to(A.dtype)
+    residual = per_sample(lam, x) * A.H(y - A(x)) - x
+    tiny = torch.finfo(lam.dtype).tiny
+    allowed = SHARE_OF_TOLERANCE * tol * norm(x) / norm(residual).clamp_min(tiny)
+    solver = ClosedForm(ConjugateGradient(rtol=min(0.5, float(allowed.min()))))
+    # However much of it is left unsolved, it is counted.
+    u = solver(A, lam, residual).value
+    rest = residual - u - per_sample(lam, u) * A.normal(u)
+    # The residual in double precision has a rounding of its own.
+    rounding = ROUNDING * torch.finfo(x.dtype).eps * (1 + 2 * lam * A.nominal_norm**2) * norm(x)
+    return norm(u) + norm(rest) + rounding
