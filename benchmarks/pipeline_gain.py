@@ -27,7 +27,7 @@ from common import brain
 from molrecon import MOL, CartesianMRI, load
 from molrecon.evaluation.reference_problem import retrospective_problem
 from molrecon.operators.noise import estimate_sigma
-from molrecon.reconstructors.start import peak, sense_start
+from molrecon.reconstructors.start import sense_start
 
 MODELS = ("brain2d-sn", "brain2d-strict")
 SIZE, TOL = 1e-4, 1e-7
@@ -67,7 +67,7 @@ def report(model: MOL, y: Tensor, A: CartesianMRI) -> None:
     """Print all figures of one model."""
     settings: dict[str, Callable[[Tensor], Tensor]] = {
         "sigma": lambda y: estimate_sigma(y, A.mask),
-        "scale": lambda y: peak(sense_start(y, A)),
+        "scale": lambda y: sense_start(y, A)[1],
     }
     slopes = {name: gradient(function, y) for name, function in settings.items()}
     fixed = {name: function(y) for name, function in settings.items()}

@@ -19,14 +19,14 @@ from molrecon import MOL, Solution
 from molrecon.evaluation.reference_problem import ReferenceProblem, retrospective_problem
 from molrecon.lipschitz import lipschitz_attack
 from molrecon.operators.base import norm, per_sample
-from molrecon.reconstructors.start import peak, sense_start
+from molrecon.reconstructors.start import sense_start
 
 
 def starts(
     model: MOL, scan: ReferenceProblem, solution: Solution
 ) -> dict[str, torch.Tensor | None]:
     x = solution.value
-    scale = peak(sense_start(scan.y, scan.A))
+    scale = sense_start(scan.y, scan.A)[1]
     level = solution.sigma / scale
     # Where H contracts least, the iteration is slowest.
     attack = lipschitz_attack(

@@ -33,7 +33,7 @@ from molrecon.operators.base import norm, per_sample
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.learned import ScaledProblem
 from molrecon.reconstructors.mol import MOL
-from molrecon.reconstructors.start import peak, sense_start
+from molrecon.reconstructors.start import sense_start
 
 SIZES = (0.01, 0.02, 0.05, 0.1)
 SAMPLES = (3, 30)
@@ -81,7 +81,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     scan = retrospective_problem(brain(), 4, mask_kind="variable-density", calibration=24, seed=0)
     assert isinstance(scan.A, CartesianMRI)
-    scale = peak(sense_start(scan.y, scan.A))
+    scale = sense_start(scan.y, scan.A)[1]
     sigma = scan.A.estimate_sigma(scan.y)
     for name in arguments.models:
         model = load(name)

@@ -8,7 +8,7 @@ from molrecon.linear.status import Status
 from molrecon.operators.base import norm
 from molrecon.operators.super_resolution import SuperResolution
 from molrecon.reconstructors.de_grad import DEGrad
-from molrecon.reconstructors.start import peak, sense_start
+from molrecon.reconstructors.start import sense_start
 
 from ..support import contractive_cnn, dense_matrices, normal
 from .methods import SOLVER, model, scan
@@ -18,8 +18,8 @@ SIGMA = 0.05
 
 def gradient_steps(reconstruct, y, A, steps, eta):
     """The paper's iteration, unrolled with everything recorded."""
-    start = sense_start(y, A)
-    scale = peak(start).reshape(-1, 1, 1, 1)
+    start, scale = sense_start(y, A)
+    scale = scale.reshape(-1, 1, 1, 1)
     sigma, data, x = SIGMA / scale.flatten(), y / scale, start / scale
     for _ in range(steps):
         residual = A.H(A(x) - data)
@@ -33,7 +33,7 @@ def test_solves_its_equation_whatever_the_step(step):
     A, y = scan(batch=2)
     reconstruct = model("de-grad", step=step)
     solution = reconstruct(y, A, sigma=SIGMA)
-    scale = peak(sense_start(y, A)).reshape(-1, 1, 1, 1)
+    scale = sense_start(y, A)[1].reshape(-1, 1, 1, 1)
     x = solution.value / scale
     denoised = reconstruct.network(x, SIGMA / scale.flatten())
     equation = A.H(A(x) - y / scale) + x - denoised

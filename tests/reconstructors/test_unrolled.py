@@ -13,7 +13,7 @@ from molrecon.operators.denoising import Denoising
 from molrecon.reconstructors.admm_net import ADMMNet
 from molrecon.reconstructors.configuration import ModelConfig
 from molrecon.reconstructors.modl import MoDL
-from molrecon.reconstructors.start import peak, sense_start
+from molrecon.reconstructors.start import sense_start
 from molrecon.reconstructors.weights import DataWeight
 
 from ..support import dense_matrices, normal, random_cnn
@@ -54,8 +54,8 @@ UNROLLED = {"modl": modl, "admm-net": admm}
 
 
 def by_matrices(method, reconstruct, y, A, count):
-    start = sense_start(y, A)
-    scale = peak(start).reshape(-1, 1, 1, 1)
+    start, scale = sense_start(y, A)
+    scale = scale.reshape(-1, 1, 1, 1)
     sigma = SIGMA / scale.flatten()
     lam = reconstruct.weight(sigma)
     back = lam.reshape(-1, 1, 1, 1) * A.H(y / scale)

@@ -19,7 +19,7 @@ from molrecon.evaluation.measurements import Measurement
 from molrecon.lipschitz import certified_bound, measure
 from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor
-from molrecon.reconstructors.start import peak, sense_start
+from molrecon.reconstructors.start import sense_start
 from molrecon.reconstructors.store import load, read_header
 
 HOLDS_FOR = (
@@ -133,8 +133,7 @@ def _values(
     y, A = one.y, one.A
     with torch.no_grad():
         solution = model(y, A, sigma=one.sigma, raise_on_failure=False, output="fixed-point")
-        start = sense_start(y, A)
-        scale = peak(start)
+        start, scale = sense_start(y, A)
         # What blew up is measured where it began.
         finite = bool(torch.isfinite(solution.value).all())
         image = (solution.value if finite else start) / per_sample(scale, start)

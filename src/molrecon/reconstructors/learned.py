@@ -24,7 +24,6 @@ from molrecon.reconstructors.start import (
     check_measurements,
     check_scale,
     estimated_sigma,
-    peak,
     sense_start,
 )
 from molrecon.reconstructors.weights import DataWeight
@@ -300,8 +299,8 @@ class LearnedReconstructor(nn.Module, Reconstructor):
     ) -> tuple[ScaledProblem, Tensor, Tensor]:
         """Return the problem in units of the image peak, the peak and σ in the unit of ``y``."""
         check_measurements(y, A, self)
-        start = x0 if x0 is not None and scale is not None else sense_start(y, A)
-        scale = peak(start) if scale is None else scale
+        start, own = (x0, scale) if x0 is not None and scale is not None else sense_start(y, A)
+        scale = own if scale is None else scale
         check_scale(scale)
         noise = as_sigma(estimated_sigma(y, A, scale) if sigma is None else sigma, y)
         start = start if x0 is None else x0

@@ -21,7 +21,6 @@ from molrecon.reconstructors.start import (
     as_sigma,
     check_measurements,
     check_scale,
-    peak,
     sense_start,
 )
 
@@ -76,7 +75,7 @@ class Sparse(Reconstructor):
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
         """Return the unit and, where the weight rests on it, the noise level for ``y``."""
         check_measurements(y, A)
-        scale = peak(sense_start(y, A))
+        _, scale = sense_start(y, A)
         check_scale(scale)
         if self.lam is not None:
             return {"scale": scale}

@@ -19,8 +19,8 @@ START_SOLVER = ClosedForm(ConjugateGradient(rtol=START_RTOL, max_iterations=STAR
 SCALE_QUANTILE = 0.999
 
 
-def sense_start(y: Tensor, A: LinearOperator) -> Tensor:
-    """Return a short SENSE reconstruction ``(batch, *shape_in)``: the start, and the scale.
+def sense_start(y: Tensor, A: LinearOperator) -> tuple[Tensor, Tensor]:
+    """Return a short SENSE reconstruction, and the scale: the peak of its image.
 
     Its weight is relative to ``‖A‖²``: a fixed one would shrink the image, and the scale with it,
     by ``‖A‖²λ / (1 + ‖A‖²λ)`` for operators of small norm.
@@ -28,48 +28,67 @@ def sense_start(y: Tensor, A: LinearOperator) -> Tensor:
     Parameters
     ----------
     y
-        Measurements ``(batch, *A.shape_out)``; where they require a gradient, the image has it.
+        Measurements ``(batch, *A.shape_out)``; where they require a gradient, both results have it.
     A
         The forward operator.
+
+    Returns
+    -------
+    start
+        ``(batch, *A.shape_in)``.
+    scale
+        ``(batch,)``, a continuous function of ``y``, which the start is not: it jumps where one
+        more iteration is made. Equilibria depend on the scale alone.
     """
     unit = magnitude(y.detach())
     lam = START_LAM / A.nominal_norm**2
     back = A.H(y / per_sample(unit, y))
     rhs = per_sample(lam, back) * back
-    if not (torch.is_grad_enabled() and rhs.requires_grad):
-        start = START_SOLVER(A, lam, rhs).value
-    elif A.resolvent(lam.expand(rhs.shape[0]), rhs.detach()) is not None:
+    if A.resolvent(lam.expand(rhs.shape[0]), rhs.detach()) is not None:
         start = solve_regularised(A, lam, rhs, solver=START_SOLVER, report=lambda *what: None)
+        scale = peak(start)
     else:
-        start = _recorded(A, lam, rhs)
-    return start * per_sample(unit, start)
+        start, steady = _short_solve(A, lam, rhs)
+        scale = peak(steady)
+    return start * per_sample(unit, start), scale * unit
 
 
-def _recorded(A: LinearOperator, c: Tensor, r: Tensor) -> Tensor:
-    """Return what `START_SOLVER` does by conjugate gradients, every iteration recorded.
+def _short_solve(A: LinearOperator, c: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+    """Solve ``(I + c AᴴA) x = r`` roughly by conjugate gradients, every iteration recorded.
 
     They end long before the solution. The gradient of the solution, which one more solve would
     give, is not that of what they reach: of the scale it would be wrong by percents.
+
+    The second result lies between the last two iterates, where a residual that falls linearly
+    would meet the tolerance. It is the first one at the moment at which one more iteration is
+    made, and the one before then: the count jumps, and this does not.
     """
-    x, residual, direction = torch.zeros_like(r), r, r
+    x, steady, residual, direction = torch.zeros_like(r), torch.zeros_like(r), r, r
     square = inner(r, r)
-    threshold = START_RTOL * square.detach().sqrt()
-    active = square.detach().sqrt() > threshold
+    one, zero = torch.ones_like(square), torch.zeros_like(square)
+    active = square > 0
+    size = torch.where(active, square, one).sqrt()
+    threshold = START_RTOL * size
     for _ in range(START_ITERATIONS):
         if not bool(active.any()):
             break
         product = direction + per_sample(c, direction) * A.normal(direction)
         # Ones in place of what has stopped: a zero there would make its gradient NaN.
-        curvature = torch.where(active, inner(direction, product), torch.ones_like(square))
-        step = torch.where(active, square / curvature, torch.zeros_like(square))
-        x = x + per_sample(step, x) * direction
+        step = torch.where(
+            active, square / torch.where(active, inner(direction, product), one), zero
+        )
         residual = residual - per_sample(step, x) * product
-        before = torch.where(active, square, torch.ones_like(square))
+        before, last = torch.where(active, square, one), size
         square = inner(residual, residual)
-        ratio = torch.where(active, square / before, torch.zeros_like(square))
-        direction = residual + per_sample(ratio, x) * direction
-        active = active & (square.detach().sqrt() > threshold)
-    return x
+        size = torch.where(square > 0, torch.where(square > 0, square, one).sqrt(), zero)
+        stops = active & (size <= threshold)
+        part = torch.where(stops, last - threshold, one) / torch.where(stops, last - size, one)
+        between = x + per_sample(part * step, x) * direction
+        steady = torch.where(per_sample(active, x), between, steady)
+        x = x + per_sample(step, x) * direction
+        direction = residual + per_sample(torch.where(active, square / before, zero), x) * direction
+        active = active & ~stops
+    return x, steady
 
 
 def peak(image: Tensor) -> Tensor:
