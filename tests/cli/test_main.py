@@ -14,6 +14,7 @@ NAMES = [
     "attack",
     "certify",
     "compare",
+    "convert",
     "demo",
     "info",
     "simulate",

@@ -8,7 +8,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.interrupts import heeded_interrupts
+from molrecon.cli.interrupts import keep_interrupts
 from molrecon.cli.options import AsPublished, Folder, Json
 from molrecon.errors import ConvergenceError, InputError
 
@@ -46,7 +46,7 @@ def compare(
     """
     if workers is not None and workers < 1:
         raise InputError(f"--workers is {workers}, but a number of at least 1 was expected.")
-    with heeded_interrupts():
+    with keep_interrupts():
         from molrecon.evaluation.comparison import compare as run
         from molrecon.evaluation.comparison import prepare, read_config
         from molrecon.pipeline.arguments import resolve_device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,13 +10,14 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Device, Json, Seed
+from molrecon.cli.options import Device, Folder, Json, Seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from molrecon.data.scan import Scan
     from molrecon.pipeline import Reconstruction
+    from molrecon.reconstructors.base import Reconstructor
 
 SETTINGS: dict[str, Any] = {"coils": 8, "acceleration": 4.0, "calibration": 24, "sigma": 0.01}
 SUMMARY = "8 coils, 1 % noise, 4× undersampled"
@@ -27,12 +29,7 @@ BRAIN = (66, 122, 112, 168)
 
 
 def demo(
-    folder: Annotated[
-        str,
-        typer.Option(
-            "--output", "-o", help="Folder for the results; made if need be.", metavar="DIR"
-        ),
-    ] = "demo",
+    folder: Folder = "demo",
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,9 +52,7 @@ def demo(
     from molrecon.data.sample_image import SAMPLE_NAME, sample_image
     from molrecon.data.scan import Scan
     from molrecon.data.simulation import simulate_acquisition
-    from molrecon.pipeline import reconstruct
     from molrecon.pipeline.arguments import resolve_device
-    from molrecon.pipeline.measurements import ensure_coil_maps
     from molrecon.reconstructors.methods import build_method
 
     device = resolve_device(device)
@@ -68,13 +63,7 @@ def demo(
     )
     target = make_folder(folder)
     scan = Scan(acquisition.kspace, acquisition.mask, source="the simulated scan")
-    found = []
-    with output.progress(len(methods) + 1) as show:
-        show("coil maps")
-        with_maps = ensure_coil_maps(scan)
-        for number, method in enumerate(methods, start=1):
-            show(method.name, number)
-            found.append(reconstruct(with_maps, method, tol=TOLERANCE, device=device))
+    found = _reconstructed(scan, methods, device)
     reference = acquisition.image
     results = [_result(one, reference) for one in found]
     paths = {
@@ -93,6 +82,23 @@ def demo(
         return
     _print(SAMPLE_NAME, results)
     output.print_facts("Files", [(name, str(path)) for name, path in paths.items()])
+
+
+def _reconstructed(
+    scan: Scan, methods: Sequence[Reconstructor], device: str
+) -> list[Reconstruction]:
+    """Reconstruct with every method, on coil maps that are estimated once."""
+    from molrecon.pipeline import reconstruct
+    from molrecon.pipeline.measurements import ensure_coil_maps
+
+    found = []
+    with output.progress(len(methods) + 1) as show:
+        show("coil maps")
+        with_maps = ensure_coil_maps(scan)
+        for number, method in enumerate(methods, start=1):
+            show(method.name, number)
+            found.append(reconstruct(with_maps, method, tol=TOLERANCE, device=device))
+    return found
 
 
 def _result(found: Reconstruction, reference: Tensor) -> dict[str, Any]:

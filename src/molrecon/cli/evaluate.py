@@ -21,35 +21,40 @@ if TYPE_CHECKING:
     from molrecon.evaluation.metrics import DataRange, Score
 
 
+Range = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        help="Range of values where a figure needs one: 'slice' or 'volume' for the maximum "
+        "of the reference in each, or a number. By default as --over.",
+        metavar="slice|volume|NUMBER",
+    ),
+]
+Over = Annotated[
+    str,
+    typer.Option(
+        help="Average the figures of all slices, or take the volume as one.",
+        metavar="slice|volume",
+    ),
+]
+Complex = Annotated[
+    bool,
+    typer.Option(
+        "--complex",
+        help="Compare complex values instead of magnitudes, except by SSIM; sensible if both "
+        "images rest on the same coil maps.",
+    ),
+]
+
+
 def evaluate(
     out: Annotated[str, typer.Argument(metavar="OUT", help="The image: FILE or FILE::KEY.")],
     ref: Annotated[
         str, typer.Argument(metavar="REF", help="Its reference, of the same shape and units.")
     ],
-    data_range: Annotated[
-        str | None,
-        typer.Option(
-            "--range",
-            help="Range of values where a figure needs one: 'slice' or 'volume' for the maximum "
-            "of the reference in each, or a number. By default as --over.",
-            metavar="slice|volume|NUMBER",
-        ),
-    ] = None,
-    over: Annotated[
-        str,
-        typer.Option(
-            help="Average the figures of all slices, or take the volume as one.",
-            metavar="slice|volume",
-        ),
-    ] = "slice",
-    complex_values: Annotated[
-        bool,
-        typer.Option(
-            "--complex",
-            help="Compare complex values instead of magnitudes, except by SSIM; "
-            "sensible if both images rest on the same coil maps.",
-        ),
-    ] = False,
+    data_range: Range = None,
+    over: Over = "slice",
+    complex_values: Complex = False,
     as_published: AsPublished = False,
     json: Json = False,
 ) -> None:
@@ -89,22 +94,18 @@ def evaluate(
         notes = {path: one.notes for path, one in zip((out, ref), read, strict=True)}
         output.print_json({**_facts(scores, as_published), "notes": notes})
         return
-    output.print_facts(
-        f"{out} against {ref}",
-        [
-            *([("Convention", "as published: not comparable with others")] * as_published),
-            *(
-                (METRICS[name].title, f"{METRICS[name].text(score.value)} ({_basis(score)})")
-                for name, score in scores.items()
-            ),
-        ],
-    )
+    rows = [
+        (METRICS[name].title, f"{METRICS[name].text(score.value)} ({_basis(score)})")
+        for name, score in scores.items()
+    ]
     if as_published:
+        rows.insert(0, ("Convention", "as published: not comparable with others"))
         output.print_note(
             "SSIM with a range of 2 is larger than with the true range, and changes with the unit "
             f"of the images; the maximum of this reference is {float(reference.abs().max()):.4g}, "
             "where the published images had about 1."
         )
+    output.print_facts(f"{out} against {ref}", rows)
 
 
 def _facts(scores: dict[str, Score], as_published: bool) -> dict[str, Any]:

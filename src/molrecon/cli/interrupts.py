@@ -10,7 +10,7 @@ from typing import Any
 
 
 @contextmanager
-def heeded_interrupts() -> Iterator[None]:
+def keep_interrupts() -> Iterator[None]:
     """Raise `KeyboardInterrupt` after a block at the latest if one came within.
 
     While modules are loaded it may be raised where Python has to ignore it (callbacks of the import

@@ -55,35 +55,41 @@ class _Sampling:
     seed: int
 
 
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE", help="A fully sampled scan, an image or a volume: FILE or FILE::KEY."
+    ),
+]
+Out = Annotated[
+    str, typer.Option("--output", "-o", help="Scan to write: .npz or .h5.", metavar="FILE")
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(help="Write the image to compare with, too: .npy, .h5, ….", metavar="FILE"),
+]
+IncludeMaps = Annotated[
+    bool,
+    typer.Option(
+        "--include-maps",
+        help="For an image: store the true coil maps in the scan, to be used in place of an "
+        "estimate.",
+    ),
+]
+
+
 def simulate(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE", help="A fully sampled scan, an image or a volume: FILE or FILE::KEY."
-        ),
-    ],
-    out: Annotated[
-        str, typer.Option("--output", "-o", help="Scan to write: .npz or .h5.", metavar="FILE")
-    ],
+    source: Source,
+    out: Out,
     acceleration: Acceleration = 4.0,
     mask_kind: MaskKind = "variable-density",
     calibration: Calibration = 24,
     seed: Seed = 0,
-    reference: Annotated[
-        str | None,
-        typer.Option(help="Write the image to compare with, too: .npy, .h5, ….", metavar="FILE"),
-    ] = None,
+    reference: Reference = None,
     number: Number = None,
     coils: Coils = None,
     sigma: Sigma = None,
-    include_maps: Annotated[
-        bool,
-        typer.Option(
-            "--include-maps",
-            help="For an image: store the true coil maps in the scan, to be used in place of an "
-            "estimate.",
-        ),
-    ] = False,
+    include_maps: IncludeMaps = False,
     json: Json = False,
 ) -> None:
     """Make an undersampled scan to try reconstructions on.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,30 +15,40 @@ from molrecon.cli.options import Json
 from molrecon.cli.training_display import TrainingDisplay
 from molrecon.errors import InputError
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from molrecon.training.loop import Trainer
+
 NO_WEIGHTS = "none yet: at no validation was the network contracting and every solve successful"
+
+
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue from the checkpoint of an earlier run.")
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(help="Stop after so many seconds, with a checkpoint to resume from."),
+]
+Runs = Annotated[
+    str | None,
+    typer.Option(
+        "--output", "-o", help="Folder of runs, in place of the configuration's.", metavar="DIR"
+    ),
+]
+Devices = Annotated[
+    str, typer.Option(help="Number of devices to train on, or auto for all.", metavar="N")
+]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")]
 
 
 def train(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="Configuration, YAML.")],
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue from the checkpoint of an earlier run.")
-    ] = False,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(help="Stop after so many seconds, with a checkpoint to resume from."),
-    ] = None,
-    output_folder: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", help="Folder of runs, in place of the configuration's.", metavar="DIR"
-        ),
-    ] = None,
-    devices: Annotated[
-        str, typer.Option(help="Number of devices to train on, or auto for all.", metavar="N")
-    ] = "1",
-    accelerator: Annotated[
-        str, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")
-    ] = "auto",
+    resume: Resume = False,
+    time_limit: TimeLimit = None,
+    output_folder: Runs = None,
+    devices: Devices = "1",
+    accelerator: Accelerator = "auto",
     json: Json = False,
 ) -> None:
     """Train a model; progress, figures and weights go to OUTPUT/NAME.
@@ -47,8 +57,6 @@ def train(
     solver, and how many solves failed and steps were skipped. The weights that did best on the
     validation images are kept.
     """
-    from lightning_fabric import Fabric
-
     from molrecon.data.atomic import check_folder
     from molrecon.pipeline.arguments import require_positive
     from molrecon.training.configuration import read_config
@@ -63,14 +71,7 @@ def train(
     folder = check_folder(Path(settings.output) / settings.name)
     if resume and not (folder / "checkpoint.safetensors").exists():
         output.print_note(f"{folder} holds no checkpoint: the run starts from the beginning.")
-    count = _devices(devices)
-    fabric = Fabric(
-        accelerator=_accelerator(accelerator),
-        devices=count,
-        # While denoising, the weight of the data term has no gradient.
-        strategy="auto" if count == 1 else "ddp_find_unused_parameters_true",
-    )
-    fabric.launch()
+    fabric = _launched(devices, accelerator)
     started = time.perf_counter()
     try:
         with TrainingDisplay(settings.name, settings.steps) as display:
@@ -81,10 +82,30 @@ def train(
     except KeyboardInterrupt:
         output.print_note(again)
         raise
-    progress = trainer.progress
+    if fabric.is_global_zero:
+        facts = _facts(trainer, weights, time.perf_counter() - started)
+        output.print_json(facts) if json else _print(facts, settings.steps, again)
+
+
+def _launched(devices: str, accelerator: str) -> Fabric:
+    from lightning_fabric import Fabric
+
+    count = _devices(devices)
+    fabric = Fabric(
+        accelerator=_accelerator(accelerator),
+        devices=count,
+        # While denoising, the weight of the data term has no gradient.
+        strategy="auto" if count == 1 else "ddp_find_unused_parameters_true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def _facts(trainer: Trainer, weights: Path, seconds: float) -> dict[str, Any]:
+    progress, settings = trainer.progress, trainer.config
     # A file of that name may be left from an earlier run.
     has_weights = progress.best_step >= 0
-    facts = {
+    return {
         "name": settings.name,
         "weights": str(weights) if has_weights else None,
         "steps": progress.step,
@@ -93,25 +114,23 @@ def train(
         "best_step": progress.best_step if has_weights else None,
         "failed_solves": progress.failed_solves,
         "skipped_steps": progress.skipped_steps,
-        "seconds": time.perf_counter() - started,
+        "seconds": seconds,
         "curve": progress.curve,
     }
-    if not fabric.is_global_zero:
-        return
-    if json:
-        output.print_json(facts)
-        return
-    best = f"{facts['best_psnr']:.2f} dB at step {facts['best_step']}"
+
+
+def _print(facts: dict[str, Any], steps: int, again: str) -> None:
+    best = "none yet"
+    if facts["weights"]:
+        best = f"{facts['best_psnr']:.2f} dB at step {facts['best_step']}"
+    failures = f"{facts['failed_solves']} solves, {facts['skipped_steps']} steps skipped"
     output.print_facts(
-        settings.name,
+        facts["name"],
         [
-            ("Weights", str(weights) if has_weights else NO_WEIGHTS),
-            ("Steps", f"{progress.step} of {settings.steps}, {facts['seconds']:.0f} s"),
-            ("Best", best if has_weights else "none yet"),
-            (
-                "Failures",
-                f"{progress.failed_solves} solves, {progress.skipped_steps} steps skipped",
-            ),
+            ("Weights", facts["weights"] or NO_WEIGHTS),
+            ("Steps", f"{facts['steps']} of {steps}, {facts['seconds']:.0f} s"),
+            ("Best", best),
+            ("Failures", failures),
         ],
     )
     if not facts["finished"]:
