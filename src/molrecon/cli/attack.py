@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,53 +16,61 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from molrecon.data.scan import Scan as ScanData
-    from molrecon.evaluation.attack.attacked import Attacked, Effect
+    from molrecon.evaluation.attack.attacked import Attacked, AttackEffort, Effect
+    from molrecon.operators.base import LinearOperator
+    from molrecon.reconstructors.base import Reconstructor
+
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A shipped model, a weights file, or a method without a model: sense, tikhonov "
+        "or zero-filled; for l1-wavelet and tv, which have no gradient, Gaussian only.",
+    ),
+]
+Sizes = Annotated[
+    str,
+    typer.Option(
+        help="Sizes of the perturbation, relative to the norm of the sampled measurements.",
+        metavar="E,…",
+    ),
+]
+Against = Annotated[
+    str | None,
+    typer.Option(help="Other models or methods to attack, each by itself.", metavar="NAME|FILE,…"),
+]
+Restarts = Annotated[int, typer.Option(help="Starts of the ascent for every size.")]
+Steps = Annotated[int, typer.Option(help="Steps of the ascent from every start.")]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        help="Image for PSNR, of the scan's shape and units; without it PSNR is against the "
+        "method's own unperturbed image.",
+        metavar="FILE",
+    ),
+]
+Number = Annotated[
+    int | None,
+    typer.Option("--slice", help="Slice of the scan; the middle one by default.", metavar="NUMBER"),
+]
+Tolerance = Annotated[
+    float, typer.Option(help="Relative tolerance of the solves that are reported.")
+]
 
 
 def attack(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A shipped model, a weights file, or a method without a model: sense, tikhonov "
-            "or zero-filled; for l1-wavelet and tv, which have no gradient, Gaussian only.",
-        ),
-    ],
+    model: Model,
     under: Scan,
     folder: Folder,
-    epsilon: Annotated[
-        str,
-        typer.Option(
-            help="Sizes of the perturbation, relative to the norm of the sampled measurements.",
-            metavar="E,…",
-        ),
-    ] = "0.01,0.02,0.05",
-    against: Annotated[
-        str | None,
-        typer.Option(
-            help="Other models or methods to attack, each by itself.", metavar="NAME|FILE,…"
-        ),
-    ] = None,
-    restarts: Annotated[int, typer.Option(help="Starts of the ascent for every size.")] = 2,
-    steps: Annotated[int, typer.Option(help="Steps of the ascent from every start.")] = 12,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            help="Image for PSNR, of the scan's shape and units; without it PSNR is against the "
-            "method's own unperturbed image.",
-            metavar="FILE",
-        ),
-    ] = None,
-    number: Annotated[
-        int | None,
-        typer.Option(
-            "--slice", help="Slice of the scan; the middle one by default.", metavar="NUMBER"
-        ),
-    ] = None,
+    epsilon: Sizes = "0.01,0.02,0.05",
+    against: Against = None,
+    restarts: Restarts = 2,
+    steps: Steps = 12,
+    reference: Reference = None,
+    number: Number = None,
     sigma: Sigma = None,
-    tol: Annotated[
-        float, typer.Option(help="Relative tolerance of the solves that are reported.")
-    ] = 1e-4,
+    tol: Tolerance = 1e-4,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
@@ -80,13 +89,9 @@ def attack(
     from pathlib import Path
 
     from molrecon.data.atomic import check_folder
-    from molrecon.data.formats import read_scan
-    from molrecon.evaluation.attack.attacked import HELD_FIXED, AttackEffort, check_sizes, label_of
-    from molrecon.evaluation.attack.attacked import attack as run
+    from molrecon.evaluation.attack.attacked import HELD_FIXED, AttackEffort, check_sizes
     from molrecon.evaluation.attack.results import write_results
     from molrecon.pipeline.arguments import require_positive, resolve_device
-    from molrecon.pipeline.match import match_whole
-    from molrecon.pipeline.measurements import ensure_coil_maps, operator_of, require_coil_maps
     from molrecon.reconstructors.methods import named_method
 
     started = time.perf_counter()
@@ -97,39 +102,11 @@ def attack(
     check_folder(folder)
     device = resolve_device(device)
     methods = [named_method(name, device=device) for name in _names(model, against)]
-    scan = _slice(read_scan(under), number)
-    for method in methods:
-        scan = match_whole(scan, method.axes, label_of(method))
-    truth = None if reference is None else _reference(reference, scan, number)
-    level = scan.sigma if sigma is None else sigma
-    attacked = []
-    with output.progress(len(methods) * effort.solves(len(sizes))) as show:
-        require_coil_maps(scan)
-        show("coil maps")
-        scan = ensure_coil_maps(scan)
-        y, A = scan.kspace.to(device), operator_of(scan).to(device)
-        truth = None if truth is None else truth.to(device)
-        for method in methods:
-            attacked.append(
-                run(
-                    method,
-                    y,
-                    A,
-                    sizes,
-                    sigma=level,
-                    reference=truth,
-                    effort=effort,
-                    report=lambda text, done: show(text, advance=done),
-                )
-            )
+    scan, truth = _read(under, number, reference, methods)
+    attacked, A = _attacked(methods, scan, sizes, truth, sigma, effort, device)
     facts: dict[str, Any] = {
-        "input": under,
-        "slice": number,
-        "epsilon": sorted(sizes),
-        "restarts": restarts,
-        "steps": steps,
-        "seed": seed,
-        "tolerance": tol,
+        **{"input": under, "slice": number, "epsilon": sorted(sizes)},
+        **{"restarts": restarts, "steps": steps, "seed": seed, "tolerance": tol},
         "held_fixed": HELD_FIXED,
         "psnr_against": reference or "the unperturbed image of each method",
         "methods": [one.facts() for one in attacked],
@@ -142,6 +119,55 @@ def attack(
         output.print_json({**facts, "files": files})
         return
     _print(attacked, files, reference is not None)
+
+
+def _read(
+    under: str, number: int | None, reference: str | None, methods: Sequence[Reconstructor]
+) -> tuple[ScanData, Tensor | None]:
+    """Return the slice of a scan in the axes of all methods, and the reference if there is one."""
+    from molrecon.data.formats import read_scan
+    from molrecon.evaluation.attack.attacked import label_of
+    from molrecon.pipeline.match import match_whole
+
+    scan = _slice(read_scan(under), number)
+    for method in methods:
+        scan = match_whole(scan, method.axes, label_of(method))
+    return scan, None if reference is None else _reference(reference, scan, number)
+
+
+def _attacked(
+    methods: Sequence[Reconstructor],
+    scan: ScanData,
+    sizes: Sequence[float],
+    truth: Tensor | None,
+    sigma: float | None,
+    effort: AttackEffort,
+    device: str,
+) -> tuple[list[Attacked], LinearOperator]:
+    """Attack every method on the same measurements, and return the operator too."""
+    from molrecon.evaluation.attack.attacked import attack as run
+    from molrecon.pipeline.measurements import ensure_coil_maps, operator_of, require_coil_maps
+
+    attacked = []
+    with output.progress(len(methods) * effort.solves(len(sizes))) as show:
+        require_coil_maps(scan)
+        show("coil maps")
+        scan = ensure_coil_maps(scan)
+        y, A = scan.kspace.to(device), operator_of(scan).to(device)
+        for method in methods:
+            attacked.append(
+                run(
+                    method,
+                    y,
+                    A,
+                    sizes,
+                    sigma=scan.sigma if sigma is None else sigma,
+                    reference=None if truth is None else truth.to(device),
+                    effort=effort,
+                    report=lambda text, done: show(text, advance=done),
+                )
+            )
+    return attacked, A
 
 
 def _numbers(text: str) -> list[float]:

@@ -17,55 +17,61 @@ if TYPE_CHECKING:
     from molrecon.data.scan import Scan as ScanData
 
 
+Out = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Image to write: .npy, .npz, .h5, .cfl, .nii.gz or .png.",
+        metavar="FILE",
+    ),
+]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="mol, modl, admm-net, de-grad, mnm-mol or unet, which use a model; sense, "
+        "tikhonov, l1-wavelet, tv or zero-filled.",
+        metavar="NAME",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="A shipped model or a weights file, trained for the method (brain2d-sn by default).",
+        metavar="NAME|FILE",
+    ),
+]
+CoilMaps = Annotated[
+    str | None,
+    typer.Option(help="Coil maps, in place of those of the scan or an estimate.", metavar="FILE"),
+]
+Mask = Annotated[
+    str | None,
+    typer.Option(help="Sampling mask, in place of that of the scan.", metavar="FILE"),
+]
+CalibrationData = Annotated[
+    str | None,
+    typer.Option(
+        help="Calibration data measured by themselves, to estimate coil maps from.",
+        metavar="FILE",
+    ),
+]
+Tolerance = Annotated[
+    float,
+    typer.Option(help="Largest relative distance to the exact solution of the method."),
+]
+
+
 def reconstruct(
     under: Scan,
-    out: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Image to write: .npy, .npz, .h5, .cfl, .nii.gz or .png.",
-            metavar="FILE",
-        ),
-    ],
-    method: Annotated[
-        str,
-        typer.Option(
-            help="mol, modl, admm-net, de-grad, mnm-mol or unet, which use a model; sense, "
-            "tikhonov, l1-wavelet, tv or zero-filled.",
-            metavar="NAME",
-        ),
-    ] = "mol",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A shipped model or a weights file, trained for the method (brain2d-sn by "
-            "default).",
-            metavar="NAME|FILE",
-        ),
-    ] = None,
-    coil_maps: Annotated[
-        str | None,
-        typer.Option(
-            help="Coil maps, in place of those of the scan or an estimate.", metavar="FILE"
-        ),
-    ] = None,
-    mask: Annotated[
-        str | None,
-        typer.Option(help="Sampling mask, in place of that of the scan.", metavar="FILE"),
-    ] = None,
-    calibration: Annotated[
-        str | None,
-        typer.Option(
-            help="Calibration data measured by themselves, to estimate coil maps from.",
-            metavar="FILE",
-        ),
-    ] = None,
+    out: Out,
+    method: Method = "mol",
+    model: Model = None,
+    coil_maps: CoilMaps = None,
+    mask: Mask = None,
+    calibration: CalibrationData = None,
     sigma: Sigma = None,
-    tol: Annotated[
-        float,
-        typer.Option(help="Largest relative distance to the exact solution of the method."),
-    ] = 1e-3,
+    tol: Tolerance = 1e-3,
     max_memory: MaxMemory = None,
     device: Device = "auto",
     json: Json = False,
