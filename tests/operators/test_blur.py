@@ -101,7 +101,10 @@ KERNEL = torch.ones(1, 1, 3, 3)
         (KERNEL[..., None], r"with 2 spatial axes, to fit images of shape \(3, 6, 4\)"),
         (KERNEL.expand(1, 2, 3, 3), r"kernel has shape \(1, 2, 3, 3\)"),
         (KERNEL[..., :0], r"kernel has shape \(1, 1, 3, 0\)"),
-        (torch.ones(1, 1, 6, 5), r"kernel has \(6, 5\) pixels, more than the image's \(6, 4\)"),
+        (
+            torch.ones(1, 1, 6, 5),
+            r"kernel has \(6, 5\) pixels, expected at most the image's \(6, 4\)",
+        ),
         (KERNEL.int(), "dtype is int32"),
         (KERNEL * math.nan, "kernel holds NaN"),
         (KERNEL * 0, "kernel is zero everywhere"),

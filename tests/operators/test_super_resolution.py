@@ -129,11 +129,16 @@ def test_nominal_norm_is_exact_without_aliases():
 @pytest.mark.parametrize(
     ("shape", "factor", "kernel", "sentence"),
     [
-        ((1, 8, 3), 4, None, r"image has \(8, 3\) pixels, fewer than the factor \(4, 4\)"),
+        ((1, 8, 3), 4, None, r"image has \(8, 3\) pixels, expected at least the factor \(4, 4\)"),
         ((1, 8, 8), 0, None, "factor is 0, expected a positive integer or 2, one per axis"),
         ((1, 8, 8), 2.0, None, "factor is 2.0"),
         ((1, 8, 8), (2, 2, 2), None, r"factor is \(2, 2, 2\)"),
-        ((1, 8, 8), 3, None, r"kernel has \(11, 11\) pixels, more than the image's \(8, 8\)"),
+        (
+            (1, 8, 8),
+            3,
+            None,
+            r"kernel has \(11, 11\) pixels, expected at most the image's \(8, 8\)",
+        ),
         ((1, 8), 2, torch.ones(3), r"kernel has shape \(3,\)"),
         ((1, 8), 2, torch.full((1, 1, 3), math.inf), "kernel holds NaN or infinite"),
         ((8,), 2, None, "shape is .* expected positive integers"),

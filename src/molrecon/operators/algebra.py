@@ -80,7 +80,7 @@ class Composition(LinearOperator):
         if outer.shape_in != inner.shape_out:
             raise InputError(
                 f"the right operator of A @ B gives shape {inner.shape_out}, but the left one "
-                f"takes {outer.shape_in}"
+                f"takes {outer.shape_in}, expected the same; exchange them or adapt one"
             )
         super().__init__(inner.shape_in, outer.shape_out, **_common(outer, inner))
         self._outer, self._inner = outer, inner
@@ -142,7 +142,7 @@ class Sum(LinearOperator):
             raise InputError(
                 "the operators of A + B map "
                 + " and ".join(f"{taken} to {given}" for taken, given in shapes)
-                + ", expected equal shapes"
+                + ", expected equal shapes; reshape what one of them takes or gives"
             )
         super().__init__(*shapes[0], **_common(first, second))
         self._first, self._second = first, second
@@ -193,15 +193,18 @@ class Scaled(LinearOperator):
         if values.is_complex() and not operator.dtype.is_complex:
             raise InputError(
                 f"the factor of c * A is {factor}, expected a real one for an operator on "
-                f"{operator.dtype} images"
+                f"{operator.dtype} images; make the operator complex by its `to`, or drop the "
+                "imaginary part"
             )
         if not bool((torch.isfinite(values) & (values != 0)).all()) or not values.numel():
-            raise InputError(f"the factor of c * A is {factor}, expected finite, not zero")
+            raise InputError(
+                f"the factor of c * A is {factor}, expected finite, not zero; correct it"
+            )
         sizes = {values.numel(), operator.batch} - {1}
         if len(sizes) > 1:
             raise InputError(
                 f"the factor of c * A has {values.numel()} numbers, expected one or "
-                f"{operator.batch}, one for every sample"
+                f"{operator.batch}, one for every sample; give as many"
             )
         super().__init__(
             operator.shape_in,
@@ -271,12 +274,12 @@ def _common(first: LinearOperator, second: LinearOperator) -> dict[str, Any]:
         if values[0] != values[1]:
             raise InputError(
                 f"operators that are combined have {name} {values[0]} and {values[1]}, expected "
-                f"the same; convert one by its `to`"
+                "the same; convert one by its `to`"
             )
     sizes = {first.batch, second.batch} - {1}
     if len(sizes) > 1:
         raise InputError(
             f"operators that are combined hold parameters for {first.batch} and {second.batch} "
-            "samples, expected equal numbers or one"
+            "samples, expected equal numbers or one; repeat the parameters of one of them"
         )
     return {"batch": max(sizes, default=1), "dtype": first.dtype, "device": first.device}

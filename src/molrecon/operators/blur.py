@@ -129,10 +129,15 @@ def _check_kernel(kernel: Tensor, shape: tuple[int, ...], dtype: torch.dtype) ->
     check_parameter("kernel", kernel, shape)
     if any(k > n for k, n in zip(kernel.shape[2:], shape[1:], strict=True)):
         raise InputError(
-            f"kernel has {tuple(kernel.shape[2:])} pixels, more than the image's "
-            f"{tuple(shape[1:])}: give a smaller kernel or larger images"
+            f"kernel has {tuple(kernel.shape[2:])} pixels, expected at most the image's "
+            f"{tuple(shape[1:])}; give a smaller kernel or larger images"
         )
     if kernel.is_complex() and not dtype.is_complex:
-        raise InputError(f"kernel is {kernel.dtype}, expected a real one for {dtype} images")
+        raise InputError(
+            f"kernel is {kernel.dtype}, expected a real one for {dtype} images; give "
+            "the images a complex dtype, or the real part of the kernel"
+        )
     if not bool((kernel != 0).flatten(1).any(1).all()):
-        raise InputError("kernel is zero everywhere in a sample: nothing is measured")
+        raise InputError(
+            "kernel is zero everywhere in a sample, expected one that measures; correct it"
+        )

@@ -28,7 +28,7 @@ def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
     if len(lengths) < 2 or any(not isinstance(n, int) or n < 1 for n in lengths):
         raise InputError(
             f"shape is {lengths}, expected positive integers (channel, *spatial), without the "
-            "batch: for one gray image of 64 by 48 pixels, (1, 64, 48)"
+            "batch axis; for one gray image of 64 by 48 pixels give (1, 64, 48)"
         )
     return lengths
 
@@ -43,7 +43,7 @@ def image_dtype(dtype: torch.dtype) -> torch.dtype:
     """
     if dtype not in IMAGE_DTYPES:
         expected = ", ".join(map(_dtype_name, IMAGE_DTYPES))
-        raise InputError(f"dtype is {_dtype_name(dtype)}, expected one of {expected}")
+        raise InputError(f"dtype is {_dtype_name(dtype)}, expected one of {expected}; convert it")
     return dtype
 
 
@@ -61,12 +61,12 @@ def check_shape(
     if tuple(values.shape[1:]) != shape:
         raise InputError(
             f"{name}: found {what} of shape {tuple(values.shape)}, expected "
-            f"(batch, {', '.join(map(str, shape))})"
+            f"(batch, {', '.join(map(str, shape))}); A(x) takes images, A.H(y) measurements"
         )
     if operator.batch not in (1, values.shape[0]):
         raise InputError(
             f"{name}: found {what} with a batch of {values.shape[0]}, but the operator holds "
-            f"parameters for {operator.batch} samples"
+            f"parameters for {operator.batch} samples; give as many, or parameters for one"
         )
 
 
@@ -122,7 +122,7 @@ def check_parameter(name: str, values: Tensor, shape: tuple[int, ...]) -> None:
         raise InputError(
             f"{name} has shape {tuple(values.shape)}, expected (batch or 1, "
             f"{'1' if shape[0] == 1 else f'{shape[0]} or 1'}, *spatial) with {len(shape) - 1} "
-            f"spatial axes, to fit images of shape {shape}"
+            f"spatial axes, to fit images of shape {shape}; reshape it"
         )
     if not bool(torch.isfinite(values).all()):
-        raise InputError(f"{name} holds NaN or infinite values")
+        raise InputError(f"{name} holds NaN or infinite values, expected finite ones; correct it")

@@ -45,7 +45,7 @@ class DynamicMRI(MultiCoilMRI):
         if coil_maps.ndim != 5:
             raise InputError(
                 f"coil_maps has shape {tuple(coil_maps.shape)}, expected (batch, coil, t, y, x) "
-                "with t = 1 where the frames share them"
+                "with t = 1 where the frames share them; add the axis of time"
             )
         super().__init__(coil_maps, mask, transformed=2)
 

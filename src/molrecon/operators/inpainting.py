@@ -79,15 +79,20 @@ def _check_mask(mask: Tensor, channels: int | None) -> None:
     if mask.is_complex() or mask.ndim < 3:
         raise InputError(
             f"mask is {mask.dtype} of shape {tuple(mask.shape)}, expected a real or boolean tensor "
-            "(batch or 1, channels or 1, *spatial)"
+            "(batch or 1, channels or 1, *spatial); convert or reshape it"
         )
     if channels is not None and channels < 1:
-        raise InputError(f"channels is {channels}, expected at least 1")
+        raise InputError(
+            f"channels is {channels}, expected at least 1; 1 for gray images, 3 for colour"
+        )
     check_parameter("mask", mask, (channels or mask.shape[1], *mask.shape[2:]))
     if bool(((mask < 0) | (mask > 1)).any()):
         raise InputError(
             f"mask has values from {float(mask.min()):g} to {float(mask.max()):g}, expected "
-            "weights in [0, 1]"
+            "weights in [0, 1]; divide by the largest"
         )
     if not bool((mask != 0).flatten(1).any(1).all()):
-        raise InputError("mask is zero everywhere in a sample: no pixel was measured")
+        raise InputError(
+            "mask is zero everywhere in a sample, expected some measured pixels; leave the "
+            "sample out"
+        )

@@ -49,7 +49,7 @@ def gaussian_kernel(
     """
     deviations = _per_axis("std", std, ndim)
     if not all(0 < s < math.inf for s in deviations):
-        raise InputError(f"std is {std}, expected positive numbers of pixels")
+        raise InputError(f"std is {std}, expected positive numbers of pixels; correct it")
     default = [2 * math.ceil(3 * s) + 1 for s in deviations]
     lengths = default if size is None else _lengths("size", size, ndim)
     return _separable(
@@ -145,15 +145,17 @@ def _separable(profiles: list[Tensor], dtype: torch.dtype) -> Tensor:
 def _per_axis(name: str, values: float | Sequence[float], ndim: int) -> list[float]:
     if isinstance(values, Sequence):
         if len(values) != ndim:
-            raise InputError(f"{name} is {values}, expected one number or {ndim}, one per axis")
+            raise InputError(
+                f"{name} is {values}, expected one number or {ndim}, one per axis; give as many"
+            )
         return list(values)
     if ndim < 1:
-        raise InputError(f"ndim is {ndim}, expected at least one spatial axis")
+        raise InputError(f"ndim is {ndim}, expected at least 1 spatial axis; 2 for images")
     return [values] * ndim
 
 
 def _lengths(name: str, values: int | Sequence[int], ndim: int) -> list[int]:
     lengths = _per_axis(name, values, ndim)
     if not all(isinstance(n, int) and n >= 1 for n in lengths):
-        raise InputError(f"{name} is {values}, expected positive integers")
+        raise InputError(f"{name} is {values}, expected positive integers; correct it")
     return [int(n) for n in lengths]

@@ -153,12 +153,12 @@ def _check_arguments(coil_maps: Tensor, mask: Tensor, transformed: int) -> None:
     if not coil_maps.is_complex() or coil_maps.ndim < 3:
         raise InputError(
             f"coil_maps is {coil_maps.dtype} of shape {tuple(coil_maps.shape)}, expected a complex "
-            "tensor (batch, coil, *spatial)"
+            "tensor (batch, coil, *spatial); convert or reshape it"
         )
     if mask.is_complex() or mask.ndim != coil_maps.ndim or mask.shape[1] != 1:
         raise InputError(
             f"mask is {mask.dtype} of shape {tuple(mask.shape)}, expected a real or boolean tensor "
-            f"(batch, 1, *spatial) with {coil_maps.ndim - 2} spatial axes"
+            f"(batch, 1, *spatial) with {coil_maps.ndim - 2} spatial axes; convert or reshape it"
         )
     shared = tuple(
         n if n == 1 else m
@@ -167,12 +167,15 @@ def _check_arguments(coil_maps: Tensor, mask: Tensor, transformed: int) -> None:
     if coil_maps.shape[2:] != (*shared, *mask.shape[-transformed:]):
         raise InputError(
             f"mask has spatial shape {tuple(mask.shape[2:])}, but the coil maps have "
-            f"{tuple(coil_maps.shape[2:])}"
+            f"{tuple(coil_maps.shape[2:])}; give both for the same k-space"
         )
     if 1 not in (mask.shape[0], coil_maps.shape[0]) and mask.shape[0] != coil_maps.shape[0]:
         raise InputError(
-            f"mask has a batch of {mask.shape[0]}, but the coil maps have {coil_maps.shape[0]}"
+            f"mask has a batch of {mask.shape[0]}, but the coil maps have {coil_maps.shape[0]}, "
+            "expected equal numbers or 1; give both for the same samples"
         )
     for name, tensor in (("coil_maps", coil_maps), ("mask", mask)):
         if not bool(torch.isfinite(tensor).all()):
-            raise InputError(f"{name} holds NaN or infinite values")
+            raise InputError(
+                f"{name} holds NaN or infinite values, expected finite ones; correct it"
+            )

@@ -97,7 +97,7 @@ def estimate_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
     if mask.shape not in ((1, 1, *spatial), (batch, 1, *spatial)):
         raise InputError(
             f"mask has shape {tuple(mask.shape)}, expected {(1, 1, *spatial)} or "
-            f"{(batch, 1, *spatial)} to fit the k-space; give the mask of the same scan."
+            f"{(batch, 1, *spatial)} to fit the k-space; give the mask of the same scan"
         )
     sampled = mask.to(torch.bool).expand(batch, 1, *spatial)[:, 0]
     return torch.stack(
@@ -150,7 +150,7 @@ def _sigma_of_item(kspace: Tensor, measured: Tensor, index: int) -> Tensor:
     if positions.shape[0] < SMALLEST_NUMBER:
         raise InputError(
             f"sigma: item {index} of the k-space has {positions.shape[0]} measured samples that "
-            f"are not zero, and {SMALLEST_NUMBER} are needed to estimate its noise; give sigma."
+            f"are not zero, and {SMALLEST_NUMBER} are needed to estimate its noise; give sigma"
         )
     power = kspace[:, usable].to(torch.complex128).abs().square()
     centre = torch.tensor([n // 2 for n in usable.shape], device=positions.device)
@@ -170,7 +170,7 @@ def _sigma_of_item(kspace: Tensor, measured: Tensor, index: int) -> Tensor:
     if not bool(torch.isfinite(sigma) & (sigma > 0)):
         raise InputError(
             f"sigma: the estimate for item {index} of the k-space is {sigma.item()}, expected a "
-            "positive number; check k-space for NaN and zeros, or give sigma."
+            "positive number; check k-space for NaN and zeros, or give sigma"
         )
     return sigma
 

@@ -156,11 +156,12 @@ def _factors(factor: int | Sequence[int], spatial: list[int]) -> tuple[int, ...]
     factors = tuple(factor) if isinstance(factor, Sequence) else (factor,) * len(spatial)
     if len(factors) != len(spatial) or any(not isinstance(d, int) or d < 1 for d in factors):
         raise InputError(
-            f"factor is {factor}, expected a positive integer or {len(spatial)}, one per axis"
+            f"factor is {factor}, expected a positive integer or {len(spatial)}, one per axis; "
+            "correct it"
         )
     if any(d > n for d, n in zip(factors, spatial, strict=True)):
         raise InputError(
-            f"the image has {tuple(spatial)} pixels, fewer than the factor {factors}: give the "
-            "shape of the image to reconstruct, not of the measured one"
+            f"the image has {tuple(spatial)} pixels, expected at least the factor {factors}; give "
+            "the shape of the image to reconstruct, not of the measured one"
         )
     return factors

@@ -85,7 +85,9 @@ def wrap_operator(
     own = np.result_type(op.dtype, np.float32)
     natural = torch.from_numpy(np.empty(0, own)).dtype
     if natural.is_complex and not (dtype or natural).is_complex:
-        raise InputError(f"dtype is {dtype}, expected a complex one, as {_name(op)} is {own}")
+        raise InputError(
+            f"dtype is {dtype}, expected a complex one, as {_name(op)} is {own}; leave it out"
+        )
     _check_adjoint(op, own)
     wrapped = Wrapped(op, shape_in, shape_out, image_dtype(dtype or natural), bound)
     if norm_bound is not None and not float(wrapped.nominal_norm) <= norm_bound * (1 + 1e-6):
@@ -182,7 +184,7 @@ def _shape(
     if math.prod(shape) != size:
         raise InputError(
             f"{name} is {shape}, which has {math.prod(shape)} numbers, expected one with {size}, "
-            "without the batch"
+            "without the batch axis; correct it"
         )
     return shape
 
@@ -202,7 +204,9 @@ def _check_adjoint(op: Any, dtype: np.dtype[Any]) -> None:
     )
     forward = op.matvec(x)
     if np.iscomplexobj(forward) and not np.iscomplexobj(x):
-        raise InputError(f"{_name(op)} says it is {dtype}, but gives complex numbers")
+        raise InputError(
+            f"{_name(op)} says it is {dtype}, but gives complex numbers; correct its dtype"
+        )
     tolerance = float(np.finfo(dtype).eps) ** 0.7
     for other in (y, forward):
         try:
