@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from molrecon.data.atomic import atomic_path
 from molrecon.data.root import file_digest
-from molrecon.reconstructors.settings import Settings
+from molrecon.settings import Settings
 
 
 class ImageValues(Settings):

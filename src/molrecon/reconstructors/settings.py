@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter, model_validator
 
 from molrecon.equilibrium.forward_backward import ForwardBackward, Stopping
 from molrecon.equilibrium.implicit import Equilibrium
@@ -15,12 +15,11 @@ from molrecon.networks import build_network
 from molrecon.networks.base import Network
 from molrecon.reconstructors.learned import LearnedReconstructor, Output
 from molrecon.reconstructors.weights import DataWeight
+from molrecon.settings import Settings
+from molrecon.settings_files import of_kind
 
-
-class Settings(BaseModel):
-    """Settings are read-only, and unknown ones are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+LEARNED: dict[str, type[ModelConfig]] = {}
+"""The settings of every learned method, by its name; `configuration` enters them."""
 
 
 class WeightConfig(Settings):
@@ -36,13 +35,17 @@ class WeightConfig(Settings):
 
 
 class SolverConfig(Settings):
-    """Settings of `ForwardBackward`; the inner solver reduces its starting residual."""
+    """Settings of `ForwardBackward`, by default its own.
 
-    alpha: float = Field(1.0, gt=0, le=1)
-    tol: float = Field(1e-3, gt=0)
-    stopping: Stopping = "bound"
-    max_iterations: int = Field(200, ge=1)
-    memory: int = Field(5, ge=0)
+    The inner solver reduces its starting residual by ``inner_reduction``, in at most
+    ``inner_iterations``.
+    """
+
+    alpha: float = Field(ForwardBackward.alpha, gt=0, le=1)
+    tol: float = Field(ForwardBackward.tol, gt=0)
+    stopping: Stopping = ForwardBackward.stopping
+    max_iterations: int = Field(ForwardBackward.max_iterations, ge=1)
+    memory: int = Field(ForwardBackward.memory, ge=0)
     inner_reduction: float = Field(0.2, ge=0, lt=1)
     inner_iterations: int = Field(100, ge=1)
 
@@ -65,13 +68,37 @@ class SolverConfig(Settings):
 
 
 class ModelConfig(Settings, ABC):
-    """Settings of a model; each method has its own kind, told apart by ``method``."""
+    """Settings of a model; each method has its own class, told apart by ``method``.
+
+    Parameters
+    ----------
+    method
+        A learned method; ``"mol"`` if it is left out.
+    network
+        Settings of the network, its name under ``kind``.
+    output
+        ``"fixed-point"``: the image is what the method computes. ``"full-scan"``: it is what a
+        full scan would have shown.
+    axes
+        Spatial axes the model is made for, t being time; by default those of space.
+
+    Raises
+    ------
+    ValidationError
+        If a setting is unknown or out of range.
+
+    Examples
+    --------
+    >>> from molrecon import ModelConfig
+    >>> settings = {"method": "modl", "network": {"kind": "cnn", "features": 4}, "iterations": 5}
+    >>> ModelConfig.model_validate(settings).build().iterations
+    5
+    """
 
     method: str
     network: dict[str, Any]
     output: Output = "fixed-point"
     axes: Literal["yx", "zyx", "tyx"] | None = None
-    """Spatial axes the model is made for, t being time; by default those of space."""
 
     @property
     def spatial_axes(self) -> str:
@@ -89,11 +116,22 @@ class ModelConfig(Settings, ABC):
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Any:
-        """Validate settings; called on `ModelConfig` itself, ``method`` says of which kind."""
-        if cls is ModelConfig:
-            from molrecon.reconstructors.configuration import ANY_MODEL
+        """Return settings from plain values; of `ModelConfig` itself, of the class of ``method``.
 
-            return ANY_MODEL.validate_python(obj, **options)
+        Parameters
+        ----------
+        obj
+            The settings as a mapping.
+        options
+            As pydantic takes them.
+
+        Raises
+        ------
+        ValidationError
+            If a setting is unknown or out of range.
+        """
+        if cls is ModelConfig:
+            return _ANY_MODEL.validate_python(obj, **options)
         return super().model_validate(obj, **options)
 
     @abstractmethod
@@ -109,6 +147,14 @@ class ModelConfig(Settings, ABC):
     def build_network(self) -> Network:
         """Build the network."""
         return build_network(self.network)
+
+
+AnyModelConfig = Annotated[
+    SerializeAsAny[ModelConfig], BeforeValidator(of_kind(LEARNED, "method", "mol"))
+]
+"""A field for the settings of any learned method."""
+
+_ANY_MODEL: TypeAdapter[ModelConfig] = TypeAdapter(AnyModelConfig)
 
 
 class EquilibriumModelConfig(ModelConfig):

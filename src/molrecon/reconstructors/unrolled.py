@@ -21,8 +21,9 @@ from molrecon.linear.status import Status
 from molrecon.networks.base import Network
 from molrecon.operators.base import norm, per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
-from molrecon.reconstructors.settings import ModelConfig, Settings, WeightConfig
+from molrecon.reconstructors.settings import ModelConfig, WeightConfig
 from molrecon.reconstructors.weights import DataWeight
+from molrecon.settings import Settings
 
 
 class Unrolled(LearnedReconstructor):
