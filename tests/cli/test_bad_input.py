@@ -299,5 +299,5 @@ def test_a_model_for_a_method_that_uses_none(files, refused, out):
 def test_a_tolerance_that_rounding_cannot_meet(files, run, tmp_path, out):
     result = run("reconstruct", files.under, *SENSE, "--tol", 1e-12, "-o", out)
     assert result.exit_code == 3
-    assert "1.0e-12" in result.stderr
+    assert "stagnated" in result.stderr
     assert not out.exists()
