@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from molrecon.data.formats.entries import Array, Entries, Entry, require_numeric
+from molrecon.data.formats.hdf5_lengths import stored_lengths
 from molrecon.data.formats.location import Location
 from molrecon.errors import InputError
 
@@ -89,7 +90,10 @@ class Hdf5File:
                 f"{self.location.path}::{key} is {dataset.dtype} of shape {dataset.shape}, "
                 "expected one text; export the file again."
             )
-        self.location.require_room(dataset.dtype.itemsize, f"text {key!r}")
+        length = dataset.dtype.itemsize
+        if h5py.check_string_dtype(dataset.dtype) and dataset.dtype.kind == "O":
+            length = int(stored_lengths(dataset, self.location.path).max())
+        self.location.require_room(length, f"text {key!r}")
         value = np.asarray(dataset[()]).reshape(-1)[0]
         return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 

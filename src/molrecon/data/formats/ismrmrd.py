@@ -15,6 +15,7 @@ from molrecon.data.arrays import Array
 from molrecon.data.formats.assemble import SliceRange
 from molrecon.data.formats.entries import Entries
 from molrecon.data.formats.hdf5_file import Hdf5File
+from molrecon.data.formats.hdf5_lengths import stored_lengths
 from molrecon.data.formats.mri_header import Header, Limit, parse_header
 from molrecon.data.formats.non_cartesian import require_cartesian
 from molrecon.data.formats.readouts import COUNTERS, Readouts, sort_readouts
@@ -57,6 +58,7 @@ def read_scan(file: Hdf5File, slice_range: SliceRange | None) -> Scan:
     heads = np.asarray(dataset.fields("head")[...])
     if not len(heads):
         raise InputError(f"{source} holds no readouts, expected those of a scan; check the file.")
+    _require_lengths(file, key, heads)
     found = _Heads(heads, header, source)
     rows = np.flatnonzero(~found.skipped)
     readouts = found.readouts(file, key)
@@ -68,9 +70,23 @@ def read_scan(file: Hdf5File, slice_range: SliceRange | None) -> Scan:
     return sort_readouts(readouts, samples(), slice_range)
 
 
+def _require_lengths(file: Hdf5File, key: str, heads: Array) -> None:
+    """Refuse readouts that are not as long as their heads say, before they are allocated."""
+    expected = 2 * _field(heads, "active_channels", 1) * _field(heads, "number_of_samples", 0)
+    found = stored_lengths(file.file[key], file.location.path, "data")
+    wrong = np.flatnonzero(found != expected)
+    if len(wrong):
+        raise InputError(
+            f"Readout {wrong[0]} of {file.location} has {found[wrong[0]]} numbers, but its head "
+            f"announces {expected[wrong[0]]}; export the file again."
+        )
+    blocks = np.add.reduceat(expected, np.arange(0, len(expected), _ROWS))
+    file.location.require_room(8 * int(blocks.max()), "readouts")
+
+
 def _rows(dataset: Any, rows: Array, heads: Array) -> Iterator[tuple[int, Array]]:
     """Read readouts as complex64 ``(coil, samples)``, a few at a time."""
-    coils, lengths = _field(heads, "active_channels", 1), _field(heads, "number_of_samples", 0)
+    coils = _field(heads, "active_channels", 1)
     for start in range(0, len(heads), _ROWS):
         wanted = rows[(rows >= start) & (rows < start + _ROWS)]
         if not len(wanted):
@@ -78,12 +94,6 @@ def _rows(dataset: Any, rows: Array, heads: Array) -> Iterator[tuple[int, Array]
         block = dataset.fields("data")[start : start + _ROWS]
         for number in wanted:
             values = np.asarray(block[number - start], dtype=np.float32)
-            expected = 2 * int(coils[number]) * int(lengths[number])
-            if values.shape != (expected,):
-                raise InputError(
-                    f"Readout {number} of {dataset.file.filename} has {values.size} numbers, but "
-                    f"its head announces {expected}; export the file again."
-                )
             yield int(number), values.view(np.complex64).reshape(int(coils[number]), -1)
 
 

@@ -7,12 +7,10 @@ import numpy as np
 from molrecon.data.formats.base import Kind
 from molrecon.data.formats.entries import Array
 from molrecon.data.formats.location import Location
-from molrecon.data.formats.named_arrays import as_complex
+from molrecon.data.formats.named_arrays import as_complex, kspace_names
 from molrecon.data.formats.non_cartesian import require_grid
 from molrecon.data.formats.picture import OTHER, PNG
 from molrecon.data.formats.reading import PathLike, describe, format_of, read_array, read_with
-
-_TELLING: dict[str, Kind] = {"kspace": "scan", "image": "image"}
 
 
 def kind_of(path: PathLike, *, max_memory: float | None = None) -> Kind:
@@ -43,7 +41,8 @@ def kind_of(path: PathLike, *, max_memory: float | None = None) -> Kind:
         return known
     entries = describe(path)
     names = entries if location.key is None else [location.key]
-    for name, kind in _TELLING.items():
+    telling: dict[str, Kind] = dict.fromkeys(kspace_names(entries), "scan")
+    for name, kind in (telling | {"image": "image"}).items():
         if name in names and name in entries:
             return kind
     array = read_array(path, max_memory=max_memory)

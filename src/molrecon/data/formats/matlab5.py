@@ -1,34 +1,27 @@
-"""MATLAB's ``.mat`` files up to version 7: variables, and numbers in the fields of structs."""
+"""MATLAB's ``.mat`` files of versions 5 to 7: variables, and numbers in the fields of structs."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from molrecon.data.arrays import Array
 from molrecon.data.formats import named_arrays
 from molrecon.data.formats.assemble import SliceRange
 from molrecon.data.formats.base import Format
-from molrecon.data.formats.entries import Entries, Entry, require_numeric
+from molrecon.data.formats.entries import Entries, Entry
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location
-from molrecon.data.formats.optional import require
+from molrecon.data.formats.matlab5_file import Variable, read_variables
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
-_HEADER, _COMPRESSED, _BLOCK = 128, 15, 2**20
-_DEEPEST = 8
-
 
 @dataclass(frozen=True, eq=False)
-class _Variables:
+class _File:
     """What a file holds, see `named_arrays.NamedArrays`."""
 
-    arrays: Mapping[str, Array]
+    variables: Mapping[str, Variable]
     location: Location
     entries: Entries
     matlab: bool = True
@@ -36,62 +29,24 @@ class _Variables:
 
     def read(self, key: str, chosen: slice | None = None, axis: int = 0) -> Array:
         """Return an array, or a part of it."""
-        require_numeric(self.entries[key], Location(self.location.path, key))
-        array = self.arrays[key]
+        self.location.require_room(self.entries[key].nbytes, f"variable {key!r}")
+        array = self.variables[key].read()
+        # From (row, column, coil, slice, time) to (time, slice, coil, row, column).
+        array = array.T.swapaxes(-1, -2) if array.ndim > 1 else array
         return array if chosen is None else array[(slice(None),) * axis + (chosen,)]
 
     def text(self, key: str) -> str:
-        """Return a text."""
-        array = self.arrays[key]
-        if array.dtype.kind != "U" or array.size != 1:
-            raise InputError(f"{self.location.path}::{key} is {array.dtype}, expected one text.")
-        return str(array.reshape(-1)[0])
+        """Refuse: texts are not read."""
+        raise InputError(f"{self.location.path}::{key} is numbers, but a text was expected.")
 
 
-def _open(location: Location) -> _Variables:
-    scipy_io = require("scipy.io", "MATLAB files")
-    _require_room(location)
-    found = scipy_io.loadmat(location.path, chars_as_strings=True)
-    arrays = dict(_numbers(found, "", 0))
-    entries = {name: Entry(array.shape, array.dtype) for name, array in arrays.items()}
-    return _Variables(arrays, location, entries)
-
-
-def _require_room(location: Location) -> None:
-    """Refuse a file whose compressed variables expand to more than the memory allowed."""
-    expanded = 0
-    with location.path.open("rb") as stream:
-        header = stream.read(_HEADER)
-        order = "little" if header[126:128] == b"IM" else "big"
-        while len(tag := stream.read(8)) == 8:
-            kind = int.from_bytes(tag[:4], order)  # type: ignore[arg-type]
-            left = int.from_bytes(tag[4:], order)  # type: ignore[arg-type]
-            expander = zlib.decompressobj()
-            while left > 0 and (block := stream.read(min(left, _BLOCK))):
-                left -= len(block)
-                while kind == _COMPRESSED and block and not expander.eof:
-                    expanded += len(expander.decompress(block, _BLOCK))
-                    block = expander.unconsumed_tail
-                    location.require_room(expanded, "content")
-
-
-def _numbers(value: Any, prefix: str, depth: int) -> Iterator[tuple[str, Array]]:
-    """List the arrays of a file and of its structs, by their paths."""
-    names = value.keys() if isinstance(value, Mapping) else value.dtype.names or ()
-    for name in names:
-        item = value[name] if isinstance(value, Mapping) else value[name].reshape(-1)[0]
-        if name.startswith("__") or not isinstance(item, np.ndarray):
-            continue
-        if item.dtype.names and item.size == 1 and depth < _DEEPEST:
-            yield from _numbers(item, f"{prefix}{name}/", depth + 1)
-        else:
-            array = item.squeeze(-1) if item.ndim > 2 and item.shape[-1] == 1 else item
-            yield f"{prefix}{name}", _house_axes(array)
-
-
-def _house_axes(array: Array) -> Array:
-    """Bring ``(row, column, coil, slice, time)`` to ``(time, slice, coil, row, column)``."""
-    return array.T.swapaxes(-1, -2) if array.ndim > 1 else array
+def _open(location: Location) -> _File:
+    variables = read_variables(location)
+    entries = {}
+    for name, one in variables.items():
+        row_column, others = one.entry.shape[:2], one.entry.shape[2:]
+        entries[name] = Entry((*others[::-1], *row_column), one.entry.dtype)
+    return _File(variables, location, entries)
 
 
 def describe(location: Location) -> Entries:

@@ -114,7 +114,7 @@ def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
     key = choose_key(
         entries,
         location,
-        ("kspace",),
+        kspace_names(entries),
         "complex array",
         lambda one: one.is_complex or one.holds_pairs,
     )
@@ -149,6 +149,17 @@ def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
     if calibration is not None:
         scan = scan.with_calibration(calibration, source=source)
     return _with_place(file, prefix, scan, chosen) if name == "kspace" else scan
+
+
+def kspace_names(entries: Entries) -> tuple[str, ...]:
+    """Return the names that tell k-space: ``kspace``, or the only one that begins so."""
+    begun = [
+        name
+        for name, entry in entries.items()
+        if name.rpartition("/")[2].lower().startswith("kspace")
+        and (entry.is_complex or entry.holds_pairs)
+    ]
+    return ("kspace", *(begun if len(begun) == 1 else ()))
 
 
 def companions(entries: Entries, prefix: str) -> dict[str, str]:

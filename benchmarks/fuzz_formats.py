@@ -1,0 +1,107 @@
+"""Are damaged and hostile files refused in a sentence, whatever is done to them?
+
+    python benchmarks/fuzz_formats.py [--files 2000] [--seed 0] [--only npy …]
+
+A sound file of every format is changed at random (bits, lengths, blocks, numbers in headers,
+truncation) and read by every reader, in a process of its own for each format. Counted are
+exceptions that are not ours, files that take longer than 20 s, crashes of the process, and the
+most memory that reading one took; the bound is the larger of 200 MB and four times the file. The
+exit status is 1 if anything of this happened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/data/formats"))
+
+from mutations import ALLOWED, mutate, try_readers
+from sound_files import WRITERS
+
+
+def fuzz(name: str, first: int, files: int, seed: int) -> None:
+    """Read changed files of a format and print one line of JSON for each that went wrong."""
+    warnings.simplefilter("ignore")
+    extension, write = WRITERS[name]
+    worst = 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder) / f"sound{extension}")
+        parts = [path, path.with_suffix(".hdr")] if extension == ".cfl" else [path]
+        contents = [part.read_bytes() for part in parts]
+        for number in range(first, files):
+            rng = np.random.default_rng([seed, zlib.crc32(name.encode()), number])
+            changed = int(rng.integers(len(parts)))
+            for part, content in zip(parts, contents, strict=True):
+                part.write_bytes(content)
+            parts[changed].write_bytes(mutate(contents[changed], rng))
+            print(json.dumps({"number": number}), flush=True)
+            limit = max(ALLOWED, 4 * path.stat().st_size)
+            for outcome in try_readers(path):
+                worst = max(worst, outcome.bytes)
+                if outcome.escaped or outcome.hung or outcome.bytes > limit:
+                    print(json.dumps({"number": number, **vars(outcome)}), flush=True)
+    print(json.dumps({"worst": worst}), flush=True)
+
+
+def run(name: str, files: int, seed: int) -> dict[str, Any]:
+    """Fuzz a format in processes of its own, which may crash, and count what went wrong."""
+    counts: dict[str, Any] = {"escapes": 0, "hangs": 0, "too large": 0, "crashes": 0, "worst": 0}
+    first = 0
+    while first < files:
+        command = [sys.executable, __file__, "--worker", name, "--first", str(first)]
+        command += ["--files", str(files), "--seed", str(seed)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        number = first
+        for line in done.stdout.splitlines():
+            found = json.loads(line)
+            number = found.get("number", number)
+            counts["worst"] = max(counts["worst"], found.get("worst", 0), found.get("bytes", 0))
+            if "reader" in found:
+                counts["escapes"] += found["escaped"] is not None
+                counts["hangs"] += found["hung"]
+                counts["too large"] += found["bytes"] > ALLOWED
+                print(f"  {name} {number}: {found}", flush=True)
+        if done.returncode == 0:
+            break
+        counts["crashes"] += 1
+        print(f"  {name} {number}: {done.returncode} {done.stderr[-500:]}", flush=True)
+        first = number + 1
+    return counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--files", type=int, default=2000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=list(WRITERS))
+    parser.add_argument("--worker")
+    chosen = parser.parse_args()
+    if chosen.worker is not None:
+        fuzz(chosen.worker, chosen.first, chosen.files, chosen.seed)
+        return
+    wrong = 0
+    print(f"{'format':18}{'files':>7}{'escapes':>9}{'hangs':>7}{'crashes':>9}{'largest':>10}")
+    for name in chosen.only:
+        counts = run(name, chosen.files, chosen.seed)
+        wrong += sum(counts[key] for key in ("escapes", "hangs", "crashes", "too large"))
+        print(
+            f"{name:18}{chosen.files:7}{counts['escapes']:9}{counts['hangs']:7}"
+            f"{counts['crashes']:9}{counts['worst'] / 1e6:7.0f} MB",
+            flush=True,
+        )
+    sys.exit(wrong > 0)
+
+
+if __name__ == "__main__":
+    main()

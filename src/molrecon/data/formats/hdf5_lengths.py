@@ -1,0 +1,76 @@
+"""The lengths of records of variable length in an HDF5 file, before HDF5 allocates them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from molrecon.data.arrays import Array
+
+_REFERENCE = 16
+"""Bytes of a reference to a record: its length, and where it is, in 8 + 4 bytes."""
+
+
+def stored_lengths(dataset: h5py.Dataset, path: Path, field: str | None = None) -> Array:
+    """Return the lengths that the file announces for records of variable length.
+
+    HDF5 allocates what is announced there before it looks whether it exists, and has no call that
+    only tells. So the references are read past it.
+
+    Parameters
+    ----------
+    dataset
+        A dataset of one axis, or of one record.
+    path
+        Its file.
+    field
+        The field of variable length in its compound type; None if it is of that type itself.
+
+    Returns
+    -------
+    ndarray
+        One length for each record, in values.
+    """
+    kind = dataset.id.get_type()
+    # A single reference may have another size in memory.
+    size, offset = _REFERENCE, 0
+    if field is not None:
+        size = kind.get_size()
+        offset = kind.get_member_offset(kind.get_member_index(field.encode()))
+    count = math.prod(dataset.shape)
+    lengths = np.zeros(count, np.int64)
+    sizes = dataset.file.id.get_create_plist().get_sizes()
+    if sizes[0] != 8 or dataset.file.userblock_size or offset + _REFERENCE > size:
+        raise ValueError("its records of variable length are stored in an unusual way")
+    if dataset.id.get_create_plist().get_nfilters():
+        raise ValueError("its records of variable length are compressed (h5repack -f NONE)")
+    row = np.dtype({"names": ["n"], "formats": ["<u4"], "offsets": [offset], "itemsize": size})
+    places = _places(dataset, count)
+    with path.open("rb") as stream:
+        for first, number, place in places:
+            stream.seek(place)
+            block = stream.read(number * size)
+            lengths[first : first + number] = np.frombuffer(block, row, number)["n"]
+    return lengths
+
+
+def _places(dataset: h5py.Dataset, count: int) -> list[tuple[int, int, int]]:
+    """Return the first record, the number of records and the place of every block on disk."""
+    layout = dataset.id.get_create_plist().get_layout()
+    if layout == h5py.h5d.CONTIGUOUS:
+        place = dataset.id.get_offset()
+        return [] if place is None else [(0, count, int(place))]
+    if layout != h5py.h5d.CHUNKED or math.prod(dataset.shape[1:]) != 1:
+        raise ValueError("its records of variable length are stored in an unusual way")
+    found: list[tuple[int, int, int]] = []
+
+    def note(chunk: Any) -> None:
+        first = int(chunk.chunk_offset[0])
+        found.append((first, min(dataset.chunks[0], count - first), int(chunk.byte_offset)))
+
+    dataset.id.chunk_iter(note)
+    return [one for one in found if one[1] > 0]
