@@ -30,6 +30,11 @@ def robustness_constant(lam: Tensor, mu: float) -> Tensor:
         Data weight λ, ``(batch,)``.
     mu
         Constant of monotonicity of F, positive.
+
+    Examples
+    --------
+    >>> robustness_constant(torch.tensor([100.0]), 0.04)
+    tensor([25.])
     """
     return (lam / mu).sqrt() / 2
 

@@ -16,6 +16,7 @@ SMALLEST = 1e-2
 """Length of the shortest difference relative to the longest: shorter ones drown in rounding."""
 
 LARGEST_STEP = 4.0
+"""Length of a step relative to the difference, at most."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,13 @@ class LipschitzAttack:
         ``‖f(x) − f(other)‖ / ‖x − other‖``, ``(batch,)``: no Lipschitz constant is smaller.
     x, other
         The pair, each ``(batch, …)``.
+
+    Examples
+    --------
+    >>> found = lipschitz_attack(lambda x: 0.5 * x, torch.ones(1, 1, 4, 4))
+    >>> difference = found.x - found.other
+    >>> torch.allclose(found.value, (0.5 * difference).norm() / difference.norm())
+    True
     """
 
     value: Tensor
@@ -66,7 +74,13 @@ def lipschitz_attack(
     directions
         More starts, each ``(batch, …)`` of any length; see `LocalLipschitz.vector`.
     seed
-        Of the random starts.
+        Seed of the random starts.
+
+    Examples
+    --------
+    >>> found = lipschitz_attack(lambda x: 0.5 * x, torch.ones(1, 1, 4, 4))
+    >>> round(found.value.item(), 3)
+    0.5
     """
     x = x.detach()
     size = norm(x)

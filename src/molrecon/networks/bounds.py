@@ -83,6 +83,13 @@ def certified_bound(module: nn.Module) -> float:
     NoBoundError
         If a layer, or how the network puts its layers together, is not known: the sentence names
         it.
+
+    Examples
+    --------
+    >>> layer = nn.Conv2d(1, 1, 1, bias=False)
+    >>> _ = nn.init.constant_(layer.weight, 0.5)
+    >>> round(certified_bound(nn.Sequential(layer, nn.ReLU(), layer)), 4)
+    0.25
     """
     if _global_forward_hooks or _global_forward_pre_hooks:
         raise NoBoundError("no network has a certified bound: hooks of all modules may change them")
