@@ -173,3 +173,38 @@ def test_mixed_precision_is_refused(name):
     if name in LEARNED:
         with pytest.raises(InputError, match="model's weights are float64"):
             made(y.to(torch.complex64), A.to(dtype=torch.complex64), sigma=SIGMA)
+
+
+@pytest.mark.parametrize(("unit", "loss"), [(1e-12, 1e-20), (1e12, 1e20), (1, 1e-20), (1e-12, 1)])
+def test_gradients_in_single_precision_are_those_in_double(name, unit, loss):
+    """Squares of small gradients vanish in single precision, and those of large ones overflow."""
+    if name not in DIFFERENTIABLE:
+        return
+    A, y = scan((12, 10))
+    weight = normal(1, 1, 12, 10, seed=1)
+
+    def gradients(dtype, unit, loss):
+        leaf = (unit * y).to(dtype).requires_grad_()
+        sigma = torch.tensor([unit * SIGMA], dtype=dtype.to_real(), requires_grad=True)
+        made = loose(name, dtype)
+        x = made(leaf, A.to(dtype=dtype), sigma=sigma, tol=1e-5).value
+        value = loss * (x * weight.conj().to(dtype)).real.sum()
+        found = torch.autograd.grad(value, (leaf, sigma), allow_unused=True)
+        return [None if g is None else g.to(y.dtype)[None] / loss for g in found]
+
+    found = gradients(torch.complex64, unit, loss)
+    for one, expected in zip(found, gradients(torch.complex128, 1, 1), strict=True):
+        assert expected is None or relative(one, expected) < 1e-3
+
+
+def loose(name: str, dtype: torch.dtype) -> Reconstructor:
+    """Return a method whose solves single precision can follow."""
+    solver = {"tol": 1e-5, "stopping": "residual", "max_iterations": 3000, "inner_reduction": 1e-2}
+    changes = (
+        {"forward": solver, "backward": solver} if name in ("mol", "mnm-mol", "de-grad") else {}
+    )
+    if name in ("modl", "admm-net"):
+        changes = {"data_step": {"tol": 1e-5}}
+    if name in LEARNED:
+        return model(name, **changes).requires_grad_(False).to(dtype.to_real())
+    return method(name)

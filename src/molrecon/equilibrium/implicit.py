@@ -15,7 +15,7 @@ from molrecon.equilibrium.anderson import select
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.solution import Solution
-from molrecon.operators.base import LinearOperator, inner
+from molrecon.operators.base import LinearOperator, inner, magnitude, per_sample
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,13 @@ class _Attach(torch.autograd.Function):
         x: Tensor = ctx.x
         with ctx.autocast:
             product = _transposed_jacobian(inclusion.H, x)
-        adjoint = replace(inclusion, H=product, rhs=g, lam=inclusion.lam.detach())
+        # Linear: in units of the gradient neither do squares of a small one vanish, which would
+        # pass for a solution of zero, nor do those of a large one overflow.
+        unit = magnitude(g)
+        scaled = g / per_sample(unit, g)
+        adjoint = replace(inclusion, H=product, rhs=scaled, lam=inclusion.lam.detach())
         solution = ctx.equilibrium.backward(adjoint, torch.zeros_like(g))
+        solution = replace(solution, value=solution.value * per_sample(unit, g))
         # The graph goes before that of the weights' gradient comes.
         del product, adjoint
         if ctx.on_backward is not None:
@@ -117,7 +122,7 @@ class _Attach(torch.autograd.Function):
         w = select(solution.solved, solution.value, torch.zeros_like(g))
         lam_gradient = None
         if ctx.needs_input_grad[1]:
-            lam_gradient = -inner(w, _normal(inclusion.A, x))
+            lam_gradient = -unit * inner(w / per_sample(unit, w), _normal(inclusion.A, x))
         return w, lam_gradient, w, None, None, None, None
 
 

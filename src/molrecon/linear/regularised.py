@@ -13,7 +13,7 @@ from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import LinearSolution, _as_weights
 from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
-from molrecon.operators.base import LinearOperator, inner, per_sample
+from molrecon.operators.base import LinearOperator, inner, magnitude, per_sample
 
 Report = Callable[[str, LinearSolution], None]
 
@@ -75,13 +75,16 @@ class _Solve(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
         x, c = ctx.saved_tensors
-        solution = ctx.solver(ctx.A, c, g)
+        # Linear: in units of the gradient neither do squares of a small one vanish, which would
+        # pass for a solution of zero, nor do those of a large one overflow.
+        unit = magnitude(g)
+        solution = ctx.solver(ctx.A, c, g / per_sample(unit, g))
         (ctx.report or require_converged)("backward", solution)
         solved = [status is Status.CONVERGED for status in solution.status]
         keep = per_sample(torch.tensor(solved, device=g.device), g)
         w = torch.where(keep, solution.value, torch.zeros_like(g))
-        grad_c = -inner(w, ctx.A.normal(x)) if ctx.needs_input_grad[1] else None
-        return w, grad_c, None, None, None, None
+        grad_c = -unit * inner(w, ctx.A.normal(x)) if ctx.needs_input_grad[1] else None
+        return w * per_sample(unit, w), grad_c, None, None, None, None
 
 
 def require_converged(which: str, solution: LinearSolution) -> None:
