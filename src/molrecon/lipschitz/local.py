@@ -84,8 +84,10 @@ def top_singular_vector(f: Map, x: Tensor, start: Tensor, steps: int) -> Tensor:
 
     Parameters
     ----------
-    f, x
-        As in `jacobian_norm`.
+    f
+        Differentiable map that keeps the shape of ``x``; samples must not interact.
+    x
+        ``(batch, …)``, real or complex.
     start
         Starting vectors, of the shape of ``x``.
     steps

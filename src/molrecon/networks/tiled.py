@@ -176,9 +176,12 @@ class Tiled(Network):
 
         Parameters
         ----------
-        x, sigma
-            As there. The image may lie in a file (``torch.from_numpy`` of a ``numpy.memmap``): one
-            tile at a time is read.
+        x
+            Images ``(batch, channel, *spatial)``, real or complex as the network takes them. They
+            may lie in a file (``torch.from_numpy`` of a ``numpy.memmap``): one tile at a time is
+            read.
+        sigma
+            Noise levels ``(batch,)``, for networks that take them.
         out
             Where to write the result, of the shape and dtype of ``x``; it may lie in a file too,
             another one than that of ``x``.
@@ -186,7 +189,8 @@ class Tiled(Network):
         Raises
         ------
         InputError
-            As there, or if ``out`` does not fit.
+            If the images do not suit the network, a tile is smaller than an axis that the network
+            sees as a whole, or ``out`` does not fit.
         """
         self._check(x)
         if out is not None and (out.shape != x.shape or out.dtype != x.dtype):
@@ -214,9 +218,9 @@ class Tiled(Network):
         return self.network.apply_channels(x, code)
 
     def lipschitz_bound(self) -> float | None:
-        """That of the network, whose map this is."""
+        """Return the bound that the network imposes, whose map this is."""
         return self.network.lipschitz_bound()
 
     def composed_bound(self) -> float:
-        """Likewise."""
+        """Return the bound of the network, whose map this is, composed from its layers."""
         return self.network.composed_bound()

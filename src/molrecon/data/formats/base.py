@@ -45,7 +45,7 @@ class Format:
     write_image
         Write complex64 ``(batch, channel, *spatial)``, through `molrecon.data.atomic`.
     write_scan
-        Write a scan, likewise.
+        Write a scan, through `molrecon.data.atomic`.
     """
 
     name: str

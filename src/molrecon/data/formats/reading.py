@@ -117,8 +117,8 @@ def read_images(path: PathLike) -> dict[str, ImageData]:
     Parameters
     ----------
     path
-        As for `read_image`. Of an ``.npz`` without a key every array is read; of other files the
-        one that `read_image` returns, named by the key or by nothing.
+        ``FILE``, or ``FILE::KEY`` for one array of a file. Of an ``.npz`` without a key every array
+        is read; of other files the one that `read_image` returns, named by the key or by nothing.
 
     Returns
     -------

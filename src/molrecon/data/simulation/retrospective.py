@@ -30,8 +30,14 @@ def undersample(
     ----------
     scan
         Fully sampled; zero padding at the edges and cut corners are accepted and stay unmeasured.
-    acceleration, mask_kind, calibration, seed
-        As in `molrecon.data.masks.make_mask`.
+    acceleration
+        Size of k-space over the number of its sampled points, at least 1.
+    mask_kind
+        One of `molrecon.data.masks.MASK_KINDS`.
+    calibration
+        Width of the fully sampled centre of k-space, in samples.
+    seed
+        Seed of the mask, at least 0.
 
     Raises
     ------
