@@ -9,11 +9,13 @@ from molrecon.data.coil_maps import (
     estimate_shared_maps as estimate_shared_maps,
 )
 from molrecon.data.formats import (
+    ImageData as ImageData,
     read_image as read_image,
     read_scan as read_scan,
     write_image as write_image,
     write_scan as write_scan,
 )
+from molrecon.data.geometry import Geometry as Geometry
 from molrecon.data.masks import MaskKind as MaskKind, make_mask as make_mask
 from molrecon.data.scan import Scan as Scan
 from molrecon.data.simulation import (
@@ -81,16 +83,21 @@ from molrecon.operators.kernels import (
     box_kernel as box_kernel,
     gaussian_kernel as gaussian_kernel,
 )
+from molrecon.operators.multi_coil import MultiCoilMRI as MultiCoilMRI
 from molrecon.operators.noise import estimate_sigma as estimate_sigma
 from molrecon.operators.super_resolution import SuperResolution as SuperResolution
 from molrecon.operators.wrapped import wrap_operator as wrap_operator
 from molrecon.pipeline import Reconstruction as Reconstruction, reconstruct as reconstruct
+from molrecon.pipeline.memory import MemoryPlan as MemoryPlan
 from molrecon.reconstructors.admm_net import ADMMNet as ADMMNet
 from molrecon.reconstructors.base import Held as Held, Reconstructor as Reconstructor
 from molrecon.reconstructors.configuration import ModelConfig as ModelConfig
 from molrecon.reconstructors.de_grad import DEGrad as DEGrad
 from molrecon.reconstructors.l1_wavelet import L1Wavelet as L1Wavelet
-from molrecon.reconstructors.learned import LearnedReconstructor as LearnedReconstructor
+from molrecon.reconstructors.learned import (
+    LearnedReconstructor as LearnedReconstructor,
+    ScaledProblem as ScaledProblem,
+)
 from molrecon.reconstructors.methods import METHODS as METHODS, build_method as build_method
 from molrecon.reconstructors.mnm_mol import MnMMOL as MnMMOL
 from molrecon.reconstructors.modl import MoDL as MoDL

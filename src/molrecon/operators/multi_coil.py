@@ -18,7 +18,9 @@ BLOCK_BYTES = 2**22
 
 
 class MultiCoilMRI(LinearOperator):
-    """``A x = mask · FFT(coil_maps · x)`` over the last ``transformed`` axes.
+    """Multi-coil MRI, ``A x = mask · FFT(coil_maps · x)`` over the last ``transformed`` axes.
+
+    `CartesianMRI` and `DynamicMRI` are what a user makes.
 
     The transform is centred and orthonormal at the interface. Coils are worked on in blocks of
     `BLOCK_BYTES`, so ``A.normal`` and the adjoint need the memory of a few images, whatever the
@@ -33,6 +35,15 @@ class MultiCoilMRI(LinearOperator):
         Boolean or real ``(batch or 1, 1, *spatial)``.
     transformed
         Number of Fourier axes, the last ones.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import CartesianMRI, MultiCoilMRI
+    >>> maps, mask = torch.ones(1, 2, 8, 8) + 0j, torch.ones(1, 1, 8, 8, dtype=torch.bool)
+    >>> A = CartesianMRI(maps, mask)
+    >>> isinstance(A, MultiCoilMRI), A.transformed
+    (True, 2)
     """
 
     def __init__(self, coil_maps: Tensor, mask: Tensor, transformed: int) -> None:

@@ -43,6 +43,12 @@ class MemoryPlan:
         One application of the network.
     tile
         The tile it is applied to; None for the whole image at once.
+
+    Examples
+    --------
+    >>> from molrecon import MemoryPlan
+    >>> MemoryPlan(measurements=2**20, images=2**18, network=2**24, tile=(128, 128)).total
+    18087936
     """
 
     measurements: int

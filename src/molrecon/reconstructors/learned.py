@@ -53,6 +53,14 @@ class ScaledProblem:
         Whether a solve that fails raises; if False, it is a status of the solution.
     on_backward
         Receives what is known about the solves of the backward pass.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Denoising, ScaledProblem
+    >>> y = torch.ones(1, 1, 4, 4)
+    >>> ScaledProblem(Denoising((1, 4, 4)), y, sigma=torch.tensor([0.1]), start=y).tol is None
+    True
     """
 
     A: LinearOperator

@@ -37,6 +37,13 @@ class ImageData:
     ------
     InputError
         If a value is NaN or infinite, or all are zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from molrecon import ImageData
+    >>> ImageData(np.ones((4, 6), dtype=np.float32), ("y", "x")).array.shape
+    (4, 6)
     """
 
     array: Array
