@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 import molrecon
 from molrecon.errors import InputError
 from molrecon.evaluation.certificate import certificate_path, read_certificate, write_certificate
+from molrecon.evaluation.certification_images import CertificationImage, simulated_images
 from molrecon.evaluation.certify import Effort, certify, iterations_for
-from molrecon.evaluation.measurements import Measurement, simulated_measurements
 from molrecon.networks.convolution_norm import certified_norm
 from molrecon.operators.base import norm
 from molrecon.reconstructors.configuration import ModelConfig
@@ -41,7 +41,7 @@ def measurements(count=1):
     for number in range(count):
         A = cartesian_mri((12, 10), dtype=torch.complex64, seed=number)
         y = A(normal(1, 1, 12, 10, seed=number, dtype=torch.complex64))
-        yield Measurement(f"scan {number}", y, A, 0.05)
+        yield CertificationImage(f"scan {number}", y, A, 0.05)
 
 
 @pytest.fixture
@@ -190,21 +190,21 @@ def test_iterations_for_a_tolerance():
 
 @pytest.mark.parametrize(("ndim", "shape"), [(2, (128, 128)), (3, (8, 32, 32))])
 def test_there_are_images_to_measure_at(ndim, shape):
-    found = list(simulated_measurements(ndim))
+    found = list(simulated_images(ndim))
     assert len({one.name for one in found}) == len(found) == 3
     assert all(one.A.shape_in == (1, *shape) for one in found)
-    with pytest.raises(InputError, match="--data"):
-        next(simulated_measurements(4))
+    with pytest.raises(InputError, match="4 spatial axes"):
+        next(simulated_images(4))
 
 
 def test_models_of_pictures_are_measured_at_pictures(tmp_path):
     network = {"kind": "residual-strict", "channels": 1, "features": 4, "layers": 2}
     path = saved(tmp_path / "m.safetensors", network)
-    found = certify(path, simulated_measurements(2, 1), effort=Effort(tol=0.3, starts=1, steps=2))
+    found = certify(path, simulated_images(2, 1), effort=Effort(tol=0.3, starts=1, steps=2))
     assert found.certified
     assert len(found.images) == 3
     with pytest.raises(InputError, match="3 channels"):
-        next(simulated_measurements(2, 3))
+        next(simulated_images(2, 3))
 
 
 def test_weights_that_are_not_numbers_are_refused(tmp_path):

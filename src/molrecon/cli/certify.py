@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from molrecon.data.axes import Axes
     from molrecon.data.scan import Scan
     from molrecon.evaluation.certificate import Certificate
-    from molrecon.evaluation.measurements import Measurement
+    from molrecon.evaluation.certification_images import CertificationImage
 
 
 def certify(
@@ -56,9 +56,9 @@ def certify(
 
     from molrecon.data.axes import Axes
     from molrecon.evaluation.certificate import write_certificate
+    from molrecon.evaluation.certification_images import simulated_images
     from molrecon.evaluation.certify import Effort
     from molrecon.evaluation.certify import certify as run
-    from molrecon.evaluation.measurements import simulated_measurements
     from molrecon.pipeline.arguments import resolve_device
     from molrecon.reconstructors.store import read_header, resolve, shipped_models
 
@@ -74,9 +74,7 @@ def certify(
     scans = _read(data or (), axes, model)
     with output.progress() as show:
         measurements = (
-            _measurements(scans, device, show)
-            if scans
-            else simulated_measurements(axes.ndim, channels)
+            _measurements(scans, device, show) if scans else simulated_images(axes.ndim, channels)
         )
         certificate = run(
             weights,
@@ -113,14 +111,14 @@ def _read(files: list[str] | tuple[str, ...], axes: Axes, model: str) -> list[tu
 
 def _measurements(
     scans: list[tuple[str, Scan]], device: str, show: output.Show
-) -> Iterator[Measurement]:
-    from molrecon.evaluation.measurements import Measurement
+) -> Iterator[CertificationImage]:
+    from molrecon.evaluation.certification_images import CertificationImage
     from molrecon.pipeline.measurements import items_with_maps, operator_of
 
     for file, scan in scans:
         for number, item in enumerate(items_with_maps(scan, show)):
             name = f"{file}, slice {number}" if scan.kspace.shape[0] > 1 else file
-            yield Measurement(
+            yield CertificationImage(
                 name, item.kspace.to(device), operator_of(item).to(device), scan.sigma
             )
 

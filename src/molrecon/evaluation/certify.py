@@ -15,7 +15,7 @@ from molrecon.data.root import file_digest
 from molrecon.equilibrium.robustness import completed_constant
 from molrecon.errors import InputError, NoBoundError
 from molrecon.evaluation.certificate import Certificate, ImageValues
-from molrecon.evaluation.measurements import Measurement
+from molrecon.evaluation.certification_images import CertificationImage
 from molrecon.lipschitz import certified_bound, measure
 from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor
@@ -44,7 +44,7 @@ class Effort:
 
 def certify(
     weights: Path,
-    measurements: Iterable[Measurement],
+    measurements: Iterable[CertificationImage],
     *,
     device: str = "cpu",
     tolerance: float = 1e-3,
@@ -128,7 +128,7 @@ def _bound(model: LearnedReconstructor) -> tuple[float | None, str | None]:
 
 
 def _values(
-    model: LearnedReconstructor, one: Measurement, certified: bool, effort: Effort
+    model: LearnedReconstructor, one: CertificationImage, certified: bool, effort: Effort
 ) -> ImageValues:
     y, A = one.y, one.A
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What a model is measured at when it is certified."""
+"""The images at which a model is measured when it is certified."""
 
 from __future__ import annotations
 
@@ -23,8 +23,20 @@ FACTOR = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
-    """One slice to measure at: its name, measurements, operator and noise (None: estimated)."""
+class CertificationImage:
+    """A slice or volume, by its measurements.
+
+    Attributes
+    ----------
+    name
+        What reports call it.
+    y
+        Measurements ``(1, *A.shape_out)``.
+    A
+        The forward operator.
+    sigma
+        Noise per measured sample, in the units of ``y``; None to have it estimated.
+    """
 
     name: str
     y: Tensor
@@ -32,11 +44,18 @@ class Measurement:
     sigma: float | None = None
 
 
-def simulated_measurements(ndim: int, channels: int = 2) -> Iterator[Measurement]:
-    """Simulate measurements of the sample image for a network of so many axes and real channels.
+def simulated_images(ndim: int, channels: int = 2) -> Iterator[CertificationImage]:
+    """Simulate measurements of the sample image.
 
-    Two channels, a complex image: scans of 128 × 128 pixels, or 8 × 32 × 32 in three dimensions.
-    One: a picture of 126 × 126 pixels with a ninth of them (`SuperResolution`).
+    Complex images are scans of 128 × 128 pixels, or of 8 × 32 × 32 in three dimensions; real ones
+    are pictures of 126 × 126 pixels of which a ninth is measured (`SuperResolution`).
+
+    Parameters
+    ----------
+    ndim
+        Number of spatial axes.
+    channels
+        Real channels of the network: 2 for complex images, 1 for real ones.
 
     Raises
     ------
@@ -48,10 +67,14 @@ def simulated_measurements(ndim: int, channels: int = 2) -> Iterator[Measurement
         return
     if channels != 2:
         raise InputError(
-            f"there are no sample images of {channels} channels and {ndim} spatial axes"
+            f"The network takes {channels} channels, expected 1 or 2 (with 2 spatial axes) for the "
+            "sample images; give scans of your own."
         )
     if ndim not in (2, 3):
-        raise InputError(f"there are no sample images of {ndim} spatial axes: give --data")
+        raise InputError(
+            f"The model has {ndim} spatial axes, expected 2 or 3 for the sample images; give scans "
+            "of your own."
+        )
     image = sample_image()[::2, ::2]
     if ndim == 3:
         window = torch.hann_window(8, periodic=False).clamp_min(0.1)
@@ -66,7 +89,7 @@ def simulated_measurements(ndim: int, channels: int = 2) -> Iterator[Measurement
             sigma=sigma,
             seed=number,
         )
-        yield Measurement(
+        yield CertificationImage(
             f"simulated head, {acceleration:g}×, σ = {sigma:g}",
             scan.kspace,
             CartesianMRI(scan.coil_maps, scan.mask),
@@ -74,9 +97,11 @@ def simulated_measurements(ndim: int, channels: int = 2) -> Iterator[Measurement
         )
 
 
-def _pictures() -> Iterator[Measurement]:
+def _pictures() -> Iterator[CertificationImage]:
     image = sample_image()[None, None, ::2, ::2][..., 1:-1, 1:-1]
     for number, (_, sigma) in enumerate(SIMULATED):
         generator = torch.Generator().manual_seed(number)
         small = decimate(image, FACTOR, torch.tensor([sigma]), generator=generator)
-        yield Measurement(f"simulated picture, {FACTOR}×, σ = {sigma:g}", small.y, small.A, sigma)
+        yield CertificationImage(
+            f"simulated picture, {FACTOR}×, σ = {sigma:g}", small.y, small.A, sigma
+        )
