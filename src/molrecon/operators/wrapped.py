@@ -31,12 +31,9 @@ def wrap_operator(
     It runs where and how it does without wrapping, on the CPU and one image after the other;
     tensors on other devices are copied there and back. Gradients pass through by its adjoint.
 
-    The size of the norm is estimated (`LinearOperator.nominal_norm`) and, for a matrix, also
-    bounded (`LinearOperator.norm_bound`), by ``‖A‖² ≤ maxⱼ (|A|ᵀ|A|v)ⱼ/vⱼ`` for positive v, the
-    bound of Collatz and Wielandt on the magnitudes of the entries: close for matrices without
-    negative entries, such as projections, and too large by up to the root of the number of rows
-    for others. Of an operator that only multiplies, no number of products proves a useful bound:
-    give one, or go without the statements that need it.
+    The size of the norm is estimated (`LinearOperator.nominal_norm`); that of a matrix is also
+    bounded (`LinearOperator.norm_bound`), and so robustness bounds hold. Of an operator that only
+    multiplies, no number of products proves a useful bound: give one, or go without.
 
     Parameters
     ----------
@@ -227,7 +224,12 @@ def _check_adjoint(op: Any, dtype: np.dtype[Any]) -> None:
 
 
 def _matrix_bound(matrix: Any) -> float:
-    """Bound the norm of a matrix by the magnitudes of its entries, see `wrap_operator`."""
+    """Bound the norm of a matrix by the magnitudes of its entries.
+
+    ``‖A‖² ≤ ‖|A|‖² ≤ maxⱼ (|A|ᵀ|A|v)ⱼ/vⱼ`` for any positive v (Collatz, Wielandt), here those of
+    a power iteration. It is close for matrices without negative entries, such as projections, and
+    for others too large by at most the root of the number of rows.
+    """
     magnitudes = abs(matrix).astype(np.float64)
     unit = float(magnitudes.max()) or 1.0
     # Squares neither overflow nor vanish in units of the largest entry.
