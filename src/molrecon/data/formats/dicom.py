@@ -25,8 +25,8 @@ _MOST_FILES = 20_000
 _TOLERANCE = 0.02
 """Deviation of distances between slices, relative, up to which they count as equal."""
 
-Frame = tuple[Array, Array, tuple[float, float]]
-"""Position of the first pixel, directions of rows and columns (2, 3), and pixel spacing (y, x)."""
+Frame = tuple[Array, Array, tuple[float, float, float]]
+"""Position of the first pixel, directions of rows and columns, and size of a pixel (z, y, x)."""
 
 
 def _is_dicom(head: bytes) -> bool:
@@ -161,14 +161,17 @@ def _frame(dataset: Any, number: int) -> Frame | None:
     """Return where a frame lies, if the file tells."""
     position = _item(dataset, number, "PlanePositionSequence").get("ImagePositionPatient")
     directions = _item(dataset, number, "PlaneOrientationSequence").get("ImageOrientationPatient")
-    spacing = _item(dataset, number, "PixelMeasuresSequence").get("PixelSpacing")
+    measures = _item(dataset, number, "PixelMeasuresSequence")
+    spacing = measures.get("PixelSpacing")
+    thickness = measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 1
     if position is None or directions is None or spacing is None:
         return None
     axes = np.array([float(one) for one in directions]).reshape(2, 3)
     place = np.array([float(one) for one in position]).reshape(3)
     rows, columns = (float(one) for one in spacing)
     known = np.isfinite(place).all() and np.allclose(axes @ axes.T, np.eye(2), atol=1e-3)
-    return (place, axes, (rows, columns)) if known and min(rows, columns) > 0 else None
+    size = (float(thickness), rows, columns)
+    return (place, axes, size) if known and min(size) > 0 else None
 
 
 def _arranged(
@@ -188,12 +191,12 @@ def _arranged(
     heights = np.array([place @ normal for place, _, _ in known])
     order = [int(number) for number in np.argsort(heights, kind="stable")]
     steps = np.diff(heights[order])
-    step = float(np.median(steps)) if len(steps) else 1.0
+    step = float(np.median(steps)) if len(steps) else spacing[0]
     if step <= 0 or (len(steps) and np.abs(steps - step).max() > _TOLERANCE * step):
         notes.append("slices are not equally far apart: several images, or some are missing")
         return (as_stored if step <= 0 else order), None
     matrix = np.eye(4)
-    matrix[:3, 0], matrix[:3, 1] = axes[0] * spacing[1], axes[1] * spacing[0]
+    matrix[:3, 0], matrix[:3, 1] = axes[0] * spacing[2], axes[1] * spacing[1]
     matrix[:3, 2], matrix[:3, 3] = normal * step, known[order[0]][0]
     return order, Geometry(tuple(map(tuple, (FLIP @ matrix).tolist())))
 

@@ -107,13 +107,17 @@ class Hdf5File:
         self.location.require_room(
             math.prod(dataset.chunks) * dataset.dtype.itemsize, f"chunk of the array {key!r}"
         )
-        if dataset.compression != "gzip":
+        filters = dataset.id.get_create_plist().get_nfilters()
+        if filters and dataset.compression != "gzip":
             return
         least = self.location.most_bytes / _GZIP_RATIO
+        plain = math.prod(dataset.chunks) * dataset.id.get_type().get_size()
         suspicious: list[tuple[int, ...]] = []
 
         def note(chunk: Any) -> None:
-            if chunk.size > least:
+            if not filters and chunk.size != plain:
+                raise ValueError(f"a chunk of {plain} bytes has {chunk.size}")
+            if filters and chunk.size > least:
                 suspicious.append(chunk.chunk_offset)
 
         dataset.id.chunk_iter(note)

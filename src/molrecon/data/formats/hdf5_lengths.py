@@ -49,7 +49,7 @@ def stored_lengths(dataset: h5py.Dataset, path: Path, field: str | None = None) 
     if dataset.id.get_create_plist().get_nfilters():
         raise ValueError("its records of variable length are compressed (h5repack -f NONE)")
     row = np.dtype({"names": ["n"], "formats": ["<u4"], "offsets": [offset], "itemsize": size})
-    places = _places(dataset, count)
+    places = _places(dataset, count, size)
     with path.open("rb") as stream:
         for first, number, place in places:
             stream.seek(place)
@@ -58,7 +58,7 @@ def stored_lengths(dataset: h5py.Dataset, path: Path, field: str | None = None) 
     return lengths
 
 
-def _places(dataset: h5py.Dataset, count: int) -> list[tuple[int, int, int]]:
+def _places(dataset: h5py.Dataset, count: int, size: int) -> list[tuple[int, int, int]]:
     """Return the first record, the number of records and the place of every block on disk."""
     layout = dataset.id.get_create_plist().get_layout()
     if layout == h5py.h5d.CONTIGUOUS:
@@ -67,8 +67,12 @@ def _places(dataset: h5py.Dataset, count: int) -> list[tuple[int, int, int]]:
     if layout != h5py.h5d.CHUNKED or math.prod(dataset.shape[1:]) != 1:
         raise ValueError("its records of variable length are stored in an unusual way")
     found: list[tuple[int, int, int]] = []
+    expected = math.prod(dataset.chunks) * size
 
     def note(chunk: Any) -> None:
+        if chunk.size != expected:
+            # HDF5 would leave the rest of the block as it finds it.
+            raise ValueError(f"a block of {expected} bytes has {chunk.size}")
         first = int(chunk.chunk_offset[0])
         found.append((first, min(dataset.chunks[0], count - first), int(chunk.byte_offset)))
 

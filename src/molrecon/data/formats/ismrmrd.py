@@ -55,10 +55,11 @@ def read_scan(file: Hdf5File, slice_range: SliceRange | None) -> Scan:
     require_cartesian(header.trajectory, source)
     dataset, entry = file.file[key], file.entries[key]
     file.location.require_room(entry.nbytes, f"array {key!r}")
+    lengths = stored_lengths(dataset, file.location.path, "data")
     heads = np.asarray(dataset.fields("head")[...])
     if not len(heads):
         raise InputError(f"{source} holds no readouts, expected those of a scan; check the file.")
-    _require_lengths(file, key, heads)
+    _require_lengths(file, lengths, heads)
     found = _Heads(heads, header, source)
     rows = np.flatnonzero(~found.skipped)
     readouts = found.readouts(file, key)
@@ -70,10 +71,9 @@ def read_scan(file: Hdf5File, slice_range: SliceRange | None) -> Scan:
     return sort_readouts(readouts, samples(), slice_range)
 
 
-def _require_lengths(file: Hdf5File, key: str, heads: Array) -> None:
+def _require_lengths(file: Hdf5File, found: Array, heads: Array) -> None:
     """Refuse readouts that are not as long as their heads say, before they are allocated."""
     expected = 2 * _field(heads, "active_channels", 1) * _field(heads, "number_of_samples", 0)
-    found = stored_lengths(file.file[key], file.location.path, "data")
     wrong = np.flatnonzero(found != expected)
     if len(wrong):
         raise InputError(

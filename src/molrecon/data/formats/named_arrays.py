@@ -182,7 +182,7 @@ def _layout(file: NamedArrays, key: str, beside: dict[str, str]) -> _Layout:
         note = "five axes read as MATLAB's (y, x, coil, slice, time)"
         return _Layout(1, pairs, time_first=True, note=note)
     if len(shape) == 3:
-        slices = _are_slices(file, shape, beside)
+        slices = _are_slices(file, shape, beside) and key.rpartition("/")[2] == "kspace"
         return _Layout(0 if slices else None, pairs, slices)
     return _Layout(0 if len(shape) > 3 else None, pairs)
 
