@@ -204,7 +204,8 @@ class Scaled(LinearOperator):
         if len(sizes) > 1:
             raise InputError(
                 f"the factor of c * A has {values.numel()} numbers, expected one or "
-                f"{operator.batch}, one for every sample; give as many"
+                f"{operator.batch}, one for every sample; give as many, or apply A "
+                "by A(x)"
             )
         super().__init__(
             operator.shape_in,
