@@ -2,12 +2,15 @@
 
 import pytest
 import torch
+from scipy.sparse.linalg import aslinearoperator
 
 from molrecon.data.coil_maps import combine_coils
 from molrecon.errors import InputError
 from molrecon.operators.base import norm
 from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.operators.denoising import Denoising
 from molrecon.operators.fourier import fft_centred
+from molrecon.operators.wrapped import wrap_operator
 from molrecon.reconstructors.mol import MOL
 
 from ..support import cartesian_mri, dense_matrices, normal
@@ -94,3 +97,19 @@ def test_gradients_pass_through_it():
             weight -= sign * step * change
     slope = (values[0] - values[1]) / (2 * step)
     assert (gradient * change).sum().item() == pytest.approx(slope, rel=1e-3)
+
+
+def test_operators_without_a_full_scan_keep_the_image_and_its_bounds():
+    """Also where no bound on ‖A‖ is known."""
+    A, y = scan()
+    matrix = aslinearoperator(dense_matrices(A)[0].numpy())
+    for other in (
+        A @ Denoising(A.shape_in, dtype=A.dtype),
+        wrap_operator(matrix, A.shape_in, A.shape_out),
+    ):
+        plain, full = (
+            model()(y, other, sigma=0.02, output=o) for o in ("fixed-point", "full-scan")
+        )
+        assert torch.equal(plain.value, full.value)
+        assert torch.equal(plain.error_bound, full.error_bound)
+        assert torch.equal(plain.robustness, full.robustness)

@@ -321,6 +321,8 @@ class LearnedReconstructor(nn.Module, Reconstructor):
 def _completed(solution: Solution, A: LinearOperator, y: Tensor) -> Solution:
     x = solution.value
     value = A.completed(x, y)
+    if value is x:  # the operator knows of no complete measurement, and all bounds stay
+        return solution
     if solution.guarantee is None:
         return replace(solution, value=value)
     size, before = norm(value.detach()), norm(x.detach())
