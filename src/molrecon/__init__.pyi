@@ -44,12 +44,10 @@ from molrecon.errors import (
     NoBoundError as NoBoundError,
 )
 from molrecon.evaluation import Score as Score, nmse as nmse, psnr as psnr, ssim as ssim
-from molrecon.linear.closed_form import ClosedForm as ClosedForm
-from molrecon.linear.conjugate_gradient import (
-    ConjugateGradient as ConjugateGradient,
-    LinearSolution as LinearSolution,
-)
+from molrecon.linear.conjugate_gradient import ConjugateGradient as ConjugateGradient
 from molrecon.linear.regularised import solve_regularised as solve_regularised
+from molrecon.linear.solution import LinearSolution as LinearSolution
+from molrecon.linear.solver import LinearSolver as LinearSolver
 from molrecon.linear.status import Status as Status
 from molrecon.lipschitz import (
     LipschitzAttack as LipschitzAttack,

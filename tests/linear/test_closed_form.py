@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from molrecon.errors import InputError
-from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.linear.regularised import solve_regularised
+from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
 from molrecon.operators.base import norm
 from molrecon.operators.blur import Blur
@@ -24,7 +24,7 @@ OPERATORS = {
     "blur": Blur(gaussian_kernel(0.7, size=5, dtype=REAL), SHAPE),
     "super-resolution": SuperResolution(SHAPE, 2, gaussian_kernel(0.7, size=4, dtype=REAL)),
 }
-NEVER = ConjugateGradient(rtol=0.0, max_iterations=1)
+NEVER = LinearSolver(rtol=0.0, max_iterations=1)
 
 
 def image(seed=0, batch=2):
@@ -38,7 +38,7 @@ def operator(request):
 
 def test_solves_at_once_whatever_the_other_solver(operator):
     c, r = torch.tensor([2.0, 500.0], dtype=REAL), image()
-    solution = ClosedForm(NEVER)(operator, c, r)
+    solution = NEVER(operator, c, r)
     assert torch.allclose(solution.value, solve_shifted(operator, c, r), rtol=1e-10, atol=1e-12)
     assert solution.status == (Status.CONVERGED,) * 2
     assert solution.iterations.tolist() == [1, 1]
@@ -49,7 +49,7 @@ def test_solves_at_once_whatever_the_other_solver(operator):
 def test_residual_is_that_of_the_value(operator):
     single = operator.to(dtype=torch.float32)
     r = image().float()
-    solution = ClosedForm()(single, 30.0, r)
+    solution = LinearSolver()(single, 30.0, r)
     explicit = norm(r - solution.value - 30.0 * single.normal(solution.value))
     assert torch.allclose(solution.residual, explicit, atol=1e-4)
     precise, value = single.to(dtype=REAL), solution.value.double()
@@ -62,7 +62,7 @@ def test_the_error_is_bounded_in_the_image_where_a_residual_says_little(operator
     single = operator.to(dtype=torch.float32)
     x = image().float()
     r = x + weight * single.normal(x)
-    solution = ClosedForm()(single, weight, r)
+    solution = LinearSolver()(single, weight, r)
     error = norm(solution.value - solve_shifted(single.to(dtype=REAL), weight, r.double()))
     assert bool((error <= solution.error).all())
 
@@ -71,13 +71,13 @@ def test_the_error_does_not_count_what_the_inverse_shrinks():
     """Rounding of the large data term lies in its range, which the inverse shrinks most."""
     A = SuperResolution((1, 192, 192), 3)
     x = normal(1, 1, 192, 192, dtype=torch.float32).cumsum(-1).cumsum(-2)
-    solution = ClosedForm()(A, 100.0, x + 100.0 * A.normal(x))
+    solution = LinearSolver()(A, 100.0, x + 100.0 * A.normal(x))
     assert 3 * solution.error < solution.residual
 
 
 def test_a_start_is_not_needed(operator):
     r = image()
-    cold, warm = ClosedForm()(operator, 5.0, r), ClosedForm()(operator, 5.0, r, image(3))
+    cold, warm = LinearSolver()(operator, 5.0, r), LinearSolver()(operator, 5.0, r, image(3))
     assert torch.equal(cold.value, warm.value)
 
 
@@ -85,7 +85,10 @@ def test_a_start_is_not_needed(operator):
 def test_without_a_closed_form_the_other_solver_solves(start):
     operator, r = with_singular_values([1.0, 0.5, 0.2], columns=7), normal(2, 1, 7, seed=1)
     other = ConjugateGradient(rtol=1e-9)
-    expected, found = other(operator, 9.0, r, start), ClosedForm(other)(operator, 9.0, r, start)
+    expected, found = (
+        other(operator, 9.0, r, start),
+        LinearSolver(rtol=1e-9)(operator, 9.0, r, start),
+    )
     assert torch.equal(found.value, expected.value)
     assert found.normal_evaluations == expected.normal_evaluations
 
@@ -98,7 +101,7 @@ def test_single_precision_is_refined_to_the_rounding_of_the_terms(weight):
     r = x + weight * A.normal(x)
     c = torch.tensor([weight])
     once = A.resolvent(c, r)
-    solution = ClosedForm(NEVER)(A, c, r)
+    solution = NEVER(A, c, r)
     assert solution.status == (Status.CONVERGED,)
     assert solution.iterations.item() <= 3
     eps = torch.finfo(torch.float32).eps
@@ -115,10 +118,10 @@ def test_samples_are_refined_by_themselves():
     x = normal(2, 1, 32, 32, dtype=torch.float32).cumsum(-1)
     c = torch.tensor([1.0, 1e4])
     r = x + c.reshape(-1, 1, 1, 1) * A.normal(x)
-    together = ClosedForm()(A, c, r)
+    together = LinearSolver()(A, c, r)
     assert together.iterations[0] == 1 < together.iterations[1]
     for i in range(2):
-        alone = ClosedForm()(A, c[i], r[i : i + 1])
+        alone = LinearSolver()(A, c[i], r[i : i + 1])
         assert together.iterations[i] == alone.iterations[0]
         rounding = c[i] * torch.finfo(torch.float32).eps * norm(alone.value)
         assert norm(together.value[i : i + 1] - alone.value) <= rounding
@@ -137,10 +140,10 @@ class Approximate(Dense):
 def test_a_wrong_closed_form_is_noticed_and_only_costs_time(factor):
     operator, r = Approximate(normal(1, 4, 6)), normal(2, 1, 6, seed=2)
     operator.factor = factor
-    solution = ClosedForm(ConjugateGradient(rtol=1e-11))(operator, 4.0, r)
+    solution = LinearSolver(rtol=1e-11)(operator, 4.0, r)
     assert solution.status == (Status.CONVERGED,) * 2
     assert torch.allclose(solution.value, solve_shifted(operator, 4.0, r), rtol=1e-8)
-    stuck = ClosedForm(NEVER)(operator, 4.0, r)
+    stuck = NEVER(operator, 4.0, r)
     assert Status.CONVERGED not in stuck.status
     explicit = norm(r - stuck.value - 4.0 * operator.normal(stuck.value))
     assert torch.allclose(stuck.residual, explicit)
@@ -149,15 +152,15 @@ def test_a_wrong_closed_form_is_noticed_and_only_costs_time(factor):
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_one_bad_sample_does_not_spoil_the_batch(operator, bad):
     r = image()
-    good = ClosedForm()(operator, 10.0, r[:1])
+    good = LinearSolver()(operator, 10.0, r[:1])
     r[1, 0, 2, 2] = bad
-    both = ClosedForm()(operator, 10.0, r)
+    both = LinearSolver()(operator, 10.0, r)
     assert both.status == (Status.CONVERGED, Status.NON_FINITE)
     assert torch.allclose(both.value[0], good.value[0], rtol=1e-12)
 
 
 def test_zero_is_solved_by_zero(operator):
-    solution = ClosedForm()(operator, 10.0, torch.zeros(1, *SHAPE, dtype=REAL))
+    solution = LinearSolver()(operator, 10.0, torch.zeros(1, *SHAPE, dtype=REAL))
     assert solution.value.abs().max() == 0
     assert solution.status == (Status.CONVERGED,)
 
@@ -165,13 +168,13 @@ def test_zero_is_solved_by_zero(operator):
 @pytest.mark.parametrize("c", [-1.0, math.nan, [1.0, -2.0]])
 def test_weights_out_of_range_are_refused(operator, c):
     with pytest.raises(InputError, match="finite values of at least 0"):
-        ClosedForm()(operator, torch.tensor(c), image())
+        LinearSolver()(operator, torch.tensor(c), image())
 
 
 def test_gradients_equal_finite_differences(operator):
     r = image().requires_grad_()
     c = torch.tensor([0.7, 30.0], dtype=REAL, requires_grad=True)
-    solver = ClosedForm(NEVER)
+    solver = NEVER
     assert torch.autograd.gradcheck(
         lambda r, c: solve_regularised(operator, c, r, solver=solver), (r, c)
     )

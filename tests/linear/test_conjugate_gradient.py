@@ -131,15 +131,6 @@ def test_single_precision_start_is_refined_below_the_rounding_of_the_right_hand_
     assert norm(solution.value - x) < 0.5 * norm(start - x)
 
 
-def test_observer_sees_every_iteration():
-    seen = []
-    solution = ConjugateGradient(rtol=1e-6)(
-        cartesian_mri((4, 5)), 10.0, normal(2, 1, 4, 5), observer=lambda k, v: seen.append((k, v))
-    )
-    assert [k for k, _ in seen] == list(range(1, int(solution.iterations.max()) + 1))
-    assert torch.allclose(seen[-1][1], solution.residual)
-
-
 def test_real_operators():
     operator = Dense(normal(2, 6, 4, dtype=torch.float64))
     r = normal(2, 1, 4, dtype=torch.float64)

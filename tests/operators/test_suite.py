@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from molrecon.errors import InputError
-from molrecon.linear.closed_form import ClosedForm
 from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
 from molrecon.operators.algebra import Adjoint
 from molrecon.operators.base import inner, norm
@@ -129,7 +129,7 @@ def test_closed_form_is_the_dense_inverse(request, operator):
 def test_direct_and_iterative_solutions_agree(operator):
     c, r = weights_of(operator), images(operator, 4)
     iterative = ConjugateGradient(rtol=1e-13)(operator, c, r)
-    direct = ClosedForm(ConjugateGradient(rtol=1e-13))(operator, c, r)
+    direct = LinearSolver(rtol=1e-13)(operator, c, r)
     assert close(direct.value, iterative.value, 1e-9)
     assert direct.status == iterative.status == (Status.CONVERGED,) * batch_of(operator)
 

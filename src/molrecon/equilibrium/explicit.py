@@ -11,7 +11,7 @@ from torch import Tensor
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.solution import Solution
-from molrecon.linear.conjugate_gradient import LinearSolution
+from molrecon.linear.solution import LinearSolution
 from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator
 

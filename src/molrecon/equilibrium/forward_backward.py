@@ -13,8 +13,7 @@ from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.solution import AS_TRAINED, Guarantee, Solution
 from molrecon.equilibrium.stagnation import Records, patience
 from molrecon.errors import InputError
-from molrecon.linear.closed_form import ClosedForm
-from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.linear.solution import Solver
 from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
 from molrecon.operators.base import norm
@@ -61,10 +60,8 @@ class ForwardBackward:
     stopping: Stopping = "bound"
     max_iterations: int = 200
     memory: int = 5
-    inner: LinearSolver = field(
-        default_factory=lambda: ClosedForm(
-            ConjugateGradient(rtol=0.2, relative_to="start", max_iterations=100)
-        )
+    inner: Solver = field(
+        default_factory=lambda: LinearSolver(rtol=0.2, relative_to="start", max_iterations=100)
     )
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from molrecon.linear.solver import LinearSolver
+from molrecon.linear.solution import Solver
 from molrecon.operators.base import LinearOperator, inner, norm, per_sample
 
 
@@ -57,7 +57,7 @@ class Inclusion:
 
 
 @torch.no_grad()
-def error_bound(inclusion: Inclusion, x: Tensor, *, solver: LinearSolver | None = None) -> Tensor:
+def error_bound(inclusion: Inclusion, x: Tensor, *, solver: Solver | None = None) -> Tensor:
     r"""Bound on the distance of ``x`` to the solution, ``‖x − x*‖``, ``(batch,)``.
 
     Both bounds hold for any x, however it was found, when the network has the monotonicity it

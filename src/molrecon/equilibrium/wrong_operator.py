@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from molrecon.equilibrium.inclusion import Inclusion, error_bound
-from molrecon.linear.solver import LinearSolver
+from molrecon.linear.solution import Solver
 from molrecon.operators.base import LinearOperator, norm, per_sample
 
 
@@ -49,7 +49,7 @@ def wrong_operator_bound(
     other: LinearOperator,
     x: Tensor,
     *,
-    solver: LinearSolver | None = None,
+    solver: Solver | None = None,
 ) -> Tensor:
     """Bound ``‖x − x′‖`` a posteriori, ``(batch,)`` (see the module's docstring).
 

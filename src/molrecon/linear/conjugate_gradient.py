@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,40 +9,8 @@ import torch
 from torch import Tensor
 
 from molrecon.errors import InputError
-from molrecon.linear.status import Status
+from molrecon.linear.solution import LinearSolution, as_weights, statuses
 from molrecon.operators.base import LinearOperator, inner, norm, per_sample
-
-
-@dataclass(frozen=True)
-class LinearSolution:
-    """What a linear solve returns.
-
-    Attributes
-    ----------
-    value
-        The solution x, ``(batch, *shape_in)``.
-    status
-        One `Status` for every sample.
-    iterations
-        Iterations every sample took, ``(batch,)``.
-    residual
-        ‖r − (I + cAᴴA)x‖ of every sample (from the recurrence), ``(batch,)``.
-    error
-        Bound on the distance of x to the exact solution, ``(batch,)``: the residual, since the
-        inverse has norm at most 1, or less where the solver knows better.
-    initial_residual
-        The residual at the starting point, computed explicitly, ``(batch,)``.
-    normal_evaluations
-        Applications of AᴴA, for the whole batch at once.
-    """
-
-    value: Tensor
-    status: tuple[Status, ...]
-    iterations: Tensor
-    residual: Tensor
-    error: Tensor
-    initial_residual: Tensor
-    normal_evaluations: int
 
 
 @dataclass(frozen=True)
@@ -84,8 +51,6 @@ class ConjugateGradient:
         c: Tensor | float,
         r: Tensor,
         x0: Tensor | None = None,
-        *,
-        observer: Callable[[int, Tensor], None] | None = None,
     ) -> LinearSolution:
         """Solve without recording gradients; see `solve_regularised` for the differentiable call.
 
@@ -99,15 +64,13 @@ class ConjugateGradient:
             Right-hand side, ``(batch, *shape_in)``.
         x0
             Warm start of the same shape; zero if not given.
-        observer
-            Called after every iteration with its number and the residual norms.
 
         Raises
         ------
         InputError
             If ``c`` is negative or not finite.
         """
-        c = _as_weights(c, r)
+        c = as_weights(c, r)
         x = torch.zeros_like(r) if x0 is None else x0.clone()
         evaluations = 0
         if x0 is None:
@@ -125,7 +88,7 @@ class ConjugateGradient:
         direction = residual.clone()
         iterations = torch.zeros(r.shape[0], dtype=torch.int64, device=r.device)
         active = rr.sqrt() > threshold
-        for k in range(1, self.max_iterations + 1):
+        for _ in range(self.max_iterations):
             if not bool(active.any()):
                 break
             product = direction + per_sample(c, direction) * A.normal(direction)
@@ -140,35 +103,13 @@ class ConjugateGradient:
             direction.mul_(per_sample(beta, x)).add_(residual)
             iterations += active
             active = active & (rr.sqrt() > threshold)
-            if observer is not None:
-                observer(k, rr.sqrt())
         final = rr.sqrt()
         return LinearSolution(
             value=x,
-            status=_statuses(final, threshold),
+            status=statuses(final, threshold),
             iterations=iterations,
             residual=final,
             error=final,
             initial_residual=start,
             normal_evaluations=evaluations,
         )
-
-
-def _as_weights(c: Tensor | float, r: Tensor) -> Tensor:
-    weights = torch.as_tensor(c, dtype=r.real.dtype, device=r.device)
-    if not bool(torch.all(torch.isfinite(weights) & (weights >= 0))):
-        raise InputError(f"the weight of AᴴA is {c}, expected finite values of at least 0")
-    if weights.ndim > 1 or (weights.ndim == 1 and weights.shape[0] not in (1, r.shape[0])):
-        raise InputError(
-            f"the weight of AᴴA has shape {tuple(weights.shape)}, expected ({r.shape[0]},)"
-        )
-    return weights.expand(r.shape[0])
-
-
-def _statuses(residual: Tensor, threshold: Tensor) -> tuple[Status, ...]:
-    def one(value: float, limit: float) -> Status:
-        if not value < float("inf"):
-            return Status.NON_FINITE
-        return Status.CONVERGED if value <= limit else Status.ITERATION_LIMIT
-
-    return tuple(one(v, t) for v, t in zip(residual.tolist(), threshold.tolist(), strict=True))

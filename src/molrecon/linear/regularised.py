@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from molrecon.errors import ConvergenceError
-from molrecon.linear.closed_form import ClosedForm
-from molrecon.linear.conjugate_gradient import LinearSolution, _as_weights
+from molrecon.linear.solution import LinearSolution, Solver, as_weights
 from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator, inner, magnitude, per_sample
@@ -24,7 +22,7 @@ def solve_regularised(
     r: Tensor,
     x0: Tensor | None = None,
     *,
-    solver: LinearSolver | None = None,
+    solver: Solver | None = None,
     report: Report | None = None,
 ) -> Tensor:
     """Differentiable solution of ``(I + c AᴴA) x = r``.
@@ -50,8 +48,8 @@ def solve_regularised(
         If the forward or the backward solve does not reach its tolerance and there is no
         ``report``.
     """
-    weights = _as_weights(c, r)
-    return _Solve.apply(r, weights, A, x0, solver or ClosedForm(), report)  # type: ignore[no-any-return, no-untyped-call]
+    weights = as_weights(c, r)
+    return _Solve.apply(r, weights, A, x0, solver or LinearSolver(), report)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Solve(torch.autograd.Function):
@@ -62,11 +60,11 @@ class _Solve(torch.autograd.Function):
         c: Tensor,
         A: LinearOperator,
         x0: Tensor | None,
-        solver: LinearSolver,
+        solver: Solver,
         report: Report | None,
     ) -> Tensor:
         solution = solver(A, c, r, x0)
-        (report or require_converged)("forward", solution)
+        _report(report, "forward", solution)
         ctx.A, ctx.solver, ctx.report = A, solver, report  # type: ignore[attr-defined]
         ctx.save_for_backward(solution.value, c)
         return solution.value
@@ -79,7 +77,7 @@ class _Solve(torch.autograd.Function):
         # pass for a solution of zero, nor do those of a large one overflow.
         unit = magnitude(g)
         solution = ctx.solver(ctx.A, c, g / per_sample(unit, g))
-        (ctx.report or require_converged)("backward", solution)
+        _report(ctx.report, "backward", solution)
         solved = [status is Status.CONVERGED for status in solution.status]
         keep = per_sample(torch.tensor(solved, device=g.device), g)
         w = torch.where(keep, solution.value, torch.zeros_like(g))
@@ -87,20 +85,8 @@ class _Solve(torch.autograd.Function):
         return w * per_sample(unit, w), grad_c, None, None, None, None
 
 
-def require_converged(which: str, solution: LinearSolution) -> None:
-    """Raise a `ConvergenceError` that names the first sample whose linear solve failed.
-
-    Parameters
-    ----------
-    which
-        ``"forward"`` or ``"backward"``, for the sentence.
-    solution
-        What the solver returned.
-    """
-    for sample, status in enumerate(solution.status):
-        if status is not Status.CONVERGED:
-            raise ConvergenceError(
-                f"The {which} linear solve of sample {sample} stopped at a residual of "
-                f"{solution.residual[sample]:.2e} after {int(solution.iterations[sample])} "
-                f"iterations. {status.sentence}"
-            )
+def _report(report: Report | None, which: str, solution: LinearSolution) -> None:
+    if report is None:
+        solution.raise_unless_converged(f"{which} linear solve")
+    else:
+        report(which, solution)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from molrecon.equilibrium.robustness import robustness_constant
 from molrecon.equilibrium.solution import Guarantee, Solution
-from molrecon.linear.closed_form import ClosedForm
-from molrecon.linear.conjugate_gradient import ConjugateGradient, LinearSolution
-from molrecon.linear.regularised import require_converged, solve_regularised
+from molrecon.linear.regularised import solve_regularised
+from molrecon.linear.solution import LinearSolution
+from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
 from molrecon.operators.checks import check_precision
@@ -71,7 +71,7 @@ def regularised_least_squares(
 
     def report(direction: str, linear: LinearSolution) -> None:
         if raise_on_failure:
-            require_converged(direction, linear)
+            linear.raise_unless_converged(f"{direction} linear solve")
         solves.append(linear)
 
     solver = _solver(A, lam.detach(), tol, max_iterations)
@@ -82,11 +82,11 @@ def regularised_least_squares(
     return replace(solution, value=x * per_sample(unit, x), seconds=time.perf_counter() - started)
 
 
-def _solver(A: LinearOperator, lam: Tensor, tol: float, max_iterations: int) -> ClosedForm:
+def _solver(A: LinearOperator, lam: Tensor, tol: float, max_iterations: int) -> LinearSolver:
     # ‖x‖ ≥ ‖λAᴴy‖ / (1 + λ‖A‖²), so this residual leaves an error of at most tol · ‖x‖.
     largest = float((lam * A.nominal_norm.to(lam.dtype) ** 2).max())
     rtol = min(tol, 0.5) / (1 + largest)
-    return ClosedForm(ConjugateGradient(rtol=rtol, max_iterations=max_iterations))
+    return LinearSolver(rtol=rtol, max_iterations=max_iterations)
 
 
 def _solution(
@@ -154,7 +154,7 @@ def _tight(A: LinearOperator, lam: Tensor, y: Tensor, x: Tensor, tol: float) -> 
     residual = per_sample(lam, x) * A.H(y - A(x)) - x
     tiny = torch.finfo(lam.dtype).tiny
     allowed = SHARE_OF_TOLERANCE * tol * norm(x) / norm(residual).clamp_min(tiny)
-    solver = ClosedForm(ConjugateGradient(rtol=min(0.5, float(allowed.min()))))
+    solver = LinearSolver(rtol=min(0.5, float(allowed.min())))
     # However much of it is left unsolved, it is counted.
     u = solver(A, lam, residual).value
     rest = residual - u - per_sample(lam, u) * A.normal(u)

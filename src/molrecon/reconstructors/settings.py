@@ -9,8 +9,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter, model_
 
 from molrecon.equilibrium.forward_backward import ForwardBackward, Stopping
 from molrecon.equilibrium.implicit import Equilibrium
-from molrecon.linear.closed_form import ClosedForm
-from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.linear.solver import LinearSolver
 from molrecon.networks import build_network
 from molrecon.networks.base import Network
 from molrecon.reconstructors.learned import LearnedReconstructor, Output
@@ -57,12 +56,10 @@ class SolverConfig(Settings):
             stopping=self.stopping,
             max_iterations=self.max_iterations,
             memory=self.memory,
-            inner=ClosedForm(
-                ConjugateGradient(
-                    rtol=self.inner_reduction,
-                    relative_to="start",
-                    max_iterations=self.inner_iterations,
-                )
+            inner=LinearSolver(
+                rtol=self.inner_reduction,
+                relative_to="start",
+                max_iterations=self.inner_iterations,
             ),
         )
 

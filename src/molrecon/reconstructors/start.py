@@ -6,16 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from molrecon.errors import InputError
-from molrecon.linear.closed_form import ClosedForm
-from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.linear.regularised import solve_regularised
+from molrecon.linear.solver import LinearSolver
 from molrecon.operators.base import LinearOperator, inner, magnitude, per_sample
 from molrecon.operators.checks import check_precision
 
 START_LAM = 100.0
 START_RTOL = 1e-2
 START_ITERATIONS = 15
-START_SOLVER = ClosedForm(ConjugateGradient(rtol=START_RTOL, max_iterations=START_ITERATIONS))
+START_SOLVER = LinearSolver(rtol=START_RTOL, max_iterations=START_ITERATIONS)
 SCALE_QUANTILE = 0.999
 
 

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from molrecon.equilibrium.solution import Solution
-from molrecon.linear.closed_form import ClosedForm
-from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.linear.solver import LinearSolver
 from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.least_squares import regularised_least_squares
@@ -145,7 +144,7 @@ def _by_discrepancy(
     y = y / per_sample(scale, y)
     back = A.H(y)
     wanted = sigma / scale * (y != 0).flatten(1).sum(1).sqrt()
-    solver = ClosedForm(ConjugateGradient(rtol=SEARCH_RTOL, max_iterations=max_iterations))
+    solver = LinearSolver(rtol=SEARCH_RTOL, max_iterations=max_iterations)
     low, high = (torch.full_like(sigma, value).log() for value in RANGE)
     for _ in range(HALVINGS):
         middle = (low + high) / 2

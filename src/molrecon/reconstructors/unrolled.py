@@ -13,9 +13,8 @@ from torch import Tensor
 
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
-from molrecon.linear.closed_form import ClosedForm
-from molrecon.linear.conjugate_gradient import ConjugateGradient, LinearSolution
 from molrecon.linear.regularised import solve_regularised
+from molrecon.linear.solution import LinearSolution, Solver
 from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
 from molrecon.networks.base import Network
@@ -65,14 +64,14 @@ class Unrolled(LearnedReconstructor):
         weight: DataWeight | None = None,
         *,
         iterations: int = 10,
-        solver: LinearSolver | None = None,
+        solver: Solver | None = None,
         output: Output = "fixed-point",
     ) -> None:
         super().__init__(network, weight or DataWeight(), output=output)
         if iterations < 1:
             raise InputError(f"iterations is {iterations}, expected at least 1")
         self.iterations = iterations
-        self.solver = solver or ClosedForm(ConjugateGradient(rtol=1e-4))
+        self.solver = solver or LinearSolver(rtol=1e-4)
 
     @abstractmethod
     def iterate(
@@ -109,7 +108,7 @@ class DataStep:
         The accounts of both passes.
     """
 
-    def __init__(self, problem: ScaledProblem, lam: Tensor, solver: LinearSolver) -> None:
+    def __init__(self, problem: ScaledProblem, lam: Tensor, solver: Solver) -> None:
         back = problem.A.H(problem.y)
         self._A, self._lam, self._solver = problem.A, lam, solver
         self._rhs = per_sample(lam, back) * back
@@ -182,9 +181,9 @@ class DataStepConfig(Settings):
     tol: float = Field(1e-4, ge=0, lt=1)
     max_iterations: int = Field(100, ge=1)
 
-    def build(self) -> LinearSolver:
+    def build(self) -> Solver:
         """Build the solver."""
-        return ClosedForm(ConjugateGradient(rtol=self.tol, max_iterations=self.max_iterations))
+        return LinearSolver(rtol=self.tol, max_iterations=self.max_iterations)
 
 
 class UnrolledConfig(ModelConfig):

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from molrecon.data.simulation.batch import Batch
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.solution import Solution
-from molrecon.linear.closed_form import ClosedForm
-from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.linear.solver import LinearSolver
 from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import peak
@@ -134,12 +133,10 @@ class Objective(nn.Module):
         limits: dict[str, Any] = {
             "stopping": "residual",
             "max_iterations": stage.max_iterations,
-            "inner": ClosedForm(
-                ConjugateGradient(
-                    rtol=stage.inner_reduction,
-                    relative_to="start",
-                    max_iterations=stage.inner_iterations,
-                )
+            "inner": LinearSolver(
+                rtol=stage.inner_reduction,
+                relative_to="start",
+                max_iterations=stage.inner_iterations,
             ),
         }
         return Equilibrium(
