@@ -63,7 +63,7 @@ def test_a_complex_image_is_taken_for_k_space_with_a_warning(files, run, tmp_pat
 def test_a_reference_without_a_calibration_region(files, refused, run, tmp_path):
     common = ("simulate", files.full, "--calibration", 0, "-o", tmp_path / "u.npz")
     said = refused(
-        *(*common, "--reference", tmp_path / "r.npy"), naming=["--reference", "--calibration 0"]
+        *(*common, "--reference", tmp_path / "r.npy"), naming=["--reference", "--calibration is 0"]
     )
     assert "give the coil maps" not in said
     assert run(*common).exit_code == 0

@@ -1,0 +1,159 @@
+"""An undersampled scan, made from the file of a full one or of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from molrecon.data.axial import axial_slices, slice_geometry
+from molrecon.data.calibration import calibration_region
+from molrecon.data.formats import kind_of, read_image, read_scan
+from molrecon.data.formats.reading import PathLike
+from molrecon.data.scan import Scan
+from molrecon.data.simulation import simulate_acquisition
+from molrecon.data.simulation.retrospective import reference_image, undersample
+from molrecon.errors import InputError
+from molrecon.pipeline.arguments import require_positive
+
+COILS = 8
+RELATIVE_SIGMA = 0.01
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How k-space is sampled.
+
+    Parameters
+    ----------
+    mask_kind
+        Kind of mask, see `make_mask`.
+    acceleration
+        Size of k-space over the number of its sampled points.
+    calibration
+        Width of the fully sampled centre of k-space, in samples.
+    seed
+        Seed of all that is random.
+    """
+
+    mask_kind: str = "variable-density"
+    acceleration: float = 4.0
+    calibration: int = 24
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedScan:
+    """A scan to try reconstructions on.
+
+    Attributes
+    ----------
+    scan
+        The undersampled scan.
+    reference
+        The image to compare with, ``(batch, 1, *spatial)``; None if it was not asked for.
+    kind
+        What it was made from: ``"scan"`` or ``"image"``.
+    number
+        The slice taken; None for all.
+    sigma
+        The noise that was added; None where the noise is that of a real scan.
+    """
+
+    scan: Scan
+    reference: Tensor | None
+    kind: str
+    number: int | None
+    sigma: float | None
+
+
+def simulate_scan(
+    source: PathLike,
+    sampling: Sampling,
+    *,
+    number: int | None = None,
+    coils: int | None = None,
+    sigma: float | None = None,
+    include_maps: bool = False,
+    with_reference: bool = True,
+) -> SimulatedScan:
+    """Make an undersampled scan from a file.
+
+    A fully sampled scan is undersampled as it is; its reference is the full scan combined with
+    the coil maps of the calibration region that is left. Of an image, a scan with smooth random
+    coil maps, a smooth phase and noise is simulated; its reference is the complex image.
+
+    Parameters
+    ----------
+    source
+        A fully sampled scan, an image or a volume: ``FILE`` or ``FILE::KEY``.
+    sampling
+        How k-space is sampled.
+    number
+        Slice to take, from 0; by default the middle axial one of a volume, else all.
+    coils
+        Of an image: number of receive coils, 8 by default.
+    sigma
+        Of an image: standard deviation of the noise per complex k-space sample, in the units of
+        the image, 1 % of its peak by default.
+    include_maps
+        Of an image: keep the true coil maps in the scan, to be used in place of an estimate.
+    with_reference
+        Whether the reference of a scan is computed.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, the scan is undersampled already, an argument is out of range,
+        or arguments of an image are given with a scan.
+    """
+    require_positive("sigma", sigma)
+    if kind_of(source) == "image":
+        return _of_image(source, sampling, number, coils, sigma, include_maps)
+    if coils is not None or sigma is not None or include_maps:
+        raise InputError(
+            f"{source} is a scan, with coils and noise of its own, but the number of coils "
+            "(coils), their noise (sigma) and true maps (include_maps) are of images; leave them "
+            "out."
+        )
+    full = read_scan(source, slice_range=None if number is None else (number, number + 1))
+    scan = undersample(full, **vars(sampling))
+    reference = _reference(full, scan, sampling) if with_reference else None
+    return SimulatedScan(scan, reference, "scan", number, None)
+
+
+def _reference(full: Scan, scan: Scan, sampling: Sampling) -> Tensor:
+    if scan.coil_maps is None and scan.kspace.shape[1] > 1:
+        try:
+            calibration_region(scan.mask)
+        except InputError:
+            raise InputError(
+                f"calibration is {sampling.calibration}, a calibration region too narrow for coil "
+                f"maps, which the image to compare with (reference) needs and {full.source} has "
+                "not; give a larger one or leave the reference out."
+            ) from None
+    return reference_image(full, scan)
+
+
+def _of_image(
+    source: PathLike,
+    sampling: Sampling,
+    number: int | None,
+    coils: int | None,
+    sigma: float | None,
+    include_maps: bool,
+) -> SimulatedScan:
+    stored = read_image(source)
+    image, number = axial_slices(stored, number)
+    sigma = RELATIVE_SIGMA * float(image.abs().max()) if sigma is None else sigma
+    acquisition = simulate_acquisition(
+        image, coils=COILS if coils is None else coils, sigma=sigma, **vars(sampling)
+    )
+    scan = Scan(
+        kspace=acquisition.kspace,
+        mask=acquisition.mask,
+        coil_maps=acquisition.coil_maps if include_maps else None,
+        source=str(source),
+        geometry=slice_geometry(stored, number),
+    )
+    return SimulatedScan(scan, acquisition.image, "image", number, sigma)
