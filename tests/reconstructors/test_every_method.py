@@ -7,6 +7,7 @@ import torch
 
 from molrecon.errors import InputError
 from molrecon.linear.status import Status
+from molrecon.networks.precision import Arithmetic, full_precision
 from molrecon.operators.base import norm
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.super_resolution import SuperResolution
@@ -208,3 +209,24 @@ def loose(name: str, dtype: torch.dtype) -> Reconstructor:
     if name in LEARNED:
         return model(name, **changes).requires_grad_(False).to(dtype.to_real())
     return method(name)
+
+
+def test_mixed_precision_and_tf32_are_off_outside_training(name):
+    """No bound covers either, nor the adjoint solve. In training they are left as they are."""
+    if name not in LEARNED:
+        return
+    A, y = scan((12, 10))
+    made = model(name)
+    expected = reconstruct(made, y, A, sigma=SIGMA).value
+    seen = []
+    made.network.register_forward_hook(lambda *what: seen.append(Arithmetic.present("cpu")))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = reconstruct(made, y, A, sigma=SIGMA).value
+        assert torch.equal(value, expected)
+        assert set(seen) == {full_precision("cpu")}
+        seen.clear()
+        value.abs().sum().backward()
+        assert made.equilibrium is None or full_precision("cpu") in seen
+        seen.clear()
+        reconstruct(made.train(), y, A, sigma=SIGMA)
+        assert set(seen) == {Arithmetic.present("cpu")}

@@ -15,6 +15,7 @@ from molrecon.equilibrium.anderson import select
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.solution import Solution
+from molrecon.networks.precision import Arithmetic
 from molrecon.operators.base import LinearOperator, inner, magnitude, per_sample
 
 
@@ -95,7 +96,7 @@ class _Attach(torch.autograd.Function):
         equilibrium: Equilibrium,
         on_backward: Callable[[Solution], None] | None,
     ) -> Tensor:
-        ctx.x, ctx.autocast = x, _autocast(x.device.type)
+        ctx.x, ctx.arithmetic = x, Arithmetic.present(x.device.type)
         ctx.inclusion, ctx.equilibrium, ctx.on_backward = inclusion, equilibrium, on_backward
         return x.detach().clone()
 
@@ -104,14 +105,16 @@ class _Attach(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         inclusion: Inclusion = ctx.inclusion
         x: Tensor = ctx.x
-        with ctx.autocast:
+        with ctx.arithmetic.entered():
             product = _transposed_jacobian(inclusion.H, x)
         # Linear: in units of the gradient neither do squares of a small one vanish, which would
         # pass for a solution of zero, nor do those of a large one overflow.
         unit = magnitude(g)
         scaled = g / per_sample(unit, g)
         adjoint = replace(inclusion, H=product, rhs=scaled, lam=inclusion.lam.detach())
-        solution = ctx.equilibrium.backward(adjoint, torch.zeros_like(g))
+        # Mixed precision is that of the network's graph; the solve itself has none.
+        with replace(ctx.arithmetic, autocast=None).entered():
+            solution = ctx.equilibrium.backward(adjoint, torch.zeros_like(g))
         solution = replace(solution, value=solution.value * per_sample(unit, g))
         # The graph goes before that of the weights' gradient comes.
         del product, adjoint
@@ -137,13 +140,6 @@ def _transposed_jacobian(H: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[
         return value
 
     return product
-
-
-def _autocast(kind: str) -> torch.autocast:
-    """Return the present mixed precision, to enter it again in the backward pass."""
-    return torch.autocast(
-        kind, dtype=torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind)
-    )
 
 
 def _normal(A: LinearOperator, x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from molrecon.equilibrium.robustness import completed_constant
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
+from molrecon.networks.precision import Arithmetic, full_precision
 from molrecon.operators.base import LinearOperator, norm, per_sample
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.start import (
@@ -275,6 +276,9 @@ class LearnedReconstructor(nn.Module, Reconstructor):
             If a solve does not converge and failures are to raise.
         """
         started = time.perf_counter()
+        # Outside training no bound would cover a network in mixed precision or TF32.
+        kind = y.device.type
+        arithmetic = Arithmetic.present(kind) if self.training else full_precision(kind)
         problem, scale, noise = self._scaled(y, A, sigma, x0, scale)
         problem = replace(
             problem,
@@ -285,7 +289,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         )
         leaves = (*self.parameters(), problem.y, problem.sigma)
         wanted = torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves)
-        with torch.set_grad_enabled(wanted):
+        with torch.set_grad_enabled(wanted), arithmetic.entered():
             solution = self.solve(problem)
         if (output or self.output) == "full-scan":
             solution = _completed(solution, A, problem.y)

@@ -1,0 +1,76 @@
+"""The arithmetic that networks of single precision run in: autocast and TF32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Whether operations of single precision may run in a lower one, on devices of one kind.
+
+    PyTorch runs convolutions of single precision in TF32 by default on GPUs that have it (from
+    Ampere on), with 10 bits in place of 23. A solve that needs a relative accuracy of 1e-3 then
+    stagnates, and no bound that is proved of a network's weights covers what such a network does.
+
+    Attributes
+    ----------
+    kind
+        The kind of device, ``"cpu"`` or ``"cuda"``.
+    autocast
+        The dtype of mixed precision; None for none.
+    tf32
+        Whether convolutions and products of matrices on a GPU may be rounded to TF32, as PyTorch
+        puts it: a word from version 2.9 on, before that True or False.
+    """
+
+    kind: str
+    autocast: torch.dtype | None = None
+    tf32: tuple[Any, ...] = ()
+
+    @classmethod
+    def present(cls, kind: str) -> Arithmetic:
+        """Return the arithmetic in force now."""
+        mixed = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+        return cls(kind, mixed, tuple(getattr(owner, name) for owner, name, _ in _switches()))
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Compute in this arithmetic within a block."""
+        before = tuple(getattr(owner, name) for owner, name, _ in _switches())
+        _switch(self.tf32)
+        try:
+            with torch.autocast(self.kind, dtype=self.autocast, enabled=self.autocast is not None):
+                yield
+        finally:
+            _switch(before)
+
+
+def full_precision(kind: str) -> Arithmetic:
+    """Return the arithmetic in which every operation has the precision of its tensors.
+
+    Parameters
+    ----------
+    kind
+        The kind of device, ``"cpu"`` or ``"cuda"``.
+    """
+    return Arithmetic(kind, None, tuple(off for _, _, off in _switches()))
+
+
+def _switches() -> list[tuple[Any, str, Any]]:
+    """Return owner, name and "off" of what says whether convolutions and products are rounded."""
+    owners = [getattr(torch.backends.cudnn, "conv", None), torch.backends.cuda.matmul]
+    if owners[0] is not None:
+        return [(owner, "fp32_precision", "ieee") for owner in owners]
+    # Before version 2.9.
+    return [(owner, "allow_tf32", False) for owner in (torch.backends.cudnn, owners[1])]
+
+
+def _switch(values: tuple[Any, ...]) -> None:
+    for (owner, name, _), value in zip(_switches(), values, strict=True):
+        setattr(owner, name, value)
