@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molrecon.data.phase import simulate_phase, simulate_shading
+from molrecon.data.phase import rough_phase, sign_jumps, simulate_phase, simulate_shading
 from molrecon.data.randomness import make_generator
 from molrecon.errors import InputError
 
@@ -62,3 +62,26 @@ def test_shading_is_smooth():
     field = simulate_shading((64, 64), generator=make_generator(0), strength=2.0).log()
     assert field.diff(dim=0).abs().max() < 0.25
     assert field.diff(n=2, dim=0).abs().max() < 0.03
+
+
+def test_rough_phase_has_its_strength_and_no_detail_below_its_wavelength():
+    phase = rough_phase((96, 80), generator=make_generator(1), strength=0.3, detail=12.0)
+    torch.testing.assert_close(phase.abs(), torch.ones(96, 80))
+    assert phase.angle().std().item() == pytest.approx(0.3, rel=1e-3)
+    power = torch.fft.fft2(phase.angle()).abs().square()
+    fine = torch.fft.fftfreq(96).abs() > 0.4
+    assert power[fine].sum() < 1e-3 * power.sum()
+
+
+def test_signs_jump_with_the_values_alone():
+    image = torch.rand(40, 40, generator=make_generator(0))
+    negative = 0
+    for seed in range(10):
+        signs = sign_jumps(image, generator=make_generator(seed))
+        assert bool((signs.abs() == 1).all())
+        inside = image[signs < 0]
+        if len(inside):
+            between = (image > inside.min()) & (image < inside.max())
+            assert bool((signs[between] == -1).all())
+        negative += len(inside)
+    assert 0 < negative < 10 * image.numel()

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from molrecon.errors import InputError
 from molrecon.networks.convolution_norm import certified_norm
@@ -40,8 +41,10 @@ def test_real_images_pass_unchanged():
 
 def test_noise_code_is_logarithmic_and_clamped():
     low, high = NOISE_RANGE
-    sigma = torch.tensor([low / 9, low, math.sqrt(low * high), high, 9 * high], dtype=torch.float64)
-    expected = torch.tensor([-1.0, -1.0, 0.0, 1.0, 1.0]).double()
+    middle = math.sqrt(low * high)
+    levels = [1e-9, low**2 / middle, low, middle, high, 9 * high]
+    sigma = torch.tensor(levels, dtype=torch.float64)
+    expected = torch.tensor([-3.0, -2.0, -1.0, 0.0, 1.0, 1.0]).double()
     assert torch.allclose(noise_code(sigma), expected, atol=1e-12)
 
 
@@ -179,3 +182,16 @@ def test_a_convolution_without_bias_is_linear_and_needs_no_noise_level():
     x, z = normal(1, 2, 4, 5, dtype=torch.float64), normal(1, 2, 4, 5, seed=1, dtype=torch.float64)
     assert [name for name, _ in layer.named_parameters()] == ["weight"]
     assert torch.allclose(layer(2 * x - z), 2 * layer(x) - layer(z))
+
+
+def test_thresholds_go_on_below_the_range_and_biases_do_not():
+    low = NOISE_RANGE[0]
+    below = noise_code(torch.tensor([low / 10, low], dtype=torch.float64))
+    clip = SoftClip(1, noise_conditioned=True).double()
+    clipped = clip(torch.ones(2, 1, 1, 1, dtype=torch.float64), below)
+    # A new threshold is proportional to the noise level.
+    assert (clipped[1] / clipped[0]).item() == pytest.approx(10, rel=1e-6)
+    layer = Convolution(1, 1, noise_conditioned=True).double()
+    nn.init.ones_(layer.noise_bias)
+    out = layer(torch.zeros(2, 1, 3, 3, dtype=torch.float64), below)
+    torch.testing.assert_close(out[0], out[1])

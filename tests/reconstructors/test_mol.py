@@ -10,6 +10,7 @@ from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.errors import ConvergenceError, InputError
 from molrecon.networks import ResidualStrictCNN
 from molrecon.operators.base import norm
+from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.mol import MOL, published_equilibrium
 from molrecon.reconstructors.start import peak, sense_start
 from molrecon.reconstructors.weights import DataWeight
@@ -303,3 +304,48 @@ def test_wrong_input_is_refused(y, sigma, sentence):
 def test_monotonicity_out_of_range_is_refused(m):
     with pytest.raises(InputError, match=r"expected m in \(0, 1\)"):
         MOL(contractive_cnn(0.5), monotonicity=m)
+
+
+@torch.no_grad()
+def test_unshrunk_equation_is_that_of_larger_measurements():
+    A, y = scan()
+    plain = model(m=0.1, weight=DataWeight("fixed", lam0=0.5))
+    scale = sense_start(y, A)[1]
+    expected = plain((1 + 0.1 / 0.5) * y, A, sigma=0.02, scale=scale)
+    plain.unshrunk = True
+    solution = plain(y, A, sigma=0.02, scale=scale)
+    assert relative(solution.value, expected.value) < 1e-7
+    assert solution.robustness.item() == pytest.approx(1.2 * expected.robustness.item())
+
+
+@torch.no_grad()
+def test_what_the_score_has_nothing_against_comes_out_unshrunk():
+    class Identity(torch.nn.Identity):
+        def forward(self, x, sigma=None):
+            return 0.9 * x
+
+    A, _ = scan(sigma=0.0)
+    A = CartesianMRI(A.coil_maps, torch.ones_like(A.mask))
+    image = smooth_image()
+    mol = model(m=0.1, weight=DataWeight("fixed", lam0=0.3))
+    mol.network = Identity()
+    shrunk = mol(A(image), A, sigma=0.02).value
+    mol.unshrunk = True
+    whole = mol(A(image), A, sigma=0.02).value
+    assert relative(whole, image) < 1e-6
+    assert relative(shrunk, 0.75 * image) < 1e-6
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("output", ["fixed-point", "full-scan"])
+def test_gain_of_the_unshrunk_equation_stays_within_its_bound(output):
+    A, y = scan()
+    mol = model(m=0.1, weight=DataWeight("fixed", lam0=0.3))
+    mol.unshrunk = True
+    scale = sense_start(y, A)[1]
+    one = mol(y, A, sigma=0.02, scale=scale, output=output)
+    for seed in range(5):
+        change = 1e-2 * normal(*y.shape, seed=seed) * A.mask
+        two = mol(y + change, A, sigma=0.02, scale=scale, output=output)
+        gain = norm(two.value - one.value) / norm(change)
+        assert gain.item() <= one.robustness.item()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from molrecon.errors import InputError
-from molrecon.reconstructors.weights import DataWeight
+from molrecon.reconstructors.weights import CURVE_LEVELS, DataWeight
 
 
 def test_weight_of_the_data_is_inverse_to_the_noise_power():
@@ -33,7 +33,36 @@ def test_is_learned_through_logarithms():
     assert weight.log_floor.grad.item() == pytest.approx(-lam.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("arguments", [{"lam0": 0.0}, {"floor": -1.0}, {"lam0": math.nan}])
+def test_curve_passes_through_its_values_and_is_a_parabola_between_them():
+    weight = DataWeight("curve", curve=(20.0, 3.0, 0.1))
+    assert weight(torch.tensor(CURVE_LEVELS)).tolist() == pytest.approx([20, 3, 0.1], rel=1e-4)
+    # Third differences of a parabola over equal steps of log σ vanish.
+    sigma = torch.logspace(-3.9, -0.9, 7, dtype=torch.float64)
+    curve = weight.double()(sigma).log()
+    assert curve.diff(n=3).abs().max() < 1e-9
+
+
+def test_curve_is_constant_beyond_its_ends():
+    weight = DataWeight("curve", curve=(20.0, 3.0, 0.1))
+    assert weight(torch.tensor([0.0, 1e-6, 1.0])).tolist() == pytest.approx([20, 20, 0.1], rel=1e-4)
+
+
+def test_curve_is_learned_through_logarithms():
+    weight = DataWeight("curve")
+    weight(torch.tensor([CURVE_LEVELS[1]])).log().sum().backward()
+    assert weight.log_curve.grad.tolist() == pytest.approx([0, 1, 0], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"lam0": 0.0},
+        {"floor": -1.0},
+        {"lam0": math.nan},
+        {"curve": (1, 0, 1)},
+        {"curve": (1, 1)},
+    ],
+)
 def test_values_out_of_range_are_refused(arguments):
     with pytest.raises(InputError, match="expected positive values"):
         DataWeight(**arguments)

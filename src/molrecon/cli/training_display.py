@@ -18,7 +18,7 @@ _FIGURES = (
     ("Lipschitz value", "lipschitz", "{:.3f}"),
     ("iterations", "iterations", "{:.1f}"),
     ("adjoint iterations", "adjoint_iterations", "{:.1f}"),
-    ("λ₀", "lam0", "{:.4g}"),
+    ("λ at 1 % noise", "lam", "{:.4g}"),
     ("failed solves", "failed_solves", "{:.0f}"),
     ("skipped steps", "skipped_steps", "{:.0f}"),
 )

@@ -50,7 +50,7 @@ def simulate_phase(
     """
     if strength < 0:
         raise InputError(f"phase: the strength is {strength}; give a number of at least 0.")
-    phase = _smooth_field(shape, generator, modes)
+    phase = simulate_smooth_field(shape, generator, modes=modes)
     constant = 2 * math.pi * torch.rand(1, generator=generator)
     return torch.polar(torch.ones_like(phase), strength * phase + constant)
 
@@ -74,12 +74,82 @@ def simulate_shading(
     Tensor
         float32 of ``shape``, from ``e^-strength`` to 1, its logarithm a smooth field.
     """
-    field = _smooth_field(shape, generator, 4)
+    field = simulate_smooth_field(shape, generator)
     low, high = field.aminmax()
     return torch.exp(strength * (field - high) / (high - low).clamp_min(1e-6))
 
 
-def _smooth_field(shape: Sequence[int], generator: torch.Generator, modes: int) -> Tensor:
+def rough_phase(
+    shape: Sequence[int], *, generator: torch.Generator, strength: float, detail: float
+) -> Tensor:
+    """Draw a phase with detail, as flow, susceptibility and estimated coil maps leave it.
+
+    Parameters
+    ----------
+    shape
+        Image shape, any number of axes.
+    generator
+        Source of randomness.
+    strength
+        Standard deviation in radians.
+    detail
+        Smallest wavelength in pixels, at least 2.
+
+    Returns
+    -------
+    Tensor
+        complex64 of ``shape``, of unit modulus.
+    """
+    noise = torch.fft.fftn(torch.randn(tuple(shape), generator=generator))
+    for axis, n in enumerate(shape):
+        low = torch.exp(-0.5 * (torch.fft.fftfreq(n) * detail).square())
+        noise = noise * low.reshape(-1, *[1] * (len(shape) - 1 - axis))
+    field = torch.fft.ifftn(noise).real
+    field = strength * field / field.std().clamp_min(1e-12)
+    return torch.polar(torch.ones_like(field), field)
+
+
+def sign_jumps(image: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Draw signs that jump at the borders of tissues, as after an inversion or out of phase.
+
+    Parameters
+    ----------
+    image
+        Real, of any shape, its peak about 1.
+    generator
+        Source of randomness: it draws the interval of values that are negative.
+
+    Returns
+    -------
+    Tensor
+        float32 of the same shape, 1 or -1.
+    """
+    ends, _ = (1.2 * torch.rand(2, generator=generator)).sort()
+    inside = (image > ends[0]) & (image < ends[1])
+    return 1 - 2 * inside.float()
+
+
+def simulate_smooth_field(
+    shape: Sequence[int], generator: torch.Generator, *, modes: int = 4, periods: float = 1.5
+) -> Tensor:
+    """Draw a real smooth field: a random quadratic polynomial plus a few slow Fourier modes.
+
+    Parameters
+    ----------
+    shape
+        Image shape, any number of axes.
+    generator
+        Source of randomness.
+    modes
+        Number of Fourier modes.
+    periods
+        Their most periods over the image along each axis.
+
+    Returns
+    -------
+    Tensor
+        float32 of ``shape``, of a standard deviation of about 1.
+    """
     axes = [
         torch.linspace(-1, 1, n).reshape([-1 if axis == here else 1 for here in range(len(shape))])
         for axis, n in enumerate(shape)
@@ -92,7 +162,7 @@ def _smooth_field(shape: Sequence[int], generator: torch.Generator, modes: int) 
         phase += linear[i] * u
         for j in range(i, ndim):
             phase += quadratic[i, j] * (u * axes[j])
-    frequency = 1.5 * math.pi * (2 * torch.rand(modes, ndim, generator=generator) - 1)
+    frequency = periods * math.pi * (2 * torch.rand(modes, ndim, generator=generator) - 1)
     amplitude = (0.8 / max(modes, 1) ** 0.5) * torch.randn(modes, generator=generator)
     shift = 2 * math.pi * torch.rand(modes, generator=generator)
     for mode in range(modes):

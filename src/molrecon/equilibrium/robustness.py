@@ -10,7 +10,9 @@ The full scan ``z = x + Aᴴ(y − Ax)``: with ``‖A‖² ≤ N``, ``p = Re⟨�
 ``c + 2 − 2N``; if it is not negative then ``p ≤ s`` gives
 ``‖Δz‖² ≤ N + (c + 2 − 2N)s − (c + 2 − N)s² ≤ N + (c + 2 − 2N)²/(4(c + 2 − N))``.
 For N = 1 this is ``1 + c²/(4(1 + c))``, close to ``c/4`` for large c: completing costs next to
-nothing. In any case ``‖Δz‖ ≤ ‖I − AᴴA‖‖Δx‖ + ‖A‖‖Δy‖``; the smaller one is returned.
+nothing. Where the equation of x holds for g times the measurements, ``‖Δx‖² ≤ c(gp − s²)`` and
+``c + 2 − 2N`` becomes ``gc + 2 − 2N``. In any case
+``‖Δz‖ ≤ ‖I − AᴴA‖‖Δx‖ + ‖A‖‖Δy‖``; the smaller one is returned.
 """
 
 from __future__ import annotations
@@ -39,22 +41,26 @@ def robustness_constant(lam: Tensor, mu: float) -> Tensor:
     return (lam / mu).sqrt() / 2
 
 
-def completed_constant(constant: Tensor | None, A: LinearOperator) -> Tensor | None:
-    """Turn ``½√(λ/μ)`` into the constant of the full scan (see the module's docstring).
+def completed_constant(
+    constant: Tensor | None, A: LinearOperator, *, gain: Tensor | float = 1.0
+) -> Tensor | None:
+    """Turn the constant of x* into that of the full scan (see the module's docstring).
 
     Parameters
     ----------
     constant
-        That of x*, ``(batch,)``, or None.
+        That of x*, ``g ½√(λ/μ)``, ``(batch,)``, or None.
     A
         The operator; where ‖A‖ has no known bound there is no constant either.
+    gain
+        g, the factor on the measurements in the equation of x*, a number or ``(batch,)``.
     """
     norm = A.norm_bound
     if constant is None or norm is None:
         return None
     norm = norm.to(constant.dtype)
-    c, n = 4 * constant**2, norm**2
+    c, n = 4 * (constant / gain) ** 2, norm**2
     apart = A.completion_gain.to(constant.dtype) * constant + norm
-    slope, bend = c + 2 - 2 * n, c + 2 - n
+    slope, bend = gain * c + 2 - 2 * n, c + 2 - n
     joint = (n + slope**2 / (4 * bend)).sqrt()
     return torch.where(slope >= 0, torch.minimum(joint, apart), apart)

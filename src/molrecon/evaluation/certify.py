@@ -156,7 +156,7 @@ def _values(
     ]
     constant = solution.robustness if certified else None
     if model.output == FULL_SCAN:
-        constant = completed_constant(constant, A)
+        constant = completed_constant(constant, A, gain=model.data_gain(solution.lam))
     return ImageValues(
         image=one.name,
         status=solution.status[0].value,

@@ -17,7 +17,11 @@ CONVOLUTIONS = {2: nn.functional.conv2d, 3: nn.functional.conv3d}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 NOISE_RANGE = (1e-3, 0.3)
-"""Noise levels, relative to the image peak, between which a network tells noise levels apart."""
+"""Noise levels, relative to the image peak, at which `noise_code` is -1 and 1: the range between
+which biases tell noise levels apart. Thresholds go on below it."""
+
+LOWEST_CODE = -3.0
+"""Code of a noise level of 3e-6 of the image peak, below which thresholds do not fall further."""
 
 START_POINTS = {3: 12}
 """Grid points, by the number of axes, on which the norm of a new kernel is bounded."""
@@ -52,9 +56,13 @@ def lift(x: Tensor, features: int) -> Tensor:
 
 
 def noise_code(sigma: Tensor) -> Tensor:
-    """Map noise levels in `NOISE_RANGE` to [-1, 1] on a logarithmic scale, clamped outside."""
+    """Map noise levels in `NOISE_RANGE` to [-1, 1] on a logarithmic scale, `LOWEST_CODE` to 1.
+
+    A threshold is a power of the noise level, which holds below the range as well: held fixed
+    there, it would be ten times too large for a scan of σ = 1e-4, and details go with the noise.
+    """
     low, high = map(math.log, NOISE_RANGE)
-    return (2 * (sigma.log() - low) / (high - low) - 1).clamp(-1, 1)
+    return (2 * (sigma.log() - low) / (high - low) - 1).clamp(LOWEST_CODE, 1)
 
 
 class Convolution(nn.Module):
@@ -121,7 +129,8 @@ class Convolution(nn.Module):
             return self.convolved(x, w, self.bias)
         if code is None:
             raise InputError("this network is conditioned on the noise level: give sigma")
-        bias = self.bias + code[:, None] * self.noise_bias
+        # Unlike a threshold, a bias is linear in the code: outside the range it would run away.
+        bias = self.bias + code.clamp(-1, 1)[:, None] * self.noise_bias
         if len(bias) == 1:
             return self.convolved(x, w, bias[0])
         out = self.convolved(x, w)

@@ -177,6 +177,16 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         """What training aims at so that the method converges, as a formula; None for nothing."""
         return None if self.monotonicity is None else f"Lip(H) ≤ {1 - self.monotonicity:g}"
 
+    def data_gain(self, lam: Tensor | None) -> Tensor | float:
+        """Return the factor on the measurements in the equation that is solved, 1 by default.
+
+        Parameters
+        ----------
+        lam
+            λ of the solution, ``(batch,)``; None for methods without.
+        """
+        return 1.0
+
     @property
     def lipschitz_limit(self) -> float | None:
         """What the Lipschitz constant that the method rests on must not exceed; None for none."""
@@ -292,7 +302,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         with torch.set_grad_enabled(wanted), arithmetic.entered():
             solution = self.solve(problem)
         if (output or self.output) == "full-scan":
-            solution = _completed(solution, A, problem.y)
+            solution = self._completed(solution, A, problem.y)
         return replace(
             solution,
             value=solution.value * per_sample(scale, solution.value),
@@ -300,6 +310,24 @@ class LearnedReconstructor(nn.Module, Reconstructor):
             sigma=noise.detach(),
             seconds=time.perf_counter() - started,
         )
+
+    def _completed(self, solution: Solution, A: LinearOperator, y: Tensor) -> Solution:
+        x = solution.value
+        value = A.completed(x, y)
+        if value is x:  # the operator knows of no complete measurement, and all bounds stay
+            return solution
+        if solution.guarantee is None:
+            return replace(solution, value=value)
+        size, before = norm(value.detach()), norm(x.detach())
+        ratio = before / size.clamp_min(torch.finfo(size.dtype).tiny)
+        guarantee = replace(
+            solution.guarantee,
+            error_bound=solution.guarantee.error_bound * A.completion_gain.to(ratio.dtype) * ratio,
+            robustness=completed_constant(
+                solution.robustness, A, gain=self.data_gain(solution.lam)
+            ),
+        )
+        return replace(solution, value=value, guarantee=guarantee)
 
     def _scaled(
         self,
@@ -320,20 +348,3 @@ class LearnedReconstructor(nn.Module, Reconstructor):
             start = start * A.support
         start = start / per_sample(scale, start)
         return ScaledProblem(A, y / per_sample(scale, y), noise / scale, start), scale, noise
-
-
-def _completed(solution: Solution, A: LinearOperator, y: Tensor) -> Solution:
-    x = solution.value
-    value = A.completed(x, y)
-    if value is x:  # the operator knows of no complete measurement, and all bounds stay
-        return solution
-    if solution.guarantee is None:
-        return replace(solution, value=value)
-    size, before = norm(value.detach()), norm(x.detach())
-    ratio = before / size.clamp_min(torch.finfo(size.dtype).tiny)
-    guarantee = replace(
-        solution.guarantee,
-        error_bound=solution.guarantee.error_bound * A.completion_gain.to(ratio.dtype) * ratio,
-        robustness=completed_constant(solution.robustness, A),
-    )
-    return replace(solution, value=value, guarantee=guarantee)

@@ -56,6 +56,12 @@ class MOL(LearnedReconstructor):
         shown, ``x* + Aᴴ(y − A x*)``, which keeps the measured samples with their noise
         (`CartesianMRI.completed`); its error bound follows from that of x*, since ``I − AᴴA`` is
         nonexpansive.
+    unshrunk
+        Solve for ``(1 + m/λ) y`` in place of y. With ``Lip(H) ≤ 1 − m`` the score pulls even an
+        image that it has nothing against towards zero: where k-space is fully sampled, x* is the
+        measured value times ``λ/(λ + m)``, which this makes up for. It matters where λ is small,
+        as it must be where measured samples are to be denoised. Uniqueness, convergence and the
+        error bound are the same; the bound on the gain has the factor ``1 + m/λ``.
 
     Raises
     ------
@@ -90,11 +96,12 @@ class MOL(LearnedReconstructor):
         equilibrium: Equilibrium | None = None,
         shift: float = 0.0,
         output: Output = "fixed-point",
+        unshrunk: bool = False,
     ) -> None:
         super().__init__(
             network, weight or DataWeight(), equilibrium or Equilibrium(), output, monotonicity
         )
-        self.shift = shift
+        self.shift, self.unshrunk = shift, unshrunk
 
     @property
     def lipschitz_limit(self) -> float:
@@ -121,6 +128,18 @@ class MOL(LearnedReconstructor):
         """Return H: it has to contract with 1 − m, whatever A is."""
         return lambda x: self.network(x, sigma)
 
+    def data_gain(self, lam: Tensor | None) -> Tensor | float:
+        """Return ``1 + μ/λ`` if what the score shrinks is made up for, else 1.
+
+        Parameters
+        ----------
+        lam
+            λ of the solution, ``(batch,)``.
+        """
+        if not self.unshrunk or lam is None:
+            return 1.0
+        return 1 + (self.monotonicity + self.shift) / lam
+
     def inclusion(self, problem: ScaledProblem) -> Inclusion:
         """Return the equation of a reconstruction, in units of the image peak."""
         lam = self.weight(problem.sigma)
@@ -129,7 +148,7 @@ class MOL(LearnedReconstructor):
             H=lambda x: problem.confined(self.network, x),
             A=problem.A,
             lam=lam,
-            rhs=per_sample(lam, back) * back,
+            rhs=per_sample(lam * self.data_gain(lam), back) * back,
             monotonicity=self.monotonicity,
             shift=self.shift,
         )
@@ -143,7 +162,8 @@ class MOL(LearnedReconstructor):
             certified=self.certified,
             on_backward=problem.on_backward,
         )
-        constant = robustness_constant(inclusion.lam.detach(), inclusion.strong_monotonicity)
+        lam = inclusion.lam.detach()
+        constant = robustness_constant(lam, inclusion.strong_monotonicity) * self.data_gain(lam)
         assert solution.guarantee is not None
         return replace(solution, guarantee=replace(solution.guarantee, robustness=constant))
 
@@ -155,6 +175,7 @@ class MOLConfig(EquilibriumModelConfig):
     network: dict[str, Any] = Field(default_factory=lambda: {"kind": "cnn"})
     weight: WeightConfig = WeightConfig()
     shift: float = Field(0.0, ge=0)
+    unshrunk: bool = False
 
     def build(self) -> MOL:
         """Build the model, with fresh weights."""
@@ -165,6 +186,7 @@ class MOLConfig(EquilibriumModelConfig):
             equilibrium=self.build_equilibrium(),
             shift=self.shift,
             output=self.output,
+            unshrunk=self.unshrunk,
         )
 
 

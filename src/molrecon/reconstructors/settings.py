@@ -24,9 +24,10 @@ LEARNED: dict[str, type[ModelConfig]] = {}
 class WeightConfig(Settings):
     """Settings of `DataWeight`."""
 
-    kind: Literal["noise", "fixed"] = "noise"
+    kind: Literal["noise", "fixed", "curve"] = "noise"
     lam0: float = Field(0.005, gt=0)
     floor: float = Field(1.5e-3, gt=0)
+    curve: tuple[float, float, float] = (10.0, 5.0, 0.5)
 
     def build(self) -> DataWeight:
         """Build the weight."""

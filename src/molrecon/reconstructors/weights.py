@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,36 +10,72 @@ from torch import Tensor, nn
 
 from molrecon.errors import InputError
 
+CURVE_LEVELS = (1e-4, 4e-3, 0.15)
+"""Noise levels, relative to the image peak, at which the values of a ``"curve"`` are given."""
+
 
 class DataWeight(nn.Module):
-    """λ as a function of the noise level: ``λ = λ₀ / (σ² + σ₀²)``, or a learned constant.
+    """The weight λ > 0 of the data term, a learned function of the noise level or a constant.
 
-    For white noise a MAP estimate has λ ∝ 1/σ², so one network serves scans of different noise.
-    The floor σ₀ keeps λ, and with it the condition of the linear systems, finite for noise-free
-    data. λ₀ and σ₀ are learned through their logarithms.
+    A network whose thresholds scale with σ, ``H_σ(x) = σ H(x/σ)``, poses the problem in units of
+    the noise, where a constant λ is natural. What remains is that images are not alike at all
+    scales: clean data deserve a large λ, because there little is to be gained by doubting them,
+    and noisy data a small one, because only a λ well below the largest slope of F = I − H lets F
+    remove noise from measured samples. The curve has one value for each of three noise levels and a
+    parabola between them, in logarithms: unlike ``λ₀ / (σ² + σ₀²)`` it need not be flat below a
+    floor nor fall with the square above it. The certificate of the network does not depend on λ.
 
     Parameters
     ----------
     kind
-        ``"noise"`` for the formula, ``"fixed"`` for the published constant λ.
+        ``"curve"`` for a parabola of log λ over log σ; ``"noise"`` for ``λ₀ / (σ² + σ₀²)``;
+        ``"fixed"`` for a constant λ.
     lam0
-        Initial λ₀, or the initial constant λ.
+        Initial λ₀ of ``"noise"``, or the initial constant λ.
     floor
-        Initial σ₀, relative to the image peak; ignored when ``kind`` is ``"fixed"``.
+        Initial σ₀ of ``"noise"``, relative to the image peak.
+    curve
+        Initial λ of ``"curve"`` at the noise levels `CURVE_LEVELS`; beyond them it is constant.
+
+    Raises
+    ------
+    InputError
+        If a value is not positive.
     """
 
+    log_lam0: nn.Parameter | None
+    log_floor: nn.Parameter | None
+    log_curve: nn.Parameter | None
+
     def __init__(
-        self, kind: Literal["noise", "fixed"] = "noise", lam0: float = 0.005, floor: float = 1.5e-3
+        self,
+        kind: Literal["noise", "fixed", "curve"] = "noise",
+        lam0: float = 0.005,
+        floor: float = 1.5e-3,
+        curve: Sequence[float] = (10.0, 5.0, 0.5),
     ) -> None:
         super().__init__()
-        if not (lam0 > 0 and floor > 0):
-            raise InputError(f"lam0 is {lam0} and floor {floor}, expected positive values")
+        if len(curve) != len(CURVE_LEVELS) or not min(lam0, floor, *curve) > 0:
+            raise InputError(
+                f"lam0 is {lam0}, floor {floor} and curve {tuple(curve)}, expected positive "
+                f"values, {len(CURVE_LEVELS)} of them for the curve"
+            )
         self.kind = kind
-        self.log_lam0 = nn.Parameter(torch.tensor(math.log(lam0)))
-        self.log_floor = nn.Parameter(torch.tensor(math.log(floor))) if kind == "noise" else None
+        names = {
+            "noise": ("log_lam0", "log_floor"),
+            "fixed": ("log_lam0",),
+            "curve": ("log_curve",),
+        }
+        starts = {"log_lam0": lam0, "log_floor": floor, "log_curve": tuple(curve)}
+        for name, start in starts.items():
+            value = nn.Parameter(torch.tensor(start).log()) if name in names[kind] else None
+            self.register_parameter(name, value)
 
     def forward(self, sigma: Tensor) -> Tensor:
-        """λ of every sample from its noise level relative to the image peak, ``(batch,)``."""
+        """Return λ of every sample, ``(batch,)``, from its noise level relative to the peak."""
+        if self.log_curve is not None:
+            return _parabola(self.log_curve, sigma).exp()
+        assert self.log_lam0 is not None
         lam0 = self.log_lam0.exp()
         if self.log_floor is None:
             return lam0.expand(sigma.shape)
@@ -49,3 +85,19 @@ class DataWeight(nn.Module):
         """Take over what another weight has learned, if it is of the same kind."""
         if other.kind == self.kind:
             self.load_state_dict(other.state_dict())
+
+
+def _parabola(values: Tensor, sigma: Tensor) -> Tensor:
+    """Interpolate values at `CURVE_LEVELS` over log σ (Lagrange), constant beyond them."""
+    nodes = torch.tensor(CURVE_LEVELS, dtype=sigma.dtype, device=sigma.device)
+    at = sigma.clamp(nodes[0], nodes[-1]).log()[:, None]
+    a, b, c = nodes.log()
+    shares = torch.cat(
+        [
+            (at - b) * (at - c) / ((a - b) * (a - c)),
+            (at - a) * (at - c) / ((b - a) * (b - c)),
+            (at - a) * (at - b) / ((c - a) * (c - b)),
+        ],
+        dim=1,
+    )
+    return (shares * values.to(sigma.dtype)).sum(1)

@@ -26,6 +26,9 @@ from molrecon.training.validation import validate
 
 OnRecord = Callable[[dict[str, Any]], None]
 
+LAM_LEVEL = 0.01
+"""Noise level, relative to the image peak, at which λ is logged."""
+
 CONTRACTIVE = 1.0
 """Only weights whose measured Lipschitz value is below this may become the best ones, for methods
 that rest on one."""
@@ -164,7 +167,7 @@ class Trainer:
                 "iterations": float(result["iterations"]) if "iterations" in result else None,
                 "adjoint_iterations": self._adjoint_iterations(),
                 "lipschitz": float(result["lipschitz"].max()) if "lipschitz" in result else None,
-                "lam0": self._lam0(),
+                "lam": self._lam(),
                 "learning_rate": rate,
                 "failed_solves": self.progress.failed_solves,
                 "skipped_steps": self.progress.skipped_steps,
@@ -232,9 +235,13 @@ class Trainer:
             return None
         return adjoint.network_evaluations
 
-    def _lam0(self) -> float | None:
+    @torch.no_grad()
+    def _lam(self) -> float | None:
         weight = self.model.weight
-        return None if weight is None else float(weight.log_lam0.detach().exp())
+        if weight is None:
+            return None
+        level = torch.tensor([LAM_LEVEL], device=self.fabric.device)
+        return float(weight(level)[0])
 
     def _lam_share(self) -> float:
         return self.config.lam_learning_rate / self.config.stages[-1].learning_rate

@@ -19,6 +19,7 @@ from molrecon.data.simulation.acquisition import Acquisition, acquire
 from molrecon.data.simulation.base import STREAM, Count, Files, Pool, Positive, Simulation
 from molrecon.data.simulation.batch import Batch
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
+from molrecon.data.simulation.growth import grown
 from molrecon.data.slices import SIGNAL
 from molrecon.errors import shape_text
 
@@ -162,13 +163,7 @@ class ParallelMRISimulation(Simulation):
         if uniform((0, 1), g) >= self.support_share:
             return torch.ones_like(image, dtype=torch.bool)
         # Of an empty image it is everything, or there would be nothing to measure.
-        grown = (image >= SIGNAL * image.max()).float()[None]
-        pool = torch.nn.functional.max_pool1d
-        for _ in range(image.ndim):
-            grown = grown.movedim(1, -1)
-            lines = pool(grown.reshape(1, -1, grown.shape[-1]), 2 * margin + 1, 1, margin)
-            grown = lines.reshape(grown.shape)
-        return grown[0] > 0
+        return grown(image >= SIGNAL * image.max(), margin)
 
 
 def fitted(image: Tensor, shape: tuple[int, ...]) -> Tensor:

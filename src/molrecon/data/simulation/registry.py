@@ -10,6 +10,7 @@ from molrecon.data.simulation.base import Simulation
 from molrecon.data.simulation.cine_mri import CineMRISimulation
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
 from molrecon.data.simulation.super_resolution import SuperResolutionSimulation
+from molrecon.data.simulation.varied_mri import VariedMRISimulation
 from molrecon.data.simulation.volume_mri import VolumeMRISimulation
 from molrecon.settings_files import of_kind
 
@@ -18,6 +19,7 @@ SIMULATIONS: dict[str, type[Simulation]] = {
     "super-resolution": SuperResolutionSimulation,
     "volume-mri": VolumeMRISimulation,
     "cine-mri": CineMRISimulation,
+    "varied-mri": VariedMRISimulation,
 }
 """The settings of every simulation, by the name of the problem."""
 
