@@ -36,6 +36,7 @@ _EXPECTED_TYPES = {
     "dict": "a mapping of settings",
     "model": "a mapping of settings",
 }
+_MOST_BYTES, _MOST_NODES = 2**20, 100_000
 _LONGEST = 60
 """Characters of a wrong value that are shown."""
 
@@ -46,10 +47,23 @@ def read_yaml(file: Path) -> Any:
     Raises
     ------
     InputError
-        If the file is missing, unreadable or not YAML.
+        If the file is missing, unreadable, too large or not YAML.
     """
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        if file.stat().st_size > _MOST_BYTES:
+            raise InputError(f"{file} has more than {_MOST_BYTES} bytes, as no settings have.")
+        loader = yaml.SafeLoader(file.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _expanded(node, {}) > _MOST_NODES:
+            raise InputError(
+                f"{file} refers to its own parts so often that more than {_MOST_NODES} values come "
+                "out, as no settings have; write it without so many references."
+            )
+        return loader.construct_document(node)
+    except InputError:
+        raise
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{file}: cannot read the configuration ({reason}).") from None
@@ -57,6 +71,25 @@ def read_yaml(file: Path) -> Any:
         raise InputError(f"{file}: cannot read the configuration (it is no text).") from None
     except yaml.YAMLError as error:
         raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from None
+    except (RecursionError, ValueError, OverflowError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{file} is not valid YAML ({type(error).__name__}); correct it."
+        ) from None
+
+
+def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+    """Count the values of a node as if every reference were written out."""
+    if id(node) in known:
+        return known[id(node)]
+    # A node within itself has no end.
+    known[id(node)] = _MOST_NODES + 1
+    children: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        children = [part for pair in node.value for part in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        children = node.value
+    known[id(node)] = 1 + sum(_expanded(child, known) for child in children)
+    return known[id(node)]
 
 
 def parse(kind: type[Kind], content: Any, file: Path) -> Kind:

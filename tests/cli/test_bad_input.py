@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -301,3 +302,16 @@ def test_a_tolerance_that_rounding_cannot_meet(files, run, tmp_path, out):
     assert result.exit_code == 3
     assert "stagnated" in result.stderr
     assert not out.exists()
+
+
+def test_names_of_arrays_cannot_steer_the_terminal(tmp_path, run):
+    name = "\x1b]0;owned\x07\x9b31m"
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for number in range(2):
+            file[f"{name}{number}"] = np.ones((4, 4), np.complex64)
+    for arguments in (["info"], ["info", "--json"], ["reconstruct", "-o", str(tmp_path / "o.npy")]):
+        command, *options = arguments
+        done = run(command, str(tmp_path / "a.h5"), *options)
+        shown = done.output + getattr(done, "stderr", "")
+        assert "owned" in shown
+        assert not any(letter in shown for letter in "\x1b\x07\x9b")

@@ -173,3 +173,20 @@ def test_names_are_shipped_models_or_files(tmp_path, file):
         resolve(tmp_path)
     for name, path in shipped_models().items():
         assert resolve(name) == path
+
+
+@pytest.mark.parametrize(
+    "network", [{"features": 60000, "layers": 3}, {"features": 3000, "layers": 40}]
+)
+def test_a_header_that_announces_a_huge_network_is_refused_before_it_is_built(file, network):
+    config = CONFIG.model_dump(mode="json")
+    config["network"] |= network
+    with pytest.raises(InputError, match=r"settings in its header need .* GB, expected at most"):
+        load(rewritten(file, config=config))
+
+
+@pytest.mark.parametrize("header", ["[" * 100_000, "[]", "3", '{"format": {}}'])
+def test_headers_of_another_structure_are_refused(file, header):
+    save_file(load_file(file), file, metadata={"molrecon": header})
+    with pytest.raises(InputError, match="model"):
+        load(file)

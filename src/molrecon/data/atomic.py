@@ -31,11 +31,21 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     """
     target = Path(path)
     folder = target.parent
-    if target.is_dir():
+    if os.path.isdir(target):
         raise InputError(
             f"The output {target} is an existing folder, but a file name was expected; "
             "add a file name to it."
         )
+    try:
+        # The temporary name is longer, and would be found too long only when all is computed.
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(_temporary(target))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"The output {target} cannot be looked up ({reason}); choose a shorter name, or "
+            "another folder."
+        ) from error
     if not folder.is_dir():
         found = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(
@@ -157,7 +167,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         full disk.
     """
     target = check_writable(path)
-    temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
+    temporary = _temporary(target)
     try:
         yield temporary
         _flush(temporary)
@@ -187,6 +197,10 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
     return Path(path)
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{secrets.token_hex(4)}-{target.name}")
 
 
 def _flush(path: Path) -> None:

@@ -16,12 +16,15 @@ from safetensors.torch import save as serialise
 from molrecon.data.atomic import atomic_path
 from molrecon.data.axes import Axes
 from molrecon.errors import InputError
+from molrecon.reconstructors.allocation import BoundedTensors
 from molrecon.reconstructors.configuration import ModelConfig
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.settings_files import sentence
 
 FORMAT = "molrecon-1"
 _HEADER = "molrecon"
+MOST_BYTES, TIMES_FILE = 200e6, 16
+"""What building a model may take: the network, and buffers of its bounds."""
 
 
 def shipped_models() -> dict[str, Path]:
@@ -84,8 +87,10 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> LearnedReconstruct
     """
     path = resolve(name_or_path)
     config, _ = read_header(path)
+    most_bytes = max(MOST_BYTES, TIMES_FILE * path.stat().st_size)
     try:
-        model = config.build()
+        with BoundedTensors(most_bytes):
+            model = config.build()
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     try:
@@ -148,7 +153,7 @@ def read_header(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
         if header["format"] != FORMAT:
             raise InputError(f"{path} has format {header['format']!r}, expected {FORMAT!r}")
         return ModelConfig.model_validate(header["config"]), dict(header["about"])
-    except (KeyError, TypeError, json.JSONDecodeError):
+    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError):
         raise InputError(f"{path} was not written by molrecon: its header is missing") from None
     except ValidationError as error:
         raise InputError(

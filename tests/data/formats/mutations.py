@@ -94,6 +94,8 @@ class Outcome:
         The exception that is not ours, or None.
     hung
         Whether it took longer than `SECONDS`.
+    refused
+        Whether our own exception says why.
     bytes
         Memory it took at most, beyond what the process held before.
     """
@@ -101,6 +103,7 @@ class Outcome:
     reader: str
     escaped: str | None
     hung: bool
+    refused: bool
     bytes: int
 
 
@@ -131,18 +134,18 @@ def _memory(field: str) -> int:
 def try_readers(path: Path) -> Iterator[Outcome]:
     """Read a file by every reader."""
     for name, read in READERS.items():
-        escaped, hung = None, False
+        escaped, hung, refused = None, False, False
         Path("/proc/self/clear_refs").write_text("5")
         before = _memory("VmRSS")
         try:
             with _alarm():
                 read(path)
         except InputError as error:
-            text = str(error)
+            refused, text = True, str(error)
             if "\n" in text or not text.endswith(".") or not all(map(str.isprintable, text)):
                 escaped = f"no sentence: {text!r}"
         except _HungError:
             hung = True
         except Exception as error:
             escaped = f"{type(error).__name__}: {error}"
-        yield Outcome(name, escaped, hung, _memory("VmHWM") - before)
+        yield Outcome(name, escaped, hung, refused, _memory("VmHWM") - before)

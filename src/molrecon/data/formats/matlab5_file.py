@@ -46,7 +46,6 @@ _CLASSES = {
 }
 _STRUCT, _COMPLEX, _LOGICAL = 2, 0x0800, 0x0200
 _DEEPEST, _MOST_VARIABLES = 8, 10_000
-_BLOCK = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +92,7 @@ def read_variables(location: Location) -> dict[str, Variable]:
         element = _element(content, place, order, padded=False)
         place = element.end
         if element.kind == _COMPRESSED:
-            block = _expanded(element.content, location, expanded)
+            block = _expanded(element.content, order, location, expanded)
             expanded += len(block)
             element = _element(memoryview(block), 0, order)
         if element.kind == _MATRIX:
@@ -103,18 +102,16 @@ def read_variables(location: Location) -> dict[str, Variable]:
     return found
 
 
-def _expanded(content: memoryview, location: Location, before: int) -> bytes:
+def _expanded(content: memoryview, order: str, location: Location, before: int) -> bytes:
     """Expand a compressed element, as far as the memory allows."""
-    stream, parts = zlib.decompressobj(), []
-    rest = bytes(content)
-    while rest and not stream.eof:
-        parts.append(stream.decompress(rest, _BLOCK))
-        before += len(parts[-1])
-        location.require_room(before, "content")
-        rest = stream.unconsumed_tail
-    if not stream.eof:
-        raise ValueError("a compressed variable is cut off")
-    return b"".join(parts)
+    stream = zlib.decompressobj()
+    tag = stream.decompress(content, 8)
+    length = int(np.frombuffer(tag, f"{order}u4", 2)[1])
+    location.require_room(before + length, "content")
+    block = tag + stream.decompress(stream.unconsumed_tail, max(1, length))
+    if len(block) < 8 + length or stream.decompress(stream.unconsumed_tail, 1) or not stream.eof:
+        raise ValueError("a compressed variable has another length than it says")
+    return block
 
 
 def _element(content: memoryview, place: int, order: str, *, padded: bool = True) -> _Element:

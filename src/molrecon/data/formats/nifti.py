@@ -47,23 +47,20 @@ def _is_nifti(head: bytes) -> bool:
     )
 
 
-def _content(location: Location) -> bytes:
-    """Read the file, and a compressed one to its end, where its checksum is."""
+def _content(location: Location, end: int) -> bytes:
+    """Read a file whose voxels end at a place; to its own end, where a checksum may be."""
     with location.path.open("rb") as stream:
-        if stream.read(2) != _GZIP:
-            stream.seek(0)
-            return stream.read()
-    parts, length = [], 0
-    with gzip.open(location.path) as expanded:
-        while block := expanded.read(2**20):
-            length += len(block)
-            location.require_room(length, "content")
-            parts.append(block)
-    return b"".join(parts)
+        compressed = stream.read(2) == _GZIP
+    opened: Any = gzip.open if compressed else open
+    with opened(location.path, "rb") as stream:
+        content: bytes = stream.read(end + _MOST_AFTER)
+        if len(content) < end or stream.read(1):
+            raise ValueError(f"{end} bytes expected, {len(content)} or more found")
+    return content
 
 
-def _header(location: Location) -> tuple[Entry, Any]:
-    """Read the header alone, and check that its voxels may be read."""
+def _header(location: Location) -> tuple[Entry, Any, int]:
+    """Read the header alone: the voxels, which may be read, their kind of file, and their end."""
     opened = gzip.open if location.path.read_bytes()[:2] == _GZIP else open
     with opened(location.path, "rb") as stream:
         head = stream.read(_HEAD)
@@ -72,7 +69,7 @@ def _header(location: Location) -> tuple[Entry, Any]:
     header = kind.header_class(head[:size])
     entry = Entry(tuple(map(int, header.get_data_shape())), np.dtype(header.get_data_dtype()))
     location.require_room(entry.nbytes, "array")
-    return entry, kind
+    return entry, kind, int(header.get_data_offset()) + entry.size * entry.dtype.itemsize
 
 
 def describe(location: Location) -> Entries:
@@ -83,13 +80,9 @@ def describe(location: Location) -> Entries:
 def _load(location: Location) -> tuple[Array, Any]:
     """Read the voxels as ``(..., z, y, x)``."""
     require_whole(location, _NAME)
-    entry, kind = _header(location)
+    entry, kind, end = _header(location)
     require_numeric(entry, location)
-    content = _content(location)
-    image = kind.from_bytes(content)
-    end = image.dataobj.offset + entry.size * entry.dtype.itemsize
-    if not end <= len(content) <= end + _MOST_AFTER:
-        raise ValueError(f"{end} bytes expected, {len(content)} found")
+    image = kind.from_bytes(_content(location, end))
     with np.errstate(over="ignore", invalid="ignore"):
         # A bad scale factor shows as values that `ImageData` refuses by name.
         scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0

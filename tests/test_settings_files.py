@@ -1,0 +1,43 @@
+"""YAML that is made to harm is refused in a sentence."""
+
+import pytest
+
+from molrecon.errors import InputError
+from molrecon.settings_files import read_yaml
+
+
+def aliases(levels: int) -> str:
+    """Nine references to nine references to …: a few hundred bytes of 9^levels values."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    for n in range(1, levels):
+        lines.append(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]")
+    return "\n".join(lines)
+
+
+def test_references_are_followed(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("a: &a {b: 1}\nc: *a\nd:\n  <<: *a\n  e: 2\n")
+    assert read_yaml(file) == {"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1, "e": 2}}
+    file.write_text("")
+    assert read_yaml(file) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (aliases(9), "refers to its own parts so often"),
+        ("a: &a [*a]", "refers to its own parts so often"),
+        ("[" * 5000, "RecursionError"),
+        ("9" * 6000, "ValueError"),
+        ("2020-99-99", "ValueError"),
+        ("? [1]\n: 2", "unhashable key"),
+        ("a: !!python/object/apply:os.system ['true']", "could not determine a constructor"),
+        ("a: " + "b" * 2**20, "more than 1048576 bytes"),
+    ],
+)
+def test_what_no_settings_have_is_refused(tmp_path, text, words):
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=words) as error:
+        read_yaml(file)
+    assert str(file) in str(error.value)
