@@ -72,5 +72,5 @@ class ADMMNetConfig(UnrolledConfig):
     method: Literal["admm-net"] = "admm-net"
 
     def build(self) -> ADMMNet:
-        """Build the model, with fresh weights."""
+        """Return a new model with these settings and fresh weights."""
         return ADMMNet(**self.arguments())

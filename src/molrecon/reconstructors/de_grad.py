@@ -136,7 +136,7 @@ class DEGradConfig(EquilibriumModelConfig):
     backward: SolverConfig = SolverConfig(stopping="residual", tol=1e-4, max_iterations=1000)
 
     def build(self) -> DEGrad:
-        """Build the model, with fresh weights."""
+        """Return a new model with these settings and fresh weights."""
         return DEGrad(
             self.build_network(),
             step=self.step,

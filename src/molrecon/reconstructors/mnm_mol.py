@@ -148,7 +148,7 @@ class MnMMOLConfig(EquilibriumModelConfig):
     backward: SolverConfig = SolverConfig(max_iterations=1000)
 
     def build(self) -> MnMMOL:
-        """Build the model, with fresh weights."""
+        """Return a new model with these settings and fresh weights."""
         return MnMMOL(
             self.build_network(),
             self.weight.build(),

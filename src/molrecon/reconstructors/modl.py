@@ -67,5 +67,5 @@ class MoDLConfig(UnrolledConfig):
     method: Literal["modl"] = "modl"
 
     def build(self) -> MoDL:
-        """Build the model, with fresh weights."""
+        """Return a new model with these settings and fresh weights."""
         return MoDL(**self.arguments())

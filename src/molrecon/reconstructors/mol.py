@@ -178,7 +178,7 @@ class MOLConfig(EquilibriumModelConfig):
     unshrunk: bool = False
 
     def build(self) -> MOL:
-        """Build the model, with fresh weights."""
+        """Return a new model with these settings and fresh weights."""
         return MOL(
             self.build_network(),
             self.weight.build(),

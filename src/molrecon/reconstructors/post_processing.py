@@ -65,5 +65,5 @@ class PostProcessingConfig(ModelConfig):
     network: dict[str, Any] = Field(default_factory=lambda: {"kind": "unet"})
 
     def build(self) -> PostProcessing:
-        """Build the model, with fresh weights."""
+        """Return a new model with these settings and fresh weights."""
         return PostProcessing(self.build_network(), output=self.output)

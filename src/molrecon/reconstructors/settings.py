@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Literal, Self
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter, model_validator
 
@@ -16,6 +17,8 @@ from molrecon.reconstructors.learned import LearnedReconstructor, Output
 from molrecon.reconstructors.weights import DataWeight
 from molrecon.settings import Settings
 from molrecon.settings_files import of_kind
+
+_INNER = cast(LinearSolver, ForwardBackward().inner)
 
 LEARNED: dict[str, type[ModelConfig]] = {}
 """The settings of every learned method, by its name; `configuration` enters them."""
@@ -30,7 +33,7 @@ class WeightConfig(Settings):
     curve: tuple[float, float, float] = (10.0, 5.0, 0.5)
 
     def build(self) -> DataWeight:
-        """Build the weight."""
+        """Return the weight."""
         return DataWeight(**self.model_dump())
 
 
@@ -46,22 +49,18 @@ class SolverConfig(Settings):
     stopping: Stopping = ForwardBackward.stopping
     max_iterations: int = Field(ForwardBackward.max_iterations, ge=1)
     memory: int = Field(ForwardBackward.memory, ge=0)
-    inner_reduction: float = Field(0.2, ge=0, lt=1)
-    inner_iterations: int = Field(100, ge=1)
+    inner_reduction: float = Field(_INNER.rtol, ge=0, lt=1)
+    inner_iterations: int = Field(_INNER.max_iterations, ge=1)
 
     def build(self) -> ForwardBackward:
-        """Build the solver."""
+        """Return the solver."""
         return ForwardBackward(
             alpha=self.alpha,
             tol=self.tol,
             stopping=self.stopping,
             max_iterations=self.max_iterations,
             memory=self.memory,
-            inner=LinearSolver(
-                rtol=self.inner_reduction,
-                relative_to="start",
-                max_iterations=self.inner_iterations,
-            ),
+            inner=replace(_INNER, rtol=self.inner_reduction, max_iterations=self.inner_iterations),
         )
 
 
@@ -134,7 +133,7 @@ class ModelConfig(Settings, ABC):
 
     @abstractmethod
     def build(self) -> LearnedReconstructor:
-        """Build the model, with fresh weights.
+        """Return a new model with these settings and fresh weights.
 
         Raises
         ------
@@ -143,7 +142,7 @@ class ModelConfig(Settings, ABC):
         """
 
     def build_network(self) -> Network:
-        """Build the network."""
+        """Return a new network with fresh weights."""
         return build_network(self.network)
 
 
@@ -163,5 +162,5 @@ class EquilibriumModelConfig(ModelConfig):
     backward: SolverConfig = SolverConfig()
 
     def build_equilibrium(self) -> Equilibrium:
-        """Build the solvers."""
+        """Return the solvers of the equation and of its adjoint."""
         return Equilibrium(self.forward.build(), self.backward.build())

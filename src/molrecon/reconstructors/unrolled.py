@@ -182,7 +182,7 @@ class DataStepConfig(Settings):
     max_iterations: int = Field(100, ge=1)
 
     def build(self) -> Solver:
-        """Build the solver."""
+        """Return the solver."""
         return LinearSolver(rtol=self.tol, max_iterations=self.max_iterations)
 
 
