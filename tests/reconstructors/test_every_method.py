@@ -166,6 +166,29 @@ def test_gradients_with_respect_to_the_measurements(name, operator, sigma, monke
     assert slope == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
 
 
+def test_gradients_with_respect_to_coil_maps(name, monkeypatch):
+    """Through the data term, the start, the scale, and the choice of λ."""
+    monkeypatch.setattr(tikhonov, "HALVINGS", 46)
+    monkeypatch.setattr(tikhonov, "SEARCH_RTOL", 1e-12)
+    if name not in DIFFERENTIABLE:
+        return
+    A, y = scan((12, 10))
+    made = method(name)
+    weight, direction = normal(1, 1, 12, 10, seed=5), normal(*A.coil_maps.shape, seed=6)
+
+    def loss(maps):
+        solution = made(y, CartesianMRI(maps, A.mask), sigma=SIGMA, tol=1e-10)
+        return (solution.value * weight.conj()).real.sum()
+
+    leaf = A.coil_maps.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(leaf), leaf)
+    slope = (gradient.conj() * direction).real.sum().item()
+    with torch.no_grad():
+        step = 1e-6
+        ahead, behind = (loss(A.coil_maps + sign * step * direction) for sign in (1, -1))
+    assert slope == pytest.approx(((ahead - behind) / (2 * step)).item(), rel=1e-5, abs=1e-6)
+
+
 def test_mixed_precision_is_refused(name):
     A, y = scan()
     made = method(name)

@@ -16,7 +16,7 @@ from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.solution import Solution
 from molrecon.networks.precision import Arithmetic
-from molrecon.operators.base import LinearOperator, inner, magnitude, per_sample
+from molrecon.operators.base import magnitude, per_sample
 
 
 @dataclass(frozen=True)
@@ -78,19 +78,24 @@ class Equilibrium:
             return solution
         x = solution.value.detach()
         h = checkpoint(inclusion.H, x, use_reentrant=False, preserve_rng_state=False)
-        value = _Attach.apply(h, inclusion.lam, inclusion.rhs, x, inclusion, self, on_backward)  # type: ignore[no-untyped-call]
-        return replace(solution, value=value, network_evaluations=solution.network_evaluations + 1)
+        # −G at fixed x, but for what does not vary: its gradients are those of the equation.
+        varied = h + inclusion.rhs - per_sample(inclusion.lam, x) * inclusion.A.normal(x)
+        value = _Attach.apply(varied, x, inclusion, self, on_backward)  # type: ignore[no-untyped-call]
+        return replace(
+            solution,
+            value=value,
+            network_evaluations=solution.network_evaluations + 1,
+            normal_evaluations=solution.normal_evaluations + 1,
+        )
 
 
 class _Attach(torch.autograd.Function):
-    """Identity on x* whose backward pass is the adjoint solve."""
+    """Identity on x* whose backward pass is the adjoint solve, for −G at fixed x*."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        h: Tensor,
-        lam: Tensor,
-        rhs: Tensor,
+        varied: Tensor,
         x: Tensor,
         inclusion: Inclusion,
         equilibrium: Equilibrium,
@@ -98,7 +103,7 @@ class _Attach(torch.autograd.Function):
     ) -> Tensor:
         ctx.x, ctx.arithmetic = x, Arithmetic.present(x.device.type)
         ctx.inclusion, ctx.equilibrium, ctx.on_backward = inclusion, equilibrium, on_backward
-        return x.detach().clone()
+        return x.clone()
 
     @staticmethod
     @once_differentiable
@@ -123,10 +128,7 @@ class _Attach(torch.autograd.Function):
         if ctx.equilibrium.raise_on_failure:
             solution.raise_unless_converged("adjoint solve")
         w = select(solution.solved, solution.value, torch.zeros_like(g))
-        lam_gradient = None
-        if ctx.needs_input_grad[1]:
-            lam_gradient = -unit * inner(w / per_sample(unit, w), _normal(inclusion.A, x))
-        return w, lam_gradient, w, None, None, None, None
+        return w, None, None, None, None
 
 
 def _transposed_jacobian(H: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[Tensor], Tensor]:
@@ -140,8 +142,3 @@ def _transposed_jacobian(H: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[
         return value
 
     return product
-
-
-def _normal(A: LinearOperator, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        return A.normal(x)

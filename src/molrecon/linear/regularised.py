@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from molrecon.linear.solution import LinearSolution, Solver, as_weights
 from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
-from molrecon.operators.base import LinearOperator, inner, magnitude, per_sample
+from molrecon.operators.base import LinearOperator, magnitude, per_sample
 
 Report = Callable[[str, LinearSolution], None]
 
@@ -28,8 +28,8 @@ def solve_regularised(
     """Differentiable solution of ``(I + c AᴴA) x = r``.
 
     The gradient is implicit, never through the iterations: with ``g = ∂C/∂x`` one more solve
-    gives ``w = (I + cAᴴA)⁻¹ g``; then ``∂C/∂r = w`` and ``∂C/∂c = −Re⟨w, AᴴA x⟩``. Gradients
-    with respect to the operator's own parameters (coil maps) are not propagated.
+    gives ``w = (I + cAᴴA)⁻¹ g``, and the gradient of C is that of ``Re⟨w, r − cAᴴAx⟩`` at fixed w
+    and x: with respect to r, to c, and to tensors that A holds (coil maps).
 
     Parameters
     ----------
@@ -48,41 +48,46 @@ def solve_regularised(
         If the forward or the backward solve does not reach its tolerance and there is no
         ``report``.
     """
-    weights = as_weights(c, r)
-    return _Solve.apply(r, weights, A, x0, solver or LinearSolver(), report)  # type: ignore[no-any-return, no-untyped-call]
+    weights, solver = as_weights(c, r), solver or LinearSolver()
+    solution = solver(A, weights, r, x0)
+    _report(report, "forward", solution)
+    x = solution.value.detach()
+    if not torch.is_grad_enabled():
+        return x
+    varied = r - per_sample(weights, x) * A.normal(x)
+    if not varied.requires_grad:
+        return x
+    return _Attach.apply(varied, x, A, weights.detach(), solver, report)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _Solve(torch.autograd.Function):
+class _Attach(torch.autograd.Function):
+    """Identity on x whose backward pass is the adjoint solve, for ``r − cAᴴAx`` at fixed x."""
+
     @staticmethod
     def forward(
         ctx: torch.autograd.function.FunctionCtx,
-        r: Tensor,
-        c: Tensor,
+        varied: Tensor,
+        x: Tensor,
         A: LinearOperator,
-        x0: Tensor | None,
+        c: Tensor,
         solver: Solver,
         report: Report | None,
     ) -> Tensor:
-        solution = solver(A, c, r, x0)
-        _report(report, "forward", solution)
-        ctx.A, ctx.solver, ctx.report = A, solver, report  # type: ignore[attr-defined]
-        ctx.save_for_backward(solution.value, c)
-        return solution.value
+        ctx.A, ctx.c, ctx.solver, ctx.report = A, c, solver, report  # type: ignore[attr-defined]
+        return x.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
-        x, c = ctx.saved_tensors
         # Linear: in units of the gradient neither do squares of a small one vanish, which would
         # pass for a solution of zero, nor do those of a large one overflow.
         unit = magnitude(g)
-        solution = ctx.solver(ctx.A, c, g / per_sample(unit, g))
+        solution = ctx.solver(ctx.A, ctx.c, g / per_sample(unit, g))
         _report(ctx.report, "backward", solution)
         solved = [status is Status.CONVERGED for status in solution.status]
         keep = per_sample(torch.tensor(solved, device=g.device), g)
         w = torch.where(keep, solution.value, torch.zeros_like(g))
-        grad_c = -unit * inner(w, ctx.A.normal(x)) if ctx.needs_input_grad[1] else None
-        return w * per_sample(unit, w), grad_c, None, None, None, None
+        return w * per_sample(unit, w), None, None, None, None, None
 
 
 def _report(report: Report | None, which: str, solution: LinearSolution) -> None:

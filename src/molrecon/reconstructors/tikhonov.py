@@ -129,7 +129,8 @@ class Tikhonov(Reconstructor):
             return (unit * self.lam).expand(y.shape[0]), None
         noise = as_sigma(A.estimate_sigma(y) if sigma is None else sigma, y)
         lam = unit * _by_discrepancy(y.detach(), A, noise.detach(), unit, self.max_iterations)
-        if torch.is_grad_enabled() and (y.requires_grad or noise.requires_grad):
+        # Aᴴy requires a gradient if y does, or a tensor that A holds.
+        if torch.is_grad_enabled() and (noise.requires_grad or A.H(y).requires_grad):
             lam = _with_gradient(lam, y, A, noise, self.max_iterations)
         return lam, noise
 
