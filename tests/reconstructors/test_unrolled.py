@@ -143,14 +143,14 @@ def test_backward_solves_that_fail_say_so_and_give_no_gradient(method):
     A, y = scan(batch=2)
     reconstruct, seen = model(method), []
     solution = reconstruct(y, A, sigma=SIGMA, raise_on_failure=False, on_backward=seen.append)
-    reconstruct.solver.otherwise.__dict__["max_iterations"] = 1
+    reconstruct.solver.__dict__["max_iterations"] = 1
     solution.value.abs().sum().backward()
     assert len(seen) == 3
     assert seen[-1].status == (Status.ITERATION_LIMIT,) * 2
     assert all(float(p.grad.abs().max()) == 0 for p in reconstruct.network.parameters())
     reconstruct = model(method)
     solution = reconstruct(y, A, sigma=SIGMA)
-    reconstruct.solver.otherwise.__dict__["max_iterations"] = 1
+    reconstruct.solver.__dict__["max_iterations"] = 1
     with pytest.raises(ConvergenceError, match="backward data step of sample 0"):
         solution.value.abs().sum().backward()
 
