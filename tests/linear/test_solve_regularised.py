@@ -56,8 +56,8 @@ def test_iterations_are_not_recorded():
     r = normal(1, 1, 6).requires_grad_()
     x = solve_regularised(operator, 100.0, r)
     x.abs().sum().backward()
-    assert operator.recorded == 0
-    assert x.grad_fn.next_functions[0][0].variable is r
+    # One application, at the solution, however many iterations lead there.
+    assert operator.recorded == 1
 
 
 def test_failure_raises_in_both_directions():

@@ -26,7 +26,7 @@ def test_every_setting_arrives():
         "inner_iterations": 11,
     }
     solver = SolverConfig.model_validate(settings).build()
-    inner = solver.inner.otherwise
+    inner = solver.inner
     assert {
         "alpha": solver.alpha,
         "tol": solver.tol,
