@@ -212,6 +212,20 @@ def test_its_text_is_short():
     assert "proved" in text
 
 
+def test_its_summary_says_what_is_known_and_assumed(model):
+    found = reconstruct(plane(), model=model, device="cpu")
+    rows = dict(found.summary())
+    assert "4 coils, 32 × 28" in rows["Scan"]
+    assert f"{float(found.guarantee.error_bound):.2%}" in rows["Distance"]
+    assert "conditional: it holds if" in rows["Distance"]
+    assert found.guarantee.rests_on in rows["Distance"]
+    for sentence in (*rows.values(), *found.assumed.values()):
+        assert sentence in str(found)
+    sampled = dict(reconstruct(plane(), "zero-filled", device="cpu").summary())
+    assert "not known" in sampled["Distance"]
+    assert "Noise" not in sampled
+
+
 def test_a_network_works_in_tiles_only_while_it_must(model):
     method = molrecon.reconstructors.methods.build_method("mol", model=model)
     network = method.network

@@ -10,10 +10,8 @@ from molrecon.cli import output
 from molrecon.cli.certify import certificate_text
 from molrecon.cli.command import Command
 from molrecon.cli.options import Device, Json, MaxMemory, Scan, Sigma
-from molrecon.errors import shape_text
 
 if TYPE_CHECKING:
-    from molrecon.data.sampling import Sampling
     from molrecon.data.scan import Scan as ScanData
 
 
@@ -83,10 +81,11 @@ def reconstruct(
     fully sampled readout apart. The figures are those of the slice (or volume, or series) with the
     largest error bound; --json lists all.
     """
+    from dataclasses import replace
+
     from molrecon import pipeline
     from molrecon.data.atomic import keep_inputs
     from molrecon.data.formats import check_image_path
-    from molrecon.data.sampling import sampling_of
 
     check_image_path(out)
     keep_inputs(out, under, mask, coil_maps, calibration, model)
@@ -106,14 +105,19 @@ def reconstruct(
     for subject in ("kind", "axes", "field of view"):
         if subject in found.assumed:
             output.print_note(found.assumed[subject])
-    facts = {"input": under, "output": out, **found.facts(), **_certificate_of(found.model)}
     if coil_maps is not None:
-        facts["coil_maps"] = f"read from {coil_maps}"
+        found = replace(found, coil_maps=f"read from {coil_maps}")
+    certificate = _certificate_of(found.model)
     if json:
-        output.print_json(facts)
+        output.print_json(
+            {"input": under, "output": out, **found.facts(), **certificate},
+        )
         return
-    output.print_facts(out, _rows(facts, sampling_of(scan)))
-    if facts["error_bound"] is not None:
+    rows = found.summary()
+    if found.model is not None:
+        rows.append(("Certificate", certificate_text(certificate)))
+    output.print_facts(out, rows)
+    if found.guarantee is not None:
         output.print_note(
             "The distance is that of the computed image to the exact solution of the method; it "
             "says nothing about the distance to the anatomy."
@@ -151,61 +155,6 @@ def _certificate_of(model: str | None) -> dict[str, Any]:
     if model is None:
         return {"certificate": None, "no_certificate": None}
     return read_certificate(resolve(model)).facts
-
-
-def _rows(facts: dict[str, Any], sampling: Sampling) -> list[tuple[str, str]]:
-    from molrecon.pipeline.memory import gib
-
-    calibration = sampling.calibration
-    region = f", {shape_text(calibration)} calibration region" if calibration else ""
-    rows = [
-        ("Scan", f"{facts['input']}: {sampling}{region}"),
-        ("Coil maps", facts["coil_maps"]),
-        ("Method", f"{facts['method']}, {facts['model']}" if facts["model"] else facts["method"]),
-    ]
-    if facts["sigma"] is not None:
-        origin = "estimated" if facts["sigma_estimated"] else "given"
-        rows.append(("Noise", f"σ = {facts['sigma']:.4g} per k-space sample ({origin})"))
-    if facts["lam"] is not None:
-        rows.append(("Data weight", f"λ = {facts['lam']:.4g}"))
-    which = f" ({facts['place']}, the worst of {len(facts['slices'])})"
-    rows.append(
-        (
-            "Solve",
-            f"{facts['status']}: {facts['iterations']} iterations, "
-            f"{facts['network_evaluations']} network and {facts['normal_evaluations']} operator "
-            f"evaluations{which if len(facts['slices']) > 1 else ''}",
-        )
-    )
-    rows.append(("Distance", _distance(facts)))
-    if facts["robustness"] is not None:
-        rows.append(("Robustness", _robustness(facts)))
-    if facts["model"]:
-        rows.append(("Certificate", certificate_text(facts)))
-    memory = f"about {gib(facts['memory_estimate'])} estimated"
-    if facts["tile"] is not None:
-        memory += f", the network in tiles of {shape_text(facts['tile'])}"
-    rows.append(("Memory", memory))
-    rows.append(("Time", f"{facts['seconds']:.1f} s on {facts['device']}"))
-    return rows
-
-
-def _robustness(facts: dict[str, Any]) -> str:
-    return (
-        f"an error of the measurements moves the image by at most {facts['robustness']:.3g} times "
-        f"its size ({'proved' if facts['certified'] else 'conditional'}; σ, λ and unit fixed)"
-    )
-
-
-def _distance(facts: dict[str, Any]) -> str:
-    if facts["error_bound"] is None:
-        return "not known: the method bounds no distance"
-    basis = (
-        "proved"
-        if facts["certified"]
-        else "conditional: it holds if the network is as monotone here as it was trained to be"
-    )
-    return f"at most {facts['error_bound']:.2%} of the image ({basis})"
 
 
 COMMAND = Command(

@@ -13,9 +13,11 @@ from molrecon.data.formats import write_image
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.geometry import Geometry
 from molrecon.data.oversampling import crop_image
+from molrecon.data.sampling import Sampling
 from molrecon.equilibrium.solution import Guarantee, Solution
 from molrecon.errors import shape_text
 from molrecon.pipeline.memory import MemoryPlan
+from molrecon.pipeline.summary import summary_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,6 +40,8 @@ class Reconstruction:
         Name of the method, and its model as the user named it; None where it has none.
     source
         Name of the scan.
+    sampling
+        How the scan was sampled, in numbers.
     axes
         Spatial axes of the image.
     taken_apart
@@ -78,6 +82,7 @@ class Reconstruction:
     method: str
     model: str | None
     source: str
+    sampling: Sampling
     axes: Axes
     taken_apart: bool
     coil_maps: str
@@ -143,6 +148,14 @@ class Reconstruction:
         image, first = crop_image(self.image, self.image_shape)
         geometry = None if self.geometry is None else self.geometry.moved(first)
         write_image(path, image, geometry=geometry)
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Return what is known, as a list of subjects and sentences; figures of the worst part."""
+        return summary_of(self)
+
+    def __str__(self) -> str:
+        assumed = [(f"Assumed, {subject}", text) for subject, text in self.assumed.items()]
+        return "\n".join(f"{subject}: {text}" for subject, text in (*self.summary(), *assumed))
 
     def __repr__(self) -> str:
         by = self.method if self.model is None else f"{self.method} ({self.model})"

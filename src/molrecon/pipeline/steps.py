@@ -10,6 +10,7 @@ from molrecon.data.formats import check_image_path, read_scan
 from molrecon.data.formats.kinds import peaks_more_than_its_transform
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.oversampling import without_oversampling
+from molrecon.data.sampling import sampling_of
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError, shape_text
 from molrecon.pipeline.arguments import require_positive, resolve_device
@@ -118,6 +119,7 @@ def reconstruct(
         method=chosen.name,
         model=chosen.model,
         source=scan.source,
+        sampling=sampling_of(scan),
         axes=matched.scan.axes,
         taken_apart=matched.split is not None,
         coil_maps=_maps_source(scan),

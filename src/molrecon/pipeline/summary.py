@@ -1,0 +1,56 @@
+"""What is known about a reconstruction, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from molrecon.equilibrium.solution import Guarantee
+from molrecon.errors import shape_text
+from molrecon.pipeline.memory import gib
+
+if TYPE_CHECKING:
+    from molrecon.pipeline.reconstruction import Reconstruction
+
+
+def summary_of(found: Reconstruction) -> list[tuple[str, str]]:
+    """Return a subject and a sentence for each thing that is known; figures of the worst part."""
+    facts = found.facts()
+    region = found.sampling.calibration
+    calibration = f", {shape_text(region)} calibration region" if region else ""
+    rows = [
+        ("Scan", f"{found.source}: {found.sampling}{calibration}"),
+        ("Coil maps", found.coil_maps),
+        ("Method", f"{found.method}, {found.model}" if found.model else found.method),
+    ]
+    if facts["sigma"] is not None:
+        origin = "estimated" if found.sigma_estimated else "given"
+        rows.append(("Noise", f"σ = {facts['sigma']:.4g} per k-space sample ({origin})"))
+    if facts["lam"] is not None:
+        rows.append(("Data weight", f"λ = {facts['lam']:.4g}"))
+    count = len(found.solutions)
+    which = f" ({facts['place']}, the worst of {count})" if count > 1 else ""
+    solve = (
+        f"{facts['status']}: {facts['iterations']} iterations, {facts['network_evaluations']} "
+        f"network and {facts['normal_evaluations']} operator evaluations{which}"
+    )
+    rows += [("Solve", solve), *_guaranteed(found.guarantee)]
+    tiles = found.memory.tile
+    in_tiles = "" if tiles is None else f", the network in tiles of {shape_text(tiles)}"
+    rows.append(("Memory", f"about {gib(found.memory.total)} estimated{in_tiles}"))
+    return [*rows, ("Time", f"{found.seconds:.1f} s on {found.device}")]
+
+
+def _guaranteed(guarantee: Guarantee | None) -> list[tuple[str, str]]:
+    if guarantee is None:
+        return [("Distance", "not known: the method bounds no distance")]
+    basis = "proved" if guarantee.proved else "conditional"
+    condition = "" if guarantee.proved else f": it holds if {guarantee.rests_on}"
+    bound = float(guarantee.error_bound[0])
+    rows = [("Distance", f"at most {bound:.2%} of the image ({basis}{condition})")]
+    if guarantee.robustness is not None:
+        gain = (
+            f"an error of the measurements moves the image by at most "
+            f"{float(guarantee.robustness[0]):.3g} times its size ({basis}; σ, λ and unit fixed)"
+        )
+        rows.append(("Robustness", gain))
+    return rows
