@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,12 +12,7 @@ from molrecon.cli.options import Device, Folder, Json, Scan, Seed, Sigma
 from molrecon.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from molrecon.data.scan import Scan as ScanData
-    from molrecon.evaluation.attack.attacked import Attacked, AttackEffort, Effect
-    from molrecon.operators.base import LinearOperator
-    from molrecon.reconstructors.base import Reconstructor
+    from molrecon.evaluation.attack.attacked import Attacked, Effect
 
 
 Model = Annotated[
@@ -91,6 +85,7 @@ def attack(
     from molrecon.data.atomic import check_folder
     from molrecon.evaluation.attack.attacked import HELD_FIXED, AttackEffort, check_sizes
     from molrecon.evaluation.attack.results import write_results
+    from molrecon.evaluation.attack.scan import attack_scan, read_reference, read_slice
     from molrecon.pipeline.arguments import require_positive, resolve_device
     from molrecon.reconstructors.methods import named_method
 
@@ -102,8 +97,19 @@ def attack(
     check_folder(folder)
     device = resolve_device(device)
     methods = [named_method(name, device=device) for name in _names(model, against)]
-    scan, truth = _read(under, number, reference, methods)
-    attacked, A = _attacked(methods, scan, sizes, truth, sigma, effort, device)
+    scan = read_slice(under, methods, number=number)
+    truth = None if reference is None else read_reference(reference, scan, number=number)
+    with output.progress(len(methods) * effort.solves(len(sizes))) as show:
+        attacked, A = attack_scan(
+            methods,
+            scan,
+            sizes,
+            sigma=sigma,
+            reference=truth,
+            effort=effort,
+            device=device,
+            report=lambda text, done: show(text, advance=done),
+        )
     facts: dict[str, Any] = {
         **{"input": under, "slice": number, "epsilon": sorted(sizes)},
         **{"restarts": restarts, "steps": steps, "seed": seed, "tolerance": tol},
@@ -119,55 +125,6 @@ def attack(
         output.print_json({**facts, "files": files})
         return
     _print(attacked, files, reference is not None)
-
-
-def _read(
-    under: str, number: int | None, reference: str | None, methods: Sequence[Reconstructor]
-) -> tuple[ScanData, Tensor | None]:
-    """Return the slice of a scan in the axes of all methods, and the reference if there is one."""
-    from molrecon.data.formats import read_scan
-    from molrecon.evaluation.attack.attacked import label_of
-    from molrecon.pipeline.match import match_whole
-
-    scan = _slice(read_scan(under), number)
-    for method in methods:
-        scan = match_whole(scan, method.axes, label_of(method))
-    return scan, None if reference is None else _reference(reference, scan, number)
-
-
-def _attacked(
-    methods: Sequence[Reconstructor],
-    scan: ScanData,
-    sizes: Sequence[float],
-    truth: Tensor | None,
-    sigma: float | None,
-    effort: AttackEffort,
-    device: str,
-) -> tuple[list[Attacked], LinearOperator]:
-    """Attack every method on the same measurements, and return the operator too."""
-    from molrecon.evaluation.attack.attacked import attack as run
-    from molrecon.pipeline.measurements import ensure_coil_maps, operator_of, require_coil_maps
-
-    attacked = []
-    with output.progress(len(methods) * effort.solves(len(sizes))) as show:
-        require_coil_maps(scan)
-        show("coil maps")
-        scan = ensure_coil_maps(scan)
-        y, A = scan.kspace.to(device), operator_of(scan).to(device)
-        for method in methods:
-            attacked.append(
-                run(
-                    method,
-                    y,
-                    A,
-                    sizes,
-                    sigma=scan.sigma if sigma is None else sigma,
-                    reference=None if truth is None else truth.to(device),
-                    effort=effort,
-                    report=lambda text, done: show(text, advance=done),
-                )
-            )
-    return attacked, A
 
 
 def _numbers(text: str) -> list[float]:
@@ -189,35 +146,6 @@ def _names(model: str, against: str | None) -> list[str]:
             f"--against {found}, but different models or methods were expected; leave it out."
         )
     return names
-
-
-def _slice(scan: ScanData, number: int | None) -> ScanData:
-    count = scan.kspace.shape[0]
-    chosen = count // 2 if number is None else number
-    if not 0 <= chosen < count:
-        raise InputError(
-            f"--slice is {number}, but the scan {scan.source} has the slices 0 to {count - 1}."
-        )
-    return scan.item(chosen)
-
-
-def _reference(path: str, scan: ScanData, number: int | None) -> Tensor:
-    import torch
-
-    from molrecon.data.formats import read_image
-
-    image = torch.from_numpy(read_image(path).array)
-    spatial = tuple(scan.kspace.shape[2:])
-    found = tuple(image.shape)
-    if image.ndim == scan.ndim + 1:
-        chosen = image.shape[0] // 2 if number is None else number
-        image = image[chosen] if chosen < image.shape[0] else image
-    if tuple(image.shape) != spatial:
-        raise InputError(
-            f"The reference {path} has the shape {found}, but the scan {scan.source} gives images "
-            f"of {spatial}; give the reference of this scan."
-        )
-    return image.reshape(1, 1, *spatial)
 
 
 def _print(attacked: list[Attacked], files: dict[str, str], referenced: bool) -> None:
