@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.interrupts import keep_interrupts
-from molrecon.cli.options import AsPublished, Folder, Json
+from molrecon.cli.options import AsPublished, Device, Folder, Json
 from molrecon.errors import ConvergenceError, InputError
 
 if TYPE_CHECKING:
     from molrecon.evaluation.comparison import Comparison
-    from molrecon.evaluation.comparison.summary import Section
 
 
 def compare(
@@ -32,9 +31,7 @@ def compare(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Compute again what is in the folder already.")
     ] = False,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda, cuda:N, or auto: a GPU if there is one.", metavar="NAME")
-    ] = "cpu",
+    device: Device = "cpu",
     json: Json = False,
 ) -> None:
     """Run methods on test images and write tables and figures that compare them.
@@ -70,57 +67,15 @@ def compare(
             f"No method gave a result on any image; {result.files['table.md']} says why, first: "
             f"{result.failures[0].failure}"
         )
-    if json:
-        output.print_json(_facts(result, folder, convention))
-    else:
-        _print(result, convention)
-
-
-def _facts(result: Comparison, folder: str, convention: str) -> dict[str, Any]:
     from molrecon.evaluation.conventions import CONVENTIONS
 
-    return {
-        "folder": folder,
-        "convention": convention,
-        "basis": CONVENTIONS[convention].summary,
-        "computed": result.computed,
-        "reused": result.reused,
-        "sections": [_section(section) for section in result.sections],
-        "failures": [
-            {
-                "image_set": record.image_set,
-                "image": record.image,
-                "method": record.method,
-                "reason": record.failure,
-            }
-            for record in result.failures
-        ],
-        "files": result.files,
-    }
-
-
-def _section(section: Section) -> dict[str, Any]:
-    return {
-        "image_set": section.image_set,
-        "condition": section.condition,
-        "methods": [
-            {
-                "method": row.method,
-                "images": row.images,
-                "failed": row.failed,
-                "unconverged": row.unconverged,
-                **{
-                    name: {"mean": figure.mean, "standard_deviation": figure.deviation}
-                    for name, figure in row.figures.items()
-                },
-            }
-            for row in section.rows
-        ],
-        "differences": [
-            {"metric": one.metric, "method": one.method, "other": one.other, **vars(one.interval)}
-            for one in section.differences
-        ],
-    }
+    if json:
+        basis = CONVENTIONS[convention].summary
+        output.print_json(
+            {"folder": folder, "convention": convention, "basis": basis, **result.facts()}
+        )
+    else:
+        _print(result, convention)
 
 
 def _print(result: Comparison, convention: str) -> None:

@@ -95,7 +95,7 @@ def evaluate(
         output.print_json({**_facts(scores, as_published), "notes": notes})
         return
     rows = [
-        (METRICS[name].title, f"{METRICS[name].text(score.value)} ({_basis(score)})")
+        (METRICS[name].title, f"{METRICS[name].text(score.value)} ({score.basis})")
         for name, score in scores.items()
     ]
     if as_published:
@@ -112,7 +112,7 @@ def _facts(scores: dict[str, Score], as_published: bool) -> dict[str, Any]:
     basis = {
         name: {
             "range": score.range_rule,
-            "data_range": _span(score),
+            "data_range": score.span,
             "averaging": score.averaging,
             "values": score.values,
         }
@@ -125,23 +125,6 @@ def _facts(scores: dict[str, Score], as_published: bool) -> dict[str, Any]:
         "basis": basis,
         "each": {name: score.each for name, score in scores.items()},
     }
-
-
-def _span(score: Score) -> Any:
-    """Return the one range of all units, or the list of them; None where none is needed."""
-    ranges = score.data_range
-    if not ranges:
-        return None
-    return ranges[0] if len(set(ranges)) == 1 else ranges
-
-
-def _basis(score: Score) -> str:
-    """Say what a figure rests on."""
-    if not score.data_range:
-        return f"no range needed; {score.averaging}; {score.values}"
-    low, high = min(score.data_range), max(score.data_range)
-    span = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-    return f"range {span}: {score.range_rule}; {score.averaging}; {score.values}"
 
 
 def _unit(text: str) -> Unit:

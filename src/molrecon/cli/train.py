@@ -13,11 +13,8 @@ from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.options import Json
 from molrecon.cli.training_display import TrainingDisplay
-from molrecon.errors import InputError
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
     from molrecon.training.loop import Trainer
 
 NO_WEIGHTS = "none yet: at no validation was the network contracting and every solve successful"
@@ -60,6 +57,7 @@ def train(
     from molrecon.data.atomic import check_folder
     from molrecon.pipeline.arguments import require_positive
     from molrecon.training.configuration import read_config
+    from molrecon.training.devices import launch
     from molrecon.training.loop import Trainer
 
     require_positive("time_limit", time_limit)
@@ -71,7 +69,7 @@ def train(
     folder = check_folder(Path(settings.output) / settings.name)
     if resume and not (folder / "checkpoint.safetensors").exists():
         output.print_note(f"{folder} holds no checkpoint: the run starts from the beginning.")
-    fabric = _launched(devices, accelerator)
+    fabric = launch(devices, accelerator)
     started = time.perf_counter()
     try:
         with TrainingDisplay(settings.name, settings.steps) as display:
@@ -85,20 +83,6 @@ def train(
     if fabric.is_global_zero:
         facts = _facts(trainer, weights, time.perf_counter() - started)
         output.print_json(facts) if json else _print(facts, settings.steps, again)
-
-
-def _launched(devices: str, accelerator: str) -> Fabric:
-    from lightning_fabric import Fabric
-
-    count = _devices(devices)
-    fabric = Fabric(
-        accelerator=_accelerator(accelerator),
-        devices=count,
-        # While denoising, the weight of the data term has no gradient.
-        strategy="auto" if count == 1 else "ddp_find_unused_parameters_true",
-    )
-    fabric.launch()
-    return fabric
 
 
 def _facts(trainer: Trainer, weights: Path, seconds: float) -> dict[str, Any]:
@@ -135,25 +119,6 @@ def _print(facts: dict[str, Any], steps: int, again: str) -> None:
     )
     if not facts["finished"]:
         output.print_note(again)
-
-
-def _devices(text: str) -> int | str:
-    if text == "auto":
-        return text
-    if not (text.isdigit() and int(text) > 0):
-        raise InputError(f"--devices is {text!r}, but a positive number or auto was expected.")
-    return int(text)
-
-
-def _accelerator(name: str) -> str:
-    from lightning_fabric.accelerators import ACCELERATOR_REGISTRY
-
-    known = ["auto", *ACCELERATOR_REGISTRY.available_accelerators()]
-    if name not in known:
-        raise InputError(f"--accelerator is {name!r}, but one of {', '.join(known)} was expected.")
-    if name != "auto" and not ACCELERATOR_REGISTRY[name]["accelerator"].is_available():
-        raise InputError(f"--accelerator is {name!r}, but this machine has none; use auto.")
-    return name
 
 
 COMMAND = Command("train", train, "molrecon train configs/brain2d-lr.yaml --time-limit 3600")

@@ -58,6 +58,20 @@ class Score:
     averaging: str
     values: str = "magnitude"
 
+    @property
+    def span(self) -> float | tuple[float, ...] | None:
+        """The one range of all units, or the range of each; None where none is needed."""
+        return self.data_range[0] if len(set(self.data_range)) == 1 else self.data_range or None
+
+    @property
+    def basis(self) -> str:
+        """What the figure rests on, in words."""
+        if not self.data_range:
+            return f"no range needed; {self.averaging}; {self.values}"
+        low, high = min(self.data_range), max(self.data_range)
+        span = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+        return f"range {span}: {self.range_rule}; {self.averaging}; {self.values}"
+
 
 @dataclass(frozen=True)
 class Metric:

@@ -57,6 +57,24 @@ class Comparison:
         """The records of what failed."""
         return tuple(record for record in self.records if record.failure)
 
+    def facts(self) -> dict[str, Any]:
+        """Return summary, failures and files as plain values."""
+        return {
+            "computed": self.computed,
+            "reused": self.reused,
+            "sections": [section.facts() for section in self.sections],
+            "failures": [
+                {
+                    "image_set": record.image_set,
+                    "image": record.image,
+                    "method": record.method,
+                    "reason": record.failure,
+                }
+                for record in self.failures
+            ],
+            "files": self.files,
+        }
+
 
 def compare(
     plan: Plan,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from molrecon.evaluation.bootstrap import Interval, paired_interval
 from molrecon.evaluation.comparison.config import BootstrapConfig
@@ -104,6 +105,31 @@ class Section:
     condition: str
     rows: tuple[Row, ...]
     differences: tuple[Difference, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """Return the summary as plain values."""
+        return {
+            "image_set": self.image_set,
+            "condition": self.condition,
+            "methods": [
+                {
+                    "method": row.method,
+                    "images": row.images,
+                    "failed": row.failed,
+                    "unconverged": row.unconverged,
+                    **{
+                        name: {"mean": figure.mean, "standard_deviation": figure.deviation}
+                        for name, figure in row.figures.items()
+                    },
+                }
+                for row in self.rows
+            ],
+            "differences": [
+                {"metric": one.metric, "method": one.method, "other": one.other}
+                | vars(one.interval)
+                for one in self.differences
+            ],
+        }
 
 
 @dataclass(frozen=True)
