@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from molrecon.cli import demo as demo_module
-from molrecon.data import sample_image as sample
 from molrecon.data.formats import read_image, read_scan
+from molrecon.evaluation import demo as demo_module
 from molrecon.evaluation.metrics import METRICS
 
 from .conftest import SHAPE, phantom
@@ -16,7 +15,7 @@ from .conftest import SHAPE, phantom
 @pytest.fixture
 def small(monkeypatch):
     """Replace the image by a small one, for speed."""
-    monkeypatch.setattr(sample, "sample_image", phantom)
+    monkeypatch.setattr(demo_module, "sample_image", phantom)
     monkeypatch.setattr(demo_module, "BRAIN", (10, 30, 10, 30))
     monkeypatch.setitem(demo_module.SETTINGS, "calibration", 16)
     monkeypatch.setitem(demo_module.SETTINGS, "acceleration", 3.0)

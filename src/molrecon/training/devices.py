@@ -39,8 +39,7 @@ def launch(devices: str = "1", accelerator: str = "auto") -> Fabric:
 def _check_accelerator(name: str) -> None:
     known = ["auto", *ACCELERATOR_REGISTRY.available_accelerators()]
     if name not in known:
-        raise InputError(
-            f"accelerator is {name!r}, expected one of {', '.join(known)}; choose one."
-        )
+        listed = ", ".join(known)
+        raise InputError(f"accelerator is {name!r}, expected one of {listed}; choose one.")
     if name != "auto" and not ACCELERATOR_REGISTRY[name]["accelerator"].is_available():
         raise InputError(f"accelerator is {name!r}, but this machine has none; use auto.")
