@@ -104,9 +104,11 @@ def certify(
 
 def _read(files: list[str] | tuple[str, ...], axes: Axes, model: str) -> list[tuple[str, Scan]]:
     from molrecon.data.formats import read_scan
+    from molrecon.data.oversampling import without_oversampling
     from molrecon.pipeline.match import match_whole
 
-    return [(file, match_whole(read_scan(file), axes, model)) for file in files]
+    scans = ((file, without_oversampling(read_scan(file))) for file in files)
+    return [(file, match_whole(scan, axes, model)) for file, scan in scans]
 
 
 def _measurements(

@@ -30,7 +30,7 @@ def contents_of(path: PathLike, *, max_memory: float | None = None) -> dict[str,
     path
         ``FILE``, or ``FILE::KEY`` for one array of a file.
     max_memory
-        Memory in GiB that reading may take; by default nine tenths of what is free.
+        Memory in GiB that an array may take, beyond 200 MB and four times the size of the file.
 
     Returns
     -------

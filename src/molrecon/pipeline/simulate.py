@@ -10,6 +10,7 @@ from molrecon.data.axial import axial_slices, slice_geometry
 from molrecon.data.calibration import calibration_region
 from molrecon.data.formats import kind_of, read_image, read_scan
 from molrecon.data.formats.reading import PathLike
+from molrecon.data.oversampling import without_oversampling
 from molrecon.data.scan import Scan
 from molrecon.data.simulation import simulate_acquisition
 from molrecon.data.simulation.retrospective import reference_image, undersample
@@ -116,7 +117,8 @@ def simulate_scan(
             "(coils), their noise (sigma) and true maps (include_maps) are of images; leave them "
             "out."
         )
-    full = read_scan(source, slice_range=None if number is None else (number, number + 1))
+    chosen = None if number is None else (number, number + 1)
+    full = without_oversampling(read_scan(source, slice_range=chosen))
     scan = undersample(full, **vars(sampling))
     reference = _reference(full, scan, sampling) if with_reference else None
     return SimulatedScan(scan, reference, "scan", number, None)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from molrecon.data.formats import read_image, read_scan
 from molrecon.data.formats.reading import PathLike
+from molrecon.data.oversampling import without_oversampling
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 from molrecon.evaluation.attack.attacked import Attacked, AttackEffort, attack, label_of
@@ -37,7 +38,7 @@ def read_slice(
     InputError
         If there is no such slice, or a method reconstructs other axes.
     """
-    scan = read_scan(path)
+    scan = without_oversampling(read_scan(path))
     count = scan.kspace.shape[0]
     chosen = count // 2 if number is None else number
     if not 0 <= chosen < count:
