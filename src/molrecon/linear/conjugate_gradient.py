@@ -30,6 +30,14 @@ class ConjugateGradient:
         point, so that a warm start is always improved by the factor ``rtol``.
     max_iterations
         Cap on the iterations.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import ConjugateGradient, Denoising
+    >>> solution = ConjugateGradient()(Denoising((1, 4, 4)), 3.0, torch.full((1, 1, 4, 4), 8.0))
+    >>> solution.value[0, 0, 0, 0].item(), int(solution.iterations)
+    (2.0, 1)
     """
 
     rtol: float = 1e-6

@@ -25,7 +25,7 @@ def solve_regularised(
     solver: Solver | None = None,
     report: Report | None = None,
 ) -> Tensor:
-    """Differentiable solution of ``(I + c AᴴA) x = r``.
+    """Return the solution of ``(I + c AᴴA) x = r``, differentiably.
 
     The gradient is implicit, never through the iterations: with ``g = ∂C/∂x`` one more solve
     gives ``w = (I + cAᴴA)⁻¹ g``, and the gradient of C is that of ``Re⟨w, r − cAᴴAx⟩`` at fixed w
@@ -33,8 +33,14 @@ def solve_regularised(
 
     Parameters
     ----------
-    A, c, r, x0
-        As in `ConjugateGradient`; ``c`` may require a gradient.
+    A
+        The operator; tensors that it holds may require gradients.
+    c
+        Non-negative weight, a number or ``(batch,)``; it may require a gradient.
+    r
+        Right-hand side, ``(batch, *A.shape_in)``; it may require a gradient.
+    x0
+        Starting point of conjugate gradients, of the same shape; zero if not given.
     solver
         The solver of both solves; by default the operator's closed form or else conjugate
         gradients to a residual of 1e-6.
@@ -47,6 +53,16 @@ def solve_regularised(
     ConvergenceError
         If the forward or the backward solve does not reach its tolerance and there is no
         ``report``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Denoising, solve_regularised
+    >>> c = torch.tensor([3.0], requires_grad=True)
+    >>> x = solve_regularised(Denoising((1, 4, 4)), c, torch.full((1, 1, 4, 4), 8.0))
+    >>> x.mean().backward()
+    >>> c.grad
+    tensor([-0.5000])
     """
     weights, solver = as_weights(c, r), solver or LinearSolver()
     solution = solver(A, weights, r, x0)

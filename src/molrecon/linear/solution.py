@@ -35,6 +35,14 @@ class LinearSolution:
         The residual at the starting point, computed explicitly, ``(batch,)``.
     normal_evaluations
         Applications of AᴴA, each for the whole batch at once.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Denoising, LinearSolver
+    >>> solution = LinearSolver()(Denoising((1, 4, 4)), 3.0, torch.full((1, 1, 4, 4), 8.0))
+    >>> solution.status[0].name, bool(solution.error < 1e-5)
+    ('CONVERGED', True)
     """
 
     value: Tensor

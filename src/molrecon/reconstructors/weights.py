@@ -41,6 +41,14 @@ class DataWeight(nn.Module):
     ------
     InputError
         If a value is not positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import DataWeight
+    >>> weight = DataWeight("noise", lam0=0.01, floor=0.001)
+    >>> weight(torch.tensor([0.01, 0.1])).detach().round()
+    tensor([99.,  1.])
     """
 
     log_lam0: nn.Parameter | None
