@@ -13,7 +13,6 @@ mean over the slices along the readout. True coil maps for all. Orthogonal views
 from __future__ import annotations
 
 import argparse
-import copy
 import time
 from pathlib import Path
 
@@ -71,8 +70,9 @@ def slice_by_slice(model: LearnedReconstructor, scan: Acquisition) -> Tensor:
 def in_three_orientations(name: str) -> LearnedReconstructor:
     """A model of slices as one of volumes, as it is (`PlanesNetwork`)."""
     model = molrecon.load(name)
-    network = model.network
-    model.network = PlanesNetwork(lambda: copy.deepcopy(network)).eval()
+    network = PlanesNetwork(plane=model.network.settings)
+    network.start_from(model.network)
+    model.network = network.eval().requires_grad_(False)
     return model
 
 

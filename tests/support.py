@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from molrecon.networks import CNN
 from molrecon.networks.convolution_norm import certified_norm
+from molrecon.networks.layers import Layer
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.dynamic_mri import DynamicMRI
+
+LayerType = TypeVar("LayerType", bound=Layer)
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.complex128) -> Tensor:
@@ -138,6 +141,12 @@ def contraction(n: int, factor: float, seed: int = 0) -> Callable[[Tensor], Tens
         return torch.view_as_complex((flat @ matrix.T).reshape(*x.shape, 2))
 
     return apply
+
+
+def fresh(layer: LayerType) -> LayerType:
+    """Give a layer its first weights, as the network that it is a part of does."""
+    layer.reset_parameters()
+    return layer
 
 
 def random_cnn(*, seed: int = 0, **arguments: Any) -> CNN:

@@ -15,7 +15,7 @@ from molrecon.networks.bounds import kernel_bound, proved_bound, step_bound
 from molrecon.networks.convolution_norm import VERIFICATION_MARGIN, certified_norm
 from molrecon.networks.normalised import NormalisedConvolution
 
-from ..support import normal
+from ..support import fresh, normal
 
 LEVEL = torch.tensor([0.05]).double()
 SMALL = {
@@ -303,7 +303,7 @@ def test_the_proved_bound_follows_weights_changed_behind_its_back():
 @settings(max_examples=10)
 @given(seed=st.integers(0, 10**6), size=st.sampled_from([0.1, 1.0, 30.0]))
 def test_the_bound_of_a_kernel_holds_for_what_its_rounding_has_left(dtype, seed, size):
-    layer = NormalisedConvolution(3, 4)
+    layer = fresh(NormalisedConvolution(3, 4))
     with torch.no_grad():
         layer.weight.copy_(size * normal(4, 3, 3, 3, seed=seed, dtype=torch.float32))
     layer = layer.to(dtype).eval()

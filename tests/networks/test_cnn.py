@@ -106,12 +106,20 @@ def test_images_of_another_kind_are_refused(shape):
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
-        ({"kind": "cnn", "layers": 1}, "layers is 1"),
-        ({"kind": "cnn", "features": 0}, "features 0"),
-        ({"kind": "cnn", "width": 3}, "'cnn' does not take these settings: .*width"),
-        ({"kind": "cnn", "features": "many"}, "'cnn' does not take these settings"),
-        ({"kind": "transformer"}, "'transformer' is unknown, expected one of"),
-        ({}, "kind None is unknown"),
+        ({"kind": "cnn", "layers": 1}, "layers: found 1, expected at least 2"),
+        ({"kind": "cnn", "features": 0}, "features: found 0, expected at least 1"),
+        ({"kind": "cnn", "width": 3}, "width: there is no such setting"),
+        ({"kind": "cnn", "features": "32"}, "features: found '32', expected a whole number"),
+        ({"kind": "cnn", "features": True}, "features: found True, expected a whole number"),
+        ({"kind": "cnn", "kernel_size": 4}, "kernel_size: found 4, expected an odd width"),
+        ({"kind": "cnn", "ndim": 4}, "ndim: found 4, expected 2 or 3"),
+        ({"kind": "residual", "layers": -1}, "layers: found -1, expected at least 1"),
+        ({"kind": "residual", "features": 1}, "features is 1, expected at least channels = 2"),
+        ({"kind": "residual", "gain": 0}, "gain: found 0, expected more than 0"),
+        ({"kind": "spectral", "features": 1}, "features is 1, expected at least channels = 2"),
+        ({"kind": "unet", "poolings": 0}, "poolings: found 0, expected at least 1"),
+        ({"kind": "transformer"}, "the kind is 'transformer', expected one of"),
+        ({}, "the kind is None"),
     ],
 )
 def test_configurations_that_do_not_fit_are_refused(config, sentence):

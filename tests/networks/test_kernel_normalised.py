@@ -7,7 +7,7 @@ from molrecon.networks.convolution_norm import certified_norm
 from molrecon.networks.kernel_normalised import KernelNormalisedCNN, normalised
 from molrecon.networks.layers import Convolution
 
-from ..support import normal, random_cnn
+from ..support import fresh, normal, random_cnn
 
 SIGMA = torch.tensor([0.05]).double()
 
@@ -40,7 +40,7 @@ def test_is_the_chain_with_these_kernels():
 @torch.no_grad()
 def test_the_convolutions_are_not_bounded_by_it():
     """A kernel of one channel and equal elements: the matrix has norm 1, the convolution 3."""
-    layer = Convolution(1, 1)
+    layer = fresh(Convolution(1, 1))
     layer.weight.fill_(5.0)
     assert certified_norm(normalised(layer.weight)) == pytest.approx(3, rel=0.02)
     assert network().eval().lipschitz_bound() is None
@@ -52,5 +52,5 @@ def test_gradients_equal_finite_differences():
 
 
 def test_a_skip_connection_is_refused():
-    with pytest.raises(InputError, match=r"does not take these settings.*residual"):
+    with pytest.raises(InputError, match="residual: there is no such setting"):
         build_network({"kind": "kernel-normalised", "residual": True})

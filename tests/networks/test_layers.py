@@ -18,7 +18,7 @@ from molrecon.networks.layers import (
 )
 from molrecon.operators.base import norm
 
-from ..support import normal
+from ..support import fresh, normal
 
 
 @pytest.mark.parametrize("spatial", [(4, 5), (2, 3, 4)])
@@ -52,7 +52,7 @@ def test_noise_code_is_logarithmic_and_clamped():
 def test_convolution_is_a_correlation_with_zero_padding(spatial):
     torch.manual_seed(0)
     ndim = len(spatial)
-    layer = Convolution(1, 1, ndim=ndim).double()
+    layer = fresh(Convolution(1, 1, ndim=ndim)).double()
     x = torch.zeros(1, 1, *spatial, dtype=torch.float64)
     centre = tuple(n // 2 for n in spatial)
     x[(0, 0, *centre)] = 1
@@ -63,7 +63,7 @@ def test_convolution_is_a_correlation_with_zero_padding(spatial):
 
 
 def test_noise_biases_move_every_sample_by_its_own_code():
-    layer = Convolution(2, 3, noise_conditioned=True)
+    layer = fresh(Convolution(2, 3, noise_conditioned=True))
     torch.nn.init.normal_(layer.noise_bias)
     x = normal(2, 2, 4, 5, dtype=torch.float32)
     code = torch.tensor([0.0, -0.5])
@@ -74,7 +74,7 @@ def test_noise_biases_move_every_sample_by_its_own_code():
 
 
 def test_a_weight_can_be_put_in_place_of_the_own_one():
-    layer = Convolution(2, 2)
+    layer = fresh(Convolution(2, 2))
     x = normal(1, 2, 4, 5, dtype=torch.float32)
     assert torch.allclose(layer(x, weight=2 * layer.weight), 2 * layer(x), atol=1e-6)
 
@@ -93,7 +93,7 @@ def test_arguments_out_of_range_are_refused(arguments, sentence):
 
 
 def test_what_is_not_clipped_is_soft_thresholded():
-    clip = SoftClip(3, noise_conditioned=True)
+    clip = fresh(SoftClip(3, noise_conditioned=True))
     torch.nn.init.uniform_(clip.log_threshold, -4, 0)
     h, code = normal(2, 3, 4, 5, dtype=torch.float32), torch.tensor([0.2, -0.4])
     threshold = (clip.log_threshold + code[:, None] * clip.slope).exp()[..., None, None]
@@ -103,7 +103,7 @@ def test_what_is_not_clipped_is_soft_thresholded():
 
 def test_new_thresholds_are_a_fixed_share_of_the_noise():
     sigma = torch.tensor([0.003, 0.02, 0.1])
-    clip = SoftClip(1, noise_conditioned=True)
+    clip = fresh(SoftClip(1, noise_conditioned=True))
     large = torch.full((3, 1, 2), 9.0)
     assert torch.allclose(clip(large, noise_code(sigma))[:, 0, 0], 0.4 * sigma, rtol=1e-4)
     with pytest.raises(InputError, match="sigma"):
@@ -111,7 +111,7 @@ def test_new_thresholds_are_a_fixed_share_of_the_noise():
 
 
 def test_clipping_has_derivatives_in_features_and_thresholds():
-    clip = SoftClip(2, noise_conditioned=True).double()
+    clip = fresh(SoftClip(2, noise_conditioned=True)).double()
     clip.log_threshold.data.fill_(-0.5)
     h, code = normal(2, 2, 3, dtype=torch.float64).requires_grad_(), torch.tensor([0.1, -0.1])
     assert torch.autograd.gradcheck(lambda u: clip(u, code), h, check_forward_ad=True)
@@ -146,7 +146,7 @@ def test_the_lift_keeps_lengths_and_is_undone_by_a_cut():
 
 def test_a_batch_is_convolved_as_its_samples_are_alone():
     torch.manual_seed(0)
-    layer = Convolution(3, 5, ndim=2, noise_conditioned=True).double()
+    layer = fresh(Convolution(3, 5, ndim=2, noise_conditioned=True)).double()
     torch.nn.init.normal_(layer.bias)
     torch.nn.init.normal_(layer.noise_bias)
     x, code = torch.randn(2, 3, 6, 7).double(), torch.tensor([-0.3, 0.8]).double()
@@ -163,8 +163,8 @@ def test_a_lift_keeps_channels_last_in_memory():
 @pytest.mark.parametrize("conditioned", [False, True])
 def test_the_speed_of_a_clip_multiplies_what_a_step_does_and_nothing_else(conditioned):
     h, code = normal(2, 3, 4, 5, dtype=torch.float64), torch.tensor([-0.3, 0.8]).double()
-    slow = SoftClip(3, noise_conditioned=conditioned).double()
-    fast = SoftClip(3, noise_conditioned=conditioned, speed=10).double()
+    slow = fresh(SoftClip(3, noise_conditioned=conditioned)).double()
+    fast = fresh(SoftClip(3, noise_conditioned=conditioned, speed=10)).double()
     assert torch.allclose(fast(h, code), slow(h, code))
     with torch.no_grad():
         for parameter in slow.parameters():
@@ -178,7 +178,7 @@ def test_the_speed_of_a_clip_multiplies_what_a_step_does_and_nothing_else(condit
 
 
 def test_a_convolution_without_bias_is_linear_and_needs_no_noise_level():
-    layer = Convolution(2, 3, noise_conditioned=True, biased=False).double()
+    layer = fresh(Convolution(2, 3, noise_conditioned=True, biased=False)).double()
     x, z = normal(1, 2, 4, 5, dtype=torch.float64), normal(1, 2, 4, 5, seed=1, dtype=torch.float64)
     assert [name for name, _ in layer.named_parameters()] == ["weight"]
     assert torch.allclose(layer(2 * x - z), 2 * layer(x) - layer(z))
@@ -187,11 +187,11 @@ def test_a_convolution_without_bias_is_linear_and_needs_no_noise_level():
 def test_thresholds_go_on_below_the_range_and_biases_do_not():
     low = NOISE_RANGE[0]
     below = noise_code(torch.tensor([low / 10, low], dtype=torch.float64))
-    clip = SoftClip(1, noise_conditioned=True).double()
+    clip = fresh(SoftClip(1, noise_conditioned=True)).double()
     clipped = clip(torch.ones(2, 1, 1, 1, dtype=torch.float64), below)
     # A new threshold is proportional to the noise level.
     assert (clipped[1] / clipped[0]).item() == pytest.approx(10, rel=1e-6)
-    layer = Convolution(1, 1, noise_conditioned=True).double()
+    layer = fresh(Convolution(1, 1, noise_conditioned=True)).double()
     nn.init.ones_(layer.noise_bias)
     out = layer(torch.zeros(2, 1, 3, 3, dtype=torch.float64), below)
     torch.testing.assert_close(out[0], out[1])

@@ -17,7 +17,7 @@ from molrecon.networks.normalised import NormalisedConvolution
 from molrecon.networks.tiled import choose_tile
 from molrecon.networks.wrapping import wrapped
 
-from ..support import normal
+from ..support import fresh, normal
 from .test_multiscale import dense_jacobian
 
 ROUNDING = 1 + 1e-12
@@ -58,8 +58,8 @@ def test_its_derivatives_are_right(period):
 @pytest.mark.parametrize("frames", [1, 2, 3, 5, 8])
 @pytest.mark.parametrize("size", [(3, 3, 3), (5, 1, 1), (5, 3, 1)])
 def test_a_circular_convolution_has_its_adjoint_and_its_norm(frames, size):
-    layer = NormalisedConvolution(
-        2, 3, ndim=3, kernel_size=size, biased=False, periodic=True
+    layer = fresh(
+        NormalisedConvolution(2, 3, ndim=3, kernel_size=size, biased=False, periodic=True)
     ).double()
     weight = 5 * normal(*layer.weight.shape, dtype=torch.float64)
     zero = torch.zeros(1, 2, frames, 3, 4, dtype=torch.float64)
@@ -73,7 +73,7 @@ def test_a_circular_convolution_has_its_adjoint_and_its_norm(frames, size):
 
 def test_long_kernels_of_one_axis_lose_little_of_their_norm():
     """In training, where the norm is estimated, and certified."""
-    layer = NormalisedConvolution(4, 3, ndim=3, kernel_size=(9, 1, 1), periodic=True)
+    layer = fresh(NormalisedConvolution(4, 3, ndim=3, kernel_size=(9, 1, 1), periodic=True))
     kernel = layer.weight.detach()
     spectrum = torch.fft.fft(kernel[..., 0, 0].double(), n=4096)
     true = torch.linalg.svdvals(spectrum.permute(2, 0, 1)).max().item()
@@ -170,10 +170,10 @@ def test_a_start_that_does_not_fit_is_refused(other):
 @pytest.mark.parametrize(
     ("settings_", "sentence"),
     [
-        ({"ndim": 2}, "ndim is 2"),
-        ({"steps": 0}, "steps 0"),
+        ({"ndim": 2}, "ndim: found 2, expected 3"),
+        ({"steps": 0}, "steps: found 0"),
         ({"features": 1}, "features is 1"),
-        ({"temporal_features": 0}, "temporal_features 0"),
+        ({"temporal_features": 0}, "temporal_features: found 0"),
         ({"temporal_width": 4}, "odd width"),
         ({"lipschitz": 1.2}, "lipschitz"),
         ({"width": 3}, "width"),

@@ -72,13 +72,13 @@ def test_tiles_are_exact():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(InputError, match="ndim is 2"):
+    with pytest.raises(InputError, match="ndim: found 2, expected 3"):
         build_network({"kind": "planes", "ndim": 2, "plane": PLANE})
-    with pytest.raises(InputError, match="that of plane 3"):
+    with pytest.raises(InputError, match="plane has ndim 3, expected 2"):
         build_network({"kind": "planes", "ndim": 3, "plane": {**PLANE, "ndim": 3}})
-    with pytest.raises(InputError, match="'nothing' is unknown"):
+    with pytest.raises(InputError, match=r"plane: the kind is 'nothing', expected one of"):
         build_network({"kind": "planes", "plane": {"kind": "nothing"}})
-    with pytest.raises(InputError, match="does not take"):
+    with pytest.raises(InputError, match="features: there is no such setting"):
         build_network({"kind": "planes", "plane": PLANE, "features": 3})
     with pytest.raises(InputError, match="initial network"):
         planes().start_from(CNN(features=4))

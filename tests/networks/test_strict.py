@@ -15,7 +15,7 @@ from molrecon.networks.convolution_norm import (
 from molrecon.networks.normalised import NormalisedConvolution
 from molrecon.operators.base import norm
 
-from ..support import normal
+from ..support import fresh, normal
 
 ROUNDING = 1 + 1e-12
 STRICT = [ResidualStrictCNN, SpectralCNN]
@@ -46,7 +46,7 @@ def test_the_transfer_matrix_is_the_transfer_function_at_one_frequency(ndim, poi
 
 @pytest.mark.parametrize("scale", [0.1, 5.0])
 def test_a_normalised_convolution_has_norm_at_most_one_and_keeps_small_kernels(scale):
-    layer = NormalisedConvolution(3, 5)
+    layer = fresh(NormalisedConvolution(3, 5))
     with torch.no_grad():
         layer.weight.mul_(scale / certified_norm(layer.weight))
     layer.eval()
@@ -54,7 +54,7 @@ def test_a_normalised_convolution_has_norm_at_most_one_and_keeps_small_kernels(s
 
 
 def test_the_persistent_estimate_reaches_the_norm_on_the_grid():
-    layer = NormalisedConvolution(4, 6)
+    layer = fresh(NormalisedConvolution(4, 6))
     with torch.no_grad():
         layer.weight.mul_(7)
     for _ in range(40):
@@ -65,7 +65,7 @@ def test_the_persistent_estimate_reaches_the_norm_on_the_grid():
 
 
 def test_the_estimate_advances_only_with_the_weights():
-    layer = NormalisedConvolution(4, 6)
+    layer = fresh(NormalisedConvolution(4, 6))
     with torch.no_grad():
         layer.weight.mul_(7)
     first = layer.normalised_weight()
@@ -76,7 +76,7 @@ def test_the_estimate_advances_only_with_the_weights():
 
 
 def test_the_normalised_kernel_does_not_feel_its_own_scale():
-    layer = NormalisedConvolution(3, 3).double()
+    layer = fresh(NormalisedConvolution(3, 3)).double()
     with torch.no_grad():
         layer.weight.mul_(9)
     for _ in range(60):
@@ -90,7 +90,7 @@ def test_the_normalised_kernel_does_not_feel_its_own_scale():
 
 
 def test_transposed_is_the_adjoint():
-    layer = NormalisedConvolution(3, 5).double()
+    layer = fresh(NormalisedConvolution(3, 5)).double()
     x, y = normal(1, 3, 6, 7, dtype=torch.float64), normal(1, 5, 6, 7, dtype=torch.float64)
     with torch.no_grad():
         layer.bias.zero_()

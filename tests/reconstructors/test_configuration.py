@@ -1,7 +1,6 @@
 import pytest
 from pydantic import ValidationError
 
-from molrecon.errors import InputError
 from molrecon.reconstructors.configuration import ModelConfig, SolverConfig
 from molrecon.reconstructors.mol import MOLConfig
 
@@ -73,6 +72,6 @@ def test_settings_out_of_range_are_refused(config):
         ModelConfig.model_validate(config)
 
 
-def test_unknown_networks_are_refused_when_built():
-    with pytest.raises(InputError, match="'tree' is unknown"):
-        MOLConfig(network={"kind": "tree"}).build()
+def test_unknown_networks_are_refused():
+    with pytest.raises(ValidationError, match="the kind is 'tree'"):
+        MOLConfig(network={"kind": "tree"})

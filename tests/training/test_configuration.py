@@ -13,7 +13,7 @@ def test_settings_arrive(folder):
     read = config(folder, seed=7, loss="mse", lipschitz={"kind": "published", "every": 3})
     assert (read.seed, read.loss, read.lipschitz.every) == (7, "mse", 3)
     assert read.steps == 6
-    assert read.model.network["features"] == 4
+    assert read.model.network.features == 4
     assert read.stages[0].simulation.size == (24, 20)
 
 

@@ -69,7 +69,7 @@ def certify(
     device = resolve_device(device)
     weights = resolve(model)
     config = read_header(weights)[0]
-    axes, channels = Axes(config.spatial_axes), int(config.network.get("channels", 2))
+    axes, channels = Axes(config.spatial_axes), config.network.images.channels
     # Read first: a wrong file is refused before any work.
     scans = _read(data or (), axes, model)
     with output.progress() as show:

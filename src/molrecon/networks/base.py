@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ from torch.utils.checkpoint import checkpoint
 
 from molrecon.errors import InputError
 from molrecon.networks.inflation import inflated_state
-from molrecon.networks.layers import Convolution, as_channels, as_image, noise_code
+from molrecon.networks.layers import Convolution, Layer, as_channels, as_image, noise_code
+from molrecon.networks.settings import NetworkSettings
 
 WORKING_WIDTHS = 4
 """Images of all channels that a layer holds at once: input, result and intermediate ones."""
@@ -21,8 +22,21 @@ WORKING_WIDTHS = 4
 class Network(nn.Module, ABC):
     """A network H acting on images; H − I is learned, F = I − H is the monotone score.
 
+    A kind of network that configurations name is a subclass with a class of `Settings`, entered in
+    `NETWORKS`. Its constructor makes the layers and ends with `start`; what the weights are at
+    first is settled in `reset_parameters` alone.
+
+    Parameters
+    ----------
+    **settings
+        The fields of `Settings`, but for ``kind``.
+
     Attributes
     ----------
+    Settings
+        The class of its settings; None for a network that no configuration names.
+    settings
+        Those it was built with.
     ndim
         Spatial axes of the images.
     channels
@@ -32,10 +46,34 @@ class Network(nn.Module, ABC):
         is needed: less memory for more work, the same values.
     """
 
+    Settings: ClassVar[type[NetworkSettings]]
+    settings: NetworkSettings
     ndim: int
     channels: int
     noise_conditioned: bool
     checkpointing: bool = False
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        if hasattr(self, "Settings"):
+            self.settings = self.Settings.checked(settings)
+            self.ndim, images = self.settings.ndim, self.settings.images
+            self.channels, self.noise_conditioned = images.channels, images.noise_conditioned
+
+    def start(self) -> None:
+        """Give the network its first weights, unless it is built on the device "meta".
+
+        There it has its structure alone, for weights that are read from a file: drawing numbers and
+        bounding the norms of kernels takes a hundred times as long as reading them.
+        """
+        if not any(parameter.is_meta for parameter in self.parameters()):
+            self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights, as they are before any training."""
+        for part in self.modules():
+            if isinstance(part, Layer):
+                part.reset_parameters()
 
     def forward(self, x: Tensor, sigma: Tensor | None = None) -> Tensor:
         """Apply H to images.

@@ -3,77 +3,105 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.bounds import chain_bound
 from molrecon.networks.layers import START_OFFSET, Convolution, layers_of
+from molrecon.networks.settings import ConvolutionalSettings, Width
 
 START_GAIN = 0.9
 """Gain of a new network: a little below the bound that training will keep."""
 
 
-class CNN(Network):
-    """Plain chain of convolutions with ReLU between them (the paper's H: 5 layers, 64 features).
+class ChainSettings(ConvolutionalSettings):
+    """Settings of a plain chain of convolutions.
 
-    With the default arguments and no noise conditioning it has the 113 154 weights of the
-    published network (Pramanik, Zimmerman, Jacob, IEEE TCI 2023).
-
-    Parameters
+    Attributes
     ----------
-    ndim
-        Spatial axes, 2 or 3.
-    channels
-        Real image channels, 2 for complex images.
-    features
-        Channels of the hidden layers.
     layers
         Number of convolutions, at least 2.
-    kernel_size
-        Odd width of the kernels.
-    noise_conditioned
-        Whether the biases depend on the noise level.
+    """
+
+    features: Width = 64
+    layers: int = Field(5, ge=2, le=1000)
+
+
+class CNNSettings(ChainSettings):
+    """Settings of a `CNN`.
+
+    Attributes
+    ----------
     residual
         Whether the image is added to what the chain computes, ``x + N(x)``, as in unrolled methods
         (MoDL, Aggarwal et al. 2019); a new network is then the identity.
+    """
+
+    kind: Literal["cnn"] = "cnn"
+    residual: bool = False
+
+
+class CNN(Network):
+    """Plain chain of convolutions with ReLU between them (the paper's H: 5 layers, 64 features).
+
+    With the default settings and no noise conditioning it has the 113 154 weights of the published
+    network (Pramanik, Zimmerman, Jacob, IEEE TCI 2023).
+
+    Parameters
+    ----------
+    **settings
+        ``ndim`` (spatial axes, 2 or 3), ``channels`` (real channels of the images, 2 for complex
+        ones), ``features`` (channels of the hidden layers), ``layers`` (number of convolutions, at
+        least 2), ``kernel_size`` (odd width of the kernels in pixels), ``noise_conditioned``
+        (whether the biases depend on the noise level) and ``residual`` (whether the image is added
+        to what the chain computes); see `CNNSettings`.
 
     Raises
     ------
     InputError
-        If an argument is out of range.
+        If a setting is unknown, of another type or out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import CNN
+    >>> network = CNN(features=8, layers=3, residual=True)
+    >>> x = torch.randn(1, 1, 16, 12, dtype=torch.complex64)
+    >>> bool(torch.equal(network(x, sigma=torch.tensor([0.05])), x))  # new: the identity
+    True
     """
 
-    def __init__(
-        self,
-        *,
-        ndim: int = 2,
-        channels: int = 2,
-        features: int = 64,
-        layers: int = 5,
-        kernel_size: int = 3,
-        noise_conditioned: bool = True,
-        residual: bool = False,
-    ) -> None:
-        super().__init__()
-        if layers < 2 or features < 1:
-            raise InputError(
-                f"layers is {layers} and features {features}, expected at least 2 and 1"
-            )
-        self.ndim, self.channels, self.noise_conditioned = ndim, channels, noise_conditioned
-        widths = [channels, *[features] * (layers - 1), channels]
+    Settings: ClassVar[type[ChainSettings]] = CNNSettings
+    settings: ChainSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        chosen = self.settings
+        self.residual = isinstance(chosen, CNNSettings) and chosen.residual
+        widths = [self.channels, *[chosen.features] * (chosen.layers - 1), self.channels]
         self.convolutions = nn.ModuleList(
             Convolution(
-                a, b, ndim=ndim, kernel_size=kernel_size, noise_conditioned=noise_conditioned
+                a,
+                b,
+                ndim=self.ndim,
+                kernel_size=chosen.kernel_size,
+                noise_conditioned=self.noise_conditioned,
             )
             for a, b in pairwise(widths)
         )
-        self.residual = residual
-        if residual:
+        self.start()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw new weights, such that the network starts at the identity or close to it."""
+        super().reset_parameters()
+        if self.residual:
             nn.init.zeros_(layers_of(self.convolutions)[-1].weight)
-        elif features >= channels:
+        elif self.settings.features >= self.channels:
             self._start_near_identity()
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
@@ -93,7 +121,6 @@ class CNN(Network):
         """Product of the norms of the convolutions, plus 1 for the image itself."""
         return chain_bound(self.convolutions) + self.residual
 
-    @torch.no_grad()
     def _start_near_identity(self) -> None:
         """Pass the image through its own channels, lifted into the linear range of the ReLU.
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from molrecon.networks.cnn import CNN
+from molrecon.networks.cnn import CNN, ChainSettings
 from molrecon.networks.convolution_norm import certified_norm
 from molrecon.networks.layers import layers_of
+
+
+class KernelNormalisedSettings(ChainSettings):
+    """Settings of a `KernelNormalisedCNN`: a kernel of zeros, as of a residual, has no norm 1."""
+
+    kind: Literal["kernel-normalised"] = "kernel-normalised"
 
 
 class KernelNormalisedCNN(CNN):
@@ -25,15 +31,18 @@ class KernelNormalisedCNN(CNN):
 
     Parameters
     ----------
-    **arguments
-        As in `CNN`, without ``residual``.
+    **settings
+        ``ndim``, ``channels``, ``features``, ``layers``, ``kernel_size`` and
+        ``noise_conditioned``, see `KernelNormalisedSettings`.
+
+    Raises
+    ------
+    InputError
+        If a setting is unknown, of another type or out of range.
     """
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        if self.residual:
-            # A kernel of zeros cannot be normalised, and the sum with the image is not.
-            raise TypeError("got an unexpected keyword argument 'residual'")
+    Settings = KernelNormalisedSettings
+    settings: KernelNormalisedSettings
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Apply the chain to real channels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import cast
 
@@ -65,7 +66,15 @@ def noise_code(sigma: Tensor) -> Tensor:
     return (2 * (sigma.log() - low) / (high - low) - 1).clamp(LOWEST_CODE, 1)
 
 
-class Convolution(nn.Module):
+class Layer(nn.Module, ABC):
+    """A layer with weights; its constructor allocates them and `reset_parameters` fills them."""
+
+    @abstractmethod
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+
+
+class Convolution(Layer):
     """A stride-1 "same" convolution in 2D or 3D, its bias set by the noise level.
 
     A bias moves a network's thresholds and leaves its Lipschitz bound as it is, so a network may
@@ -112,10 +121,16 @@ class Convolution(nn.Module):
         self.weight = nn.Parameter(torch.empty(channels_out, channels_in, *widths))
         self.register_parameter("bias", None)
         if biased:
-            self.bias = nn.Parameter(torch.zeros(channels_out))
+            self.bias = nn.Parameter(torch.empty(channels_out))
         conditioned = biased and noise_conditioned
-        self.noise_bias = nn.Parameter(torch.zeros(channels_out)) if conditioned else None
+        self.noise_bias = nn.Parameter(torch.empty(channels_out)) if conditioned else None
+
+    def reset_parameters(self) -> None:
+        """Draw a kernel as torch's own convolutions do, without biases."""
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        for bias in (self.bias, self.noise_bias):
+            if bias is not None:
+                nn.init.zeros_(bias)
 
     def forward(
         self, x: Tensor, code: Tensor | None = None, weight: Tensor | None = None
@@ -151,7 +166,7 @@ class Convolution(nn.Module):
         return torch.relu(self(x, code, weight))
 
 
-class SoftClip(nn.Module):
+class SoftClip(Layer):
     """Clip every feature to ``[-τ, τ]``, τ learned per feature and set by the noise level.
 
     ``h − clip(h)`` is soft thresholding, so a residual layer that subtracts what is clipped removes
@@ -174,13 +189,16 @@ class SoftClip(nn.Module):
 
     def __init__(self, features: int, *, noise_conditioned: bool, speed: float = 1.0) -> None:
         super().__init__()
-        low, high = map(math.log, NOISE_RANGE)
-        middle, half = (high + low) / 2, (high - low) / 2
         self.speed = speed
-        start = (middle + math.log(0.4)) / speed
-        self.log_threshold = nn.Parameter(torch.full((features,), start))
-        slope = torch.full((features,), half / speed)
-        self.slope = nn.Parameter(slope) if noise_conditioned else None
+        self.log_threshold = nn.Parameter(torch.empty(features))
+        self.slope = nn.Parameter(torch.empty(features)) if noise_conditioned else None
+
+    def reset_parameters(self) -> None:
+        """Set every threshold to 0.4 sigma, or 0.4 times the middle of `NOISE_RANGE`."""
+        low, high = map(math.log, NOISE_RANGE)
+        nn.init.constant_(self.log_threshold, ((high + low) / 2 + math.log(0.4)) / self.speed)
+        if self.slope is not None:
+            nn.init.constant_(self.slope, (high - low) / 2 / self.speed)
 
     def forward(self, h: Tensor, code: Tensor | None) -> Tensor:
         """Clip ``(batch, features, *spatial)``; ``code`` is `noise_code` of every sample."""

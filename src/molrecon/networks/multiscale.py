@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from molrecon.errors import InputError
@@ -14,6 +16,7 @@ from molrecon.networks.blocks import shuffle, unshuffle
 from molrecon.networks.inflation import inflated
 from molrecon.networks.layers import SoftClip, lift, start_high_pass
 from molrecon.networks.normalised import NormalisedConvolution
+from molrecon.networks.settings import StrictSettings, Width
 from molrecon.networks.strict import ResidualStrictCNN, StrictSteps, descend
 
 SPEED = 10.0
@@ -21,6 +24,38 @@ SPEED = 10.0
 
 QUIET = 0.25
 """Factor on the thresholds of a step that is put into a trained network."""
+
+
+class MultiscaleStrictSettings(StrictSettings):
+    """Settings of a `MultiscaleStrictCNN`.
+
+    Attributes
+    ----------
+    scales
+        Width of the blocks of every step in pixels, in the order of the steps.
+    coarse_channels
+        Channels that steps at scales above 1 read and change: at least those of the image, at most
+        the features.
+    coarse_features
+        Width of steps at scales above 1.
+    """
+
+    kind: Literal["multiscale-strict"] = "multiscale-strict"
+    # A list in YAML and JSON becomes a tuple; its numbers stay strict.
+    scales: tuple[Annotated[int, Field(strict=True, ge=1, le=64)], ...] = Field(
+        (1, 2, 1, 2, 1, 2, 1, 1), min_length=1, max_length=1000, strict=False
+    )
+    coarse_channels: Width = 8
+    coarse_features: Width = 64
+
+    @model_validator(mode="after")
+    def _coarse_steps_fit_the_lift(self) -> Self:
+        if not self.channels <= self.coarse_channels <= self.features:
+            raise ValueError(
+                f"coarse_channels is {self.coarse_channels}, expected at least channels = "
+                f"{self.channels} and at most features = {self.features}"
+            )
+        return self
 
 
 class MultiscaleStrictCNN(StrictSteps):
@@ -40,63 +75,54 @@ class MultiscaleStrictCNN(StrictSteps):
 
     Parameters
     ----------
-    ndim, channels, kernel_size, noise_conditioned
-        As in `CNN`; the noise level sets the thresholds.
-    features
-        Width of the lift and of a step at scale 1.
-    scales
-        Block width of every step, in their order.
-    coarse_channels
-        Channels that steps at scales above 1 read and change.
-    coarse_features
-        Width of steps at scales above 1.
-    lipschitz
-        The bound 1 − m.
+    **settings
+        ``ndim`` (spatial axes, 2 or 3), ``channels`` (real channels of the images, 2 for complex
+        ones), ``features`` (width of the lift and of a step at scale 1), ``scales`` (width of the
+        blocks of every step), ``coarse_channels`` and ``coarse_features`` (what steps at scales
+        above 1 read, and their width), ``kernel_size`` (odd width of the kernels in pixels),
+        ``noise_conditioned`` (whether the noise level sets the thresholds) and ``lipschitz`` (the
+        bound 1 − m); see `MultiscaleStrictSettings`.
+
+    Raises
+    ------
+    InputError
+        If a setting is unknown, of another type or out of range.
     """
 
-    def __init__(
-        self,
-        *,
-        ndim: int = 2,
-        channels: int = 2,
-        features: int = 32,
-        scales: Sequence[int] = (1, 2, 1, 2, 1, 2, 1, 1),
-        coarse_channels: int = 8,
-        coarse_features: int = 64,
-        kernel_size: int = 3,
-        noise_conditioned: bool = True,
-        lipschitz: float = 0.98,
-    ) -> None:
-        super().__init__(
-            ndim=ndim,
-            channels=channels,
-            noise_conditioned=noise_conditioned,
-            lipschitz=lipschitz,
-        )
-        if not channels <= coarse_channels <= features:
-            raise InputError(
-                f"coarse_channels is {coarse_channels}, expected at least channels = {channels} "
-                f"and at most features = {features}"
-            )
-        if not scales or not all(isinstance(scale, int) and scale > 0 for scale in scales):
-            raise InputError(
-                f"scales are {list(scales)}, expected whole numbers from 1 on, one for every step"
-            )
-        self.features, self.scales = features, tuple(scales)
-        self.coarse_channels = coarse_channels
+    Settings = MultiscaleStrictSettings
+    settings: MultiscaleStrictSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        chosen = self.settings
+        self.features, self.scales = chosen.features, chosen.scales
+        self.coarse_channels = chosen.coarse_channels
         for scale in self.scales:
             taken, width = (
-                (features, features) if scale == 1 else (coarse_channels, coarse_features)
+                (chosen.features, chosen.features)
+                if scale == 1
+                else (chosen.coarse_channels, chosen.coarse_features)
             )
             layer = NormalisedConvolution(
-                taken * scale**ndim, width, ndim=ndim, kernel_size=kernel_size, biased=False
+                taken * scale**self.ndim,
+                width,
+                ndim=self.ndim,
+                kernel_size=chosen.kernel_size,
+                biased=False,
             )
-            start_with_block_means(layer.weight, scale**ndim)
             self.convolutions.append(layer)
         self.clips = nn.ModuleList(
-            SoftClip(len(layer.weight), noise_conditioned=noise_conditioned, speed=SPEED)
+            SoftClip(len(layer.weight), noise_conditioned=self.noise_conditioned, speed=SPEED)
             for layer in self._layers()
         )
+        self.start()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights: filters of blocks that ignore constant images, of norm 1."""
+        for scale, (layer, clip) in zip(self.scales, self.steps(), strict=True):
+            layer.reset_parameters()
+            start_with_block_means(layer.weight, scale**self.ndim)
+            clip.reset_parameters()
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Lift, descend at every scale, cut back."""

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import torch
 
-from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.layers import SoftClip, start_high_pass
 from molrecon.networks.multiscale import SPEED, MultiscaleStrictCNN, start_quietly, start_steps
 from molrecon.networks.normalised import NormalisedConvolution
+from molrecon.networks.settings import Depth, OddWidth, StrictSettings, Width
 from molrecon.networks.strict import StrictSteps
+
+
+class PeriodicStrictSettings(StrictSettings):
+    """Settings of a `PeriodicStrictCNN`.
+
+    Attributes
+    ----------
+    steps
+        Number of pairs of a local and a temporal step, at least 1.
+    temporal_features
+        Width of the temporal steps.
+    temporal_width
+        Odd width of the kernels of the temporal steps, in frames.
+    """
+
+    kind: Literal["periodic-strict"] = "periodic-strict"
+    ndim: Literal[3] = 3
+    steps: Depth = 5
+    temporal_features: Width = 32
+    temporal_width: OddWidth = 9
 
 
 class PeriodicStrictCNN(StrictSteps):
@@ -26,60 +48,48 @@ class PeriodicStrictCNN(StrictSteps):
 
     Parameters
     ----------
-    ndim
-        3: frames of two axes.
-    channels, noise_conditioned
-        As in `CNN`; the noise level sets the thresholds.
-    features
-        Width of the lift and of the local steps.
-    steps
-        Pairs of a local and a temporal step.
-    kernel_size
-        Width of the local kernels.
-    temporal_features, temporal_width
-        Width of the temporal steps, and of their kernels in frames.
-    lipschitz
-        The bound 1 − m.
+    **settings
+        ``channels`` (real channels of the images, 2 for complex ones), ``features`` (width of the
+        lift and of the local steps), ``steps`` (number of pairs of a local and a temporal step),
+        ``kernel_size`` (odd width of the local kernels in pixels), ``temporal_features`` and
+        ``temporal_width`` (width of the temporal steps, and of their kernels in frames),
+        ``noise_conditioned`` (whether the noise level sets the thresholds) and ``lipschitz`` (the
+        bound 1 − m); see `PeriodicStrictSettings`.
+
+    Raises
+    ------
+    InputError
+        If a setting is unknown, of another type or out of range.
     """
 
-    def __init__(
-        self,
-        *,
-        ndim: int = 3,
-        channels: int = 2,
-        features: int = 32,
-        steps: int = 5,
-        kernel_size: int = 3,
-        temporal_features: int = 32,
-        temporal_width: int = 9,
-        noise_conditioned: bool = True,
-        lipschitz: float = 0.98,
-    ) -> None:
-        if ndim != 3:
-            raise InputError(f"ndim is {ndim}, expected 3: series of frames (t, y, x)")
-        super().__init__(
-            ndim=ndim, channels=channels, noise_conditioned=noise_conditioned, lipschitz=lipschitz
+    Settings = PeriodicStrictSettings
+    settings: PeriodicStrictSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        chosen = self.settings
+        self.features = chosen.features
+        kinds = (
+            (chosen.features, (chosen.kernel_size,) * 3),
+            (chosen.temporal_features, (chosen.temporal_width, 1, 1)),
         )
-        if features < channels or min(steps, temporal_features) < 1:
-            raise InputError(
-                f"features is {features}, steps {steps} and temporal_features {temporal_features}, "
-                f"expected at least channels = {channels}, 1 and 1"
+        for width, size in kinds * chosen.steps:
+            layer = NormalisedConvolution(
+                self.features, width, ndim=3, kernel_size=size, biased=False, periodic=True
             )
-        self.features = features
-        for _ in range(steps):
-            for width, size in (
-                (features, (kernel_size,) * 3),
-                (temporal_features, (temporal_width, 1, 1)),
-            ):
-                layer = NormalisedConvolution(
-                    features, width, ndim=ndim, kernel_size=size, biased=False, periodic=True
-                )
-                start_high_pass(layer.weight)
-                self.convolutions.append(layer)
+            self.convolutions.append(layer)
         self.clips = torch.nn.ModuleList(
-            SoftClip(len(layer.weight), noise_conditioned=noise_conditioned, speed=SPEED)
+            SoftClip(len(layer.weight), noise_conditioned=self.noise_conditioned, speed=SPEED)
             for layer in self._layers()
         )
+        self.start()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights: filters that ignore constant images, of norm 1."""
+        for layer, clip in self.steps():
+            layer.reset_parameters()
+            start_high_pass(layer.weight)
+            clip.reset_parameters()
 
     @property
     def halo(self) -> int:

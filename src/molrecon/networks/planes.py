@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import cast
+from typing import Any, Literal, Self, cast
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
-from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.layers import CHANNELS_LAST
+from molrecon.networks.settings import AnyNetwork, ConvolutionalSettings, NetworkSettings
+
+
+class PlanesSettings(NetworkSettings):
+    """Settings of a `PlanesNetwork`.
+
+    Attributes
+    ----------
+    plane
+        Settings of the network of slices, of any kind in two axes.
+    """
+
+    kind: Literal["planes"] = "planes"
+    ndim: Literal[3] = 3
+    plane: AnyNetwork
+
+    @property
+    def images(self) -> ConvolutionalSettings:
+        """Those of the network of slices."""
+        return self.plane.images
+
+    @model_validator(mode="after")
+    def _made_of_slices(self) -> Self:
+        if self.plane.ndim != 2:
+            raise ValueError(f"plane has ndim {self.plane.ndim}, expected 2: a network of slices")
+        return self
 
 
 class PlanesNetwork(Network):
@@ -25,28 +50,27 @@ class PlanesNetwork(Network):
 
     Parameters
     ----------
-    make
-        Builds a network of slices; it is called once for every axis.
-    ndim
-        3.
+    **settings
+        ``plane``: settings of the network of slices, or their plain values; one network is built
+        for every axis. See `PlanesSettings`.
 
     Raises
     ------
     InputError
-        If ``ndim`` is another, or the networks are not made for slices.
+        If a setting is unknown or wrong, or the networks are not made for slices.
     """
 
-    def __init__(self, make: Callable[[], Network], *, ndim: int = 3) -> None:
-        super().__init__()
-        self.planes = nn.ModuleList(make() for _ in range(3))
-        inner = self._inner()[0]
-        if ndim != 3 or inner.ndim != 2:
-            raise InputError(
-                f"ndim is {ndim} and that of plane {inner.ndim}, expected 3 and 2: volumes and "
-                "networks of slices"
-            )
-        self.ndim, self.channels = ndim, inner.channels
-        self.noise_conditioned = inner.noise_conditioned
+    Settings = PlanesSettings
+    settings: PlanesSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.planes = nn.ModuleList(self.settings.plane.build() for _ in range(3))
+
+    def reset_parameters(self) -> None:
+        """Draw new weights of all three networks."""
+        for network in self._inner():
+            network.reset_parameters()
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Take apart, apply, put together, for every axis."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from molrecon.errors import InputError
@@ -20,7 +22,24 @@ from molrecon.networks.layers import (
     start_high_pass,
     transposed,
 )
+from molrecon.networks.settings import Depth, LiftedSettings
 from molrecon.networks.strict import ResidualStrictCNN
+
+
+class ResidualSettings(LiftedSettings):
+    """Settings of a `ResidualCNN`.
+
+    Attributes
+    ----------
+    layers
+        Number of residual steps, at least 1.
+    gain
+        Factor of the whole network at the start, positive; it is learned.
+    """
+
+    kind: Literal["residual"] = "residual"
+    layers: Depth = 5
+    gain: float = Field(0.98, gt=0)
 
 
 class ResidualCNN(Network):
@@ -32,48 +51,47 @@ class ResidualCNN(Network):
 
     Parameters
     ----------
-    ndim, channels, kernel_size, noise_conditioned
-        As in `CNN`.
-    features
-        Width of the lift.
-    layers
-        Residual steps.
-    gain
-        Factor of the whole network at the start; learned.
+    **settings
+        ``ndim`` (spatial axes, 2 or 3), ``channels`` (real channels of the images, 2 for complex
+        ones), ``features`` (width of the lift), ``layers`` (number of steps), ``kernel_size`` (odd
+        width of the kernels in pixels), ``noise_conditioned`` (whether the noise level sets biases
+        and thresholds) and ``gain`` (factor of the whole at the start); see `ResidualSettings`.
+
+    Raises
+    ------
+    InputError
+        If a setting is unknown, of another type or out of range.
     """
 
-    def __init__(
-        self,
-        *,
-        ndim: int = 2,
-        channels: int = 2,
-        features: int = 32,
-        layers: int = 5,
-        kernel_size: int = 3,
-        noise_conditioned: bool = True,
-        gain: float = 0.98,
-    ) -> None:
-        super().__init__()
-        if features < channels:
-            raise InputError(f"features is {features}, expected at least channels = {channels}")
-        self.ndim, self.channels, self.noise_conditioned = ndim, channels, noise_conditioned
-        self.features = features
+    Settings = ResidualSettings
+    settings: ResidualSettings
 
-        def convolution(conditioned: bool) -> Convolution:
-            return Convolution(
-                features,
-                features,
-                ndim=ndim,
-                kernel_size=kernel_size,
-                noise_conditioned=conditioned,
-            )
-
-        self.inner = nn.ModuleList(convolution(noise_conditioned) for _ in range(layers))
-        self.outer = nn.ModuleList(convolution(False) for _ in range(layers))
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        layers = range(self.settings.layers)
+        self.features = self.settings.features
+        self.inner = nn.ModuleList(self._convolution(self.noise_conditioned) for _ in layers)
+        self.outer = nn.ModuleList(self._convolution(False) for _ in layers)
         self.clips = nn.ModuleList(
-            SoftClip(features, noise_conditioned=noise_conditioned) for _ in range(layers)
+            SoftClip(self.features, noise_conditioned=self.noise_conditioned) for _ in layers
         )
-        self.log_gain = nn.Parameter(torch.tensor(gain).log())
+        self.log_gain = nn.Parameter(torch.empty(()))
+        self.start()
+
+    def _convolution(self, conditioned: bool) -> Convolution:
+        return Convolution(
+            self.features,
+            self.features,
+            ndim=self.ndim,
+            kernel_size=self.settings.kernel_size,
+            noise_conditioned=conditioned,
+        )
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw new weights: nonexpansive steps, as those of a `ResidualStrictCNN`."""
+        super().reset_parameters()
+        self.log_gain.copy_(torch.tensor(self.settings.gain).log())
         for layer in layers_of(self.inner):
             start_high_pass(layer.weight)
         self._tie()

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
-from typing import cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.bounds import chain_bound, steps_bound
+from molrecon.networks.cnn import ChainSettings
 from molrecon.networks.convolution_norm import certified_norm
 from molrecon.networks.layers import START_OFFSET, SoftClip, lift, start_high_pass
 from molrecon.networks.normalised import NormalisedConvolution
+from molrecon.networks.settings import Depth, StrictSettings
 
 START_NOISE = 0.03
 
@@ -24,18 +24,15 @@ class StrictNetwork(Network):
 
     Parameters
     ----------
-    lipschitz
-        The bound 1 − m, in (0, 1].
+    **settings
+        Fields of `StrictSettings`, and those of the kind.
     """
 
-    def __init__(
-        self, *, ndim: int, channels: int, noise_conditioned: bool, lipschitz: float
-    ) -> None:
-        super().__init__()
-        if not 0 < lipschitz <= 1:
-            raise InputError(f"lipschitz is {lipschitz}, expected a bound in (0, 1]")
-        self.ndim, self.channels, self.noise_conditioned = ndim, channels, noise_conditioned
-        self.lipschitz = lipschitz
+    settings: StrictSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.lipschitz = self.settings.lipschitz
         self.convolutions = nn.ModuleList()
 
     def lipschitz_bound(self) -> float | None:
@@ -45,12 +42,12 @@ class StrictNetwork(Network):
     def _layers(self) -> list[NormalisedConvolution]:
         return [cast(NormalisedConvolution, layer) for layer in self.convolutions]
 
-    def _convolution(self, channels_in: int, channels_out: int, size: int) -> NormalisedConvolution:
+    def _convolution(self, channels_in: int, channels_out: int) -> NormalisedConvolution:
         return NormalisedConvolution(
             channels_in,
             channels_out,
             ndim=self.ndim,
-            kernel_size=size,
+            kernel_size=self.settings.kernel_size,
             noise_conditioned=self.noise_conditioned,
         )
 
@@ -78,6 +75,19 @@ class StrictSteps(StrictNetwork):
         return list(zip(self._layers(), clips, strict=True))
 
 
+class ResidualStrictSettings(StrictSettings):
+    """Settings of a `ResidualStrictCNN`.
+
+    Attributes
+    ----------
+    layers
+        Number of residual steps, at least 1.
+    """
+
+    kind: Literal["residual-strict"] = "residual-strict"
+    layers: Depth = 5
+
+
 class ResidualStrictCNN(StrictSteps):
     r"""Residual 1-Lipschitz layers between an isometric lift and its adjoint.
 
@@ -90,42 +100,42 @@ class ResidualStrictCNN(StrictSteps):
 
     Parameters
     ----------
-    ndim, channels, kernel_size, noise_conditioned
-        As in `CNN`; here the noise level sets the thresholds τ as well.
-    features
-        Width of the lift.
-    layers
-        Residual steps.
-    lipschitz
-        The bound 1 − m.
+    **settings
+        ``ndim`` (spatial axes, 2 or 3), ``channels`` (real channels of the images, 2 for complex
+        ones), ``features`` (width of the lift), ``layers`` (number of steps), ``kernel_size`` (odd
+        width of the kernels in pixels), ``noise_conditioned`` (whether the noise level sets biases
+        and thresholds) and ``lipschitz`` (the bound 1 − m); see `ResidualStrictSettings`.
+
+    Raises
+    ------
+    InputError
+        If a setting is unknown, of another type or out of range.
+
+    Examples
+    --------
+    >>> from molrecon.networks import ResidualStrictCNN
+    >>> network = ResidualStrictCNN(features=8, layers=2, lipschitz=0.9).eval()
+    >>> network.lipschitz_bound()
+    0.9
     """
 
-    def __init__(
-        self,
-        *,
-        ndim: int = 2,
-        channels: int = 2,
-        features: int = 32,
-        layers: int = 5,
-        kernel_size: int = 3,
-        noise_conditioned: bool = True,
-        lipschitz: float = 0.98,
-    ) -> None:
-        super().__init__(
-            ndim=ndim,
-            channels=channels,
-            noise_conditioned=noise_conditioned,
-            lipschitz=lipschitz,
-        )
-        if features < channels:
-            raise InputError(f"features is {features}, expected at least channels = {channels}")
-        self.features = features
-        self.convolutions = nn.ModuleList(
-            self._convolution(features, features, kernel_size) for _ in range(layers)
-        )
+    Settings = ResidualStrictSettings
+    settings: ResidualStrictSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.features = self.settings.features
+        for _ in range(self.settings.layers):
+            self.convolutions.append(self._convolution(self.features, self.features))
         self.clips = nn.ModuleList(
-            SoftClip(features, noise_conditioned=noise_conditioned) for _ in range(layers)
+            SoftClip(self.features, noise_conditioned=self.noise_conditioned)
+            for _ in self.convolutions
         )
+        self.start()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights: filters that ignore constant images, of norm 1."""
+        super().reset_parameters()
         for layer in self._layers():
             start_high_pass(layer.weight)
 
@@ -142,6 +152,12 @@ def descend(
     return z - 2 * layer.transposed(clip(layer(z, code, weight), code), weight)
 
 
+class SpectralSettings(ChainSettings, StrictSettings):
+    """Settings of a `SpectralCNN`."""
+
+    kind: Literal["spectral"] = "spectral"
+
+
 class SpectralCNN(StrictNetwork):
     """The paper's chain with every convolution normalised, ReLU between them (MOL-SN as published).
 
@@ -151,34 +167,28 @@ class SpectralCNN(StrictNetwork):
 
     Parameters
     ----------
-    ndim, channels, features, layers, kernel_size, noise_conditioned
-        As in `CNN`.
-    lipschitz
-        The bound 1 − m.
+    **settings
+        ``ndim`` (spatial axes, 2 or 3), ``channels`` (real channels of the images, 2 for complex
+        ones), ``features`` (channels of the hidden layers, at least those of the image),
+        ``layers`` (number of convolutions, at least 2), ``kernel_size`` (odd width of the kernels
+        in pixels), ``noise_conditioned`` (whether the noise level sets the biases) and
+        ``lipschitz`` (the bound 1 − m); see `SpectralSettings`.
+
+    Raises
+    ------
+    InputError
+        If a setting is unknown, of another type or out of range.
     """
 
-    def __init__(
-        self,
-        *,
-        ndim: int = 2,
-        channels: int = 2,
-        features: int = 64,
-        layers: int = 5,
-        kernel_size: int = 3,
-        noise_conditioned: bool = True,
-        lipschitz: float = 0.98,
-    ) -> None:
-        super().__init__(
-            ndim=ndim,
-            channels=channels,
-            noise_conditioned=noise_conditioned,
-            lipschitz=lipschitz,
-        )
-        widths = [channels, *[features] * (layers - 1), channels]
-        self.convolutions = nn.ModuleList(
-            self._convolution(a, b, kernel_size) for a, b in pairwise(widths)
-        )
-        self._start_near_identity()
+    Settings = SpectralSettings
+    settings: SpectralSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        hidden = [self.settings.features] * (self.settings.layers - 1)
+        for a, b in pairwise([self.channels, *hidden, self.channels]):
+            self.convolutions.append(self._convolution(a, b))
+        self.start()
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Apply the chain."""
@@ -198,7 +208,9 @@ class SpectralCNN(StrictNetwork):
         return abs(self.lipschitz) * chain_bound(self.convolutions)
 
     @torch.no_grad()
-    def _start_near_identity(self) -> None:
+    def reset_parameters(self) -> None:
+        """Draw new weights, such that the network starts near the identity."""
+        super().reset_parameters()
         for layer in self._layers():
             noise = torch.randn_like(layer.weight)
             noise *= START_NOISE / certified_norm(noise)
@@ -212,9 +224,3 @@ class SpectralCNN(StrictNetwork):
         self.train().lipschitz = bound
         centre = zero.flatten(2)[0, :, zero[0, 0].numel() // 2]
         self._layers()[-1].bias.sub_(centre)
-
-
-STRICT_NETWORKS: dict[str, Callable[..., Network]] = {
-    "residual-strict": ResidualStrictCNN,
-    "spectral": SpectralCNN,
-}

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.bounds import LAYERS, Layer, chain_bound, layer_bound
 from molrecon.networks.layers import Convolution
+from molrecon.networks.settings import ConvolutionalSettings
 
 POOLS = {2: nn.functional.max_pool2d, 3: nn.functional.max_pool3d}
+
+
+class UNetSettings(ConvolutionalSettings):
+    """Settings of a `UNet`.
+
+    Attributes
+    ----------
+    poolings
+        Number of times the resolution is halved, at least 1.
+    """
+
+    kind: Literal["unet"] = "unet"
+    poolings: int = Field(2, ge=1, le=12)
 
 
 class UNet(Network):
@@ -25,53 +39,48 @@ class UNet(Network):
 
     Parameters
     ----------
-    ndim, channels, kernel_size, noise_conditioned
-        As in `CNN`.
-    features
-        Channels of the first level; they double with every pooling.
-    poolings
-        Number of times the resolution is halved.
+    **settings
+        ``ndim`` (spatial axes, 2 or 3), ``channels`` (real channels of the images, 2 for complex
+        ones), ``features`` (channels of the first level; they double with every pooling),
+        ``poolings`` (number of times the resolution is halved), ``kernel_size`` (odd width of the
+        kernels in pixels) and ``noise_conditioned`` (whether the biases depend on the noise
+        level); see `UNetSettings`.
 
     Raises
     ------
     InputError
-        If an argument is out of range.
+        If a setting is unknown, of another type or out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import UNet
+    >>> network = UNet(features=4, poolings=1, noise_conditioned=False)
+    >>> network(torch.randn(1, 1, 9, 7, dtype=torch.complex64)).shape
+    torch.Size([1, 1, 9, 7])
     """
 
-    def __init__(
-        self,
-        *,
-        ndim: int = 2,
-        channels: int = 2,
-        features: int = 32,
-        poolings: int = 2,
-        kernel_size: int = 3,
-        noise_conditioned: bool = True,
-    ) -> None:
-        super().__init__()
-        if features < 1 or poolings < 1:
-            raise InputError(f"features is {features} and poolings {poolings}, expected at least 1")
-        self.ndim, self.channels, self.noise_conditioned = ndim, channels, noise_conditioned
-        self.poolings = poolings
+    Settings = UNetSettings
+    settings: UNetSettings
 
-        def block(channels_in: int, channels_out: int) -> _Block:
-            return _Block(
-                channels_in,
-                channels_out,
-                ndim=ndim,
-                kernel_size=kernel_size,
-                noise_conditioned=noise_conditioned,
-            )
-
-        widths = [features * 2**level for level in range(poolings + 1)]
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        features, self.poolings = self.settings.features, self.settings.poolings
+        widths = [features * 2**level for level in range(self.poolings + 1)]
         self.down = nn.ModuleList(
-            block(a, b) for a, b in zip([channels, *widths], widths, strict=False)
+            _Block(a, b, self.settings)
+            for a, b in zip([self.channels, *widths], widths, strict=False)
         )
         self.up = nn.ModuleList(
-            block(widths[level] + widths[level + 1], widths[level])
-            for level in reversed(range(poolings))
+            _Block(widths[level] + widths[level + 1], widths[level], self.settings)
+            for level in reversed(range(self.poolings))
         )
-        self.last = Convolution(features, channels, ndim=ndim, kernel_size=1)
+        self.last = Convolution(features, self.channels, ndim=self.ndim, kernel_size=1)
+        self.start()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights, such that the network starts as the identity."""
+        super().reset_parameters()
         nn.init.zeros_(self.last.weight)
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
@@ -111,23 +120,15 @@ class UNet(Network):
 class _Block(nn.Module):
     """Two convolutions, each with a ReLU."""
 
-    def __init__(
-        self,
-        channels_in: int,
-        channels_out: int,
-        *,
-        ndim: int,
-        kernel_size: int,
-        noise_conditioned: bool,
-    ) -> None:
+    def __init__(self, channels_in: int, channels_out: int, settings: UNetSettings) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
             Convolution(
                 width,
                 channels_out,
-                ndim=ndim,
-                kernel_size=kernel_size,
-                noise_conditioned=noise_conditioned,
+                ndim=settings.ndim,
+                kernel_size=settings.kernel_size,
+                noise_conditioned=settings.noise_conditioned,
             )
             for width in (channels_in, channels_out)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -13,7 +13,9 @@ from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.robustness import robustness_constant
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
+from molrecon.networks import AnyNetwork
 from molrecon.networks.base import Network
+from molrecon.networks.kernel_normalised import KernelNormalisedSettings
 from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.settings import EquilibriumModelConfig, SolverConfig
@@ -130,7 +132,7 @@ class DEGradConfig(EquilibriumModelConfig):
     """Settings of a `DEGrad` model: the paper's network, every kernel normalised."""
 
     method: Literal["de-grad"] = "de-grad"
-    network: dict[str, Any] = Field(default_factory=lambda: {"kind": "kernel-normalised"})
+    network: AnyNetwork = KernelNormalisedSettings()
     step: float = Field(0.5, gt=0, le=2 / 3)
     forward: SolverConfig = SolverConfig(stopping="residual", tol=1e-4, max_iterations=1000)
     backward: SolverConfig = SolverConfig(stopping="residual", tol=1e-4, max_iterations=1000)
@@ -138,7 +140,7 @@ class DEGradConfig(EquilibriumModelConfig):
     def build(self) -> DEGrad:
         """Return a new model with these settings and fresh weights."""
         return DEGrad(
-            self.build_network(),
+            self.network.build(),
             step=self.step,
             monotonicity=self.monotonicity,
             equilibrium=self.build_equilibrium(),

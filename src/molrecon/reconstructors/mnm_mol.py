@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -13,7 +13,9 @@ from molrecon.equilibrium.explicit import ExplicitEquation
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
+from molrecon.networks import AnyNetwork
 from molrecon.networks.base import Network
+from molrecon.networks.cnn import CNNSettings
 from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.settings import EquilibriumModelConfig, SolverConfig, WeightConfig
@@ -141,7 +143,7 @@ class MnMMOLConfig(EquilibriumModelConfig):
     """Settings of an `MnMMOL` model."""
 
     method: Literal["mnm-mol"] = "mnm-mol"
-    network: dict[str, Any] = Field(default_factory=lambda: {"kind": "cnn"})
+    network: AnyNetwork = CNNSettings()
     weight: WeightConfig = WeightConfig(kind="fixed", lam0=1.0)
     step: float = Field(1.0, gt=0, le=1)
     forward: SolverConfig = SolverConfig(max_iterations=1000)
@@ -150,7 +152,7 @@ class MnMMOLConfig(EquilibriumModelConfig):
     def build(self) -> MnMMOL:
         """Return a new model with these settings and fresh weights."""
         return MnMMOL(
-            self.build_network(),
+            self.network.build(),
             self.weight.build(),
             step=self.step,
             monotonicity=self.monotonicity,

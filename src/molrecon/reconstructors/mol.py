@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -15,8 +15,10 @@ from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.robustness import robustness_constant
 from molrecon.equilibrium.solution import Solution
 from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.networks import AnyNetwork
 from molrecon.networks.base import Network
 from molrecon.networks.bounds import proved_bound
+from molrecon.networks.cnn import CNNSettings
 from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.settings import EquilibriumModelConfig, WeightConfig
@@ -172,7 +174,7 @@ class MOLConfig(EquilibriumModelConfig):
     """Settings of a `MOL` model."""
 
     method: Literal["mol"] = "mol"
-    network: dict[str, Any] = Field(default_factory=lambda: {"kind": "cnn"})
+    network: AnyNetwork = CNNSettings()
     weight: WeightConfig = WeightConfig()
     shift: float = Field(0.0, ge=0)
     unshrunk: bool = False
@@ -180,7 +182,7 @@ class MOLConfig(EquilibriumModelConfig):
     def build(self) -> MOL:
         """Return a new model with these settings and fresh weights."""
         return MOL(
-            self.build_network(),
+            self.network.build(),
             self.weight.build(),
             monotonicity=self.monotonicity,
             equilibrium=self.build_equilibrium(),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from molrecon.equilibrium.solution import Solution
+from molrecon.networks import AnyNetwork
 from molrecon.networks.base import Network
+from molrecon.networks.unet import UNetSettings
 from molrecon.reconstructors.base import direct_solution
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.settings import ModelConfig
@@ -62,8 +62,8 @@ class PostProcessingConfig(ModelConfig):
     """Settings of a `PostProcessing` model; by default its network is the `UNet`."""
 
     method: Literal["unet"] = "unet"
-    network: dict[str, Any] = Field(default_factory=lambda: {"kind": "unet"})
+    network: AnyNetwork = UNetSettings()
 
     def build(self) -> PostProcessing:
         """Return a new model with these settings and fresh weights."""
-        return PostProcessing(self.build_network(), output=self.output)
+        return PostProcessing(self.network.build(), output=self.output)

@@ -11,8 +11,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter, model_
 from molrecon.equilibrium.forward_backward import ForwardBackward, Stopping
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.linear.solver import LinearSolver
-from molrecon.networks import build_network
-from molrecon.networks.base import Network
+from molrecon.networks import AnyNetwork
 from molrecon.reconstructors.learned import LearnedReconstructor, Output
 from molrecon.reconstructors.weights import DataWeight
 from molrecon.settings import Settings
@@ -93,18 +92,18 @@ class ModelConfig(Settings, ABC):
     """
 
     method: str
-    network: dict[str, Any]
+    network: AnyNetwork
     output: Output = "fixed-point"
     axes: Literal["yx", "zyx", "tyx"] | None = None
 
     @property
     def spatial_axes(self) -> str:
         """The axes, by their letters."""
-        return self.axes or "zyx"[-int(self.network.get("ndim", 2)) :]
+        return self.axes or "zyx"[-self.network.ndim :]
 
     @model_validator(mode="after")
     def _axes_of_the_network(self) -> Self:
-        ndim = self.network.get("ndim", 2)
+        ndim = self.network.ndim
         if self.axes is not None and len(self.axes) != ndim:
             raise ValueError(
                 f"axes is {self.axes!r}, but the network has ndim {ndim}; give as many axes"
@@ -140,10 +139,6 @@ class ModelConfig(Settings, ABC):
         InputError
             If the network's kind or arguments are unknown.
         """
-
-    def build_network(self) -> Network:
-        """Return a new network with fresh weights."""
-        return build_network(self.network)
 
 
 AnyModelConfig = Annotated[

@@ -16,15 +16,12 @@ from safetensors.torch import save as serialise
 from molrecon.data.atomic import atomic_path
 from molrecon.data.axes import Axes
 from molrecon.errors import InputError
-from molrecon.reconstructors.allocation import BoundedTensors
 from molrecon.reconstructors.configuration import ModelConfig
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.settings_files import sentence
 
 FORMAT = "molrecon-1"
 _HEADER = "molrecon"
-MOST_BYTES, TIMES_FILE = 200e6, 16
-"""What building a model may take: the network, and buffers of its bounds."""
 
 
 def shipped_models() -> dict[str, Path]:
@@ -87,16 +84,18 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> LearnedReconstruct
     """
     path = resolve(name_or_path)
     config, _ = read_header(path)
-    most_bytes = max(MOST_BYTES, TIMES_FILE * path.stat().st_size)
     try:
-        with BoundedTensors(most_bytes):
+        # The structure alone. Weights drawn here would be overwritten, and nothing is allocated,
+        # whatever size the header announces.
+        with torch.device("meta"):
             model = config.build()
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        model.load_state_dict(state)
+            # Copied, lest the model change when the file is written to.
+            state = {key: file.get_tensor(key).float().clone() for key in file.keys()}  # noqa: SIM118
+        model.load_state_dict(state, assign=True)
     except (SafetensorError, OSError, RuntimeError) as error:
         # PyTorch lists every tensor that does not fit, after a line of its own.
         lines = [line.strip(" \t.") for line in str(error).splitlines() if line.strip()]

@@ -17,7 +17,9 @@ from molrecon.linear.regularised import solve_regularised
 from molrecon.linear.solution import LinearSolution, Solver
 from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
+from molrecon.networks import AnyNetwork
 from molrecon.networks.base import Network
+from molrecon.networks.cnn import CNNSettings
 from molrecon.operators.base import norm, per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.settings import ModelConfig, WeightConfig
@@ -189,7 +191,7 @@ class DataStepConfig(Settings):
 class UnrolledConfig(ModelConfig):
     """Settings of an `Unrolled` model: the paper's network with a skip around it, ten times."""
 
-    network: dict[str, Any] = Field(default_factory=lambda: {"kind": "cnn", "residual": True})
+    network: AnyNetwork = CNNSettings(residual=True)
     weight: WeightConfig = WeightConfig()
     iterations: int = Field(10, ge=1)
     data_step: DataStepConfig = DataStepConfig()
@@ -197,7 +199,7 @@ class UnrolledConfig(ModelConfig):
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `Unrolled`."""
         return {
-            "network": self.build_network(),
+            "network": self.network.build(),
             "weight": self.weight.build(),
             "iterations": self.iterations,
             "solver": self.data_step.build(),
