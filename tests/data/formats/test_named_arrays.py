@@ -1,5 +1,7 @@
 """K-space in files of named arrays: what lies beside it, and how its axes are meant."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import h5py
 import numpy as np
 import pytest
@@ -131,3 +133,22 @@ def test_radial_samples_and_their_trajectory_are_refused(tmp_path, start):
         for read in (kind_of, read_scan):
             with pytest.raises(InputError, match=r"non-Cartesian data .* are not taken yet"):
                 read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.npz"])
+def test_many_readers_at_once_read_the_slices_one_reads(tmp_path, name):
+    data = np.stack([kspace(seed=seed) for seed in range(8)])
+    path = save(tmp_path / name, kspace=data)
+    ranges = [(n, n + 1) for n in range(8)] * 3
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda one: read_scan(path, slice_range=one).kspace, ranges))
+    for (first, _), one in zip(ranges, found, strict=True):
+        np.testing.assert_array_equal(one[0].numpy(), data[first])
+
+
+def test_a_mask_of_another_name_is_said_not_to_be_applied(tmp_path):
+    lines = (np.arange(COLUMNS) % 4 == 0).astype(np.int32)
+    path = save(tmp_path / "a.h5", kspace=kspace(), csm=kspace(), mask_R4=lines)
+    scan = read_scan(path)
+    assert bool(scan.mask.all())
+    assert any("mask_R4 not applied" in note for note in scan.notes)

@@ -61,14 +61,13 @@ def read_scan(file: Hdf5File, slice_range: SliceRange | None) -> Scan:
         raise InputError(f"{source} holds no readouts, expected those of a scan; check the file.")
     _require_lengths(file, lengths, heads)
     found = _Heads(heads, header, source)
-    rows = np.flatnonzero(~found.skipped)
     readouts = found.readouts(file, key)
 
-    def samples() -> Iterator[tuple[int, int, Array]]:
+    def samples(rows: Array) -> Iterator[tuple[int, int, Array]]:
         for number, values in _rows(dataset, rows, heads):
             yield number, *found.placed(number, values)
 
-    return sort_readouts(readouts, samples(), slice_range)
+    return sort_readouts(readouts, samples, slice_range)
 
 
 def _require_lengths(file: Hdf5File, found: Array, heads: Array) -> None:
@@ -91,9 +90,10 @@ def _rows(dataset: Any, rows: Array, heads: Array) -> Iterator[tuple[int, Array]
         wanted = rows[(rows >= start) & (rows < start + _ROWS)]
         if not len(wanted):
             continue
-        block = dataset.fields("data")[start : start + _ROWS]
+        first = int(wanted[0])
+        block = dataset.fields("data")[first : int(wanted[-1]) + 1]
         for number in wanted:
-            values = np.asarray(block[number - start], dtype=np.float32)
+            values = np.asarray(block[number - first], dtype=np.float32)
             yield int(number), values.view(np.complex64).reshape(int(coils[number]), -1)
 
 

@@ -136,6 +136,9 @@ def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
     require_grid(kspace.numpy(), source)
     notes = [] if name in ("kspace", "array") else [f"array {key!r} read as k-space"]
     notes += [note if layout.note is None else layout.note]
+    others = [one for one in entries if one.startswith(f"{prefix}mask_")]
+    if others and "mask" not in beside:
+        notes.append(f"{', '.join(others)} not applied: name one as the mask if it is meant")
     scan_shape = (count, *kspace.shape[1:])
     loaded: dict[str, Any] = {}
     for part, stored in beside.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,9 @@ COUNTERS = ("slice", "contrast", "set", "average", "phase", "repetition")
 _BATCH = ("slice", "contrast", "set")
 _NAMES = {"contrast": "echoes", "set": "sets", "slice": "slices"}
 _FRAMES = {"phase": "cardiac phases", "repetition": "repetitions"}
+
+
+Samples = Callable[[Array], Iterable[tuple[int, int, Array]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +80,7 @@ class Readouts:
         return (self.partitions, self.lines, self.columns)
 
 
-def sort_readouts(
-    found: Readouts, samples: Iterable[tuple[int, int, Array]], slice_range: SliceRange | None
-) -> Scan:
+def sort_readouts(found: Readouts, samples: Samples, slice_range: SliceRange | None) -> Scan:
     """Sort readouts into k-space.
 
     Slices, echoes and sets become the batch; cardiac phases, or else repetitions, time; what was
@@ -90,7 +91,8 @@ def sort_readouts(
     found
         What is known of the readouts.
     samples
-        Number of a readout, its first column, and its samples ``(coil, columns)``; in any order.
+        Reads the readouts of given numbers, in rising order: returns of each its number, its first
+        column, and its samples ``(coil, columns)``.
     slice_range
         Range of the batch to keep.
     """
@@ -113,10 +115,11 @@ def sort_readouts(
     times = np.zeros(shape, np.uint16)
     calibration = np.zeros((shape[0], found.coils, *found._volume), np.complex64)
     calibrated = np.zeros((shape[0], *found._volume), np.uint16)
-    for number, first, values in samples:
+    wanted = np.isin(batch, kept) & (found.imaging | found.calibrating)
+    for number, first, values in samples(np.flatnonzero(wanted)):
         item = int(batch[number]) - kept.start
         # A readout of nothing but zeros was not measured: some programs store all lines.
-        if not 0 <= item < len(kept) or not values.any():
+        if not values.any():
             continue
         stop = first + values.shape[1]
         if values.shape[0] != found.coils or first < 0 or stop > found.columns:

@@ -85,9 +85,8 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     require_cartesian(_TRAJECTORIES.get(code, "unknown"), str(location))
     found = _readouts(one, every)
     reversed_ = one.flag(_REVERSED)
-    numbers = np.flatnonzero(found.imaging | found.calibrating)
 
-    def samples() -> Iterator[tuple[int, int, Array]]:
+    def samples(numbers: Array) -> Iterator[tuple[int, int, Array]]:
         with location.path.open("rb") as stream:
             for number in map(int, numbers):
                 head = one.heads[number]
@@ -99,7 +98,7 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
                     kept, first = kept[:, ::-1], found.columns // 2 - (n - 1 - centre) + after
                 yield number, first, kept
 
-    return sort_readouts(found, samples(), slice_range)
+    return sort_readouts(found, samples, slice_range)
 
 
 def _readouts(one: Measurement, every: list[Measurement]) -> Readouts:
