@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,10 +15,7 @@ Unit = Literal["slice", "volume"]
 UNITS: dict[str, Unit] = {"slice": "slice", "volume": "volume"}
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from molrecon.data.formats import ImageData
-    from molrecon.evaluation.metrics import DataRange, Score
+    from molrecon.evaluation.metrics import DataRange
 
 
 Range = Annotated[
@@ -59,72 +56,29 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Compare an image with its reference: PSNR, SSIM and NMSE, of magnitudes by default."""
-    from molrecon.data.formats import is_picture, read_image
-    from molrecon.evaluation.conventions import published_scores
+    from molrecon.evaluation.files import score_files
     from molrecon.evaluation.metrics import METRICS
-    from molrecon.evaluation.metrics import scores as all_scores
 
-    if as_published and (data_range is not None or over != "slice" or complex_values):
-        raise InputError(
-            "--as-published fixes range, averaging and values, so that --range, --over and "
-            "--complex cannot be given with it; leave one or the other out."
-        )
-    unit = _unit(over)
-    wanted = _range(data_range)
-    read = [read_image(path) for path in (out, ref)]
-    image, reference = map(_arranged, read)
-    if image.shape != reference.shape:
-        raise InputError(
-            f"{out} has the shape {tuple(image.shape)}, but its reference {ref} has "
-            f"{tuple(reference.shape)}; compare images of the same shape."
-        )
-    if as_published:
-        scores = published_scores(image, reference)
-    else:
-        scores = all_scores(
-            image, reference, over=unit, data_range=wanted, complex_values=complex_values
-        )
-    grey = [path for path in (out, ref) if is_picture(path)]
-    if len(grey) == 1:
-        output.print_note(
-            f"{grey[0]} is a picture, whose grey values are not in the units of the other image: "
-            "the figures compare different units. Write the image as .npy, .h5 or .nii.gz instead."
-        )
+    found = score_files(
+        out,
+        ref,
+        over=_unit(over),
+        data_range=_range(data_range),
+        complex_values=complex_values,
+        as_published=as_published,
+    )
+    for remark in found.remarks:
+        output.print_note(remark)
     if json:
-        notes = {path: one.notes for path, one in zip((out, ref), read, strict=True)}
-        output.print_json({**_facts(scores, as_published), "notes": notes})
+        output.print_json(found.facts())
         return
     rows = [
         (METRICS[name].title, f"{METRICS[name].text(score.value)} ({score.basis})")
-        for name, score in scores.items()
+        for name, score in found.scores.items()
     ]
     if as_published:
         rows.insert(0, ("Convention", "as published: not comparable with others"))
-        output.print_note(
-            "SSIM with a range of 2 is larger than with the true range, and changes with the unit "
-            f"of the images; the maximum of this reference is {float(reference.abs().max()):.4g}, "
-            "where the published images had about 1."
-        )
     output.print_facts(f"{out} against {ref}", rows)
-
-
-def _facts(scores: dict[str, Score], as_published: bool) -> dict[str, Any]:
-    basis = {
-        name: {
-            "range": score.range_rule,
-            "data_range": score.span,
-            "averaging": score.averaging,
-            "values": score.values,
-        }
-        for name, score in scores.items()
-    }
-    return {
-        **{name: score.value for name, score in scores.items()},
-        "convention": "as published" if as_published else "molrecon",
-        **basis["psnr"],
-        "basis": basis,
-        "each": {name: score.each for name, score in scores.items()},
-    }
 
 
 def _unit(text: str) -> Unit:
@@ -142,17 +96,6 @@ def _range(text: str | None) -> DataRange | None:
         raise InputError(
             f"--range is {text!r}, but 'slice', 'volume' or a number was expected."
         ) from None
-
-
-def _arranged(image: ImageData) -> Tensor:
-    """Return ``(batch, 1, *spatial)``; a stack of slices counts as a volume, one slice as a slice.
-
-    Not every format tells them apart.
-    """
-    import torch
-
-    array = image.array[0] if len(image.array) == 1 and image.array.ndim == 3 else image.array
-    return torch.from_numpy(array).reshape(-1, 1, *array.shape[-3:])
 
 
 COMMAND = Command("evaluate", evaluate, "molrecon evaluate image.npy ref.npy --json")

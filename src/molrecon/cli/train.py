@@ -12,7 +12,6 @@ import typer
 from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.options import Json
-from molrecon.cli.training_display import TrainingDisplay
 
 if TYPE_CHECKING:
     from molrecon.training.loop import Trainer
@@ -58,6 +57,7 @@ def train(
     from molrecon.pipeline.arguments import require_positive
     from molrecon.training.configuration import read_config
     from molrecon.training.devices import launch
+    from molrecon.training.display import TrainingDisplay
     from molrecon.training.loop import Trainer
 
     require_positive("time_limit", time_limit)
