@@ -169,17 +169,8 @@ def _print(attacked: list[Attacked], files: dict[str, str], referenced: bool) ->
             rows,
         )
     for one in attacked:
-        if one.points[0].worst is None:
-            output.print_note(f"{one.name} has no gradient: only Gaussian perturbations.")
-        if one.exceeded:
-            what = "certified" if one.certified else "conditional"
-            sizes = ", ".join(f"{100 * point.epsilon:g} %" for point in one.exceeded)
-            note = (
-                "please report this as an error of molrecon"
-                if one.certified
-                else "its network is not as monotone here as it was trained to be"
-            )
-            output.print_note(f"{one.name} exceeds its {what} bound at {sizes}: {note}.")
+        for remark in one.remarks:
+            output.print_note(remark)
     against = "the reference" if referenced else "each method's own unperturbed image"
     output.print_note(f"{HELD_FIXED} PSNR is against {against}, of magnitudes.")
     output.print_facts("Files", list(files.items()))

@@ -14,7 +14,6 @@ from molrecon.cli.options import Device, Json, MaxMemory, Scan, Sigma
 if TYPE_CHECKING:
     from molrecon.data.scan import Scan as ScanData
 
-
 Out = Annotated[
     str,
     typer.Option(
@@ -109,9 +108,7 @@ def reconstruct(
         found = replace(found, coil_maps=f"read from {coil_maps}")
     certificate = _certificate_of(found.model)
     if json:
-        output.print_json(
-            {"input": under, "output": out, **found.facts(), **certificate},
-        )
+        output.print_json({"input": under, "output": out, **found.facts(), **certificate})
         return
     rows = found.summary()
     if found.model is not None:

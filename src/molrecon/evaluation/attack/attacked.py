@@ -158,6 +158,20 @@ class Attacked:
         """The points beyond the bound: there are none if the bound is certified."""
         return tuple(point for point in self.points if point.exceeded)
 
+    @property
+    def remarks(self) -> list[str]:
+        """What the figures do not say by themselves, one sentence each."""
+        remarks = []
+        if self.points[0].worst is None:
+            remarks.append(f"{self.name} has no gradient: only Gaussian perturbations.")
+        if self.exceeded:
+            sizes = ", ".join(f"{100 * point.epsilon:g} %" for point in self.exceeded)
+            what, why = "conditional", "its network is not as monotone here as it was trained to be"
+            if self.certified:
+                what, why = "certified", "please report this as an error of molrecon"
+            remarks.append(f"{self.name} exceeds its {what} bound at {sizes}: {why}.")
+        return remarks
+
     def facts(self) -> dict[str, Any]:
         """Return all but the images as plain values."""
 
