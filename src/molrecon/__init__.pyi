@@ -43,7 +43,12 @@ from molrecon.errors import (
     MolreconError as MolreconError,
     NoBoundError as NoBoundError,
 )
-from molrecon.evaluation import Score as Score, nmse as nmse, psnr as psnr, ssim as ssim
+from molrecon.evaluation.metrics import (
+    Score as Score,
+    nmse as nmse,
+    psnr as psnr,
+    ssim as ssim,
+)
 from molrecon.linear.conjugate_gradient import ConjugateGradient as ConjugateGradient
 from molrecon.linear.regularised import solve_regularised as solve_regularised
 from molrecon.linear.solution import LinearSolution as LinearSolution

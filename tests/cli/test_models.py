@@ -1,8 +1,16 @@
 """``molrecon models``."""
 
+import json
+import subprocess
+import sys
+
 import pytest
+import torch
 
 import molrecon
+from molrecon.evaluation.certificate import certificate_path, read_certificate
+from molrecon.evaluation.certification_images import simulated_images
+from molrecon.evaluation.certify import Effort, certify
 from molrecon.reconstructors import store
 
 
@@ -17,8 +25,9 @@ def test_facts_of_a_model(shipped, run_json, run):
     assert facts["name"] == "tiny"
     assert facts["method"] == "mol"
     assert facts["description"] == "a test"
-    assert facts["certified"] is False
+    assert facts["lipschitz_bound"] is None
     assert facts["monotonicity"] == 0.5
+    assert facts["axes"] == "yx"
     assert facts["network"]["features"] == 4
     # 2·4·9 + 4 + 4 and 4·2·9 + 2 + 2 in the network, two in the data weight.
     assert facts["weights"] == 158
@@ -57,5 +66,51 @@ def test_a_model_of_another_method(monkeypatch, run_json, run, tmp_path):
     path = molrecon.save(config.build(), tmp_path / "rival.safetensors", config)
     monkeypatch.setattr(store, "shipped_models", lambda: {"rival": path})
     (facts,) = run_json("models")["models"]
-    assert (facts["method"], facts["certified"], facts["monotonicity"]) == ("modl", False, None)
+    assert (facts["method"], facts["monotonicity"]) == ("modl", None)
     assert "not meant to be: the method gives no bounds" in run("models").stdout
+
+
+def test_models_are_listed_without_importing_pytorch():
+    code = (
+        "import sys; from molrecon.cli.main import app; app(['models'], standalone_mode=False); "
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "by construction, Lip(H) ≤ 0.98" in " ".join(done.stdout.split())
+
+
+@pytest.fixture
+def loose(tmp_path):
+    """A model whose network expands, and the certificate that is due to it."""
+    network = {"kind": "cnn", "features": 4, "layers": 2}
+    config = molrecon.ModelConfig.model_validate({"network": network, "monotonicity": 0.5})
+    model = config.build()
+    with torch.no_grad():
+        model.network.convolutions[0].weight.mul_(3)
+    path = molrecon.save(model, tmp_path / "loose.safetensors", config)
+    genuine = certify(path, simulated_images(2, 2), effort=Effort(0.1, starts=1, steps=1))
+    assert not genuine.certified
+    return path, genuine.model_dump(mode="json")
+
+
+def test_a_forged_certificate_is_shown_as_a_claim_and_proves_nothing(
+    loose, files, run, run_json, tmp_path
+):
+    model, genuine = loose
+    forged = genuine | {"bound": 0.4, "refusal": None, "certified": True, "monotonicity": 0.5}
+    forged |= {"images": [one | {"violated": []} for one in genuine["images"]]}
+    certificate_path(model).write_text(json.dumps(forged))
+    scan = ("reconstruct", files.under, "--model", model, "--tol", 1, "-o", tmp_path / "i.npy")
+    facts = run_json(*scan)
+    assert facts["certificate"]["sentence"] == "it claims Lip(H) ≤ 0.4, m = 0.5"
+    assert facts["certified"] is False
+    text = " ".join(run(*scan).stdout.split())
+    assert "on file, not checked here: it claims" in text
+    assert "proved" not in text
+
+
+def test_a_certificate_that_contradicts_itself_is_none(loose):
+    model, genuine = loose
+    certificate_path(model).write_text(json.dumps(genuine | {"certified": True}))
+    assert read_certificate(model).certificate is None

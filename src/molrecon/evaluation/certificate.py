@@ -1,17 +1,18 @@
 """The certificate of a model: what it says, and the file it is kept in.
 
 It lies beside the weights, ``NAME.certificate.json`` beside ``NAME.safetensors``, and is tied to
-them by the SHA-256 of the weights file: any change of a weight or setting makes it stale. It is
-read, not checked again; `certify` computes it anew.
+them by the SHA-256 of the weights file: any change of a weight or setting makes it stale. What is
+read is a claim, which anybody may write, and is shown as one: `certify` computes it anew, and a
+reconstruction rests on `molrecon.networks.bounds.proved_bound` of the weights in memory.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from molrecon.data.atomic import atomic_path
 from molrecon.data.root import file_digest
@@ -115,6 +116,13 @@ class Certificate(Settings):
     output: str
     images: tuple[ImageValues, ...]
 
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        within = None not in (self.bound, self.limit) and (self.bound or 0) <= (self.limit or 0)
+        if self.certified and (not within or self.monotonicity is None or self.violations):
+            raise ValueError("certified is true, expected a bound within the limit")
+        return self
+
     @property
     def violations(self) -> tuple[ImageValues, ...]:
         """The images at which a condition does not hold."""
@@ -163,6 +171,10 @@ class Stored:
             return {"certificate": None, "no_certificate": self.problem or "there is none"}
         brief = self.certificate.model_dump(mode="json", exclude={"images", "holds_for", "format"})
         brief["sentence"] = self.certificate.sentence
+        if self.certificate.certified:
+            # Read from a file, it is a claim.
+            bound, m = self.certificate.bound, self.certificate.monotonicity
+            brief["sentence"] = f"it claims Lip({self.certificate.map}) ≤ {bound:.4g}, m = {m:g}"
         return {"certificate": brief, "no_certificate": None}
 
 

@@ -1,24 +1,30 @@
-"""Weights files: safetensors whose header holds the model's configuration and card."""
+"""Weights files: safetensors whose header holds the model's configuration and card.
+
+Names and headers are read without PyTorch, whose import takes a second: `molrecon models` needs no
+more.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
 
 from molrecon.data.atomic import atomic_path
 from molrecon.data.axes import Axes
 from molrecon.errors import InputError
-from molrecon.reconstructors.configuration import ModelConfig
-from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.settings_files import sentence
+
+if TYPE_CHECKING:
+    from molrecon.reconstructors.configuration import ModelConfig
+    from molrecon.reconstructors.learned import LearnedReconstructor
 
 FORMAT = "molrecon-1"
 _HEADER = "molrecon"
@@ -55,6 +61,8 @@ def save(
     InputError
         If the file cannot be written, see `atomic_path`.
     """
+    from safetensors.torch import save as serialise
+
     header = {
         "format": FORMAT,
         "config": config.model_dump(mode="json"),
@@ -82,6 +90,8 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> LearnedReconstruct
         If the name is unknown, the file is missing or truncated, or its header does not fit its
         weights.
     """
+    import torch
+
     path = resolve(name_or_path)
     config, _ = read_header(path)
     try:
@@ -135,26 +145,75 @@ def resolve(name_or_path: str | Path) -> Path:
 def read_header(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
     """Return a weights file's configuration and what its card says.
 
+    Parameters
+    ----------
+    path
+        The weights file.
+
     Raises
     ------
     InputError
         If it is not a molrecon weights file.
     """
+    from molrecon.reconstructors.configuration import ModelConfig
+
+    config, about = read_plain_header(path)
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"{path} is not a readable safetensors file ({error}); copy it again"
-        ) from None
-    try:
-        header = json.loads(metadata[_HEADER])
-        if header["format"] != FORMAT:
-            raise InputError(f"{path} has format {header['format']!r}, expected {FORMAT!r}")
-        return ModelConfig.model_validate(header["config"]), dict(header["about"])
-    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError):
-        raise InputError(f"{path} was not written by molrecon: its header is missing") from None
+        return ModelConfig.model_validate(config), about
     except ValidationError as error:
         raise InputError(
             f"{path}: the settings in its header are wrong: {sentence(error)}; copy it again."
+        ) from None
+
+
+def read_plain_header(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the same as plain values that nobody has checked.
+
+    Parameters
+    ----------
+    path
+        The weights file.
+
+    Raises
+    ------
+    InputError
+        If it is not a molrecon weights file.
+    """
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    try:
+        header = json.loads(metadata[_HEADER])
+        form, config, about = header["format"], dict(header["config"]), dict(header["about"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise InputError(f"{path} was not written by molrecon: its header is missing") from None
+    if form != FORMAT:
+        raise InputError(f"{path} has format {form!r}, expected {FORMAT!r}")
+    return config, about
+
+
+def count_weights(path: Path) -> int:
+    """Return the number of weights in a file, from its header.
+
+    Parameters
+    ----------
+    path
+        The weights file.
+
+    Raises
+    ------
+    InputError
+        If it is not readable.
+    """
+    with _opened(path) as file:
+        return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path} is not a readable safetensors file ({error}); copy it again"
         ) from None
