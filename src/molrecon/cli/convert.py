@@ -8,7 +8,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Json, MaxMemory
+from molrecon.cli.options import Json, ReadMemory
 
 
 def convert(
@@ -22,7 +22,7 @@ def convert(
             help="A scan: .npz or .h5. An image: .npy, .npz, .h5, .cfl, .nii.gz, .dcm or .png.",
         ),
     ],
-    max_memory: MaxMemory = None,
+    max_memory: ReadMemory = None,
     json: Json = False,
 ) -> None:
     """Write a scan or an image in another format, with its geometry where the format keeps it."""

@@ -8,7 +8,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import AsPublished, Json
+from molrecon.cli.options import AsPublished, Json, ReadMemory
 from molrecon.errors import InputError
 
 Unit = Literal["slice", "volume"]
@@ -53,6 +53,7 @@ def evaluate(
     over: Over = "slice",
     complex_values: Complex = False,
     as_published: AsPublished = False,
+    max_memory: ReadMemory = None,
     json: Json = False,
 ) -> None:
     """Compare an image with its reference: PSNR, SSIM and NMSE, of magnitudes by default."""
@@ -66,6 +67,7 @@ def evaluate(
         data_range=_range(data_range),
         complex_values=complex_values,
         as_published=as_published,
+        max_memory=max_memory,
     )
     for remark in found.remarks:
         output.print_note(remark)

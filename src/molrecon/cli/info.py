@@ -9,7 +9,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Json, MaxMemory
+from molrecon.cli.options import Json, ReadMemory
 from molrecon.errors import shape_text
 
 
@@ -20,7 +20,7 @@ def info(
             metavar="FILE", help="Raw data or an image; FILE::KEY for one array of a file."
         ),
     ],
-    max_memory: MaxMemory = None,
+    max_memory: ReadMemory = None,
     json: Json = False,
 ) -> None:
     """Say what a file holds and what is missing to reconstruct it.

@@ -46,6 +46,15 @@ MaxMemory = Annotated[
         metavar="GIB",
     ),
 ]
+ReadMemory = Annotated[
+    float | None,
+    typer.Option(
+        "--max-memory",
+        help="Memory in GiB that an array of a file may take; 200 MB and four times the file are "
+        "always allowed.",
+        metavar="GIB",
+    ),
+]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model or a weights file.")]
 Scan = Annotated[
     str,

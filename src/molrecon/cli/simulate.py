@@ -8,7 +8,14 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Acceleration, Calibration, Json, MaskKind, Seed
+from molrecon.cli.options import (
+    Acceleration,
+    Calibration,
+    Json,
+    MaskKind,
+    ReadMemory,
+    Seed,
+)
 
 if TYPE_CHECKING:
     from molrecon.data.scan import Scan as ScanData
@@ -67,6 +74,7 @@ def simulate(
     coils: Coils = None,
     sigma: Sigma = None,
     include_maps: IncludeMaps = False,
+    max_memory: ReadMemory = None,
     json: Json = False,
 ) -> None:
     """Make an undersampled scan to try reconstructions on.
@@ -77,6 +85,7 @@ def simulate(
     """
     from molrecon.data.atomic import keep_inputs
     from molrecon.data.formats import check_image_path, check_scan_path, write_image, write_scan
+    from molrecon.data.oversampling import crop_image
     from molrecon.pipeline.simulate import Sampling, simulate_scan
 
     check_scan_path(out)
@@ -93,10 +102,13 @@ def simulate(
         sigma=sigma,
         include_maps=include_maps,
         with_reference=reference is not None,
+        max_memory=max_memory,
     )
     write_scan(out, made.scan)
     if reference is not None and made.reference is not None:
-        write_image(reference, made.reference, geometry=made.scan.geometry)
+        image, first = crop_image(made.reference, made.scan.image_shape)
+        geometry = made.scan.geometry
+        write_image(reference, image, geometry=geometry and geometry.moved(first))
     _print(
         made.scan,
         {"output": out, "reference": reference, "source": source, "kind": made.kind}

@@ -64,6 +64,7 @@ def score_files(
     data_range: DataRange | None = None,
     complex_values: bool = False,
     as_published: bool = False,
+    max_memory: float | None = None,
 ) -> ScoredFiles:
     """Score the image of a file against its reference, in every metric.
 
@@ -80,6 +81,8 @@ def score_files(
         Compare complex values instead of magnitudes, where a metric can.
     as_published
         Score as the published tables do; nothing else can then be chosen.
+    max_memory
+        Memory in GiB that an image may take, beyond 200 MB and four times the size of its file.
 
     Raises
     ------
@@ -92,7 +95,7 @@ def score_files(
             "(data_range), the averaging (over) and complex values (complex_values) cannot be "
             "chosen too; leave one or the other out."
         )
-    read = {path: read_image(path) for path in (image, reference)}
+    read = {path: read_image(path, max_memory=max_memory) for path in (image, reference)}
     pixels, truth = _arranged(read[image]), _arranged(read[reference])
     if pixels.shape != truth.shape:
         raise InputError(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from molrecon.data.axial import axial_slices, slice_geometry
 from molrecon.data.calibration import calibration_region
-from molrecon.data.formats import kind_of, read_image, read_scan
+from molrecon.data.formats import ImageData, kind_of, read_image, read_scan
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.oversampling import without_oversampling
 from molrecon.data.scan import Scan
@@ -77,6 +77,7 @@ def simulate_scan(
     sigma: float | None = None,
     include_maps: bool = False,
     with_reference: bool = True,
+    max_memory: float | None = None,
 ) -> SimulatedScan:
     """Make an undersampled scan from a file.
 
@@ -101,6 +102,9 @@ def simulate_scan(
         Of an image: keep the true coil maps in the scan, to be used in place of an estimate.
     with_reference
         Whether the reference of a scan is computed.
+    max_memory
+        Memory in GiB that an array of the file may take, beyond 200 MB and four times the size of
+        the file.
 
     Raises
     ------
@@ -109,8 +113,9 @@ def simulate_scan(
         or arguments of an image are given with a scan.
     """
     require_positive("sigma", sigma)
-    if kind_of(source) == "image":
-        return _of_image(source, sampling, number, coils, sigma, include_maps)
+    if kind_of(source, max_memory=max_memory) == "image":
+        stored = read_image(source, max_memory=max_memory)
+        return _of_image(stored, sampling, number, coils, sigma, include_maps)
     if coils is not None or sigma is not None or include_maps:
         raise InputError(
             f"{source} is a scan, with coils and noise of its own, but the number of coils "
@@ -118,7 +123,8 @@ def simulate_scan(
             "out."
         )
     chosen = None if number is None else (number, number + 1)
-    full = without_oversampling(read_scan(source, slice_range=chosen))
+    stored_scan = read_scan(source, slice_range=chosen, max_memory=max_memory)
+    full = without_oversampling(stored_scan)
     scan = undersample(full, **vars(sampling))
     reference = _reference(full, scan, sampling) if with_reference else None
     return SimulatedScan(scan, reference, "scan", number, None)
@@ -138,14 +144,13 @@ def _reference(full: Scan, scan: Scan, sampling: Sampling) -> Tensor:
 
 
 def _of_image(
-    source: PathLike,
+    stored: ImageData,
     sampling: Sampling,
     number: int | None,
     coils: int | None,
     sigma: float | None,
     include_maps: bool,
 ) -> SimulatedScan:
-    stored = read_image(source)
     image, number = axial_slices(stored, number)
     sigma = RELATIVE_SIGMA * float(image.abs().max()) if sigma is None else sigma
     acquisition = simulate_acquisition(
@@ -155,7 +160,7 @@ def _of_image(
         kspace=acquisition.kspace,
         mask=acquisition.mask,
         coil_maps=acquisition.coil_maps if include_maps else None,
-        source=str(source),
+        source=stored.source,
         geometry=slice_geometry(stored, number),
     )
     return SimulatedScan(scan, acquisition.image, "image", number, sigma)

@@ -41,8 +41,8 @@ class Entry:
 
     @property
     def nbytes(self) -> int:
-        """Bytes in memory, once integers are single precision."""
-        return self.size * max(self.dtype.itemsize, 4)
+        """Bytes in memory, as they are read."""
+        return self.size * self.dtype.itemsize
 
     @property
     def is_complex(self) -> bool:
