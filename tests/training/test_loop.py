@@ -128,8 +128,9 @@ def test_what_a_run_leaves_behind(folder):
         [1e-3, 1e-6 + 0.75 * 9.99e-4, 1e-6 + 0.25 * 9.99e-4, 1e-6]
     )
     # λ₀ is learned while reconstructing, not while denoising.
-    assert steps[1]["lam0"] == pytest.approx(0.02)
-    assert steps[-1]["lam0"] != pytest.approx(0.02, rel=1e-3)
+    untrained = 0.02 / (0.01**2 + 0.01**2)
+    assert steps[1]["lam"] == pytest.approx(untrained)
+    assert steps[-1]["lam"] != pytest.approx(untrained, rel=1e-3)
     for line in validations:
         assert line["failed"] == 0
         assert 0 < line["lipschitz"] < 1
@@ -216,7 +217,7 @@ def test_reconstructing_trains_network_and_weight(folder):
     steps = [line for line in log(trainer) if line["kind"] == "step"]
     losses = [line["loss"] for line in steps]
     assert sum(losses[-5:]) / 5 < sum(losses[:3]) / 3 - 6
-    assert steps[-1]["lam0"] > 5e-4
+    assert steps[-1]["lam"] > 5 * 1e-4 / (0.01**2 + 1.5e-3**2)
     assert steps[-1]["skipped_steps"] == 0
 
 
@@ -271,7 +272,7 @@ def test_missing_images_are_refused_before_work_starts(folder):
 
 
 def test_unknown_networks_are_refused_before_work_starts(folder):
-    with pytest.raises(InputError, match="'tree' is unknown"):
+    with pytest.raises(InputError, match="kind is 'tree', expected one of"):
         Trainer(config(folder, model={"network": {"kind": "tree"}}))
     assert not (folder / "runs").exists()
 

@@ -48,7 +48,7 @@ def test_a_run_trains_and_stores_it(folder, method):
     assert (steps[0]["lipschitz"] is not None) is bounded
     iterates = bounded or method == "de-grad"
     assert (steps[-1]["adjoint_iterations"] is not None) is iterates
-    assert (steps[-1]["lam0"] is None) is (method in {"unet", "de-grad"})
+    assert (steps[-1]["lam"] is None) is (method in {"unet", "de-grad"})
     assert validation["failed"] == 0
     if not bounded:
         assert trainer.progress.best_step == 6
@@ -82,7 +82,7 @@ def test_the_loss_falls(folder, method):
     steps = [line for line in log(trainer) if line["kind"] == "step"]
     losses = [line["loss"] for line in steps]
     assert sum(losses[-5:]) / 5 < sum(losses[:3]) / 3 - 3
-    assert steps[-1]["lam0"] > 2e-4
+    assert steps[-1]["lam"] > 2 * 1e-4 / (0.01**2 + 1.5e-3**2)
 
 
 @pytest.mark.parametrize("method", sorted(UNROLLED))
