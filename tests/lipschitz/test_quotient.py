@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from molrecon.lipschitz.linearised import Linearised
-from molrecon.lipschitz.local import unit
-from molrecon.lipschitz.quotient import difference_quotient, short
+from molrecon.lipschitz.quotient import difference_quotient
+from molrecon.lipschitz.vectors import short, unit
 from molrecon.operators.base import norm, per_sample
 
 from ..support import normal, random_cnn

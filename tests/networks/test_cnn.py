@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from molrecon.errors import InputError
-from molrecon.lipschitz.local import jacobian_norm
+from molrecon.lipschitz.jacobian import jacobian_norm
 from molrecon.networks import CNN, NETWORKS, build_network
 from molrecon.networks.convolution_norm import certified_norm
 

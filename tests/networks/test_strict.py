@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molrecon.errors import InputError
-from molrecon.lipschitz.local import jacobian_norm
+from molrecon.lipschitz.jacobian import jacobian_norm
 from molrecon.networks import ResidualCNN, ResidualStrictCNN, SpectralCNN
 from molrecon.networks.convolution_norm import (
     certified_norm,

@@ -8,7 +8,7 @@ import torch
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.errors import InputError
-from molrecon.lipschitz.local import jacobian_norm
+from molrecon.lipschitz.jacobian import jacobian_norm
 from molrecon.operators.base import norm
 from molrecon.operators.denoising import Denoising
 from molrecon.reconstructors.mnm_mol import MnMMOL

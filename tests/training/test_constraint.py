@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from molrecon.lipschitz.attack import published_quotient
 from molrecon.lipschitz.barrier import log_barrier
-from molrecon.lipschitz.local import jacobian_norm
+from molrecon.lipschitz.jacobian import jacobian_norm
+from molrecon.lipschitz.quotient import published_quotient
 from molrecon.training.configuration import LipschitzConfig
 from molrecon.training.constraint import LipschitzConstraint
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from molrecon.errors import InputError
-from molrecon.lipschitz.local import jacobian_norm
+from molrecon.lipschitz.jacobian import jacobian_norm
 from molrecon.reconstructors.store import load, read_header
 from molrecon.training.loop import Trainer
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from molrecon.data.simulation.acquisition import simulate_acquisition
-from molrecon.lipschitz.local import jacobian_norm
+from molrecon.lipschitz.jacobian import jacobian_norm
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.configuration import ModelConfig
 from molrecon.reconstructors.start import peak

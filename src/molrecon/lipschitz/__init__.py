@@ -9,9 +9,9 @@
 
 from __future__ import annotations
 
-from molrecon.lipschitz.ascent import LipschitzAttack, lipschitz_attack
+from molrecon.lipschitz.attack import LipschitzAttack, lipschitz_attack
+from molrecon.lipschitz.local import LocalLipschitz, local_lipschitz
 from molrecon.lipschitz.measured import Measured, measure
-from molrecon.lipschitz.spectrum import LocalLipschitz, local_lipschitz
 from molrecon.networks.bounds import certified_bound
 
 __all__ = [

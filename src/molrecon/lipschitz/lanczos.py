@@ -12,7 +12,8 @@ from molrecon.lipschitz.linearised import Map
 from molrecon.operators.base import inner, norm, per_sample
 
 FAILURE = 0.01
-"""Probability with which a random start may see too little of the leading eigenvectors."""
+"""Probability with which a random start may see too little of the extreme eigenvectors, at either
+end of the spectrum and at any of the steps at which the iteration may have stopped."""
 
 CHECK_EVERY = 2
 
@@ -29,8 +30,11 @@ class Ritz:
         ``‖Bv − θv‖`` of the largest: an eigenvalue lies within this distance of it.
     probable
         The largest eigenvalue is at most this, but for a probability of `FAILURE` over the random
-        start (Kuczyński and Woźniakowski 1992, Theorem 4.2a: after k steps in n dimensions
-        ``P[λ_max − θ > ε (λ_max − λ_min)] ≤ 1.648 √n e^{−√ε (2k − 1)}``); infinite after few steps.
+        start; infinite after few steps. After k steps in n dimensions
+        ``P[λ_max − θ > ε (λ_max − λ_min)] ≤ 1.648 √n e^{−√ε (2k − 1)}`` (Kuczyński and Woźniakowski
+        1992, Theorem 4.2a) holds for a k that was fixed before. The spread ``λ_max − λ_min`` is not
+        known and is bounded by the same statement for both ends, and k depends on the start; so
+        the probability is that of the union over two ends and all checks up to ``max_steps``.
     vector
         The unit Ritz vector, ``(batch, …)``.
     steps
@@ -94,7 +98,7 @@ def largest_eigenvalue(apply: Map, start: Tensor, *, tol: float, max_steps: int)
         largest=values[:, -1].to(beta.dtype),
         smallest=values[:, 0].to(beta.dtype),
         residual=residual,
-        probable=_probable(values[:, 0], values[:, -1], steps, dimension).to(beta.dtype),
+        probable=_probable(values[:, 0], values[:, -1], steps, max_steps, dimension).to(beta.dtype),
         vector=vector,
         steps=steps,
     )
@@ -110,10 +114,15 @@ def _eigen(diagonal: list[Tensor], beside: list[Tensor]) -> tuple[Tensor, Tensor
     return torch.where(finite[:, None], values, torch.nan), vectors
 
 
-def _probable(smallest: Tensor, largest: Tensor, steps: int, dimension: int) -> Tensor:
+def _probable(
+    smallest: Tensor, largest: Tensor, steps: int, max_steps: int, dimension: int
+) -> Tensor:
     if steps >= dimension:
         return largest
-    root = math.log(1.648 * math.sqrt(dimension) / FAILURE) / (2 * steps - 1)
+    # Steps at which the iteration may stop: the checks, the cap, and the one at which the space is
+    # complete, which is the number of distinct eigenvalues for almost every start.
+    events = 2 * (max_steps // CHECK_EVERY + 2)
+    root = math.log(1.648 * math.sqrt(dimension) * events / FAILURE) / (2 * steps - 1)
     # The spread λ_max − λ_min exceeds that of the Ritz values at both ends by as much.
     share = root**2 / (1 - 2 * root**2) if 2 * root**2 < 1 else math.inf
     return largest + share * (largest - smallest)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from molrecon.lipschitz.ascent import LipschitzAttack, lipschitz_attack
+from molrecon.lipschitz.attack import LipschitzAttack, lipschitz_attack
 from molrecon.lipschitz.linearised import Map
-from molrecon.lipschitz.spectrum import TOLERANCE, LocalLipschitz, local_lipschitz
+from molrecon.lipschitz.local import TOLERANCE, LocalLipschitz, local_lipschitz
 from molrecon.operators.base import norm, per_sample
 
 

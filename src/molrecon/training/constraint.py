@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from molrecon.lipschitz.attack import published_quotient
 from molrecon.lipschitz.barrier import log_barrier
-from molrecon.lipschitz.local import random_like, top_singular_vector, unit
-from molrecon.lipschitz.quotient import difference_quotient, short
+from molrecon.lipschitz.jacobian import top_singular_vector
+from molrecon.lipschitz.quotient import difference_quotient, published_quotient
+from molrecon.lipschitz.vectors import random_like, short, unit
 from molrecon.operators.base import per_sample
 from molrecon.training.configuration import LipschitzConfig
 

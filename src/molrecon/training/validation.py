@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from molrecon.data.simulation.batch import Batch
-from molrecon.lipschitz.local import jacobian_norm
+from molrecon.lipschitz.jacobian import jacobian_norm
 from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import peak

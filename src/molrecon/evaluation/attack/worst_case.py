@@ -17,7 +17,7 @@ from torch import Tensor
 
 from molrecon.equilibrium.solution import Solution
 from molrecon.evaluation.attack.target import Target
-from molrecon.lipschitz.local import random_like, unit
+from molrecon.lipschitz.vectors import random_like, unit
 from molrecon.operators.base import norm, per_sample
 
 SPREAD = 0.9
