@@ -44,6 +44,14 @@ class Network(nn.Module, ABC):
     checkpointing
         Whether gradients keep the input of every layer alone and compute its inside again when it
         is needed: less memory for more work, the same values.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Network, build_network
+    >>> network = build_network({"kind": "residual-strict", "features": 8, "layers": 2})
+    >>> isinstance(network, Network), network.channels
+    (True, 2)
     """
 
     Settings: ClassVar[type[NetworkSettings]]

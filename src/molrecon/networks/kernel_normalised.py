@@ -39,6 +39,14 @@ class KernelNormalisedCNN(CNN):
     ------
     InputError
         If a setting is unknown, of another type or out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import KernelNormalisedCNN
+    >>> network = KernelNormalisedCNN(features=8, layers=3)
+    >>> network(torch.randn(1, 1, 9, 7, dtype=torch.complex64), torch.tensor([0.05])).shape
+    torch.Size([1, 1, 9, 7])
     """
 
     Settings = KernelNormalisedSettings

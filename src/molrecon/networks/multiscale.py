@@ -87,6 +87,13 @@ class MultiscaleStrictCNN(StrictSteps):
     ------
     InputError
         If a setting is unknown, of another type or out of range.
+
+    Examples
+    --------
+    >>> from molrecon import MultiscaleStrictCNN
+    >>> network = MultiscaleStrictCNN(features=8, scales=(1, 2), coarse_features=16).eval()
+    >>> network.lipschitz_bound() <= 0.98
+    True
     """
 
     Settings = MultiscaleStrictSettings

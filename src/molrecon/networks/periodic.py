@@ -60,6 +60,15 @@ class PeriodicStrictCNN(StrictSteps):
     ------
     InputError
         If a setting is unknown, of another type or out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import PeriodicStrictCNN
+    >>> settings = {"features": 8, "steps": 1, "temporal_features": 4, "temporal_width": 3}
+    >>> network = PeriodicStrictCNN(**settings).eval()
+    >>> network(torch.randn(1, 1, 6, 9, 7, dtype=torch.complex64), torch.tensor([0.05])).shape
+    torch.Size([1, 1, 6, 9, 7])
     """
 
     Settings = PeriodicStrictSettings

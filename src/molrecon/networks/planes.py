@@ -58,6 +58,13 @@ class PlanesNetwork(Network):
     ------
     InputError
         If a setting is unknown or wrong, or the networks are not made for slices.
+
+    Examples
+    --------
+    >>> from molrecon import PlanesNetwork
+    >>> plane = {"kind": "residual-strict", "features": 8, "layers": 2}
+    >>> PlanesNetwork(plane=plane).eval().lipschitz_bound() <= 0.98
+    True
     """
 
     Settings = PlanesSettings

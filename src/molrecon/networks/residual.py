@@ -61,6 +61,14 @@ class ResidualCNN(Network):
     ------
     InputError
         If a setting is unknown, of another type or out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import ResidualCNN
+    >>> network = ResidualCNN(features=8, layers=2)
+    >>> network(torch.randn(1, 1, 9, 7, dtype=torch.complex64), torch.tensor([0.05])).shape
+    torch.Size([1, 1, 9, 7])
     """
 
     Settings = ResidualSettings

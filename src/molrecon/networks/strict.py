@@ -178,6 +178,13 @@ class SpectralCNN(StrictNetwork):
     ------
     InputError
         If a setting is unknown, of another type or out of range.
+
+    Examples
+    --------
+    >>> from molrecon import SpectralCNN
+    >>> network = SpectralCNN(features=8, layers=3, lipschitz=0.9).eval()
+    >>> network.lipschitz_bound() <= 0.9
+    True
     """
 
     Settings = SpectralSettings

@@ -139,6 +139,15 @@ class Tiled(Network):
     InputError
         If the network's halo is not known or the tile is not made of positive numbers; when
         applied, if the tile cuts an axis that has to be whole.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import ResidualCNN, Tiled
+    >>> network, sigma = ResidualCNN(features=8, layers=2), torch.tensor([0.05])
+    >>> x = torch.randn(1, 1, 40, 40, dtype=torch.complex64)
+    >>> bool(torch.allclose(Tiled(network, 24)(x, sigma), network(x, sigma), atol=1e-5))
+    True
     """
 
     def __init__(self, network: Network, tile: int | Sequence[int]) -> None:

@@ -31,7 +31,14 @@ _HEADER = "molrecon"
 
 
 def shipped_models() -> dict[str, Path]:
-    """Return the models that come with the package, by name."""
+    """Return the models that come with the package, by name.
+
+    Examples
+    --------
+    >>> from molrecon import shipped_models
+    >>> shipped_models()["brain2d-sn"].suffix
+    '.safetensors'
+    """
     folder = Path(str(resources.files("molrecon"))) / "models"
     return {file.stem: file for file in sorted(folder.glob("*.safetensors"))}
 
@@ -60,6 +67,16 @@ def save(
     ------
     InputError
         If the file cannot be written, see `atomic_path`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import ModelConfig, load, save
+    >>> from molrecon.reconstructors.store import read_header, resolve
+    >>> config, _ = read_header(resolve("brain2d-sn"))
+    >>> copy = load(save(load("brain2d-sn"), "copy.safetensors", config))
+    >>> copy.certified
+    True
     """
     from safetensors.torch import save as serialise
 
@@ -84,11 +101,25 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> LearnedReconstruct
 
     The model is in evaluation mode and its weights require no gradients.
 
+    Parameters
+    ----------
+    name_or_path
+        Name of a shipped model (`shipped_models`), or path of a ``.safetensors`` file.
+    device
+        Where the weights are put.
+
     Raises
     ------
     InputError
         If the name is unknown, the file is missing or truncated, or its header does not fit its
         weights.
+
+    Examples
+    --------
+    >>> from molrecon import load
+    >>> model = load("brain2d-sn")
+    >>> model.name, model.certified
+    ('mol', True)
     """
     import torch
 
