@@ -2,6 +2,7 @@
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import torch
 
@@ -72,3 +73,23 @@ def test_calibration_from_a_file_of_its_own(run_json, run, tmp_path):
     assert run(*arguments).exit_code == 2
     facts = run_json(*arguments, "--calibration", tmp_path / "acs.npy")
     assert "measured by themselves" in facts["coil_maps"]
+
+
+def test_a_scan_is_simulated_of_a_dicom_series(run_json, tmp_path):
+    folder = tmp_path / "series"
+    folder.mkdir()
+    place = Geometry.of_directions(np.zeros(3), np.eye(3), (2.0, 2.0, 5.0), (40, 48, 3))
+    uid = pydicom.uid.generate_uid()
+    for number in range(3):
+        path = folder / f"{3 - number}.dcm"
+        image = (1 + number) * torch.ones(1, 1, 48, 40, dtype=torch.complex64)
+        write_image(path, image, geometry=place.moved((number, 0, 0)))
+        dataset = pydicom.dcmread(path)
+        dataset.SeriesInstanceUID = uid
+        dataset.save_as(path)
+    arguments = ("simulate", folder, "--slice", 2, "--acceleration", 1, "--sigma", 1e-6)
+    facts = run_json(*arguments, "-o", tmp_path / "a.npz", "--reference", tmp_path / "r.nii.gz")
+    assert facts["kind"] == "image"
+    reference = read_image(tmp_path / "r.nii.gz")
+    np.testing.assert_allclose(reference.array, 3, rtol=1e-4)
+    np.testing.assert_allclose(reference.geometry.matrix, place.moved((2, 0, 0)).matrix, atol=1e-5)

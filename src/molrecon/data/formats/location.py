@@ -80,7 +80,8 @@ class Location:
     @property
     def most_bytes(self) -> float:
         """The most that an array of the file may take, in bytes."""
-        size = self.path.stat().st_size
+        parts = self.path.iterdir() if self.path.is_dir() else [self.path]
+        size = sum(part.stat().st_size for part in parts)
         return max(_ALWAYS, _TIMES_FILE * size, _GIB * (self.max_memory or 0))
 
     def require_room(self, nbytes: int, what: str) -> None:

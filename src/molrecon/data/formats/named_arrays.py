@@ -28,6 +28,7 @@ from molrecon.data.geometry import Geometry
 from molrecon.data.scan import Scan
 
 HEADER = "ismrmrd_header"
+PAIRS_NOTE = "the last axis read as real and imaginary part"
 
 
 class NamedArrays(Protocol):
@@ -69,12 +70,13 @@ def read_image(file: NamedArrays) -> ImageData:
     source, location = str(file.location), file.location
     wanted = {name: one for name, one in file.entries.items() if not name.startswith("affine")}
     key = choose_key(wanted, location, ("image",), "array of numbers", lambda one: one.is_numeric)
-    array = file.read(key)
+    array, pairs = file.read(key), file.entries[key].holds_pairs
     return ImageData.from_array(
-        as_complex(array, source) if file.entries[key].holds_pairs else array,
+        as_complex(array, source) if pairs else array,
         source,
         slices=location.slices,
         geometry=_geometry(file, ""),
+        notes=(PAIRS_NOTE,) if pairs else (),
     )
 
 
@@ -135,6 +137,7 @@ def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
     kspace, note = kspace_tensor(array, source, slices=layout.slices, frames=frames)
     require_grid(kspace.numpy(), source)
     notes = [] if name in ("kspace", "array") else [f"array {key!r} read as k-space"]
+    notes += [PAIRS_NOTE] if layout.pairs else []
     notes += [note if layout.note is None else layout.note]
     others = [one for one in entries if one.startswith(f"{prefix}mask_")]
     if others and "mask" not in beside:
