@@ -266,7 +266,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         x0
             Starting image ``(batch, *A.shape_in)``; by default a short SENSE reconstruction.
         tol
-            Tolerance of the forward solve, by default the solver's own; no effect without one.
+            Tolerance of the forward solve; by default the solver's own.
         equilibrium
             Solvers in place of the model's own; no effect on methods without any.
         raise_on_failure
@@ -286,30 +286,30 @@ class LearnedReconstructor(nn.Module, Reconstructor):
             If a solve does not converge and failures are to raise.
         """
         started = time.perf_counter()
-        # Outside training no bound would cover a network in mixed precision or TF32.
-        kind = y.device.type
-        arithmetic = Arithmetic.present(kind) if self.training else full_precision(kind)
         problem, scale, noise = self._scaled(y, A, sigma, x0, scale)
-        problem = replace(
-            problem,
-            tol=tol,
-            equilibrium=equilibrium,
-            raise_on_failure=raise_on_failure,
-            on_backward=on_backward,
-        )
-        leaves = (*self.parameters(), problem.y, problem.sigma)
-        wanted = torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves)
-        with torch.set_grad_enabled(wanted), arithmetic.entered():
-            solution = self.solve(problem)
-        if (output or self.output) == "full-scan":
-            solution = self._completed(solution, A, problem.y)
+        asked = (tol, equilibrium, raise_on_failure, on_backward)
+        solution = self._solved(ScaledProblem(*problem, *asked), output or self.output)
         return replace(
             solution,
             value=solution.value * per_sample(scale, solution.value),
-            lam=None if solution.lam is None else solution.lam.detach(),
             sigma=noise.detach(),
             seconds=time.perf_counter() - started,
         )
+
+    def _solved(self, problem: ScaledProblem, output: Output) -> Solution:
+        # Outside training no bound would cover a network in mixed precision or TF32.
+        kind = problem.y.device.type
+        arithmetic = Arithmetic.present(kind) if self.training else full_precision(kind)
+        leaves = (*self.parameters(), problem.y, problem.sigma)
+        # Aᴴy requires a gradient where a tensor that A holds does, such as coil maps.
+        wanted = torch.is_grad_enabled() and (
+            any(leaf.requires_grad for leaf in leaves) or problem.A.H(problem.y).requires_grad
+        )
+        with torch.set_grad_enabled(wanted), arithmetic.entered():
+            solution = self.solve(problem)
+        if output == "full-scan":
+            solution = self._completed(solution, problem.A, problem.y)
+        return replace(solution, lam=None if solution.lam is None else solution.lam.detach())
 
     def _completed(self, solution: Solution, A: LinearOperator, y: Tensor) -> Solution:
         x = solution.value
@@ -336,7 +336,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         sigma: Tensor | float | None,
         x0: Tensor | None,
         scale: Tensor | None,
-    ) -> tuple[ScaledProblem, Tensor, Tensor]:
+    ) -> tuple[tuple[LinearOperator, Tensor, Tensor, Tensor], Tensor, Tensor]:
         """Return the problem in units of the image peak, the peak and σ in the unit of ``y``."""
         check_measurements(y, A, self)
         start, own = (x0, scale) if x0 is not None and scale is not None else sense_start(y, A)
@@ -347,4 +347,4 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         if A.support is not None:
             start = start * A.support
         start = start / per_sample(scale, start)
-        return ScaledProblem(A, y / per_sample(scale, y), noise / scale, start), scale, noise
+        return (A, y / per_sample(scale, y), noise / scale, start), scale, noise

@@ -241,23 +241,12 @@ def attack(
     name = label_of(method)
     report(f"{name}: unperturbed", 0)
     target = Target.of(method, y, A, sigma)
-    with torch.no_grad():
-        clean = target.reconstruct(y, tol=effort.tol)
-    _require_finite(clean, f"{name}: the unperturbed image")
+    clean = _unperturbed(target, effort.tol)
     points: list[Point] = []
-    found: Tensor | None = None
     for epsilon in sorted(epsilons):
-        label = f"{name}, ε = {epsilon:g}"
-        report(label, 0)
-
-        def step(gain: float, label: str = label) -> None:
-            report(f"{label}: gain {gain:.3g}", 1)
-
-        tried = _tried(target, clean, epsilon, found, effort, step)
-        for one in tried:
-            _require_finite(one.solution, f"{name}: an image under attack")
+        found = points[-1].delta if points else None
+        tried = _tried(target, clean, epsilon, found, effort, report)
         points.append(_point(tried, clean, epsilon, effort.draws, reference))
-        found = points[-1].delta
     return Attacked(
         name=name,
         method=method.name,
@@ -272,22 +261,34 @@ def attack(
     )
 
 
+@torch.no_grad()
+def _unperturbed(target: Target, tol: float) -> Solution:
+    clean = target.reconstruct(target.y, tol=tol)
+    _require_finite(clean, f"{label_of(target.method)}: the unperturbed image")
+    return clean
+
+
 def _tried(
     target: Target,
     clean: Solution,
     epsilon: float,
     found: Tensor | None,
     effort: AttackEffort,
-    report: Callable[[float], None],
+    report: OnProgress,
 ) -> list[Perturbed]:
     """Return the Gaussian perturbations of one size and then, if it can be sought, the worst case.
 
     ``found`` is the worst one of a smaller size, a start of the search.
     """
+    name = label_of(target.method)
+    label = f"{name}, ε = {epsilon:g}"
+    report(label, 0)
     seeds = [effort.seed + 1000 + k for k in range(effort.draws)]
     draws = [
         perturbed(target, clean, gaussian(target, epsilon, seed), tol=effort.tol) for seed in seeds
     ]
+    for one in draws:
+        _require_finite(one.solution, f"{name}: an image under attack")
     if not target.method.differentiable:
         return draws
     # The strongest draw is a start, so that no draw is worse than the worst case.
@@ -301,9 +302,11 @@ def _tried(
         restarts=max(0, effort.restarts - len(starts)),
         steps=effort.steps,
         seed=effort.seed,
-        report=report,
+        report=lambda gain: report(f"{label}: gain {gain:.3g}", 1),
     )
-    return [*draws, perturbed(target, clean, worst, tol=effort.tol)]
+    found_worst = perturbed(target, clean, worst, tol=effort.tol)
+    _require_finite(found_worst.solution, f"{name}: an image under attack")
+    return [*draws, found_worst]
 
 
 def _point(
