@@ -17,6 +17,7 @@ from molrecon.errors import InputError, NoBoundError
 from molrecon.evaluation.certificate import Certificate, ImageValues
 from molrecon.evaluation.certification_images import CertificationImage
 from molrecon.lipschitz import certified_bound, measure
+from molrecon.networks.precision import full_precision
 from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import sense_start
@@ -83,9 +84,11 @@ def certify(
     limit = model.lipschitz_limit
     certified = model.rests_on_network and bound is not None and bound <= (limit or 0)
     images = []
-    for one in measurements:
-        report(one.name)
-        images.append(_values(model, one, certified, effort or Effort()))
+    # TF32 would show as differences of close images that are no larger than its rounding.
+    with full_precision(torch.device(device).type).entered():
+        for one in measurements:
+            report(one.name)
+            images.append(_values(model, one, certified, effort or Effort()))
     if not images:
         raise InputError("there are no images to measure at: give at least one scan")
     contraction = model.contraction if certified else None

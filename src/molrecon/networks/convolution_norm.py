@@ -141,8 +141,9 @@ _MOST_KNOWN = 4096
 def grid_maximum(weight: Tensor, points: int | None = None) -> GridMaximum:
     """Return the maximum of ``‖Ŵ‖`` on a grid; remembered for kernels of the same values.
 
-    The key is the kernel itself, by its SHA-256: a version counter or an address would miss weights
-    that were changed through ``.data``, and keep a bound that no longer holds.
+    The key is the SHA-256 of the values of the kernel in double precision: a version counter
+    or an address would miss weights that were changed through ``.data``, and keep a bound that no
+    longer holds. A copy of a network in double precision has the same kernels, and the same norms.
 
     Parameters
     ----------
@@ -151,14 +152,14 @@ def grid_maximum(weight: Tensor, points: int | None = None) -> GridMaximum:
     points
         Grid points along each axis; by default `grid_points`.
     """
-    stored = weight.detach().cpu().contiguous()
-    key = hashlib.sha256(f"{tuple(weight.shape)} {weight.dtype} {points}".encode())
-    key.update(stored.flatten().view(torch.uint8).numpy().data)
+    weight = weight.detach().double()
+    key = hashlib.sha256(f"{tuple(weight.shape)} {points}".encode())
+    key.update(weight.cpu().contiguous().numpy().data)
     found = _known.get(key.digest())
     if found is None:
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
-        found = _known[key.digest()] = _search(weight.detach().double(), points)
+        found = _known[key.digest()] = _search(weight, points)
     return found
 
 

@@ -25,8 +25,8 @@ class Arithmetic:
     autocast
         The dtype of mixed precision; None for none.
     tf32
-        Whether convolutions and products of matrices on a GPU may be rounded to TF32, as PyTorch
-        puts it: a word from version 2.9 on, before that True or False.
+        Whether convolutions and products of matrices may be rounded to TF32 or 16 bits, on a GPU
+        and on a CPU, as PyTorch puts it: words from version 2.9 on, before that True or False.
     """
 
     kind: str
@@ -64,11 +64,13 @@ def full_precision(kind: str) -> Arithmetic:
 
 def _switches() -> list[tuple[Any, str, Any]]:
     """Return owner, name and "off" of what says whether convolutions and products are rounded."""
-    owners = [getattr(torch.backends.cudnn, "conv", None), torch.backends.cuda.matmul]
-    if owners[0] is not None:
+    matmul = torch.backends.cuda.matmul
+    if hasattr(torch.backends.cudnn, "conv"):
+        cpu: Any = torch.backends.mkldnn
+        owners = (torch.backends.cudnn.conv, matmul, cpu.conv, cpu.matmul)
         return [(owner, "fp32_precision", "ieee") for owner in owners]
     # Before version 2.9.
-    return [(owner, "allow_tf32", False) for owner in (torch.backends.cudnn, owners[1])]
+    return [(owner, "allow_tf32", False) for owner in (torch.backends.cudnn, matmul)]
 
 
 def _switch(values: tuple[Any, ...]) -> None:
