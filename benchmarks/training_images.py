@@ -24,7 +24,7 @@ from common import data_root
 from molrecon.data.resampling import effective_bandwidth, fourier_resample
 
 HEAD = "volumes/datalad_T1w_lowres_192x192x137_x50.nii.gz"
-PERSONS = ("F6A", "F6B", "F7A")
+PERSONS = ("F6A", "F6B", "F7A", "F7B")
 HEAD_NOISE = 0.028
 """Noise of the head, relative to its peak, seen in the flattest parts of the brain stem."""
 STRENGTH = 0.8

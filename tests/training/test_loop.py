@@ -286,3 +286,12 @@ def test_validation_measures_what_it_says(folder):
     assert acquisition.mask.float().mean().item() == pytest.approx(1 / 4, rel=0.02)
     assert figures["network_evaluations"] >= 1
     assert figures["psnr"] > 10
+
+
+def test_validation_takes_its_noise_levels_in_turn(tmp_path):
+    levels = [0.001, 0.01, 0.1]
+    settings = config(tmp_path)
+    data = settings.data.model_copy(update={"validation_sigma": levels, "validation_count": 4})
+    trainer = Trainer(settings.model_copy(update={"data": data}))
+    found = [batch.sigma.item() for batch in trainer.validation]
+    assert found == pytest.approx([*levels, levels[0]])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from molrecon.data.root import expand_root, find_files
+from molrecon.data.simulation.base import Positive
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
 from molrecon.data.simulation.registry import AnySimulation
 from molrecon.errors import InputError
@@ -36,7 +37,8 @@ class DataConfig(Settings):
     validation_acceleration
         Size of k-space over the number of its sampled points, for MRI.
     validation_sigma
-        Noise per measured sample, relative to the image's peak.
+        Noise per measured sample, relative to the image's peak; of several levels every image
+        gets one, in turn, and what is best is best in the mean over them.
     validation_size
         Largest size of a validation image, pixels along each axis; by default as the simulation
         says.
@@ -47,8 +49,14 @@ class DataConfig(Settings):
     validation: list[str] = Field(min_length=1)
     validation_count: int = Field(12, ge=1)
     validation_acceleration: float = Field(4.0, ge=1)
-    validation_sigma: float = Field(0.01, gt=0)
+    validation_sigma: Positive | Annotated[list[Positive], Field(min_length=1)] = 0.01
     validation_size: list[int] | None = None
+
+    @property
+    def validation_levels(self) -> list[float]:
+        """The noise levels of validation."""
+        sigma = self.validation_sigma
+        return sigma if isinstance(sigma, list) else [sigma]
 
     def files(self) -> tuple[list[str], list[str]]:
         """Resolve the names (globs allowed) to the files for training and for validation.

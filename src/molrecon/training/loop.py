@@ -22,12 +22,16 @@ from molrecon.training.card import model_card
 from molrecon.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from molrecon.training.configuration import Stage, TrainingConfig
 from molrecon.training.objective import Objective
+from molrecon.training.prefetch import Prefetch, prefetch
 from molrecon.training.validation import validate
 
 OnRecord = Callable[[dict[str, Any]], None]
 
 LAM_LEVEL = 0.01
 """Noise level, relative to the image peak, at which λ is logged."""
+
+AHEAD = 6
+"""Batches that are simulated ahead of an accelerator's step, each by a thread of its own."""
 
 CONTRACTIVE = 1.0
 """Only weights whose measured Lipschitz value is below this may become the best ones, for methods
@@ -120,26 +124,31 @@ class Trainer:
             self._restore(checkpoint)
         self._trim_log()
         deadline = time.monotonic() + time_limit
-        while self.progress.step < self.config.steps and time.monotonic() < deadline:
-            self._step(module, optimizer)
-            done = self.progress.step == self.config.steps
-            if done or self.progress.step % self.config.validate_every == 0:
-                self._validate()
-            if done or self.progress.step % self.config.checkpoint_every == 0:
-                self._checkpoint(checkpoint)
+        ahead = 0 if self.fabric.device.type == "cpu" else AHEAD
+        with prefetch(self._draw, self.config.steps, ahead) as batches:
+            while self.progress.step < self.config.steps and time.monotonic() < deadline:
+                self._step(module, optimizer, batches)
+                done = self.progress.step == self.config.steps
+                if done or self.progress.step % self.config.validate_every == 0:
+                    self._validate()
+                if done or self.progress.step % self.config.checkpoint_every == 0:
+                    self._checkpoint(checkpoint)
         self._checkpoint(checkpoint)
         return self.folder / "best.safetensors"
 
-    def _step(self, module: Any, optimizer: Any) -> None:
+    def _draw(self, step: int) -> Batch:
+        stage, _ = self.config.stage_at(step)
+        stream = step * self.fabric.world_size + self.fabric.global_rank
+        return stage.simulation.sample(self.pool, seed=self.config.seed, step=stream)
+
+    def _step(self, module: Any, optimizer: Any, batches: Prefetch[Batch]) -> None:
         config, step = self.config, self.progress.step
         stage, stage_step = config.stage_at(step)
         rate = _cosine(stage, stage_step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         started = time.monotonic()
-        stream = step * self.fabric.world_size + self.fabric.global_rank
-        batch = stage.simulation.sample(self.pool, seed=config.seed, step=stream)
-        tensors = batch.to(self.fabric.device).tensors
+        tensors = batches(step).to(self.fabric.device).tensors
         optimizer.zero_grad()
         result = module(tensors, stage, step)
         self.fabric.backward(result["loss"])
@@ -266,14 +275,20 @@ class Trainer:
 
     def _validation_set(self, files: list[str]) -> list[Batch]:
         data = self.config.data
-        simulation = self.config.stages[-1].simulation.at(
-            sigma=data.validation_sigma, acceleration=data.validation_acceleration
-        )
         size = None if data.validation_size is None else tuple(data.validation_size)
-        batches = simulation.validation(
-            files, seed=self.config.seed, count=data.validation_count, size=size
-        )
-        return [batch.to(self.fabric.device) for batch in batches]
+        at_levels = []
+        for sigma in data.validation_levels:
+            simulation = self.config.stages[-1].simulation.at(
+                sigma=sigma, acceleration=data.validation_acceleration
+            )
+            at_levels.append(
+                simulation.validation(
+                    files, seed=self.config.seed, count=data.validation_count, size=size
+                )
+            )
+        # Every image at one level, in turn.
+        chosen = [at_levels[i % len(at_levels)][i] for i in range(len(at_levels[0]))]
+        return [batch.to(self.fabric.device) for batch in chosen]
 
 
 def _identity(config: TrainingConfig) -> dict[str, Any]:
