@@ -288,9 +288,9 @@ def test_validation_measures_what_it_says(folder):
     assert figures["psnr"] > 10
 
 
-def test_validation_takes_its_noise_levels_in_turn(tmp_path):
+def test_validation_takes_its_noise_levels_in_turn(folder):
     levels = [0.001, 0.01, 0.1]
-    settings = config(tmp_path)
+    settings = config(folder)
     data = settings.data.model_copy(update={"validation_sigma": levels, "validation_count": 4})
     trainer = Trainer(settings.model_copy(update={"data": data}))
     found = [batch.sigma.item() for batch in trainer.validation]
