@@ -104,10 +104,16 @@ def test_full_precision_covers_what_torch_calls_high_and_medium():
         torch.set_float32_matmul_precision(before)
 
 
-def test_a_model_in_training_proves_nothing_whatever_mode_its_network_is_in():
-    model = load("brain2d-sn")
-    assert model.certified
+@torch.no_grad()
+def test_the_mode_of_the_network_settles_the_arithmetic_and_what_is_proved(tf32):
+    model, A = load("brain2d-sn"), cartesian_mri((12, 10), dtype=torch.complex64)
+    y = A(torch.ones(1, 1, 12, 10, dtype=torch.complex64))
     model.train()
     model.network.eval()
-    assert proved_bound(model.network) is not None
-    assert not model.certified
+    assert model(y, A, sigma=0.02).certified
+    assert tf32
+    assert not any(tf32)
+    model.eval()
+    model.network.train()
+    assert not model(y, A, sigma=0.02, raise_on_failure=False).certified
+    assert any(tf32)

@@ -297,9 +297,10 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         )
 
     def _solved(self, problem: ScaledProblem, output: Output) -> Solution:
-        # Outside training no bound would cover a network in mixed precision or TF32.
+        # Outside training no bound would cover a network in mixed precision or TF32. What counts
+        # is the mode of the network: its bound is proved by it, whatever mode the model is in.
         kind = problem.y.device.type
-        arithmetic = Arithmetic.present(kind) if self.training else full_precision(kind)
+        arithmetic = Arithmetic.present(kind) if self.network.training else full_precision(kind)
         leaves = (*self.parameters(), problem.y, problem.sigma)
         # Aᴴy requires a gradient where a tensor that A holds does, such as coil maps.
         wanted = torch.is_grad_enabled() and (

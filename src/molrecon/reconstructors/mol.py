@@ -121,10 +121,10 @@ class MOL(LearnedReconstructor):
         """Whether the network, as it stands in memory, is proved to satisfy ``Lip(H) ≤ 1 − m``.
 
         Its structure is checked and its kernels' norms are those of their present values. In
-        training mode, of the model or its network, the arithmetic may be of mixed precision and
-        nothing is proved.
+        training mode of the network, where its arithmetic may be mixed precision, nothing is
+        proved.
         """
-        bound = None if self.training else proved_bound(self.network)
+        bound = proved_bound(self.network)
         return bound is not None and bound <= self.lipschitz_limit
 
     def constrained_map(self, A: LinearOperator, sigma: Tensor) -> Callable[[Tensor], Tensor]:
