@@ -21,23 +21,28 @@ if TYPE_CHECKING:
     from molrecon.evaluation.certification_images import CertificationImage
 
 
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A scan to measure at, as reconstruct reads it; may be repeated. Simulated scans "
+        "by default.",
+        metavar="FILE",
+    ),
+]
+Tolerance = Annotated[
+    float,
+    typer.Option(help="Share of the starting distance, for the number of iterations."),
+]
+Accuracy = Annotated[
+    float, typer.Option(help="Relative tolerance of the local values, on their residuals.")
+]
+
+
 def certify(
     model: Model,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A scan to measure at, as reconstruct reads it; may be repeated. Simulated scans "
-            "by default.",
-            metavar="FILE",
-        ),
-    ] = None,
-    tol: Annotated[
-        float,
-        typer.Option(help="Share of the starting distance, for the number of iterations."),
-    ] = 1e-3,
-    accuracy: Annotated[
-        float, typer.Option(help="Relative tolerance of the local values, on their residuals.")
-    ] = 0.02,
+    data: Data = None,
+    tol: Tolerance = 1e-3,
+    accuracy: Accuracy = 0.02,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
@@ -55,17 +60,14 @@ def certify(
     import time
 
     from molrecon.data.axes import Axes
-    from molrecon.evaluation.certificate import write_certificate
     from molrecon.evaluation.certification_images import simulated_images
     from molrecon.evaluation.certify import Effort
     from molrecon.evaluation.certify import certify as run
     from molrecon.pipeline.arguments import resolve_device
-    from molrecon.reconstructors.store import read_header, resolve, shipped_models
+    from molrecon.reconstructors.store import read_header, resolve
 
     started = time.perf_counter()
-    for option, value in (("--tol", tol), ("--accuracy", accuracy)):
-        if not 0 < value < 1:
-            raise InputError(f"{option} is {value:g}, but a number between 0 and 1 was expected.")
+    _check_shares(tol, accuracy)
     device = resolve_device(device)
     weights = resolve(model)
     config = read_header(weights)[0]
@@ -84,13 +86,7 @@ def certify(
             effort=Effort(tol=accuracy, seed=seed),
             report=show,
         )
-    stored: Path | None = None
-    reason = "a shipped model keeps the certificate it came with"
-    if model not in shipped_models():
-        try:
-            stored = write_certificate(certificate, weights)
-        except InputError as error:
-            reason = str(error)
+    stored, reason = _store(certificate, model, weights)
     if json:
         facts = {"model": model, **certificate.model_dump(mode="json")}
         facts["stored"] = None if stored is None else str(stored)
@@ -100,6 +96,25 @@ def certify(
         return
     _print(model, certificate)
     output.print_note(f"Written to {stored}." if stored is not None else f"Not stored: {reason}")
+
+
+def _check_shares(tol: float, accuracy: float) -> None:
+    for option, value in (("--tol", tol), ("--accuracy", accuracy)):
+        if not 0 < value < 1:
+            raise InputError(f"{option} is {value:g}, but a number between 0 and 1 was expected.")
+
+
+def _store(certificate: Certificate, model: str, weights: Path) -> tuple[Path | None, str]:
+    """Write a certificate beside its weights; return its path, or None and the reason."""
+    from molrecon.evaluation.certificate import write_certificate
+    from molrecon.reconstructors.store import shipped_models
+
+    if model in shipped_models():
+        return None, "a shipped model keeps the certificate it came with"
+    try:
+        return write_certificate(certificate, weights), ""
+    except InputError as error:
+        return None, str(error)
 
 
 def _read(files: list[str] | tuple[str, ...], axes: Axes, model: str) -> list[tuple[str, Scan]]:

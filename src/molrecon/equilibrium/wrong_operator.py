@@ -64,7 +64,25 @@ def wrong_operator_bound(
     x
         Any image ``(batch, *shape_in)``.
     solver
-        For the tighter forms, as in `error_bound`.
+        A solver of linear equations, for the tighter bound of `error_bound`; None for the first.
+
+    Returns
+    -------
+    Tensor
+        The bound of every sample, ``(batch,)``.
+
+    Examples
+    --------
+    >>> from molrecon import Denoising
+    >>> y = torch.ones(1, 1, 4, 4, dtype=torch.float64)
+    >>> A = Denoising((1, 4, 4), dtype=torch.float64)
+    >>> equation = Inclusion(
+    ...     lambda x: 0.5 * x, A, torch.tensor([3.5]), rhs=3.5 * y, monotonicity=0.5
+    ... )
+    >>> x, other = 0.875 * y, 3.15 / 3.335 * y  # the solutions with A and with 0.9 A
+    >>> bound = wrong_operator_bound(equation, y, 0.9 * A, x)
+    >>> round(norm(other - x).item(), 2), round(bound.item(), 2)
+    (0.28, 1.86)
     """
     return error_bound(with_operator(inclusion, y, other), x, solver=solver)
 
@@ -75,8 +93,29 @@ def operator_sensitivity(
 ) -> Tensor:
     """Bound ``‖x − x′‖`` from ``Dx`` and ``Dᴴr``, ``(batch,)``, without any application of A′ᴴA′.
 
-    Parameters are those of `wrong_operator_bound`, but for ``inclusion``, which is that of A: x
-    should solve it about, since its residual is counted.
+    Parameters
+    ----------
+    inclusion
+        The equation with the operator A, which x should nearly solve: its residual is counted.
+    y
+        Measurements ``(batch, *shape_out)``, in the unit of ``x``.
+    other
+        The operator A′ of x′, the true one, say.
+    x
+        Any image ``(batch, *shape_in)``.
+
+    Examples
+    --------
+    >>> from molrecon import Denoising
+    >>> y = torch.ones(1, 1, 4, 4, dtype=torch.float64)
+    >>> A = Denoising((1, 4, 4), dtype=torch.float64)
+    >>> equation = Inclusion(
+    ...     lambda x: 0.5 * x, A, torch.tensor([3.5]), rhs=3.5 * y, monotonicity=0.5
+    ... )
+    >>> x, other = 0.875 * y, 3.15 / 3.335 * y  # the solutions with A and with 0.9 A
+    >>> bound = operator_sensitivity(equation, y, 0.9 * A, x)
+    >>> round(norm(other - x).item(), 2), round(bound.item(), 2)
+    (0.28, 0.67)
     """
     A = inclusion.A
     remaining = A(x) - y

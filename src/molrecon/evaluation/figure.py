@@ -102,8 +102,7 @@ def methods_figure(
     window = f"0 to {white / float(truth.max()):.0%} of the reference's maximum"
     figure.suptitle(f"{title}\ngrey window of all images: {window}".strip(), fontsize=10)
     limit = _error_limit([one.error for one in panels if one.error is not None])
-    corner = _emptiest_corner(truth, part)
-    drawn = None
+    corner, drawn = _emptiest_corner(truth, part), None
     for number, panel in enumerate(panels):
         block, column = divmod(number, axes.shape[1])
         pair = axes[2 * block, column], axes[2 * block + 1, column]
