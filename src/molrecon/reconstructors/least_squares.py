@@ -19,8 +19,11 @@ from molrecon.operators.checks import check_precision
 
 DEFAULT_TOL = 1e-3
 
-ROUNDING = 16.0
-"""Rounding of a residual, in units of that of one operation on the terms it is made of."""
+OPERATOR = 512.0
+"""Rounding of one application of A or its adjoint, in units of ``eps/2 · ‖A‖``.
+
+An orthonormal FFT of N samples has at most ``8 log₂ N`` of them (Higham 2002, 24.1).
+"""
 
 SHARE_OF_TOLERANCE = 0.1
 """What the linear solve of the tight bound may add to it, in units of the tolerance."""
@@ -120,11 +123,11 @@ def _solution(
 def distance_bound(A: LinearOperator, lam: Tensor, y: Tensor, x: Tensor, *, tol: float) -> Tensor:
     """Return a bound on ``‖x − x*‖ / ‖x‖``, x* being the exact minimiser, ``(batch,)``.
 
-    The matrix ``M = I + λAᴴA`` is at least I, so ``‖x − x*‖ = ‖M⁻¹r‖ ≤ ‖r‖`` with the residual
-    ``r = λAᴴ(y − Ax) − x``, plus what its own computation may have rounded away. Where that is
-    above the tolerance, the rounding of x, which λ enlarges in r and M⁻¹ makes small again, may be
-    the reason. Then r is computed in double precision, and with any u the bound is
-    ``‖u‖ + ‖r − Mu‖``: u is about M⁻¹r, the distance itself.
+    With ``M = I + λAᴴA`` and the residual ``r = λAᴴ(y − Ax) − x`` it is ``‖x − x*‖ = ‖M⁻¹r‖``. M is
+    at least I, so this is at most ``‖r‖``; with any u it is at most ``‖u‖ + ‖r − Mu‖``, which for
+    u near ``M⁻¹r`` is the distance itself, and does not count what λ enlarges in r and M⁻¹ makes
+    small again. The rounding of r is added. Where the bound is above the tolerance all the same,
+    it is computed in double precision.
 
     Parameters
     ----------
@@ -139,25 +142,31 @@ def distance_bound(A: LinearOperator, lam: Tensor, y: Tensor, x: Tensor, *, tol:
     tol
         A bound of at most this size is not tightened.
     """
-    size, eps = norm(x), torch.finfo(x.dtype).eps
-    back = per_sample(lam, x) * A.H(y)
-    found = norm(back - x - per_sample(lam, x) * A.normal(x))
-    found += ROUNDING * eps * (norm(back) + (1 + lam * A.nominal_norm**2) * size)
-    if bool((found > tol * size).any()):
-        found = torch.minimum(found, _tight(A.in_double, lam.double(), y, x, tol).to(found.dtype))
+    size = norm(x)
+    found = _distance(A, lam, y, x, tol)
+    if bool((found > tol * size).any()) and A is not A.in_double:
+        double = A.in_double
+        tight = _distance(double, lam.double(), y.to(double.dtype), x.to(double.dtype), tol)
+        found = torch.minimum(found, tight.to(found.dtype))
     # The image is rounded once more, when it is multiplied by its unit.
+    eps = torch.finfo(x.dtype).eps
     return found / size.clamp_min(torch.finfo(size.dtype).tiny) + eps * (size > 0)
 
 
-def _tight(A: LinearOperator, lam: Tensor, y: Tensor, x: Tensor, tol: float) -> Tensor:
-    y, x = y.to(A.dtype), x.to(A.dtype)
-    residual = per_sample(lam, x) * A.H(y - A(x)) - x
-    tiny = torch.finfo(lam.dtype).tiny
-    allowed = SHARE_OF_TOLERANCE * tol * norm(x) / norm(residual).clamp_min(tiny)
-    solver = LinearSolver(rtol=min(0.5, float(allowed.min())))
-    # However much of it is left unsolved, it is counted.
-    u = solver(A, lam, residual).value
-    rest = residual - u - per_sample(lam, u) * A.normal(u)
-    # The residual in double precision has a rounding of its own.
-    rounding = ROUNDING * torch.finfo(x.dtype).eps * (1 + 2 * lam * A.nominal_norm**2) * norm(x)
-    return norm(u) + norm(rest) + rounding
+def _distance(A: LinearOperator, lam: Tensor, y: Tensor, x: Tensor, tol: float) -> Tensor:
+    size, gain = norm(x), A.nominal_norm.to(lam.dtype)
+    mismatch = y - A(x)
+    residual = per_sample(lam, x) * A.H(mismatch) - x
+    # An error of Ax counts by ‖M⁻¹λAᴴ‖ ≤ √λ/2, and one of Aᴴ(y − Ax) by λ.
+    rounding = lam.sqrt() / 2 * (norm(y) + gain * size) + lam * gain * norm(mismatch)
+    unit = OPERATOR * torch.finfo(x.dtype).eps / 2
+    found = norm(residual)
+    if bool((found > tol * size).any()):
+        tiny = torch.finfo(lam.dtype).tiny
+        allowed = SHARE_OF_TOLERANCE * tol * size / found.clamp_min(tiny)
+        u = LinearSolver(rtol=min(0.5, float(allowed.min())))(A, lam, residual).value
+        # However much of it is left unsolved, it is counted, with its rounding.
+        rest = residual - u - per_sample(lam, u) * A.normal(u)
+        rounding = rounding + (1 + 2 * lam * gain**2) * norm(u)
+        found = torch.minimum(found, norm(u) + norm(rest))
+    return found + unit * (rounding + size)
