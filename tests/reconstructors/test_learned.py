@@ -15,6 +15,7 @@ from molrecon.reconstructors.configuration import ModelConfig
 from molrecon.reconstructors.methods import METHODS, build_method
 from molrecon.reconstructors.store import load, read_header
 
+from ..support import normal
 from .methods import ALL, SETTINGS, config, model, scan
 
 pytestmark = pytest.mark.parametrize("method", ALL)
@@ -157,6 +158,37 @@ def test_gradients_equal_finite_differences(method):
     assert slope == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-4)
     assert all(solution.converged for solution in seen)
     assert bool(seen) is (method != "unet")
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_gradients_of_the_full_scan(method, training):
+    """With respect to measurements, σ and a starting weight, in both modes of the network."""
+    A, y = scan((8, 7))
+    reconstruct = model(method, output="full-scan").train(training)
+    sigma = torch.tensor([SIGMA], dtype=torch.float64)
+    weight = next(p for p in reconstruct.parameters() if p.requires_grad)
+    weights = normal(1, 1, 8, 7, seed=5)
+
+    def loss():
+        solution = reconstruct(leaf, A, sigma=level)
+        return (solution.value * weights.conj()).real.sum()
+
+    leaf, level = y.clone().requires_grad_(), sigma.clone().requires_grad_()
+    leaves = [leaf, level, weight]
+    gradients = torch.autograd.grad(loss(), leaves)
+    directions = [A.mask * normal(*y.shape, seed=6), torch.ones_like(sigma)]
+    directions.append(normal(*weight.shape, seed=7, dtype=torch.float64))
+    step, values = 1e-6, []
+    for sign in (1, -1):
+        with torch.no_grad():
+            for one, direction in zip(leaves, directions, strict=True):
+                one += sign * step * direction
+            values.append(loss().item())
+            for one, direction in zip(leaves, directions, strict=True):
+                one -= sign * step * direction
+    pairs = zip(gradients, directions, strict=True)
+    slope = sum((g.conj() * d).real.sum() for g, d in pairs).item()
+    assert slope == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-4, abs=1e-6)
 
 
 def test_without_anything_to_differentiate_no_graph_is_made(method):
