@@ -96,25 +96,31 @@ def test_a_complete_space_is_exact_even_when_every_eigenvalue_is_negative():
     assert ritz.largest.tolist() == pytest.approx([-1.0, -2.0])
 
 
-def test_the_probable_bound_holds_as_often_as_it_says():
+@pytest.mark.parametrize("lowest", [None, 0.0])
+def test_the_probable_bound_holds_as_often_as_it_says(lowest):
     """Few steps on an evenly filled spectrum, where Ritz values lag behind."""
     values = torch.linspace(0, 1, 400).double()
     start = normal(300, 400, dtype=torch.float64)
-    ritz = largest_eigenvalue(diagonal(values), start, tol=1e-12, max_steps=24)
+    ritz = largest_eigenvalue(diagonal(values), start, tol=1e-12, max_steps=24, lowest=lowest)
     assert (ritz.largest < 1).all()
     assert (ritz.probable >= 1).double().mean() >= 0.99
+    assert (ritz.probable < 1.5).all()
 
 
-def test_the_probable_bound_counts_both_ends_and_every_step_it_may_stop_at():
+@pytest.mark.parametrize("lowest", [None, 0.0])
+def test_the_probable_bound_counts_the_ends_and_every_step_it_may_stop_at(lowest):
     """The theorem's bound at one step and one end, with the failure shared by all of them."""
     values = torch.linspace(0, 1, 400).double()
-    ritz = largest_eigenvalue(
-        diagonal(values), normal(5, 400, dtype=torch.float64), tol=1e-12, max_steps=40
-    )
-    events = 2 * (40 / 2)
-    epsilon = (ritz.probable - ritz.largest) / (ritz.probable - ritz.smallest)
+    start = normal(5, 400, dtype=torch.float64)
+    ritz = largest_eigenvalue(diagonal(values), start, tol=1e-12, max_steps=40, lowest=lowest)
+    ends = 1 if lowest is not None else 2
+    stops = len(range(16, 41, 4))
+    excess = ritz.probable - ritz.largest
+    # The spectrum may exceed the Ritz values by as much at its lower end.
+    bottom = torch.zeros(5) if lowest is not None else ritz.smallest - excess
+    epsilon = excess / (ritz.probable - bottom)
     failure = 1.648 * 400**0.5 * torch.exp(-(epsilon.sqrt()) * (2 * 40 - 1))
-    assert (events * failure <= 0.01).all()
+    assert (ends * stops * failure <= 0.01).all()
 
 
 def test_values_that_are_not_numbers_show():

@@ -15,7 +15,9 @@ FAILURE = 0.01
 """Probability with which a random start may see too little of the extreme eigenvectors, at either
 end of the spectrum and at any of the steps at which the iteration may have stopped."""
 
-CHECK_EVERY = 2
+FIRST_CHECK, CHECK_EVERY = 16, 4
+"""Steps at which the iteration may stop: few of them, since each counts in the probability, and
+not before the bound is of use."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ class Ritz:
         start; infinite after few steps. After k steps in n dimensions
         ``P[λ_max − θ > ε (λ_max − λ_min)] ≤ 1.648 √n e^{−√ε (2k − 1)}`` (Kuczyński and Woźniakowski
         1992, Theorem 4.2a) holds for a k that was fixed before. The spread ``λ_max − λ_min`` is not
-        known and is bounded by the same statement for both ends, and k depends on the start; so
-        the probability is that of the union over two ends and all checks up to ``max_steps``.
+        known and is bounded by the same statement for both ends (unless ``lowest`` is given), and k
+        depends on the start; so the probability is that of the union over the ends and all checks
+        up to ``max_steps``.
     vector
         The unit Ritz vector, ``(batch, …)``.
     steps
@@ -49,7 +52,9 @@ class Ritz:
     steps: int
 
 
-def largest_eigenvalue(apply: Map, start: Tensor, *, tol: float, max_steps: int) -> Ritz:
+def largest_eigenvalue(
+    apply: Map, start: Tensor, *, tol: float, max_steps: int, lowest: float | None = None
+) -> Ritz:
     """Largest eigenvalue of a symmetric map, sample by sample, with full reorthogonalisation.
 
     Parameters
@@ -62,6 +67,8 @@ def largest_eigenvalue(apply: Map, start: Tensor, *, tol: float, max_steps: int)
         Stop when every residual is at most this fraction of its value.
     max_steps
         Cap; also the number of vectors kept.
+    lowest
+        A number that no eigenvalue is below, if one is known.
     """
     dimension = start[0].numel() * (2 if start.is_complex() else 1)
     max_steps = min(max_steps, dimension)
@@ -82,7 +89,8 @@ def largest_eigenvalue(apply: Map, start: Tensor, *, tol: float, max_steps: int)
         broken = broken | (beta <= 10 * torch.finfo(beta.dtype).eps * scale)
         beta = torch.where(broken, torch.zeros_like(beta), beta)
         steps = len(diagonal)
-        if steps % CHECK_EVERY == 0 or steps == max_steps or bool(broken.all()):
+        check = steps >= FIRST_CHECK and (steps - FIRST_CHECK) % CHECK_EVERY == 0
+        if check or steps == max_steps or bool(broken.all()):
             values, vectors = _eigen(diagonal, beside)
             residual = beta * vectors[:, -1, -1].abs().to(beta.dtype)
             small = residual <= tol * values[:, -1].abs().to(residual.dtype)
@@ -98,7 +106,7 @@ def largest_eigenvalue(apply: Map, start: Tensor, *, tol: float, max_steps: int)
         largest=values[:, -1].to(beta.dtype),
         smallest=values[:, 0].to(beta.dtype),
         residual=residual,
-        probable=_probable(values[:, 0], values[:, -1], steps, max_steps, dimension).to(beta.dtype),
+        probable=_probable(values, steps, max_steps, dimension, lowest).to(beta.dtype),
         vector=vector,
         steps=steps,
     )
@@ -115,14 +123,18 @@ def _eigen(diagonal: list[Tensor], beside: list[Tensor]) -> tuple[Tensor, Tensor
 
 
 def _probable(
-    smallest: Tensor, largest: Tensor, steps: int, max_steps: int, dimension: int
+    values: Tensor, steps: int, max_steps: int, dimension: int, lowest: float | None
 ) -> Tensor:
+    smallest, largest = values[:, 0], values[:, -1]
     if steps >= dimension:
         return largest
-    # Steps at which the iteration may stop: the checks, the cap, and the one at which the space is
-    # complete, which is the number of distinct eigenvalues for almost every start.
-    events = 2 * (max_steps // CHECK_EVERY + 2)
-    root = math.log(1.648 * math.sqrt(dimension) * events / FAILURE) / (2 * steps - 1)
-    # The spread λ_max − λ_min exceeds that of the Ritz values at both ends by as much.
-    share = root**2 / (1 - 2 * root**2) if 2 * root**2 < 1 else math.inf
-    return largest + share * (largest - smallest)
+    # Where the iteration may stop: the checks, the cap, and where the space is complete, which is
+    # after as many steps as there are distinct eigenvalues, for almost every start.
+    events = max(0, max_steps - FIRST_CHECK) // CHECK_EVERY + 3
+    ends = 2 if lowest is None else 1
+    root = math.log(1.648 * math.sqrt(dimension) * ends * events / FAILURE) / (2 * steps - 1)
+    # Beyond the smallest Ritz value the spread exceeds that of the Ritz values at both ends by as
+    # much; above a known number at one.
+    taken = ends * root**2
+    share = root**2 / (1 - taken) if taken < 1 else math.inf
+    return largest + share * (largest - (smallest if lowest is None else lowest))

@@ -104,7 +104,7 @@ def local_lipschitz(
 
     # With σ² a Ritz value of JᵀJ and R its residual, (Jv/σ, v)/√2 has the residual R/(√2σ) with
     # the symmetric map (0, J; Jᵀ, 0), whose eigenvalues are the singular values of J.
-    squares = largest_eigenvalue(gram, start, tol=2**0.5 * tol, max_steps=max_steps)
+    squares = largest_eigenvalue(gram, start, tol=2**0.5 * tol, max_steps=max_steps, lowest=0.0)
     value = squares.largest.clamp_min(0).sqrt()
     error = squares.residual / (2**0.5 * value.clamp_min(torch.finfo(value.dtype).tiny))
     ritz = largest_eigenvalue(symmetric, start, tol=tol, max_steps=max_steps)
