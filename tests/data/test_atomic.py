@@ -109,3 +109,10 @@ def test_a_folder_below_a_file_is_refused(tmp_path: Path):
         check_folder(tmp_path / "file")
     with pytest.raises(InputError, match=r"because .*file is not a folder"):
         check_folder(tmp_path / "file" / "below" / "run")
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "nul\0byte"])
+def test_names_that_cannot_be_looked_up_are_refused(tmp_path, name):
+    for check in (check_writable, check_folder):
+        with pytest.raises(InputError, match="cannot be looked up"):
+            check(tmp_path / name)

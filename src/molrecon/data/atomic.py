@@ -36,16 +36,8 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
             f"The output {target} is an existing folder, but a file name was expected; "
             "add a file name to it."
         )
-    try:
-        # The temporary name is longer, and would be found too long only when all is computed.
-        with suppress(FileNotFoundError, NotADirectoryError):
-            os.lstat(_temporary(target))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"The output {target} cannot be looked up ({reason}); choose a shorter name, or "
-            "another folder."
-        ) from error
+    # The temporary name is longer, and would be found too long only when all is computed.
+    _require_lookup(target, _temporary(target))
     if not folder.is_dir():
         found = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(
@@ -80,6 +72,7 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
         to.
     """
     folder = Path(path)
+    _require_lookup(folder, folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(
             f"The output {folder} is a file, but a folder was expected; choose another."
@@ -197,6 +190,19 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
     return Path(path)
+
+
+def _require_lookup(path: Path, looked_up: Path) -> None:
+    """Refuse a path that the file system cannot look up: too long, or in a closed folder."""
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(looked_up)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"The output {path} cannot be looked up ({reason}); choose a shorter name, or another "
+            "folder."
+        ) from error
 
 
 def _temporary(target: Path) -> Path:

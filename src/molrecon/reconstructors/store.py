@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
@@ -165,7 +166,8 @@ def resolve(name_or_path: str | Path) -> Path:
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
     path = Path(name_or_path)
-    if not path.is_file():
+    # Unlike Path.is_file it takes a path that cannot be looked up for none.
+    if not os.path.isfile(path):
         raise InputError(
             f"model {str(name_or_path)!r} is neither a file nor a shipped model; shipped are: "
             f"{', '.join(shipped) or 'none'}"

@@ -149,8 +149,8 @@ def reading(location: Location, expected: str) -> Iterator[None]:
     except MolreconError:
         raise
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        reason = lines[0].rstrip(".")[:_LONGEST]
+        text = str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
+        reason = text.splitlines()[0].rstrip(".")[:_LONGEST]
         raise InputError(
             f"{location} could not be read as {expected} ({reason}); check that the file is "
             "complete and of the type its name says."
