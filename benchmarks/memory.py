@@ -28,7 +28,7 @@ NETWORKS = {"cnn": lambda: CNN(residual=True), "residual": ResidualCNN}
 
 
 def build(method: str, iterations: int, network: Network) -> LearnedReconstructor:
-    inner = ConjugateGradient(rtol=0.1, relative_to="start", max_iterations=3)
+    inner = ConjugateGradient(rtol=0.1, max_iterations=3)
     if method == "modl":
         return MoDL(network, iterations=iterations, solver=inner)
     # Small steps, lest rounding ends the solve before the iterations are done.

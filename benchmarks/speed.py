@@ -30,7 +30,7 @@ EXACT = ForwardBackward(
     tol=1e-6,
     stopping="residual",
     max_iterations=500,
-    inner=ConjugateGradient(rtol=1e-2, relative_to="start", max_iterations=300),
+    inner=ConjugateGradient(rtol=1e-2, max_iterations=300),
 )
 
 

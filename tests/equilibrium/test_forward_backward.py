@@ -132,7 +132,8 @@ def test_applications_are_counted():
         return inclusion.H(x)
 
     solution = ForwardBackward(tol=1e-6)(replace(inclusion, H=counted), start())
-    assert len(seen) == solution.network_evaluations == solution.iterations.max()
+    # Each sample is confirmed with its rounding when it is done, by one evaluation more.
+    assert len(seen) == solution.network_evaluations == solution.iterations.max() + 2
     assert solution.normal_evaluations > solution.network_evaluations
 
 
@@ -167,7 +168,7 @@ def test_zero_is_the_solution_of_the_homogeneous_equation():
     homogeneous = replace(inclusion, H=contraction(12, 0.7), rhs=torch.zeros_like(inclusion.rhs))
     solution = ForwardBackward()(homogeneous, torch.zeros_like(inclusion.rhs))
     assert solution.status == (Status.CONVERGED,) * 2
-    assert solution.network_evaluations == 1
+    assert solution.iterations.tolist() == [1, 1]
     assert solution.value.abs().max() == 0
 
 

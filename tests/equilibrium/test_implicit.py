@@ -18,7 +18,8 @@ from ..support import cartesian_mri, contractive_cnn, normal, real_matrices
 SPATIAL = (4, 3)
 M = 0.3
 TIGHT = ForwardBackward(
-    tol=1e-12,
+    tol=1e-13,
+    stopping="residual",
     max_iterations=1000,
     inner=ConjugateGradient(rtol=1e-3, relative_to="start"),
 )
@@ -85,7 +86,7 @@ def test_equals_the_gradient_through_200_iterations(shift):
 @pytest.mark.parametrize("alpha", [1.0, 0.2])
 def test_equals_finite_differences(alpha):
     problem = Problem(seed=3)
-    solver = ForwardBackward(alpha=alpha, tol=1e-12, max_iterations=2000)
+    solver = ForwardBackward(alpha=alpha, tol=1e-13, stopping="residual", max_iterations=2000)
     equilibrium = Equilibrium(solver, solver)
     x0 = torch.zeros_like(problem.target)
 
@@ -191,7 +192,9 @@ def evaluations(problem, iterations):
     counting = Inclusion(
         H=counted, A=inclusion.A, lam=inclusion.lam, rhs=inclusion.rhs, monotonicity=M
     )
-    solver = ForwardBackward(alpha=0.1, tol=1e-15, max_iterations=iterations, memory=0)
+    solver = ForwardBackward(
+        alpha=0.1, tol=1e-15, stopping="residual", max_iterations=iterations, memory=0
+    )
     equilibrium = Equilibrium(solver, TIGHT, raise_on_failure=False)
     start = torch.zeros_like(problem.target)
     solution, saved = saved_bytes(lambda: equilibrium(counting, start))
@@ -234,10 +237,12 @@ def test_without_gradients_the_network_is_not_applied_again():
 def test_certified_is_passed_on():
     problem = Problem()
     for certified in (False, True):
-        solution = Equilibrium(TIGHT)(
-            problem.inclusion(), torch.zeros_like(problem.target), certified=certified
-        )
+        start = torch.zeros_like(problem.target)
+        equilibrium = Equilibrium(ForwardBackward(tol=1e-6))
+        solution = equilibrium(problem.inclusion(), start, certified=certified)
         assert solution.certified is certified
+        # A bound that nobody asked for is not confirmed with its rounding.
+        assert not Equilibrium(TIGHT)(problem.inclusion(), start, certified=certified).certified
         assert solution.monotonicity == M
 
 

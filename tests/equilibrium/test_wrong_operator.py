@@ -43,8 +43,8 @@ def linear_inclusion(A, y, *, m, lam, skew, seed):
 def exact_solution(inclusion, H, b):
     matrix = dense_matrices(inclusion.A)[0]
     system = torch.eye(len(H)) - H + inclusion.lam * matrix.mH @ matrix
-    solved = torch.linalg.solve(system, inclusion.rhs.flatten() + b)
-    return solved.reshape(inclusion.rhs.shape)
+    rhs = inclusion.lam * inclusion.A.H(inclusion.y)
+    return torch.linalg.solve(system, rhs.flatten() + b).reshape(rhs.shape)
 
 
 parameters = given(

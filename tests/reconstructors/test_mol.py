@@ -33,8 +33,8 @@ def scan(batch=1, sigma=0.02, dtype=torch.complex128):
     return A, clean + sigma * A.mask * noise
 
 
-def model(m=0.1, *, tol=1e-8, shift=0.0, weight=None, **arguments):
-    solver = ForwardBackward(tol=tol, max_iterations=1000)
+def model(m=0.1, *, tol=1e-8, stopping="bound", shift=0.0, weight=None, **arguments):
+    solver = ForwardBackward(tol=tol, stopping=stopping, max_iterations=1000)
     return MOL(
         contractive_cnn(1 - m, **arguments),
         weight or DataWeight(lam0=0.05, floor=0.01),
@@ -161,7 +161,7 @@ def test_robustness_bound_in_the_units_of_the_data(size):
 
 def test_gradients_reach_weights_data_weight_and_noise_level():
     A, y = scan()
-    mol = model(tol=1e-12, weight=DataWeight(lam0=0.05, floor=0.01).double())
+    mol = model(tol=1e-13, stopping="residual", weight=DataWeight(lam0=0.05, floor=0.01).double())
     sigma = torch.tensor([0.02], dtype=torch.float64, requires_grad=True)
     target = smooth_image()
     leaves = [mol.network.convolutions[0].weight, mol.network.convolutions[1].noise_bias]
@@ -186,7 +186,7 @@ def test_gradients_reach_weights_data_weight_and_noise_level():
 
 def test_gradient_of_the_data_is_that_of_the_scale_too():
     A, y = scan()
-    mol = model(tol=1e-11)
+    mol = model(tol=1e-12, stopping="residual")
     leaf = y.clone().requires_grad_()
     direction = A.mask * normal(*y.shape, seed=3)
     target = smooth_image()

@@ -1,96 +1,78 @@
-"""Equilibria of explicit gradient steps, by the machinery of the splitting."""
+"""Equations solved by explicit gradient steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from molrecon.equilibrium.implicit import Equilibrium
-from molrecon.equilibrium.inclusion import Inclusion
-from molrecon.equilibrium.solution import Solution
-from molrecon.linear.solution import LinearSolution
-from molrecon.linear.status import Status
-from molrecon.operators.base import LinearOperator
+from molrecon.equilibrium.fixed_point import Equation, Iteration, Step, transposed_jacobian
+from molrecon.operators.base import norm
 
 
 @dataclass(frozen=True)
-class ExplicitEquation:
-    """Find x with ``G(x) = 0`` by ``x ← x − η G(x)``, where ``G(x) = S(x) − rhs``.
+class ExplicitEquation(Equation):
+    """Find x with ``G(x) = S(x) − rhs = 0`` by ``x ← x − η G(x)``.
 
-    With ``H(x) = x − η S(x)`` this is the `Inclusion` ``x − H(x) = η rhs`` without a data term of
-    its own, so forward solve, acceleration, safeguard and implicit gradient are those of
-    `Equilibrium`, and nothing is left of its linear systems.
+    There is no linear system to solve; the adjoint equation is of the same kind, with the
+    transposed Jacobian of S in the place of S.
 
-    Attributes
+    Parameters
     ----------
     S
-        The left side, on ``(batch, *shape_in)``, differentiable.
+        The left side, on ``(batch, *shape_in)``, differentiable; it applies AᴴA once.
     rhs
         The right side of the same shape.
-    A
-        The operator that S applies once, for the count of its applications.
-    step
+    length
         η > 0. It changes the speed and, since G(x*) = 0, never the answer: it cannot be learned.
     monotonicity
         m: the step is held to contract with ``1 − ηm``.
+    lam
+        Data weight of every sample, ``(batch,)``, for the record; None where there is none.
     """
 
     S: Callable[[Tensor], Tensor]
     rhs: Tensor
-    A: LinearOperator
-    step: float
+    length: float
     monotonicity: float
+    lam: Tensor | None = None
 
     def moved(self, x: Tensor) -> Tensor:
-        """Return ``H(x) = x − η S(x)``."""
-        return x - self.step * self.S(x)
+        """Return ``x − η S(x)``."""
+        return x - self.length * self.S(x)
 
-    def solve(
-        self,
-        equilibrium: Equilibrium,
-        x0: Tensor,
-        *,
-        certified: bool = False,
-        on_backward: Callable[[Solution], None] | None = None,
-    ) -> Solution:
-        """Solve from ``x0``; arguments, value and failures are those of `Equilibrium`."""
-        explicit = replace(
-            equilibrium,
-            forward=replace(equilibrium.forward, alpha=1.0, inner=_NothingToSolve()),
-            backward=replace(equilibrium.backward, alpha=1.0, inner=_NothingToSolve()),
-        )
-        inclusion = Inclusion(
-            H=self.moved,
-            A=self.A,
-            lam=torch.zeros(x0.shape[0], dtype=x0.real.dtype, device=x0.device),
-            rhs=self.step * self.rhs,
-            monotonicity=self.step * self.monotonicity,
-        )
-        solution = explicit(inclusion, x0, certified=certified, on_backward=on_backward)
-        assert solution.guarantee is not None
-        return replace(
-            solution,
-            normal_evaluations=solution.network_evaluations,
-            guarantee=replace(solution.guarantee, monotonicity=self.monotonicity),
-        )
+    def step(self, alpha: float, inner: Any) -> Step:
+        """Return the gradient step; ``alpha`` and ``inner`` play no role."""
+        return GradientStep(self)
+
+    def recorded_residual(self, x: Tensor) -> Tensor:
+        """Return G(x), recorded for autograd but for the inside of S."""
+        left = checkpoint(self.S, x, use_reentrant=False, preserve_rng_state=False)
+        residual: Tensor = left - self.rhs
+        return residual
+
+    def adjoint(self, x: Tensor, g: Tensor) -> ExplicitEquation:
+        """Return ``(∂S/∂x)ᵀ w = g`` at the point ``x``."""
+        return replace(self, S=transposed_jacobian(self.S, x), rhs=g)
 
 
-class _NothingToSolve:
-    """The solver of ``(I + 0 · AᴴA) x = r``."""
+class GradientStep(Step):
+    """``x ← x − η(S(x) − rhs)``, computed without any error but rounding."""
 
-    def __call__(
-        self, A: LinearOperator, c: Tensor | float, r: Tensor, x0: Tensor | None = None
-    ) -> LinearSolution:
-        zero = torch.zeros(r.shape[0], dtype=r.real.dtype, device=r.device)
-        return LinearSolution(
-            value=r,
-            status=(Status.CONVERGED,) * r.shape[0],
-            iterations=zero.to(torch.int64),
-            residual=zero,
-            error=zero,
-            initial_residual=zero,
-            normal_evaluations=0,
-        )
+    def __init__(self, equation: ExplicitEquation) -> None:
+        self._equation = equation
+        self.contraction = 1 - equation.length * equation.monotonicity
+
+    def __call__(self, x: Tensor) -> Iteration:
+        """Return the next image for images ``(batch, *shape_in)``."""
+        equation = self._equation
+        difference = equation.length * (equation.rhs - equation.S(x))
+        self.network_evaluations += 1
+        self.normal_evaluations += 1
+        image = x + difference
+        size = norm(image)
+        return Iteration(image, difference, torch.zeros_like(size), size)

@@ -1,44 +1,55 @@
-"""Forward–backward splitting with a safeguarded acceleration."""
+"""Forward–backward splitting, and the settings of every fixed-point solve."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from molrecon.equilibrium.anderson import AndersonHistory, select
+from molrecon.equilibrium import rounding
+from molrecon.equilibrium.fixed_point import (
+    Equation,
+    Iteration,
+    Limits,
+    Step,
+    Stopping,
+    iterate,
+)
 from molrecon.equilibrium.inclusion import Inclusion
-from molrecon.equilibrium.solution import AS_TRAINED, Guarantee, Solution
-from molrecon.equilibrium.stagnation import Records, patience
+from molrecon.equilibrium.solution import AS_TRAINED, Solution
 from molrecon.errors import InputError
 from molrecon.linear.solution import Solver
 from molrecon.linear.solver import LinearSolver
-from molrecon.linear.status import Status
-from molrecon.operators.base import norm
+from molrecon.operators.base import norm, per_sample
 
-Stopping = Literal["bound", "residual", "relative-change"]
-
-DIVERGENCE_FACTOR = 1e3
+PROVED = "the network satisfies Lip(H) ≤ 1 − m, and rounding is counted"
+ROUNDING_UNKNOWN = "rounding in single precision, which was not counted, is below it"
 
 
 @dataclass(frozen=True)
 class ForwardBackward:
-    """Solve an `Inclusion` by ``T(x) = (I + αλAᴴA)⁻¹((1 − α)x + αH(x) + α rhs)``.
+    """Solve an equation by a contraction, an `Inclusion` by forward–backward splitting.
 
-    (Pramanik et al. 2023, supplement eq. 1.) If ``Lip(H) ≤ 1 − m`` the map contracts with factor
+    For the inclusion the contraction is
+    ``T(x) = (I + αλAᴴA)⁻¹((1 − α)x + αH(x) + αλAᴴy)`` (Pramanik et al. 2023, supplement eq. 1),
+    computed as ``x − α(I + αλAᴴA)⁻¹G(x)``. If ``Lip(H) ≤ 1 − m`` the map contracts with factor
     ``1 − αm`` for every α in (0, 1], and its fixed point does not depend on α. Anderson
     acceleration proposes iterates; one that does not lower the residual by that factor is discarded
     for the plain step, which carries the guarantee. Every sample of a batch stops by itself: at its
-    tolerance, or where rounding lets it come no closer, see `molrecon.equilibrium.stagnation`.
+    tolerance, or where rounding lets it come no closer, see `molrecon.equilibrium.stagnation`. One
+    that stops before its tolerance has the iterate of the smallest bound for its value.
+
+    The bound includes rounding where the network is known in double precision
+    (`Inclusion.precise`), see `molrecon.equilibrium.rounding`.
 
     Parameters
     ----------
     alpha
         Step in (0, 1].
     tol
-        Tolerance of the stopping rule.
+        Tolerance of the stopping rule, positive.
     stopping
         ``"bound"``: the a-posteriori bound on ``‖x − x*‖ / ‖x‖`` is at most ``tol``;
         ``"residual"``: ``‖x − T(x)‖ / ‖x‖`` is at most ``tol``;
@@ -49,10 +60,25 @@ class ForwardBackward:
     memory
         Anderson memory; 0 for the plain iteration.
     inner
-        Solver of the linear systems, warm-started at the current iterate; by default direct where
-        the operator has a closed form. The tolerance of an iterative one must be relative to the
-        *starting* residual, which is αG(x): relative to the right-hand side it
-        would return its start near the solution, and x − T(x) would vanish by mistake.
+        Solver of the linear systems ``(I + cAᴴA) w = −αG(x)``; by default direct where the
+        operator has a closed form. A residual of 0.2 of the right-hand side is the best
+        compromise for conjugate gradients: the bound counts what is left of it.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Denoising, ForwardBackward, Inclusion
+    >>> y = torch.ones(1, 1, 4, 4, dtype=torch.float64)
+    >>> A = Denoising((1, 4, 4), dtype=torch.float64)
+    >>> equation = Inclusion(lambda x: 0.5 * x, A, torch.tensor([3.5]), y, monotonicity=0.5)
+    >>> solution = ForwardBackward(tol=1e-6)(equation, torch.zeros_like(y))
+    >>> solution.converged, bool(solution.error_bound <= 1e-6)
+    (True, True)
     """
 
     alpha: float = 1.0
@@ -60,9 +86,7 @@ class ForwardBackward:
     stopping: Stopping = "bound"
     max_iterations: int = 200
     memory: int = 5
-    inner: Solver = field(
-        default_factory=lambda: LinearSolver(rtol=0.2, relative_to="start", max_iterations=100)
-    )
+    inner: Solver = field(default_factory=lambda: LinearSolver(rtol=0.2, max_iterations=100))
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 1:
@@ -80,145 +104,116 @@ class ForwardBackward:
             )
 
     @torch.no_grad()
-    def __call__(self, inclusion: Inclusion, x0: Tensor, *, certified: bool = False) -> Solution:
-        """Iterate from ``x0`` (``(batch, *shape_in)``) until every sample has stopped.
+    def __call__(self, equation: Equation, x0: Tensor, *, certified: bool = False) -> Solution:
+        """Iterate from ``x0`` until every sample has stopped.
 
         Divergence, non-finite values, stagnation and the iteration cap are statuses of the
         returned `Solution`; nothing is raised here.
+
+        Parameters
+        ----------
+        equation
+            The equation.
+        x0
+            Starting images ``(batch, *shape_in)``.
+        certified
+            Whether ``equation.monotonicity`` is proved.
         """
-        state = _State(x0, self.memory)
-        for _ in range(self.max_iterations):
-            step = self._step(inclusion, state)
-            state.advance(step, self._converged(step))
-            if not bool(state.active.any()):
-                break
-        return state.solution(inclusion, certified)
-
-    def _step(self, inclusion: Inclusion, state: _State) -> _Step:
-        x = state.x
-        a = self.alpha
-        h = inclusion.H(x)
-        s = 1 + a * inclusion.shift
-        target = ((1 - a) * x + a * (h + inclusion.rhs)) / s
-        # The residual of this system at x is −αG(x)/s, where a warm-started solver begins.
-        linear = self.inner(inclusion.A, a * inclusion.lam / s, target, x)
-        state.network_evaluations += 1
-        state.normal_evaluations += linear.normal_evaluations
-        difference = linear.value - x
-        length = norm(difference)
-        size = norm(linear.value).clamp_min(torch.finfo(length.dtype).tiny)
-        # ‖x − T(x)‖ ≤ length + error of the linear solve;
-        # ‖T̃(x) − x*‖ ≤ ‖T̃(x) − T(x)‖ + (1 − αμ)/(αμ) ‖x − T(x)‖.
-        contraction = 1 - a * inclusion.strong_monotonicity / s
-        distance = length + linear.error
-        bound = linear.error + contraction / (1 - contraction) * distance
-        return _Step(
-            image=linear.value,
-            difference=difference,
-            residual=distance,
-            relative_residual=length / size,
-            relative_change=length / norm(x).clamp_min(torch.finfo(length.dtype).tiny),
-            relative_bound=bound / size,
-            contraction=contraction,
-            length=length,
-            terms=size * (1 + a * inclusion.lam / s * inclusion.A.nominal_norm**2),
+        limits = Limits(self.tol, self.stopping, self.max_iterations, self.memory)
+        solution = iterate(equation.step(self.alpha, self.inner), x0, limits)
+        assert solution.guarantee is not None
+        counted = solution.guarantee.proved
+        conditions = [] if certified else [AS_TRAINED]
+        if not counted:
+            conditions.append(ROUNDING_UNKNOWN)
+        guarantee = replace(
+            solution.guarantee,
+            proved=certified and counted,
+            rests_on=", and ".join(conditions) or PROVED,
+            monotonicity=equation.monotonicity,
         )
-
-    def _converged(self, step: _Step) -> Tensor:
-        measure = {
-            "bound": step.relative_bound,
-            "residual": step.relative_residual,
-            "relative-change": step.relative_change,
-        }[self.stopping]
-        return measure <= self.tol
+        return replace(solution, guarantee=guarantee, lam=equation.lam)
 
 
-@dataclass(frozen=True)
-class _Step:
-    image: Tensor
-    difference: Tensor
-    residual: Tensor
-    relative_residual: Tensor
-    relative_change: Tensor
-    relative_bound: Tensor
-    contraction: float
-    length: Tensor
-    terms: Tensor
-    """Size of what the step was computed from, and so the scale of its rounding."""
+class SplittingStep(Step):
+    """One step of forward–backward splitting for an `Inclusion`, in residual form.
 
+    ``T(x) = x + (I + cAᴴA)⁻¹ p`` with ``p = −αG(x)/s``, ``c = αλ/s``, ``s = 1 + α shift``. The
+    correction is computed from a right-hand side that vanishes at the solution, so the rounding of
+    the linear solve is relative to the correction and not to the image.
+    """
 
-class _State:
-    """The iteration's memory: per sample, where it stands and whether it has stopped."""
+    def __init__(self, equation: Inclusion, alpha: float, inner: Solver) -> None:
+        self._equation, self._inner = equation, inner
+        s = 1 + alpha * equation.shift
+        self._length, self._c = alpha / s, alpha * equation.lam / s
+        self.contraction = 1 - alpha * equation.strong_monotonicity / s
+        known = equation.precise is not None or equation.lam.dtype == torch.float64
+        self.rounding_counted = equation.counts_rounding and known
 
-    def __init__(self, x0: Tensor, memory: int) -> None:
-        batch, device, real = x0.shape[0], x0.device, x0.real.dtype
-        self.x = x0
-        self.value = x0
-        self.active = torch.ones(batch, dtype=torch.bool, device=device)
-        self.iterations = torch.zeros(batch, dtype=torch.int64, device=device)
-        self.relative_residual = torch.full((batch,), torch.inf, dtype=real, device=device)
-        self.relative_bound = self.relative_residual.clone()
-        self.status = [Status.ITERATION_LIMIT] * batch
-        self.network_evaluations = 0
-        self.normal_evaluations = 0
-        self._memory = memory
-        self._history = AndersonHistory(memory)
-        self._accelerated = torch.zeros(batch, dtype=torch.bool, device=device)
-        self._records = Records(batch, real, device)
-        self._plain = x0
+    def __call__(self, x: Tensor) -> Iteration:
+        """Return ``T(x)`` for images ``(batch, *shape_in)``."""
+        equation = self._equation
+        linear = self._inner(equation.A, self._c, -self._length * equation.residual(x))
+        self.network_evaluations += 1
+        self.normal_evaluations += 1 + linear.normal_evaluations
+        image = x + linear.value
+        gain = 1 + self._c * equation.A.nominal_norm**2
+        return Iteration(image, linear.value, linear.error, norm(image) * gain)
 
-    def advance(self, step: _Step, converged: Tensor) -> None:
-        self.iterations += self.active
-        finite = torch.isfinite(step.residual)
-        # What the plain step is sure to reach, an accelerated one has to reach too.
-        best = self._records.residual
-        rejected = self._accelerated & ~(step.residual <= step.contraction * best)
-        accepted = self.active & finite & ~rejected
-        self.value = select(accepted, step.image, self.value)
-        self.relative_residual = torch.where(
-            accepted, step.relative_residual, self.relative_residual
+    def bound(self, x: Tensor, image: Tensor, difference: Tensor, tol: float) -> Tensor:
+        """Bound ``‖image − x*‖ / ‖image‖``, ``(batch,)``; see `molrecon.equilibrium.rounding`."""
+        equation = self._equation.in_double()
+        assert equation is not None
+        kind = torch.complex128 if x.is_complex() else torch.float64
+        x, image, w = x.to(kind), image.to(kind), difference.to(kind)
+        c, k = self._c.double(), self.contraction
+        with torch.autocast(x.device.type, enabled=False):
+            mismatch, p = self._right_side(equation, x)
+        self.network_evaluations += 1
+        self.normal_evaluations += 2
+        q = p - w - per_sample(c, w) * equation.A.normal(w)
+        size = norm(image).clamp_min(torch.finfo(c.dtype).tiny)
+        operator_norm = _norm_of(equation)
+        floor = rounding.floor(
+            size=norm(x),
+            mismatch=mismatch,
+            data=0 * size if equation.y is None else norm(equation.y),
+            step=norm(w),
+            c=c,
+            norm=operator_norm,
+            network=equation.network_rounding,
         )
-        self.relative_bound = torch.where(accepted, step.relative_bound, self.relative_bound)
-        diverged = self.active & ~rejected & (step.residual > DIVERGENCE_FACTOR * best)
-        broken = self.active & ~finite & ~self._accelerated
-        done = accepted & converged
-        self._records.update(step.residual, step.relative_bound, accepted)
-        waited = patience(step.contraction, accelerated=self._memory > 0)
-        stagnant = self._records.stand_still(waited, step.length, step.terms)
-        stagnant = self.active & stagnant & ~(done | diverged | broken)
-        self._mark(done, Status.CONVERGED)
-        self._mark(diverged, Status.DIVERGED)
-        self._mark(broken, Status.NON_FINITE)
-        self._mark(stagnant, Status.STAGNATED)
-        self.active = self.active & ~(done | diverged | broken | stagnant)
-        self._propose(step, accepted, rejected)
+        stored = norm(image - x - w)
 
-    def _propose(self, step: _Step, accepted: Tensor, rejected: Tensor) -> None:
-        self._plain = select(accepted, step.image, self._plain)
-        proposal = self._plain
-        if self._memory > 0:
-            self._history.push(step.image, step.difference, accepted)
-            proposal = select(accepted, self._history.propose(), self._plain)
-        self._accelerated = accepted & (self.iterations > 1) & (self._memory > 0)
-        self.x = select(self.active, proposal, self.value)
+        def total(error: Tensor) -> Tensor:
+            error = error + floor
+            sum_ = stored + error + k / (1 - k) * (norm(w) + error)
+            # The image is rounded once more, when it is multiplied by its unit.
+            last = rounding.unit_roundoff(difference.dtype)
+            slack = 1.0 if equation is self._equation else rounding.SLACK
+            return sum_ / size * slack + last * (sum_ > 0)
 
-    def _mark(self, which: Tensor, status: Status) -> None:
-        for sample in torch.nonzero(which).flatten().tolist():
-            self.status[sample] = status
+        found = total(norm(q))
+        coarse = found > tol
+        if bool(coarse.any()):
+            linear = self._inner(self._equation.A.in_double, c, q)
+            v = linear.value
+            self.normal_evaluations += 1 + linear.normal_evaluations
+            rest = norm(q - v - per_sample(c, v) * equation.A.normal(v))
+            found = torch.where(coarse, torch.minimum(found, total(norm(v) + rest)), found)
+        return found.nan_to_num(torch.inf, torch.inf)
 
-    def solution(self, inclusion: Inclusion, certified: bool) -> Solution:
-        return Solution(
-            value=self.value,
-            status=tuple(self.status),
-            iterations=self.iterations,
-            network_evaluations=self.network_evaluations,
-            normal_evaluations=self.normal_evaluations,
-            relative_residual=self.relative_residual,
-            guarantee=Guarantee(
-                error_bound=self.relative_bound,
-                proved=certified,
-                rests_on="the network satisfies Lip(H) ≤ 1 − m" if certified else AS_TRAINED,
-                monotonicity=inclusion.monotonicity,
-            ),
-            lam=inclusion.lam,
-        )
+    def _right_side(self, equation: Inclusion, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``‖y − Ax‖`` and p."""
+        p = -self._length * equation.residual(x)
+        predicted = equation.A(x)
+        left = -predicted if equation.y is None else equation.y - predicted
+        return norm(left), p
+
+
+def _norm_of(equation: Inclusion) -> Tensor:
+    known = equation.A.norm_bound
+    # The estimate approaches the norm from below.
+    value = 2 * equation.A.nominal_norm if known is None else known
+    return value.to(equation.lam.dtype)

@@ -1,59 +1,132 @@
-"""The equation that an equilibrium solves, forward and adjoint alike."""
+"""The monotone inclusion of MOL, forward and adjoint alike, and a bound for any image."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
+from molrecon.equilibrium.fixed_point import Equation, Step, transposed_jacobian
+from molrecon.equilibrium.rounding import NETWORK
 from molrecon.linear.solution import Solver
 from molrecon.operators.base import LinearOperator, inner, norm, per_sample
 
 
 @dataclass(frozen=True)
-class Inclusion:
-    """Find x with ``G(x) = (1 + shift) x − H(x) + λ AᴴA x − rhs = 0``.
+class Inclusion(Equation):
+    """Find x with ``G(x) = (1 + shift) x − H(x) + λAᴴ(Ax − y) − rhs = 0``.
 
-    Forward, ``rhs = λ Aᴴ y`` and H is the network (Pramanik et al. 2023, eq. 8). The adjoint
-    equation ``(I − J_Hᵀ + λAᴴA) w = g`` has the same form with ``H = J_Hᵀ`` and ``rhs = g``, so
-    one solver serves both.
+    Forward (Pramanik et al. 2023, eq. 8) H is the network and y what was measured. The adjoint
+    equation ``(I − J_Hᵀ + λAᴴA) w = g`` has the same form with ``H = J_Hᵀ``, ``rhs = g`` and no y,
+    so one solver serves both. λAᴴy and λAᴴAx are never rounded apart: what their difference lost
+    would lie in part in the null space of A, where it is divided by m.
 
-    Attributes
+    Where A sees nothing (`LinearOperator.support`) x is zero: with P the projection on the support,
+    H is replaced by PHP, which has the same Lipschitz bound.
+
+    Parameters
     ----------
     H
         The network, or its vector–Jacobian product, on ``(batch, *shape_in)``.
     A
         The forward operator.
     lam
-        Data weight λ > 0 of every sample, ``(batch,)``.
-    rhs
-        Right-hand side, ``(batch, *shape_in)``.
+        Data weight λ ≥ 0 of every sample, ``(batch,)``.
+    y
+        Measurements ``(batch, *shape_out)``; None for zero.
     monotonicity
         m: the bound ``Lip(H) ≤ 1 − m`` under which convergence and error bound hold.
+    rhs
+        Right-hand side ``(batch, *shape_in)``; None for zero.
     shift
         Extra multiple of x in the score; the published code adds a hidden one (its linear system
         has 1.001·I), molrecon none.
+    precise
+        H on images of double precision, for a bound that includes rounding; None where there is
+        none and H is in single precision.
+    network_rounding
+        Rounding of ``precise`` in units of the unit roundoff, see `rounding.network_factor`.
+    counts_rounding
+        Whether a bound has to include rounding; that of an adjoint solve need not.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from molrecon import Denoising, ForwardBackward, Inclusion
+    >>> y = torch.ones(1, 1, 4, 4, dtype=torch.float64)
+    >>> A = Denoising((1, 4, 4), dtype=torch.float64)
+    >>> equation = Inclusion(lambda x: 0.5 * x, A, torch.tensor([3.5]), y, monotonicity=0.5)
+    >>> round(float(ForwardBackward()(equation, 0 * y).value[0, 0, 0, 0]), 3)
+    0.875
     """
 
     H: Callable[[Tensor], Tensor]
     A: LinearOperator
     lam: Tensor
-    rhs: Tensor
-    monotonicity: float
+    y: Tensor | None = None
+    monotonicity: float = 0.02
+    rhs: Tensor | None = None
     shift: float = 0.0
+    precise: Callable[[Tensor], Tensor] | None = None
+    network_rounding: float = NETWORK
+    counts_rounding: bool = True
 
     @property
     def strong_monotonicity(self) -> float:
         """The constant μ with ``Re⟨G(x) − G(z), x − z⟩ ≥ μ‖x − z‖²``."""
         return self.monotonicity + self.shift
 
+    def network(self, x: Tensor) -> Tensor:
+        """Return ``PHP(x)``: H, confined to the pixels that A can see."""
+        support = self.A.support
+        if support is None:
+            return self.H(x)
+        return self.H(x * support) * support
+
+    def data_gradient(self, x: Tensor) -> Tensor:
+        """Return ``Aᴴ(y − Ax)``."""
+        return -self.A.normal(x) if self.y is None else self.A.mismatch(x, self.y)
+
     def residual(self, x: Tensor, h: Tensor | None = None) -> Tensor:
-        """G(x), computed from its definition; ``h`` is H(x) if it is known."""
-        h = self.H(x) if h is None else h
-        data = per_sample(self.lam, x) * self.A.normal(x)
-        return (1 + self.shift) * x - h + data - self.rhs
+        """G(x), computed from its definition; ``h`` is PHP(x) if it is known."""
+        h = self.network(x) if h is None else h
+        g = (1 + self.shift) * x - h - per_sample(self.lam, x) * self.data_gradient(x)
+        return g if self.rhs is None else g - self.rhs
+
+    def recorded_residual(self, x: Tensor) -> Tensor:
+        """Return G(x), recorded for autograd but for the inside of the network."""
+        h = checkpoint(self.network, x, use_reentrant=False, preserve_rng_state=False)
+        return self.residual(x, h)
+
+    def adjoint(self, x: Tensor, g: Tensor) -> Inclusion:
+        """Return ``(I − J_Hᵀ + λAᴴA) w = g`` at the point ``x``."""
+        product = transposed_jacobian(self.network, x)
+        return replace(self, H=product, lam=self.lam.detach(), y=None, rhs=g, counts_rounding=False)
+
+    def in_double(self) -> Inclusion | None:
+        """Return the same equation in double precision; None where H is not known in it."""
+        if self.lam.dtype == torch.float64:
+            return self
+        if self.precise is None:
+            return None
+        double = torch.complex128 if self.A.dtype.is_complex else torch.float64
+        return replace(
+            self,
+            H=self.precise,
+            A=self.A.for_double,
+            lam=self.lam.double(),
+            y=None if self.y is None else self.y.to(double),
+            rhs=None if self.rhs is None else self.rhs.to(double),
+        )
+
+    def step(self, alpha: float, inner: Solver) -> Step:
+        """Return the forward–backward step of length ``alpha``."""
+        from molrecon.equilibrium.forward_backward import SplittingStep
+
+        return SplittingStep(self, alpha, inner)
 
 
 @torch.no_grad()
@@ -74,7 +147,8 @@ def error_bound(inclusion: Inclusion, x: Tensor, *, solver: Solver | None = None
     x
         Any image ``(batch, *shape_in)``.
     solver
-        Solver of ``M u = G(x)``. However inexact its u is, the result is a bound: with the
+        None for the first bound. A solver of ``M u = G(x)`` for the second. However inexact its u
+        is, the result is a bound: with the
         residual ``r = G − Mu``, ``⟨G, M⁻¹G⟩ = 2⟨u, G⟩ − ⟨u, Mu⟩ + ⟨r, M⁻¹r⟩`` and the last term
         is at most ``‖r‖² / μ``; and ``‖w‖ ≤ ‖u‖ + ‖r‖ / μ``.
 

@@ -146,7 +146,7 @@ class Solution:
         """
 
         def plain(values: Tensor | None) -> float | None:
-            return None if values is None else float(values[sample])
+            return None if values is None else float(values[sample].detach())
 
         return {
             "status": self.status[sample].value,

@@ -33,13 +33,16 @@ from torch import Tensor
 
 from molrecon.equilibrium.inclusion import Inclusion, error_bound
 from molrecon.linear.solution import Solver
-from molrecon.operators.base import LinearOperator, norm, per_sample
+from molrecon.operators.base import LinearOperator, norm
 
 
 def with_operator(inclusion: Inclusion, y: Tensor, A: LinearOperator) -> Inclusion:
-    """Return the equation of the same network, λ and measurements ``y`` with another operator."""
-    back = A.H(y)
-    return replace(inclusion, A=A, rhs=per_sample(inclusion.lam, back) * back)
+    """Return the equation of the same network, λ and measurements ``y`` with another operator.
+
+    The network is then confined to what that operator sees (`Inclusion.network`): where the two
+    supports differ, so do the networks.
+    """
+    return replace(inclusion, A=A, y=y, rhs=None)
 
 
 @torch.no_grad()

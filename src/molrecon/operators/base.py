@@ -145,6 +145,21 @@ class LinearOperator(ABC):
         self.check_input(x)
         return self.adjoint(self.forward(x))
 
+    def mismatch(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return ``Aᴴ(y − Ax)``, the data gradient of ``½‖Ax − y‖²`` with the opposite sign.
+
+        It is small where x explains y, and computed as the difference it is: ``Aᴴy − AᴴAx`` would
+        hold the rounding of two terms that may be large.
+
+        Parameters
+        ----------
+        x
+            Images ``(batch, *shape_in)``.
+        y
+            Measurements ``(batch, *shape_out)``.
+        """
+        return self.adjoint(y - self(x))
+
     def resolvent(self, c: Tensor, r: Tensor) -> Tensor | None:
         """Exact ``(I + c AᴴA)⁻¹ r`` where the operator knows a closed form, else None.
 
@@ -197,6 +212,15 @@ class LinearOperator(ABC):
         """The operator in double precision, itself if it is; made once."""
         precise = torch.complex128 if self.dtype.is_complex else torch.float64
         return self if self.dtype == precise else self.to(dtype=precise)
+
+    @property
+    def for_double(self) -> LinearOperator:
+        """The operator to apply to images and measurements of double precision.
+
+        By default `in_double`. An operator whose arithmetic takes the precision of its argument is
+        that itself, and needs no second copy of its parameters.
+        """
+        return self.in_double
 
     @property
     def support(self) -> Tensor | None:

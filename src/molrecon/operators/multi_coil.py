@@ -152,6 +152,22 @@ class MultiCoilMRI(LinearOperator):
         assert image is not None
         return image
 
+    def mismatch(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return ``Aᴴ(y − Ax)``, block by block of coils."""
+        self.check_input(x)
+        image: Tensor | None = None
+        for block in self._blocks(x.shape[0]):
+            k = fft_centred(self.coil_maps[:, block] * x, self.transformed).mul_(self._weights)
+            coils = ifft_centred(self._weights * (y[:, block] - k), self.transformed)
+            image = _add(image, self._combined(coils, block))
+        assert image is not None
+        return image
+
+    @property
+    def for_double(self) -> LinearOperator:
+        """The operator itself: products with maps and mask take the higher precision."""
+        return self
+
     def _combined(self, coils: Tensor, block: slice) -> Tensor:
         return coils.mul_(self.coil_maps[:, block].conj()).sum(1, keepdim=True)
 

@@ -113,19 +113,19 @@ class DEGrad(LearnedReconstructor):
         equation = ExplicitEquation(
             S=left,
             rhs=per_sample(weight, back) * back,
-            A=A,
-            step=self.step,
+            length=self.step,
             monotonicity=self.monotonicity,
+            lam=weight,
         )
-        solution = equation.solve(
-            problem.solvers(self.equilibrium), problem.start, on_backward=problem.on_backward
+        solution = problem.solvers(self.equilibrium)(
+            equation, problem.start, on_backward=problem.on_backward
         )
         if not self._is_bounded():
-            return replace(solution, lam=weight, guarantee=None)
+            return replace(solution, guarantee=None)
         constant = robustness_constant(weight, self.monotonicity)
         assert solution.guarantee is not None
         guarantee = replace(solution.guarantee, robustness=constant)
-        return replace(solution, lam=weight, guarantee=guarantee)
+        return replace(solution, guarantee=guarantee)
 
 
 class DEGradConfig(EquilibriumModelConfig):

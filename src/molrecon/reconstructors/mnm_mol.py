@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -115,10 +114,9 @@ class MnMMOL(LearnedReconstructor):
         equation = self._equation(
             problem.A, lam, lambda x: problem.confined(self.network, x), problem.y
         )
-        solution = equation.solve(
-            problem.solvers(self.equilibrium), problem.start, on_backward=problem.on_backward
+        return problem.solvers(self.equilibrium)(
+            equation, problem.start, on_backward=problem.on_backward
         )
-        return replace(solution, lam=lam)
 
     def _equation(
         self, A: LinearOperator, lam: Tensor, H: Callable[[Tensor], Tensor], y: Tensor | None
@@ -133,9 +131,9 @@ class MnMMOL(LearnedReconstructor):
         return ExplicitEquation(
             S=left,
             rhs=per_sample(data, back) * back,
-            A=A,
-            step=self.step,
+            length=self.step,
             monotonicity=self.monotonicity,
+            lam=lam,
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.robustness import robustness_constant
+from molrecon.equilibrium.rounding import network_factor
 from molrecon.equilibrium.solution import Solution
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks import AnyNetwork
@@ -145,16 +148,32 @@ class MOL(LearnedReconstructor):
 
     def inclusion(self, problem: ScaledProblem) -> Inclusion:
         """Return the equation of a reconstruction, in units of the image peak."""
-        lam = self.weight(problem.sigma)
-        back = problem.A.H(problem.y)
+        lam, y = self.weight(problem.sigma), problem.y
+        if self.unshrunk:
+            y = y * per_sample(torch.as_tensor(self.data_gain(lam)), y)
         return Inclusion(
-            H=lambda x: problem.confined(self.network, x),
+            H=lambda x: self.network(x, problem.sigma),
             A=problem.A,
             lam=lam,
-            rhs=per_sample(lam * self.data_gain(lam), back) * back,
+            y=y,
             monotonicity=self.monotonicity,
             shift=self.shift,
+            # While it is trained a normalised network changes from one application to the next.
+            precise=None if self.network.training else self._in_double(problem.sigma),
+            network_rounding=network_factor(self.network),
         )
+
+    def _in_double(self, sigma: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the network in double precision, made when it is first applied."""
+        made: list[Network] = []
+
+        def apply(x: Tensor) -> Tensor:
+            if not made:
+                made.append(deepcopy(self.network).double())
+            h: Tensor = made[0](x, sigma.double())
+            return h
+
+        return apply
 
     def solve(self, problem: ScaledProblem) -> Solution:
         """Solve the inclusion, in units of the image peak."""
@@ -205,6 +224,6 @@ def published_equilibrium() -> Equilibrium:
         stopping="relative-change",
         max_iterations=500,
         memory=0,
-        inner=ConjugateGradient(rtol=0.0, relative_to="start", max_iterations=5),
+        inner=ConjugateGradient(rtol=0.0, max_iterations=5),
     )
     return Equilibrium(forward=solver, backward=solver)

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter, model_validator
 
-from molrecon.equilibrium.forward_backward import ForwardBackward, Stopping
+from molrecon.equilibrium.fixed_point import Stopping
+from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.linear.solver import LinearSolver
 from molrecon.networks import AnyNetwork

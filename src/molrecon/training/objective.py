@@ -135,7 +135,6 @@ class Objective(nn.Module):
             "max_iterations": stage.max_iterations,
             "inner": LinearSolver(
                 rtol=stage.inner_reduction,
-                relative_to="start",
                 max_iterations=stage.inner_iterations,
             ),
         }

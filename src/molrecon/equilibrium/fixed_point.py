@@ -1,0 +1,274 @@
+"""The fixed-point engine: stopping, safeguarded acceleration, stagnation, the best iterate."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from molrecon.equilibrium.anderson import AndersonHistory, select
+from molrecon.equilibrium.solution import Guarantee, Solution
+from molrecon.equilibrium.stagnation import Records, patience
+from molrecon.linear.status import Status
+from molrecon.operators.base import norm
+
+Stopping = Literal["bound", "residual", "relative-change"]
+
+DIVERGENCE_FACTOR = 1e3
+
+RETRY = 0.25
+"""Where rounding keeps a bound above its tolerance, it is computed again at this part of it."""
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One application of a contraction T, possibly inexact.
+
+    Attributes
+    ----------
+    image
+        ``T(x)`` for the whole batch, as computed.
+    difference
+        ``T(x) − x``.
+    error
+        Bound on how far the image is from T(x) for another reason than rounding, ``(batch,)``.
+    terms
+        Size of what the step was computed from, and so the scale of its rounding, ``(batch,)``.
+    """
+
+    image: Tensor
+    difference: Tensor
+    error: Tensor
+    terms: Tensor
+
+
+class Step(ABC):
+    """A contraction T, applied once per call.
+
+    Attributes
+    ----------
+    contraction
+        A factor k < 1 with ``‖T(x) − T(z)‖ ≤ k‖x − z‖``.
+    network_evaluations, normal_evaluations
+        Applications of the network and of AᴴA so far.
+    rounding_counted
+        Whether `bound` includes the rounding of the arithmetic.
+    """
+
+    contraction: float
+    network_evaluations: int = 0
+    normal_evaluations: int = 0
+    rounding_counted: bool = False
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Iteration:
+        """Return ``T(x)`` for images ``(batch, *shape_in)``."""
+
+    def bound(self, x: Tensor, image: Tensor, difference: Tensor, tol: float) -> Tensor:
+        """Bound ``‖image − x*‖ / ‖image‖`` afresh, rounding included, ``(batch,)``.
+
+        Only where ``rounding_counted``.
+
+        Parameters
+        ----------
+        x, image, difference
+            Of an iteration, as the call took and returned them.
+        tol
+            A bound of at most this size need not be tightened.
+        """
+        raise NotImplementedError
+
+
+class Equation(ABC):
+    """An equation ``G(x) = 0`` with a strongly monotone G, solved by a contraction."""
+
+    lam: Tensor | None
+    monotonicity: float
+
+    @abstractmethod
+    def step(self, alpha: float, inner: Any) -> Step:
+        """Return the contraction whose fixed point is the solution."""
+
+    @abstractmethod
+    def recorded_residual(self, x: Tensor) -> Tensor:
+        """Return G(x), recorded for autograd but for the inside of the network."""
+
+    @abstractmethod
+    def adjoint(self, x: Tensor, g: Tensor) -> Equation:
+        """Return the equation ``(∂G/∂x)ᵀ w = g`` at the point ``x``."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When an iteration ends, and how it is accelerated; see `ForwardBackward`."""
+
+    tol: float
+    stopping: Stopping
+    max_iterations: int
+    memory: int
+
+
+@torch.no_grad()
+def iterate(step: Step, x0: Tensor, limits: Limits) -> Solution:
+    """Iterate from ``x0`` until every sample has stopped; a failure is a status.
+
+    Anderson acceleration proposes iterates; one that does not lower the residual by the factor
+    that the plain step is sure of is discarded for the plain step. A sample that stops before its
+    tolerance has the iterate of the smallest bound for its value.
+
+    Parameters
+    ----------
+    step
+        The contraction.
+    x0
+        Starting images ``(batch, *shape_in)``.
+    limits
+        Tolerance, stopping rule, cap and Anderson memory.
+    """
+    state = _State(x0, step, limits)
+    for _ in range(limits.max_iterations):
+        state.advance(step(state.x))
+        if not bool(state.active.any()):
+            break
+    return state.solution()
+
+
+class _State:
+    """The iteration's memory: per sample, where it stands and whether it has stopped."""
+
+    def __init__(self, x0: Tensor, step: Step, limits: Limits) -> None:
+        batch, device, real = x0.shape[0], x0.device, x0.real.dtype
+        self.x = x0
+        self.active = torch.ones(batch, dtype=torch.bool, device=device)
+        self._step, self._limits = step, limits
+        self._counted = step.rounding_counted and limits.stopping == "bound"
+        self._iterations = torch.zeros(batch, dtype=torch.int64, device=device)
+        self._status = [Status.ITERATION_LIMIT] * batch
+        unknown = torch.full((batch,), torch.inf, dtype=real, device=device)
+        self._residual, self._bound = unknown, unknown.clone()
+        self._target = torch.full_like(unknown, limits.tol)
+        # Of the best iterate so far: it, and the start and length of the step that led to it.
+        self._value = self._start = x0
+        self._difference = torch.zeros_like(x0)
+        self._plain = x0
+        self._history = AndersonHistory(limits.memory)
+        self._accelerated = torch.zeros(batch, dtype=torch.bool, device=device)
+        self._records = Records(batch, real, device)
+
+    def advance(self, step: Iteration) -> None:
+        self._iterations += self.active
+        tiny = torch.finfo(self._bound.dtype).tiny
+        length, size = norm(step.difference), norm(step.image).clamp_min(tiny)
+        residual = length + step.error
+        k = self._step.contraction
+        # ‖x − T(x)‖ ≤ residual; ‖T̃(x) − x*‖ ≤ ‖T̃(x) − T(x)‖ + k/(1 − k) ‖x − T(x)‖.
+        bound = (step.error + k / (1 - k) * residual) / size
+        finite = torch.isfinite(residual)
+        # What the plain step is sure to reach, an accelerated one has to reach too.
+        best = self._records.residual
+        rejected = self._accelerated & ~(residual <= k * best)
+        accepted = self.active & finite & ~rejected
+        figures = {
+            "bound": bound,
+            "residual": length / size,
+            "relative-change": length / norm(self.x).clamp_min(tiny),
+        }
+        self._keep(step, accepted, bound, length / size)
+        done = accepted & (figures[self._limits.stopping] <= self._target)
+        done = self._confirmed(done)
+        diverged = self.active & ~rejected & (residual > DIVERGENCE_FACTOR * best)
+        broken = self.active & ~finite & ~self._accelerated
+        self._records.update(residual, bound, accepted)
+        waited = patience(k, accelerated=self._limits.memory > 0)
+        stagnant = self._records.stand_still(waited, length, step.terms)
+        stagnant = self.active & stagnant & ~(done | diverged | broken)
+        self._mark(done, Status.CONVERGED)
+        self._mark(diverged, Status.DIVERGED)
+        self._mark(broken, Status.NON_FINITE)
+        self._mark(stagnant, Status.STAGNATED)
+        self.active = self.active & ~(done | diverged | broken | stagnant)
+        self._propose(step, accepted)
+
+    def _keep(self, step: Iteration, accepted: Tensor, bound: Tensor, residual: Tensor) -> None:
+        better = accepted
+        if self._limits.stopping != "relative-change":
+            better = accepted & ~(bound > self._bound)
+        self._value = select(better, step.image, self._value)
+        if self._counted:
+            self._start = select(better, self.x, self._start)
+            self._difference = select(better, step.difference, self._difference)
+        self._residual = torch.where(better, residual, self._residual)
+        self._bound = torch.where(better, bound, self._bound)
+
+    def _confirmed(self, done: Tensor) -> Tensor:
+        """Return which of the samples that seem done are so with rounding."""
+        if not (self._counted and bool(done.any())):
+            return done
+        counted = self._bound_with_rounding()
+        sure = done & (counted <= self._limits.tol)
+        self._target = torch.where(done & ~sure, RETRY * self._bound, self._target)
+        self._bound = torch.where(sure, counted, self._bound)
+        return sure
+
+    def _bound_with_rounding(self) -> Tensor:
+        bound = self._step.bound(self._start, self._value, self._difference, self._limits.tol)
+        return bound.to(self._bound.dtype)
+
+    def _propose(self, step: Iteration, accepted: Tensor) -> None:
+        self._plain = select(accepted, step.image, self._plain)
+        proposal = self._plain
+        if self._limits.memory > 0:
+            self._history.push(step.image, step.difference, accepted)
+            proposal = select(accepted, self._history.propose(), self._plain)
+        self._accelerated = accepted & (self._iterations > 1) & (self._limits.memory > 0)
+        self.x = select(self.active, proposal, self._value)
+
+    def _mark(self, which: Tensor, status: Status) -> None:
+        for sample in torch.nonzero(which).flatten().tolist():
+            self._status[sample] = status
+
+    def solution(self) -> Solution:
+        solved = torch.tensor([s is Status.CONVERGED for s in self._status])
+        if self._counted and not bool(solved.all()):
+            counted = self._bound_with_rounding()
+            self._bound = torch.where(solved.to(counted.device), self._bound, counted)
+            # Rounding may have been on this side: a bound within the tolerance is what was asked.
+            reached = (self._bound <= self._limits.tol).tolist()
+            self._status = [
+                Status.CONVERGED if status is Status.STAGNATED and within else status
+                for status, within in zip(self._status, reached, strict=True)
+            ]
+        return Solution(
+            value=self._value,
+            status=tuple(self._status),
+            iterations=self._iterations,
+            network_evaluations=self._step.network_evaluations,
+            normal_evaluations=self._step.normal_evaluations,
+            relative_residual=self._residual,
+            guarantee=Guarantee(error_bound=self._bound, proved=self._counted, rests_on=""),
+        )
+
+
+def transposed_jacobian(f: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return ``w ↦ J(x)ᵀw`` for the Jacobian J of ``f``, holding one application of it.
+
+    Parameters
+    ----------
+    f
+        A differentiable map of images.
+    x
+        The point.
+    """
+    point = x.detach().requires_grad_()
+    with torch.enable_grad():
+        out = f(point)
+
+    def product(w: Tensor) -> Tensor:
+        (value,) = torch.autograd.grad(out, point, w, retain_graph=True)
+        return value
+
+    return product
