@@ -37,3 +37,11 @@ def test_import_is_light():
     code = "import sys, molrecon; print(sorted({'torch', 'numpy', 'h5py'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_class_and_function_shows_an_example(name):
+    """`test_examples` runs them all."""
+    value = getattr(molrecon, name)
+    if callable(value):
+        assert ">>> " in (value.__doc__ or ""), f"{name} has no example in its docstring"
