@@ -208,6 +208,13 @@ def read_certificate(weights: Path) -> Stored:
 def write_certificate(certificate: Certificate, weights: Path) -> Path:
     """Write a certificate beside its weights, atomically.
 
+    Parameters
+    ----------
+    certificate
+        The certificate.
+    weights
+        The weights file.
+
     Raises
     ------
     InputError

@@ -57,6 +57,15 @@ def steepest(f: Map, x: Tensor, other: Tensor, *, pieces: int = 8) -> Tensor:
 
     The quotient of the two ends is at most the mean over the pieces, so that of the best piece is
     at least as large, and so is ‖J‖ somewhere on it.
+
+    Parameters
+    ----------
+    f
+        Map that keeps the shape of ``x``; samples must not interact.
+    x, other
+        The ends of the segment, each ``(batch, …)``.
+    pieces
+        Number of pieces.
     """
     ends = [x + (other - x) * (k / pieces) for k in range(pieces + 1)]
     values = [f(end) for end in ends]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from molrecon.errors import InputError
+from molrecon.errors import InputError, NoBoundError
 from molrecon.networks.inflation import inflated_state
 from molrecon.networks.layers import Convolution, Layer, as_channels, as_image, noise_code
 from molrecon.networks.settings import NetworkSettings
@@ -109,10 +109,28 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
-        """Apply the network to real channels ``(batch, channels, *spatial)``."""
+        """Apply the network to real channels; `forward` takes images apart into them.
+
+        Parameters
+        ----------
+        x
+            Real channels ``(batch, channels, *spatial)``, channels last in memory.
+        code
+            `noise_code` of every sample, ``(batch,)``; None if no noise level was given.
+        """
 
     def layer(self, function: Callable[..., Tensor], x: Tensor, *arguments: Any) -> Tensor:
-        """Apply one layer to ``x``, with ``checkpointing`` if that is asked for."""
+        """Apply one layer, with ``checkpointing`` if that is asked for.
+
+        Parameters
+        ----------
+        function
+            What the layer computes from ``x`` and the arguments.
+        x
+            Its input ``(batch, channels, *spatial)``, which is kept for the gradient.
+        *arguments
+            What else it takes, such as the noise code and its modules.
+        """
         if self.checkpointing and torch.is_grad_enabled():
             out: Tensor = checkpoint(function, x, *arguments, use_reentrant=False)
             return out
@@ -134,9 +152,9 @@ class Network(nn.Module, ABC):
 
     @property
     def working_channels(self) -> int:
-        """About how many real numbers per pixel one application without gradients holds at once.
+        """Estimate of the real numbers per pixel that one application without gradients holds.
 
-        From the widest layer; in three axes 3.0 to 3.7 times its width was measured.
+        It follows from the widest layer; in three axes 3.0 to 3.7 times its width was measured.
         """
         widths = [max(m.weight.shape[:2]) for m in self.modules() if isinstance(m, Convolution)]
         return WORKING_WIDTHS * max([self.channels, *widths])
@@ -144,18 +162,23 @@ class Network(nn.Module, ABC):
     def lipschitz_bound(self) -> float | None:
         """Bound on Lip(H) that the construction imposes on any weights; None if it imposes none.
 
-        It costs nothing. For a bound that is computed from the weights at hand, and of networks
-        that impose none, see `certified_bound`.
+        It costs nothing, and nothing is checked: `certified_bound` computes a bound from the
+        weights at hand, of networks that impose none too.
         """
         return None
 
     def composed_bound(self) -> float:
         """Bound on Lip(H) composed from the norms of the layers, the kernels as they are in use.
 
-        It is for `certified_bound`, which refuses parts that are not known before it asks. A
-        network that changes ``apply_channels`` has to say its bound anew.
+        `certified_bound` asks for it once it has checked the parts. A network that changes
+        ``apply_channels`` has to say its bound anew.
+
+        Raises
+        ------
+        NoBoundError
+            If the network does not say how its layers are put together.
         """
-        raise NotImplementedError
+        raise NoBoundError(f"{type(self).__name__} has no certified bound: it states none")
 
     def _check(self, x: Tensor) -> None:
         channels = x.shape[1] * (2 if x.is_complex() else 1)
@@ -170,6 +193,11 @@ class Network(nn.Module, ABC):
 
         The kernels of one with fewer axes are placed in the middle of the new axes, which come
         first: a network without pooling then computes what the other does, slice by slice.
+
+        Parameters
+        ----------
+        other
+            The trained network.
 
         Raises
         ------

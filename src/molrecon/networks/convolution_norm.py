@@ -73,7 +73,20 @@ def grid_points(kernel_sizes: Sequence[int]) -> int:
 
 
 def grid_correction(kernel_sizes: Sequence[int], points: int) -> float:
-    """Return the factor by which the supremum may exceed the maximum over a grid of ``points``."""
+    """Return the factor by which the supremum may exceed the maximum over a grid.
+
+    Parameters
+    ----------
+    kernel_sizes
+        Width of the kernel along every axis.
+    points
+        Grid points along each axis.
+
+    Raises
+    ------
+    InputError
+        If the grid is too coarse for any statement.
+    """
     degrees = [size // 2 for size in kernel_sizes]
     if any(2 * d >= points for d in degrees):
         raise InputError(

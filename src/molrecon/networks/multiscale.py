@@ -161,7 +161,7 @@ class MultiscaleStrictCNN(StrictSteps):
         return 2 * sum(max(c.radii) for c in self._layers()) if set(self.scales) == {1} else None
 
     def composed_bound(self) -> float:
-        """As of steps of one scale: sorting blocks is an isometry."""
+        """Gain times the product over steps; sorting blocks of pixels is an isometry."""
         return super().composed_bound()
 
     @torch.no_grad()

@@ -37,7 +37,7 @@ class PeriodicStrictSettings(StrictSettings):
 class PeriodicStrictCNN(StrictSteps):
     r"""Odd residual 1-Lipschitz steps on series (t, y, x) of one period, ``Lip(H) ≤ lipschitz``.
 
-    As in `MultiscaleStrictCNN`, every step is ``z ← z − 2 Wᵀ clip(W z, ±τ)``. Steps of two kinds
+    Every step is ``z ← z − 2 Wᵀ clip(W z, ±τ)``, without biases. Steps of two kinds
     alternate: one of kernels as wide in time as in space, and one of long kernels in time alone.
     What stands still has none but small coefficients at all times, which a long filter tells from
     noise better than a difference of two frames does.
@@ -102,7 +102,7 @@ class PeriodicStrictCNN(StrictSteps):
 
     @property
     def halo(self) -> int:
-        """That of the axes of a frame."""
+        """Pixels along the axes of a frame that a pixel depends on beyond its place."""
         return 2 * sum(max(layer.radii[1:]) for layer in self._layers())
 
     @property

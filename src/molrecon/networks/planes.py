@@ -29,7 +29,7 @@ class PlanesSettings(NetworkSettings):
 
     @property
     def images(self) -> ConvolutionalSettings:
-        """Those of the network of slices."""
+        """Settings of the network of slices, whose channels the volumes have."""
         return self.plane.images
 
     @model_validator(mode="after")
@@ -96,7 +96,7 @@ class PlanesNetwork(Network):
 
     @property
     def halo(self) -> int | None:
-        """That of the networks: every axis lies in two of the planes."""
+        """Pixels that a pixel depends on beyond its place, as in the slices through it."""
         halos = [network.halo for network in self._inner()]
         return None if None in halos else max(cast(list[int], halos))
 
@@ -112,7 +112,13 @@ class PlanesNetwork(Network):
 
     @torch.no_grad()
     def start_from(self, other: Network) -> None:
-        """Take over a network of its own kind, or one of slices for all three axes."""
+        """Take over trained weights.
+
+        Parameters
+        ----------
+        other
+            A network of the same kind, or one of slices, which is taken over for all three axes.
+        """
         for number, network in enumerate(self._inner()):
             source = other._inner()[number] if isinstance(other, PlanesNetwork) else other
             network.start_from(source)

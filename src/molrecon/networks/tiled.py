@@ -167,17 +167,17 @@ class Tiled(Network):
 
     @property
     def halo(self) -> int | None:
-        """That of the network."""
+        """Pixels that a pixel depends on beyond its place, as in the network."""
         return self.network.halo
 
     @property
     def uncut(self) -> tuple[int, ...]:
-        """That of the network."""
+        """Axes that the network sees as a whole, along which a tile is as long as the image."""
         return self.network.uncut
 
     @property
     def working_channels(self) -> int:
-        """That of the network."""
+        """Estimate of the real numbers per pixel of a tile that one application holds."""
         return self.network.working_channels
 
     def forward(self, x: Tensor, sigma: Tensor | None = None, out: Tensor | None = None) -> Tensor:

@@ -157,6 +157,11 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> LearnedReconstruct
 def resolve(name_or_path: str | Path) -> Path:
     """Return the weights file of a shipped name or a path.
 
+    Parameters
+    ----------
+    name_or_path
+        Name of a shipped model, or path of a weights file.
+
     Raises
     ------
     InputError
