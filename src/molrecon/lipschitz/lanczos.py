@@ -11,7 +11,7 @@ from torch import Tensor
 from molrecon.lipschitz.linearised import Map
 from molrecon.operators.base import inner, norm, per_sample
 
-FAILURE = 0.01
+FAILURE = 0.005
 """Probability with which a random start may see too little of the extreme eigenvectors, at either
 end of the spectrum and at any of the steps at which the iteration may have stopped."""
 

@@ -26,7 +26,8 @@ class LocalLipschitz:
     norm_error
         A singular value of J lies within this distance of ``norm``.
     norm_probable
-        ‖J(x)‖₂ is at most this, with a probability of 99 % over the random start (see `Ritz`).
+        ‖J(x)‖₂ is at most this, with a probability of 99 % over the random start (see `Ritz`), in
+        which ``symmetric_probable`` holds too.
     symmetric, symmetric_error, symmetric_probable
         The same for ``λ_max((J + Jᵀ)/2)``. H is m-monotone around x, in F = I − H, if and only if
         it is at most 1 − m.
@@ -108,13 +109,16 @@ def local_lipschitz(
     value = squares.largest.clamp_min(0).sqrt()
     error = squares.residual / (2**0.5 * value.clamp_min(torch.finfo(value.dtype).tiny))
     ritz = largest_eigenvalue(symmetric, start, tol=tol, max_steps=max_steps)
+    probable = squares.probable.clamp_min(0).sqrt()
     return LocalLipschitz(
         norm=value,
         norm_error=error,
-        norm_probable=squares.probable.clamp_min(0).sqrt(),
+        norm_probable=probable,
         symmetric=ritz.largest,
         symmetric_error=ritz.residual,
-        symmetric_probable=ritz.probable,
+        # No eigenvalue of the symmetric part exceeds ‖J‖. Both statements hold together, each but
+        # for a probability of `FAILURE`.
+        symmetric_probable=torch.minimum(ritz.probable, probable),
         vector=squares.vector,
         tol=tol,
         converged=(error <= tol * value) & (ritz.residual <= tol * ritz.largest.abs()),
