@@ -28,6 +28,14 @@ def test_names_stand_once_and_are_exported_to_type_checkers():
     assert len({alias.name for alias in aliases}) == len(aliases)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "METHODS"])
+def test_every_public_name_has_an_example_and_a_first_sentence(name):
+    """`test_examples` runs them; METHODS is a dictionary."""
+    text = getattr(molrecon, name).__doc__
+    assert ">>> " in text
+    assert text.strip().splitlines()[0].rstrip('."`').strip()
+
+
 def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="no attribute 'reconstruct_everything'"):
         molrecon.reconstruct_everything  # noqa: B018

@@ -71,6 +71,24 @@ def test_normal_is_adjoint_after_forward(operator):
     assert close(operator.normal(x), operator.H(operator(x)))
 
 
+def test_mismatch_is_the_adjoint_of_what_is_not_explained(operator):
+    x, y = images(operator), measurements(operator)
+    assert close(operator.mismatch(x, y), operator.H(y - operator(x)))
+
+
+def test_single_precision_serves_images_of_double_precision(operator):
+    """The operator for double precision is the same map, without the rounding of single."""
+    lower = torch.complex64 if operator.dtype.is_complex else torch.float32
+    single, x, y = operator.to(dtype=lower), images(operator), measurements(operator)
+    for one, other in (
+        (single.for_double(x), single.in_double(x)),
+        (single.for_double.normal(x), single.in_double.normal(x)),
+        (single.for_double.mismatch(x, y), single.in_double.mismatch(x, y)),
+    ):
+        assert one.dtype == operator.dtype
+        assert close(one, other)
+
+
 def test_norm_is_the_largest_singular_value(operator):
     exact = torch.linalg.svdvals(dense_matrices(operator))[:, 0]
     found = operator.norm(tol=1e-7, max_iterations=3000)

@@ -56,14 +56,15 @@ class MultiCoilMRI(LinearOperator):
             dtype=coil_maps.dtype,
         )
         self.coil_maps = coil_maps
-        self.mask = mask
+        # Weights in the precision of the maps: a conversion to a higher one keeps the operator.
+        self.mask = mask if mask.dtype == torch.bool else mask.to(coil_maps.real.dtype)
         self.ndim = len(spatial)
         self.transformed = transformed
         self._dims = spatial_dims(transformed)
-        real = coil_maps.real.dtype
-        self._weights = mask if mask.dtype == torch.bool else mask.to(real)
         # A circular filter commutes with shifts: AᴴA needs a shifted mask, and no shifted image.
-        self._mask_squared = torch.fft.ifftshift(mask.to(real), dim=self._dims).square()
+        self._mask_squared = torch.fft.ifftshift(
+            self.mask.to(self.dtype.to_real()), dim=self._dims
+        ).square()
         seen = (coil_maps != 0).any(dim=1, keepdim=True)
         self._support = None if bool(seen.all()) else seen.expand(-1, -1, *spatial)
 
@@ -127,7 +128,7 @@ class MultiCoilMRI(LinearOperator):
     def forward(self, x: Tensor) -> Tensor:
         """Return the sampled k-space of all coils."""
         parts = [
-            fft_centred(self.coil_maps[:, block] * x, self.transformed).mul_(self._weights)
+            fft_centred(self.coil_maps[:, block] * x, self.transformed).mul_(self.mask)
             for block in self._blocks(x.shape[0])
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
@@ -136,7 +137,7 @@ class MultiCoilMRI(LinearOperator):
         """Return the zero-filled image, combined over coils."""
         image: Tensor | None = None
         for block in self._blocks(y.shape[0]):
-            coils = ifft_centred(self._weights * y[:, block], self.transformed)
+            coils = ifft_centred(self.mask * y[:, block], self.transformed)
             image = _add(image, self._combined(coils, block))
         assert image is not None
         return image
@@ -157,16 +158,19 @@ class MultiCoilMRI(LinearOperator):
         self.check_input(x)
         image: Tensor | None = None
         for block in self._blocks(x.shape[0]):
-            k = fft_centred(self.coil_maps[:, block] * x, self.transformed).mul_(self._weights)
-            coils = ifft_centred(self._weights * (y[:, block] - k), self.transformed)
+            k = fft_centred(self.coil_maps[:, block] * x, self.transformed).mul_(self.mask)
+            coils = ifft_centred(self.mask * (y[:, block] - k), self.transformed)
             image = _add(image, self._combined(coils, block))
         assert image is not None
         return image
 
     @property
     def for_double(self) -> LinearOperator:
-        """The operator itself: products with maps and mask take the higher precision."""
-        return self
+        """The operator itself if the mask is boolean: products with maps take the precision.
+
+        The squares of weights are rounded to that of the maps.
+        """
+        return self if self.mask.dtype == torch.bool else self.in_double
 
     def _combined(self, coils: Tensor, block: slice) -> Tensor:
         return coils.mul_(self.coil_maps[:, block].conj()).sum(1, keepdim=True)

@@ -34,6 +34,8 @@ def wrap_operator(
     The size of the norm is estimated (`LinearOperator.nominal_norm`); that of a matrix is also
     bounded (`LinearOperator.norm_bound`), and so robustness bounds hold. Of an operator that only
     multiplies, no number of products proves a useful bound: give one, or go without.
+    Error bounds count the rounding of double precision: of an operator that computes in single
+    precision whatever it is given they hold up to its own rounding.
 
     Parameters
     ----------
