@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,15 +60,15 @@ def certify(
     weights
         The weights file.
     measurements
-        At least one.
+        Images to measure at, at least one.
     device
-        Where to compute.
+        Device to compute on.
     tolerance
-        For the number of iterations, in (0, 1).
+        Share of the starting distance, in (0, 1), that the stated number of iterations reaches.
     effort
-        Of the measurements.
+        How hard to look at every image.
     report
-        Told what is being done.
+        Called with what is being done.
 
     Raises
     ------
@@ -80,44 +81,48 @@ def certify(
     model = load(weights, device=device)
     digest = file_digest(weights)
     report("certified bound")
-    bound, refusal = _bound(model)
-    limit = model.lipschitz_limit
-    certified = model.rests_on_network and bound is not None and bound <= (limit or 0)
-    images = []
-    # TF32 would show as differences of close images that are no larger than its rounding.
-    with full_precision(torch.device(device).type).entered():
-        for one in measurements:
-            report(one.name)
-            images.append(_values(model, one, certified, effort or Effort()))
+    proved = _proved(model, tolerance)
+    certified = bool(proved["certified"])
+    images = tuple(_measured(model, measurements, certified, effort or Effort(), report))
     if not images:
         raise InputError("there are no images to measure at: give at least one scan")
-    contraction = model.contraction if certified else None
     return Certificate(
         version=molrecon.__version__,
         weights=weights.name,
         sha256=digest,
         method=read_header(weights)[0].method,
-        certified=certified,
         map=model.constrained_name,
-        limit=limit,
         attack=max(one.attack for one in images),
         local=max(one.local for one in images),
         symmetric=max(one.symmetric for one in images),
-        bound=bound,
-        refusal=refusal,
         holds_for=HOLDS_FOR,
-        monotonicity=model.monotonicity if certified else None,
-        contraction=contraction,
         tolerance=tolerance,
-        iterations=None if contraction is None else iterations_for(tolerance, contraction),
         output=model.output,
-        images=tuple(images),
+        images=images,
+        **proved,
     )
 
 
 def iterations_for(tolerance: float, contraction: float) -> int:
     """Smallest n with ``contractionⁿ ≤ tolerance``, both in (0, 1)."""
     return math.ceil(math.log(tolerance) / math.log(contraction))
+
+
+def _proved(model: LearnedReconstructor, tolerance: float) -> dict[str, Any]:
+    """Return the fields of a certificate that follow from the weights in memory."""
+    limit = model.lipschitz_limit
+    bound, refusal = _bound(model)
+    certified = model.rests_on_network and bound is not None and bound <= (limit or 0)
+    contraction = model.contraction if certified else None
+    return {
+        "certified": certified,
+        "limit": limit,
+        "bound": bound,
+        "refusal": refusal,
+        "monotonicity": model.monotonicity if certified else None,
+        "contraction": contraction,
+        "iterations": None if contraction is None else iterations_for(tolerance, contraction),
+    }
 
 
 def _bound(model: LearnedReconstructor) -> tuple[float | None, str | None]:
@@ -128,6 +133,20 @@ def _bound(model: LearnedReconstructor) -> tuple[float | None, str | None]:
     except NoBoundError as error:
         return None, str(error)
     return (bound, None) if math.isfinite(bound) else (None, "the bound overflows")
+
+
+def _measured(
+    model: LearnedReconstructor,
+    measurements: Iterable[CertificationImage],
+    certified: bool,
+    effort: Effort,
+    report: Callable[[str], None],
+) -> Iterator[ImageValues]:
+    for one in measurements:
+        report(one.name)
+        # TF32 would show in the differences of close images, which are no larger than its rounding.
+        with full_precision(one.y.device.type).entered():
+            yield _values(model, one, certified, effort)
 
 
 def _values(

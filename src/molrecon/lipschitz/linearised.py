@@ -51,3 +51,11 @@ class Linearised:
         """Return Jᵀu of every sample."""
         (product,) = torch.autograd.grad(self._out, self._point, u, retain_graph=True)
         return product
+
+    def gram(self, v: Tensor) -> Tensor:
+        """Return JᵀJv of every sample."""
+        return self.transposed(self.forward(v))
+
+    def symmetric(self, v: Tensor) -> Tensor:
+        """Return (J + Jᵀ)v / 2 of every sample."""
+        return (self.forward(v) + self.transposed(v)) / 2

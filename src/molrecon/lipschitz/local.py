@@ -97,18 +97,14 @@ def local_lipschitz(
     derivative = Linearised(f, x)
     start = random_like(x, seed) if start is None else start
 
-    def gram(v: Tensor) -> Tensor:
-        return derivative.transposed(derivative.forward(v))
-
-    def symmetric(v: Tensor) -> Tensor:
-        return (derivative.forward(v) + derivative.transposed(v)) / 2
-
     # With σ² a Ritz value of JᵀJ and R its residual, (Jv/σ, v)/√2 has the residual R/(√2σ) with
     # the symmetric map (0, J; Jᵀ, 0), whose eigenvalues are the singular values of J.
-    squares = largest_eigenvalue(gram, start, tol=2**0.5 * tol, max_steps=max_steps, lowest=0.0)
+    squares = largest_eigenvalue(
+        derivative.gram, start, tol=2**0.5 * tol, max_steps=max_steps, lowest=0.0
+    )
     value = squares.largest.clamp_min(0).sqrt()
     error = squares.residual / (2**0.5 * value.clamp_min(torch.finfo(value.dtype).tiny))
-    ritz = largest_eigenvalue(symmetric, start, tol=tol, max_steps=max_steps)
+    ritz = largest_eigenvalue(derivative.symmetric, start, tol=tol, max_steps=max_steps)
     probable = squares.probable.clamp_min(0).sqrt()
     return LocalLipschitz(
         norm=value,
