@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.wrong_operator import (
     completed_operator_bound,
@@ -17,7 +18,7 @@ from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.operators.base import norm
 from molrecon.operators.cartesian_mri import CartesianMRI
 
-from ..support import Dense, cartesian_mri, dense_matrices, normal
+from ..support import Dense, cartesian_mri, contraction, dense_matrices, normal
 
 EXACT = ConjugateGradient(rtol=1e-12, max_iterations=500)
 ROOM = 1 + 1e-9
@@ -143,3 +144,31 @@ def test_the_ball_halves_the_bound_where_the_data_decide():
     weighted = g / ((m + lam * 1.01**2) * m) ** 0.5
     tight = wrong_operator_bound(one, y, other, x, solver=EXACT)
     assert tight.item() == pytest.approx(weighted.item() / 2, rel=0.02)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bounds_hold_where_the_operators_see_different_pixels(seed):
+    """The network is confined to what the operator of its equation sees, each to its own."""
+    m, lam = 0.1, 5.0
+    maps, mask = cartesian_mri((4, 4), seed=seed).coil_maps, cartesian_mri((4, 4), seed=seed).mask
+    ours, theirs = maps.clone(), maps + 0.01 * normal(*maps.shape, seed=seed + 9)
+    ours[..., 1, 1] = 0
+    theirs[..., 0, 0] = 0
+    A, other = CartesianMRI(ours, mask), CartesianMRI(theirs, mask)
+    assert A.support is not None
+    y = A(normal(1, 1, 4, 4, seed=seed)) + 0.1 * mask * normal(1, 3, 4, 4, seed=seed + 1)
+    linear, offset = contraction(16, 1 - m, seed=seed), normal(1, 1, 4, 4, seed=seed + 2)
+    weight = torch.tensor([lam], dtype=torch.float64)
+    equation = Inclusion(lambda x: linear(x) + offset, A, weight, y, monotonicity=m)
+    solver = ForwardBackward(tol=1e-9, max_iterations=5000, inner=EXACT)
+    start = torch.zeros_like(offset)
+    x = solver(equation, start).value
+    moved = solver(with_operator(equation, y, other), start).value
+    distance = norm(x - moved)
+    assert distance > 0.05 * norm(x)
+    for bound in (
+        wrong_operator_bound(equation, y, other, x),
+        wrong_operator_bound(equation, y, other, x, solver=EXACT),
+        operator_sensitivity(equation, y, other, x),
+    ):
+        assert distance <= bound * ROOM

@@ -20,6 +20,9 @@ the error of the operator. ``‖Dx‖ ≤ ‖D‖‖x‖`` and ``‖Dᴴr‖ ≤
 coil maps ``‖D‖`` is at most the largest root sum of squares of their errors. One wrong sample of a
 mask gives ``‖D‖ = 1`` already: there only the form with ``Dx`` and ``Dᴴr`` says something.
 
+Where the two operators do not see the same pixels the network is confined to other ones
+(`Inclusion.network`), and what that changes at x is counted with ‖g‖.
+
 **The full scan** ``z = x + Aᴴ(y − Ax)`` moves to ``z′``, and subtracting
 ``x + A′ᴴ(y − A′x)`` gives ``‖z − z′‖ ≤ ‖I − A′ᴴA′‖‖x − x′‖ + ‖A′ᴴ(y − A′x) − Aᴴ(y − Ax)‖``.
 """
@@ -129,8 +132,16 @@ def operator_sensitivity(
         inclusion.strong_monotonicity,
         missing=missing,
         seen=seen,
-        residual=norm(inclusion.residual(x)),
+        residual=norm(inclusion.residual(x)) + _confined_elsewhere(inclusion, other, x),
     )
+
+
+def _confined_elsewhere(inclusion: Inclusion, other: LinearOperator, x: Tensor) -> Tensor | float:
+    """Return ``‖PHPx − P′HP′x‖``, the supports' part of ``G(x; A′) − G(x; A)``; 0 if they agree."""
+    ours, theirs = inclusion.A.support, other.support
+    if ours is theirs or (ours is not None and theirs is not None and bool((ours == theirs).all())):
+        return 0.0
+    return norm(inclusion.network(x) - replace(inclusion, A=other, y=None).network(x))
 
 
 def sensitivity(
