@@ -5,12 +5,14 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
 import torch
 import typer
 import yaml
+from pydantic import ValidationError
 from torch import nn
 from typer.testing import CliRunner
 
@@ -27,7 +29,9 @@ from molrecon.data.masks import MASK_KINDS
 from molrecon.data.pictures import read_picture
 from molrecon.data.simulation import add_noise, simulate_coil_maps
 from molrecon.evaluation.metrics import METRICS, Metric
+from molrecon.networks import NETWORKS
 from molrecon.networks.bounds import LAYERS, Layer
+from molrecon.networks.settings import ConvolutionalSettings
 from molrecon.operators.fourier import fft_centred
 from molrecon.reconstructors.base import direct_solution
 from molrecon.reconstructors.methods import METHODS, build_method
@@ -76,6 +80,36 @@ def test_an_operator():
     x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     solution = build_method("sense", lam=1e4)(A(x), A, tol=1e-5)
     torch.testing.assert_close(solution.value, A(x), atol=1e-3, rtol=0)
+
+
+def test_a_network(monkeypatch):
+    """One file and one registration: configurations name it, and its settings are checked."""
+
+    class ScaledSettings(ConvolutionalSettings):
+        kind: Literal["scaled"] = "scaled"
+        factor: float = 0.5
+
+    class Scaled(molrecon.Network):
+        Settings: ClassVar = ScaledSettings
+
+        def __init__(self, **settings):
+            super().__init__(**settings)
+            self.factor = torch.nn.Parameter(torch.empty(()))
+            self.start()
+
+        def reset_parameters(self):
+            torch.nn.init.constant_(self.factor, self.settings.factor)
+
+        def apply_channels(self, x, code):
+            return self.factor * x
+
+    monkeypatch.setitem(NETWORKS, "scaled", Scaled)
+    config = molrecon.ModelConfig.model_validate({"network": {"kind": "scaled", "factor": 0.25}})
+    x = torch.ones(1, 1, 3, 4, dtype=torch.complex64)
+    with torch.no_grad():
+        assert torch.equal(config.build().network(x, torch.tensor([0.1])), 0.25 * x)
+    with pytest.raises(ValidationError, match="factor"):
+        molrecon.ModelConfig.model_validate({"network": {"kind": "scaled", "factor": "much"}})
 
 
 def test_a_certified_layer(monkeypatch):
@@ -188,7 +222,15 @@ def test_contributing_names_the_registries():
     """The guide and this file speak of the same places."""
     root = Path(__file__).parent.parent
     text = (root / "CONTRIBUTING.md").read_text()
-    for name in ("LinearOperator", "LAYERS", "METHODS", "FORMATS", "MASK_KINDS", "METRICS"):
+    for name in (
+        "LinearOperator",
+        "NETWORKS",
+        "LAYERS",
+        "METHODS",
+        "FORMATS",
+        "MASK_KINDS",
+        "METRICS",
+    ):
         assert f"`{name}`" in text
     assert all((root / path).exists() for path in re.findall(r"`((?:src|tests)/[\w/.]+)`", text))
 

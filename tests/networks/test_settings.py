@@ -1,16 +1,13 @@
 """Settings of networks, their registry, and structure apart from first weights."""
 
-from typing import ClassVar, Literal
-
 import pytest
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from molrecon.errors import InputError
-from molrecon.networks import CNN, NETWORKS, AnyNetwork, Network, PlanesNetwork, build_network
+from molrecon.networks import CNN, NETWORKS, AnyNetwork, PlanesNetwork, build_network
 from molrecon.networks import layers as layers_module
 from molrecon.networks.cnn import CNNSettings
-from molrecon.networks.settings import ConvolutionalSettings
 from molrecon.reconstructors.configuration import ModelConfig
 from molrecon.reconstructors.store import load, save
 
@@ -77,34 +74,6 @@ def test_loading_draws_no_numbers_and_bounds_no_norms(kind, tmp_path, monkeypatc
     for name, value in model.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[name])
     assert not any(tensor.is_meta for tensor in (*loaded.parameters(), *loaded.buffers()))
-
-
-def test_a_kind_is_added_by_one_registration(monkeypatch):
-    class ScaledSettings(ConvolutionalSettings):
-        kind: Literal["scaled"] = "scaled"
-        factor: float = 0.5
-
-    class Scaled(Network):
-        Settings: ClassVar = ScaledSettings
-
-        def __init__(self, **settings):
-            super().__init__(**settings)
-            self.factor = torch.nn.Parameter(torch.empty(()))
-            self.start()
-
-        def reset_parameters(self):
-            torch.nn.init.constant_(self.factor, self.settings.factor)
-
-        def apply_channels(self, x, code):
-            return self.factor * x
-
-    monkeypatch.setitem(NETWORKS, "scaled", Scaled)
-    config = ModelConfig.model_validate({"network": {"kind": "scaled", "factor": 0.25}})
-    x = torch.ones(1, 1, 3, 4, dtype=torch.complex64)
-    with torch.no_grad():
-        assert torch.equal(config.build().network(x, torch.tensor([0.1])), 0.25 * x)
-    with pytest.raises(ValidationError, match="factor"):
-        ModelConfig.model_validate({"network": {"kind": "scaled", "factor": "much"}})
 
 
 def test_settings_are_accepted_as_they_are():
