@@ -247,6 +247,9 @@ TAMPERED = {
     "hook of a layer": lambda network: network.clips[0].register_forward_pre_hook(
         lambda module, x: (3 * x[0], x[1])
     ),
+    "hook of gradients": lambda network: network.convolutions[0].register_full_backward_hook(
+        lambda module, inner, outer: None
+    ),
     "clip": tamper_clip,
     "decreasing activation": tamper_activation,
     "slope below zero": tamper_slope,
@@ -268,6 +271,37 @@ def test_nothing_is_proved_of_a_network_that_was_tampered_with(how):
 def test_nothing_is_proved_of_a_subclass_that_scales_its_output():
     torch.manual_seed(0)
     assert proved_bound(Scaled(features=4, layers=2).eval()) is None
+
+
+class LargerSteps(ResidualStrictCNN):
+    def layer(self, function, x, *arguments):
+        return 2 * super().layer(function, x, *arguments)
+
+
+class Reordered(ResidualStrictCNN):
+    def steps(self):
+        return super().steps()[::-1]
+
+
+class Renamed(ResidualStrictCNN):
+    """Changes nothing that is applied."""
+
+    def reset_parameters(self):
+        super().reset_parameters()
+
+    def number_of_steps(self):
+        return len(self.steps())
+
+
+@pytest.mark.parametrize("kind", [LargerSteps, Reordered])
+def test_nothing_is_proved_of_a_subclass_that_overrides_a_part_of_the_map(kind):
+    with pytest.raises(NoBoundError, match="composed_bound"):
+        certified_bound(kind(features=4, layers=2).eval())
+    assert proved_bound(kind(features=4, layers=2).eval()) is None
+
+
+def test_a_subclass_that_changes_nothing_of_the_map_keeps_its_bound():
+    assert proved_bound(Renamed(features=4, layers=2).eval()) == pytest.approx(0.98)
 
 
 def test_nothing_is_proved_while_hooks_of_all_modules_are_set():

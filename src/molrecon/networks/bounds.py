@@ -32,7 +32,15 @@ from molrecon.networks.layers import Convolution, SoftClip
 from molrecon.networks.normalised import NormalisedConvolution
 
 METHOD = "composed_bound"
-FORWARD = ("apply_channels", "forward", "__call__")
+APPLIES_NOTHING = {
+    "Settings",
+    "__init__",
+    "lipschitz_bound",
+    "reset_parameters",
+    "start",
+    "start_from",
+}
+"""What a subclass may override and keep the bound it inherits: nothing of it is in the map."""
 
 
 @torch.no_grad()
@@ -242,7 +250,13 @@ LAYERS: dict[type[nn.Module], Layer] = {
 
 def _check(name: str, part: nn.Module) -> None:
     kind = type(part).__name__
-    if part._forward_hooks or part._forward_pre_hooks or _replaced(part):
+    hooks = (
+        part._forward_hooks,
+        part._forward_pre_hooks,
+        part._backward_hooks,
+        part._backward_pre_hooks,
+    )
+    if any(hooks) or _replaced(part):
         raise NoBoundError(f"{name} ({kind}) has no certified bound: what it computes was replaced")
     if isinstance(part, Network):
         if not _says_its_composition(type(part)):
@@ -267,10 +281,16 @@ def _replaced(part: nn.Module) -> bool:
 
 
 def _says_its_composition(kind: type) -> bool:
-    """Whether the class that says what is computed, or one below it, says its bound."""
-    for one in kind.__mro__[: kind.__mro__.index(Network)]:
+    """Whether the class that says its bound is the last one to change what is computed.
+
+    A subclass may add methods, and change those that apply nothing; if it overrides any other,
+    such as what a step does, the bound it inherits is that of another map.
+    """
+    for place, one in enumerate(kind.__mro__[: kind.__mro__.index(Network)]):
         if METHOD in vars(one):
             return True
-        if any(method in vars(one) for method in FORWARD):
+        inherited = {name for later in kind.__mro__[place + 1 :] for name in vars(later)}
+        changed = {name for name, value in vars(one).items() if callable(value)} & inherited
+        if changed - APPLIES_NOTHING:
             return False
     return False
