@@ -60,6 +60,7 @@ from molrecon.lipschitz import (
     certified_bound as certified_bound,
     lipschitz_attack as lipschitz_attack,
     local_lipschitz as local_lipschitz,
+    proved_bound as proved_bound,
 )
 from molrecon.networks import (
     CNN as CNN,

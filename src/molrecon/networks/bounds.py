@@ -62,6 +62,13 @@ def proved_bound(network: Network) -> float | None:
     -------
     float or None
         The bound, for every image of every size and every noise level.
+
+    Examples
+    --------
+    >>> from molrecon import ResidualStrictCNN, proved_bound
+    >>> network = ResidualStrictCNN(features=4, layers=2, lipschitz=0.9)
+    >>> proved_bound(network) is None, proved_bound(network.eval())
+    (True, 0.9)
     """
     if network.training or network.lipschitz_bound() is None:
         return None
