@@ -15,6 +15,7 @@ from PIL import Image
 from molrecon.data.formats import (
     read_array,
     read_image,
+    read_scan,
     write_image,
 )
 from molrecon.errors import InputError
@@ -150,6 +151,24 @@ def test_more_memory_can_be_allowed(tmp_path):
     ):
         read_array(path)
     assert read_array(path, max_memory=0.25).shape == (1, 1, 5200, 5200)
+
+
+def test_a_heap_of_records_without_end_is_refused(tmp_path):
+    """HDF5 itself would walk through it for ever."""
+    path = ismrmrd(tmp_path / "a.h5", lines_of(kspace()), header((24, 20, 1)))
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    # The free rest of the first heap, whose index is 0, gets the length 0.
+    at, end = heap + 16, heap + struct.unpack_from("<Q", content, heap + 8)[0]
+    while at + 16 <= end:
+        index, length = struct.unpack_from("<H6xQ", content, at)
+        if index == 0:
+            struct.pack_into("<Q", content, at + 8, 0)
+            break
+        at += 16 + -(-length // 8) * 8
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="records of variable length are damaged"):
+        read_scan(path)
 
 
 def elsewhere(kind):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import struct
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
 
 from molrecon.data.arrays import Array
 
+_LARGEST_HEAP = 2**31
 _REFERENCE = 16
 """Bytes of a reference to a record: its length, and where it is, in 8 + 4 bytes."""
 
@@ -48,14 +50,47 @@ def stored_lengths(dataset: h5py.Dataset, path: Path, field: str | None = None) 
         raise ValueError("its records of variable length are stored in an unusual way")
     if dataset.id.get_create_plist().get_nfilters():
         raise ValueError("its records of variable length are compressed (h5repack -f NONE)")
-    row = np.dtype({"names": ["n"], "formats": ["<u4"], "offsets": [offset], "itemsize": size})
+    row = np.dtype(
+        {
+            "names": ["n", "heap"],
+            "formats": ["<u4", "<u8"],
+            "offsets": [offset, offset + 4],
+            "itemsize": size,
+        }
+    )
+    heaps: set[int] = set()
     places = _places(dataset, count, size)
     with path.open("rb") as stream:
         for first, number, place in places:
             stream.seek(place)
             block = stream.read(number * size)
-            lengths[first : first + number] = np.frombuffer(block, row, number)["n"]
+            found = np.frombuffer(block, row, number)
+            lengths[first : first + number] = found["n"]
+            heaps |= set(map(int, found["heap"][found["n"] > 0]))
+        for heap in heaps:
+            _require_steps(stream, heap)
     return lengths
+
+
+def _require_steps(stream: IO[bytes], place: int) -> None:
+    """Refuse a heap of records in which the way from one to the next does not go on.
+
+    HDF5 walks through the whole heap, and would do so for ever.
+    """
+    stream.seek(place)
+    mark, size = struct.unpack("<8sQ", stream.read(16))
+    if mark != b"GCOL\1\0\0\0" or size > _LARGEST_HEAP:
+        raise ValueError("its records of variable length lie in no heap")
+    at = 16
+    while at + 16 <= size:
+        # Only the heads are read: the records may be most of a large file.
+        stream.seek(place + at)
+        index, length = struct.unpack("<H6xQ", stream.read(16))
+        # The free rest of the heap, with the index 0, counts its own head.
+        step = length if index == 0 else 16 + -(-length // 8) * 8
+        if step < 16:
+            raise ValueError("its records of variable length are damaged")
+        at += step
 
 
 def _places(dataset: h5py.Dataset, count: int, size: int) -> list[tuple[int, int, int]]:
