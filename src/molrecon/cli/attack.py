@@ -121,10 +121,8 @@ def attack(
         "device": device,
     }
     files = write_results(folder, attacked, A, facts, title=Path(under).name)
-    if json:
-        output.print_json({**facts, "files": files})
-        return
-    _print(attacked, files, reference is not None)
+    facts["files"] = files
+    output.print_json(facts) if json else _print(attacked, files, reference is not None)
 
 
 def _numbers(text: str) -> list[float]:
