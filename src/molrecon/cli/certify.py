@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,10 +15,7 @@ from molrecon.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from molrecon.data.axes import Axes
-    from molrecon.data.scan import Scan
     from molrecon.evaluation.certificate import Certificate
-    from molrecon.evaluation.certification_images import CertificationImage
 
 
 Data = Annotated[
@@ -60,7 +57,7 @@ def certify(
     import time
 
     from molrecon.data.axes import Axes
-    from molrecon.evaluation.certification_images import simulated_images
+    from molrecon.evaluation.certification_images import images_of, read_scans, simulated_images
     from molrecon.evaluation.certify import Effort
     from molrecon.evaluation.certify import certify as run
     from molrecon.pipeline.arguments import resolve_device
@@ -73,10 +70,10 @@ def certify(
     config = read_header(weights)[0]
     axes, channels = Axes(config.spatial_axes), config.network.images.channels
     # Read first: a wrong file is refused before any work.
-    scans = _read(data or (), axes, model)
+    scans = read_scans(data or (), axes, model)
     with output.progress() as show:
         measurements = (
-            _measurements(scans, device, show) if scans else simulated_images(axes.ndim, channels)
+            images_of(scans, device, show) if scans else simulated_images(axes.ndim, channels)
         )
         certificate = run(
             weights,
@@ -117,29 +114,6 @@ def _store(certificate: Certificate, model: str, weights: Path) -> tuple[Path | 
         return None, str(error)
 
 
-def _read(files: list[str] | tuple[str, ...], axes: Axes, model: str) -> list[tuple[str, Scan]]:
-    from molrecon.data.formats import read_scan
-    from molrecon.data.oversampling import without_oversampling
-    from molrecon.pipeline.match import match_whole
-
-    scans = ((file, without_oversampling(read_scan(file))) for file in files)
-    return [(file, match_whole(scan, axes, model)) for file, scan in scans]
-
-
-def _measurements(
-    scans: list[tuple[str, Scan]], device: str, show: output.Show
-) -> Iterator[CertificationImage]:
-    from molrecon.evaluation.certification_images import CertificationImage
-    from molrecon.pipeline.measurements import items_with_maps, operator_of
-
-    for file, scan in scans:
-        for number, item in enumerate(items_with_maps(scan, show)):
-            name = f"{file}, slice {number}" if scan.kspace.shape[0] > 1 else file
-            yield CertificationImage(
-                name, item.kspace.to(device), operator_of(item).to(device), scan.sigma
-            )
-
-
 def _print(model: str, one: Certificate) -> None:
     output.print_table(
         f"Lipschitz constant of {one.map}",
@@ -155,7 +129,7 @@ def _print(model: str, one: Certificate) -> None:
             for image in one.images
         ],
     )
-    output.print_facts(model, _rows(one))
+    output.print_facts(model, one.summary())
     output.print_note(
         "±: a singular value or eigenvalue of the Jacobian lies within. Robustness: the image "
         "moves by at most so many times an error of the measurements, with noise level, unit and "
@@ -169,30 +143,6 @@ def certificate_text(facts: Mapping[str, Any]) -> str:
     if not known:
         return f"none: {facts['no_certificate']}"
     return f"on file, not checked here: {known['sentence']}"
-
-
-def _rows(one: Certificate) -> list[tuple[str, str]]:
-    ordered = f"attack {one.attack:.4g} ≤ local {one.local:.4g} ≤ certified "
-    rows = [
-        ("Result", one.sentence),
-        ("Values", ordered + ("unknown" if one.bound is None else f"{one.bound:.4g}")),
-    ]
-    if one.refusal is not None:
-        rows.append(("No bound", one.refusal))
-    else:
-        rows.append(("Holds for", one.holds_for))
-    if one.contraction is not None:
-        rows.append(
-            (
-                "Convergence",
-                f"every plain iteration, its linear system solved exactly, leaves at most "
-                f"{one.contraction:.6g} of the distance, and {one.iterations} leave "
-                f"{one.tolerance:g} of it",
-            )
-        )
-    for image in one.violations:
-        rows.append(("Violated", f"{image.image}: {'; '.join(image.violated)}"))
-    return rows
 
 
 COMMAND = Command("certify", certify, "molrecon certify brain2d-sn --data scan.cfl")

@@ -123,6 +123,26 @@ class Certificate(Settings):
             raise ValueError("certified is true, expected a bound within the limit")
         return self
 
+    def summary(self) -> list[tuple[str, str]]:
+        """Return what was proved and measured, as a list of subjects and sentences."""
+        bound = "unknown" if self.bound is None else f"{self.bound:.4g}"
+        values = f"attack {self.attack:.4g} ≤ local {self.local:.4g} ≤ certified {bound}"
+        rows = [("Result", self.sentence), ("Values", values)]
+        if self.refusal is None:
+            rows.append(("Holds for", self.holds_for))
+        else:
+            rows.append(("No bound", self.refusal))
+        if self.contraction is not None:
+            speed = (
+                "every plain iteration, its linear system solved exactly, leaves at most "
+                f"{self.contraction:.6g} of the distance, and {self.iterations} leave "
+                f"{self.tolerance:g} of it"
+            )
+            rows.append(("Convergence", speed))
+        return rows + [
+            ("Violated", f"{image.image}: {'; '.join(image.violated)}") for image in self.violations
+        ]
+
     @property
     def violations(self) -> tuple[ImageValues, ...]:
         """The images at which a condition does not hold."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from molrecon.data.axes import Axes
+from molrecon.data.formats import read_scan
+from molrecon.data.oversampling import without_oversampling
 from molrecon.data.sample_image import sample_image
+from molrecon.data.scan import Scan
 from molrecon.data.simulation import simulate_acquisition
 from molrecon.data.simulation.super_resolution import decimate
 from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.pipeline.match import match_whole
+from molrecon.pipeline.measurements import Progress, items_with_maps, operator_of
 
 SIMULATED = ((2.0, 0.002), (4.0, 0.01), (6.0, 0.04))
 """Acceleration, and noise relative to the peak, of the images measured when none are given."""
@@ -105,3 +111,53 @@ def _pictures() -> Iterator[CertificationImage]:
         yield CertificationImage(
             f"simulated picture, {FACTOR}×, σ = {sigma:g}", small.y, small.A, sigma
         )
+
+
+def read_scans(files: Sequence[str], axes: Axes, model: str) -> list[Scan]:
+    """Return the scans of files, cut to their field of view, in the axes of a model.
+
+    Parameters
+    ----------
+    files
+        Scans, as `read_scan` reads them.
+    axes
+        The axes the model is made for.
+    model
+        What the model is called in messages.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or its axes are others.
+    """
+    return [match_whole(without_oversampling(read_scan(file)), axes, model) for file in files]
+
+
+def images_of(
+    scans: Sequence[Scan], device: str, progress: Progress
+) -> Iterator[CertificationImage]:
+    """Return every slice or volume of scans; coil maps are estimated where there are none.
+
+    Parameters
+    ----------
+    scans
+        The scans.
+    device
+        Where to compute.
+    progress
+        Called before coil maps are estimated.
+
+    Raises
+    ------
+    InputError
+        If coil maps cannot be estimated.
+    """
+    for scan in scans:
+        for number, item in enumerate(items_with_maps(scan, progress)):
+            several = scan.kspace.shape[0] > 1
+            yield CertificationImage(
+                f"{scan.source}, {scan.axes.item} {number}" if several else scan.source,
+                item.kspace.to(device),
+                operator_of(item).to(device),
+                scan.sigma,
+            )
