@@ -64,6 +64,16 @@ def test_the_persistent_estimate_reaches_the_norm_on_the_grid():
     assert estimate.item() == pytest.approx(certified_norm(layer.weight), rel=1e-3)
 
 
+@pytest.mark.parametrize("width", [7, 15, 31, 41])
+def test_wide_kernels_are_normalised_in_training_as_in_evaluation(width):
+    layer = fresh(NormalisedConvolution(2, 3, kernel_size=width))
+    for step in range(40):
+        with torch.no_grad():
+            layer.weight.mul_(1.0 if step else 9.0)
+            estimate = (layer.weight / layer.normalised_weight()).flatten()[0]
+    assert estimate.item() == pytest.approx(certified_norm(layer.weight), rel=2e-2)
+
+
 def test_the_estimate_advances_only_with_the_weights():
     layer = fresh(NormalisedConvolution(4, 6))
     with torch.no_grad():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,30 +33,22 @@ class NormalisedConvolution(Convolution):
     kernel. In training the bound comes from a persistent power iteration at every frequency of a
     grid, advanced once for every change of the weights; it is close, from below, and costs next to
     nothing. In evaluation mode it is the certified value, computed once for the weights at hand.
+
+    Parameters
+    ----------
+    channels_in, channels_out
+        Channels.
+    **options
+        ``ndim``, ``kernel_size``, ``noise_conditioned``, ``biased`` and ``periodic`` of a
+        `Convolution`.
     """
 
-    def __init__(
-        self,
-        channels_in: int,
-        channels_out: int,
-        *,
-        ndim: int = 2,
-        kernel_size: int | Sequence[int] = 3,
-        noise_conditioned: bool = False,
-        biased: bool = True,
-        periodic: bool = False,
-    ) -> None:
-        super().__init__(
-            channels_in,
-            channels_out,
-            ndim=ndim,
-            kernel_size=kernel_size,
-            noise_conditioned=noise_conditioned,
-            biased=biased,
-            periodic=periodic,
-        )
-        # As many as the kernel is wide, or the transform would cut it.
-        self.points = max(TRAINING_POINTS[ndim], *self.weight.shape[2:])
+    def __init__(self, channels_in: int, channels_out: int, **options: Any) -> None:
+        super().__init__(channels_in, channels_out, **options)
+        # The transfer function of a wide kernel has narrow peaks, and its maximum on a grid that is
+        # hardly wider than the kernel is far below its norm.
+        widest, points = max(self.weight.shape[2:]), TRAINING_POINTS[self.ndim]
+        self.points = points if 4 * widest <= 3 * points else 2 * widest
         # No buffer: casts of the module to a real type would cut the imaginary parts off.
         self._vectors: Tensor | None = None
         self._estimate: tuple[int, Tensor, Tensor, Tensor] | None = None
@@ -72,6 +64,7 @@ class NormalisedConvolution(Convolution):
         if torch.is_grad_enabled() and self.weight.requires_grad:
             # Adds the derivative of the norm, without which the gradient is wrong by up to its own
             # size, and zero to the value: the kernel in use does not depend on the gradient mode.
+            # At a norm of exactly 1, as of new kernels, it is that of one side of a kink.
             tracked = differentiable_norm(self.weight)
             used = used - used.detach() * ((tracked - tracked.detach()) / norm)
         return used
