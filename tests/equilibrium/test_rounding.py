@@ -49,7 +49,8 @@ def exact(double, start, tol=1e-9):
     solver = ForwardBackward(
         tol=tol, max_iterations=50_000, inner=LinearSolver(rtol=0.05, max_iterations=5000)
     )
-    solution = solver(double, start.to(double.y.dtype))
+    kind = torch.complex128 if start.is_complex() else torch.float64
+    solution = solver(double, start.to(kind))
     assert solution.converged
     return solution.value
 

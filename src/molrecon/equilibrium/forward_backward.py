@@ -166,25 +166,17 @@ class SplittingStep(Step):
         equation = self._equation.in_double()
         assert equation is not None
         kind = torch.complex128 if x.is_complex() else torch.float64
-        x, image, w = x.to(kind), image.to(kind), difference.to(kind)
         c, k = self._c.double(), self.contraction
+        floor = self._floor(x, difference)
+        x, w = x.to(kind), difference.to(kind)
+        # In place: of volumes in double precision there should be few copies.
+        stored = norm((image.to(kind) - x).sub_(w))
+        size = norm(image).to(c.dtype).clamp_min(torch.finfo(c.dtype).tiny)
         with torch.autocast(x.device.type, enabled=False):
-            mismatch, p = self._right_side(equation, x)
+            q = equation.residual(x).mul_(-self._length)
+        q = q.sub_(w).sub_(per_sample(c, w) * equation.A.normal(w))
         self.network_evaluations += 1
         self.normal_evaluations += 2
-        q = p - w - per_sample(c, w) * equation.A.normal(w)
-        size = norm(image).clamp_min(torch.finfo(c.dtype).tiny)
-        operator_norm = _norm_of(equation)
-        floor = rounding.floor(
-            size=norm(x),
-            mismatch=mismatch,
-            data=0 * size if equation.y is None else norm(equation.y),
-            step=norm(w),
-            c=c,
-            norm=operator_norm,
-            network=equation.network_rounding,
-        )
-        stored = norm(image - x - w)
 
         def total(error: Tensor) -> Tensor:
             error = error + floor
@@ -204,12 +196,24 @@ class SplittingStep(Step):
             found = torch.where(coarse, torch.minimum(found, total(norm(v) + rest)), found)
         return found.nan_to_num(torch.inf, torch.inf)
 
-    def _right_side(self, equation: Inclusion, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``‖y − Ax‖`` and p."""
-        p = -self._length * equation.residual(x)
-        predicted = equation.A(x)
-        left = -predicted if equation.y is None else equation.y - predicted
-        return norm(left), p
+    def _floor(self, x: Tensor, difference: Tensor) -> Tensor:
+        """Return the rounding that double precision leaves, from norms in the present one."""
+        equation, c = self._equation, self._c.double()
+        size, step, operator = norm(x).to(c), norm(difference).to(c), _norm_of(equation).to(c)
+        predicted, data = equation.A(x), 0 * size
+        if equation.y is not None:
+            data = norm(equation.y).to(c)
+            predicted = predicted - equation.y
+        own = rounding.OPERATOR * rounding.unit_roundoff(x.dtype) * (data + operator * size)
+        return rounding.floor(
+            size=size,
+            mismatch=norm(predicted).to(c) + own,
+            data=data,
+            step=step,
+            c=c,
+            norm=operator,
+            network=equation.network_rounding,
+        )
 
 
 def _norm_of(equation: Inclusion) -> Tensor:

@@ -113,12 +113,14 @@ class Inclusion(Equation):
         if self.precise is None:
             return None
         double = torch.complex128 if self.A.dtype.is_complex else torch.float64
+        operator = self.A.for_double
         return replace(
             self,
             H=self.precise,
-            A=self.A.for_double,
+            A=operator,
             lam=self.lam.double(),
-            y=None if self.y is None else self.y.to(double),
+            # An operator that takes the precision of its arguments converts y part by part.
+            y=self.y if self.y is None or operator is self.A else self.y.to(double),
             rhs=None if self.rhs is None else self.rhs.to(double),
         )
 

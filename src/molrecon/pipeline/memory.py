@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from molrecon.errors import InputError
-from molrecon.networks.base import Network
 from molrecon.networks.tiled import Tiled, choose_tile, padded_size
 from molrecon.operators.multi_coil import BLOCK_BYTES
 from molrecon.pipeline.free_memory import available_memory
 from molrecon.pipeline.match import Matched
 from molrecon.reconstructors.learned import LearnedReconstructor
 
-COMPLEX, REAL = 8, 4
+COMPLEX, REAL, DOUBLE = 8, 4, 8
 KSPACE_COPIES = 3
 """K-space as measured, divided by its unit, and once more while that is done."""
-FIXED_IMAGES = 18
-"""Images that a solver holds apart from those of its acceleration."""
+FIXED_IMAGES = 24
+"""Images that a solver holds apart from those of its acceleration; half of them in passing, when a
+bound is confirmed in double precision."""
 IMAGES_PER_BLOCK = 5
 """Images of a block of coils that the operator holds at once."""
 PARTS_OF_VOLUME = 5
@@ -173,7 +173,7 @@ def plan_memory(
         if limit is not None and plan.total > limit:
             raise _too_large(plan, limit, "")
         return plan
-    return _with_tiles(MemoryPlan(measurements, images, 0), spatial, model.network, limit)
+    return _with_tiles(MemoryPlan(measurements, images, 0), spatial, model, limit)
 
 
 def _accelerated(model: LearnedReconstructor | None) -> int:
@@ -184,9 +184,12 @@ def _accelerated(model: LearnedReconstructor | None) -> int:
 
 
 def _with_tiles(
-    rest: MemoryPlan, spatial: Sequence[int], network: Network, limit: int | None
+    rest: MemoryPlan, spatial: Sequence[int], model: LearnedReconstructor, limit: int | None
 ) -> MemoryPlan:
-    per_pixel = REAL * network.working_channels
+    network = model.network
+    # A bound that includes rounding takes an application of the network in double precision.
+    number = DOUBLE if model.rests_on_network else REAL
+    per_pixel = number * network.working_channels
     whole = _planned(rest, per_pixel * math.prod(spatial), None)
     if limit is None or whole.total <= limit:
         return whole
