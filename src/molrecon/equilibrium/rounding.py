@@ -2,7 +2,10 @@ r"""The model of rounding: what is added to an error bound because arithmetic is
 
 **The exact problem.** Weights, measurements, coil maps, mask, λ and σ are what is stored, in single
 precision, say; x* solves the equation with these numbers in exact arithmetic. The network's kernels
-are normalised from its stored weights.
+are normalised from its stored weights. Measurements count as they stand in the equation, in
+units of the image peak: that division rounds each of them once, and like any error of the
+measurements it moves x* by at most ``½√(λ/m)`` times its norm (`robustness_constant`), which is no
+part of the bound.
 
 **Model.** (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 2.4, 3.1 and 24.1.) With
 the unit roundoff u, 2⁻⁵³ in double precision:
