@@ -66,6 +66,7 @@ def test_the_persistent_estimate_reaches_the_norm_on_the_grid():
 
 @pytest.mark.parametrize("width", [7, 15, 31, 41])
 def test_wide_kernels_are_normalised_in_training_as_in_evaluation(width):
+    torch.manual_seed(width)
     layer = fresh(NormalisedConvolution(2, 3, kernel_size=width))
     for step in range(40):
         with torch.no_grad():
