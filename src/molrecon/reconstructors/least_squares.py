@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from molrecon.equilibrium.robustness import robustness_constant
+from molrecon.equilibrium.rounding import OPERATOR
 from molrecon.equilibrium.solution import Guarantee, Solution
 from molrecon.linear.regularised import solve_regularised
 from molrecon.linear.solution import LinearSolution
@@ -18,12 +19,6 @@ from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
 from molrecon.operators.checks import check_precision
 
 DEFAULT_TOL = 1e-3
-
-OPERATOR = 512.0
-"""Rounding of one application of A or its adjoint, in units of ``eps/2 · ‖A‖``.
-
-An orthonormal FFT of N samples has at most ``8 log₂ N`` of them (Higham 2002, 24.1).
-"""
 
 SHARE_OF_TOLERANCE = 0.1
 """What the linear solve of the tight bound may add to it, in units of the tolerance."""
