@@ -253,3 +253,12 @@ def test_gradient_can_be_taken_twice():
     first = torch.autograd.grad(loss, problem.lam, retain_graph=True)[0]
     second = torch.autograd.grad(loss, problem.lam)[0]
     assert torch.allclose(first, second)
+
+
+def test_second_derivatives_are_refused():
+    """They would lack how the adjoint solution depends on the equation."""
+    problem = Problem()
+    x = Equilibrium(TIGHT, TIGHT)(problem.inclusion(), 0 * problem.target).value
+    (first,) = torch.autograd.grad(problem.loss(x), problem.lam, create_graph=True)
+    with pytest.raises(RuntimeError, match="first derivatives only"):
+        first.sum().backward()

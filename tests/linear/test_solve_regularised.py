@@ -60,6 +60,15 @@ def test_iterations_are_not_recorded():
     assert operator.recorded == 1
 
 
+def test_second_derivatives_are_refused():
+    A, r = cartesian_mri((6, 5)), normal(1, 1, 6, 5)
+    c = torch.tensor([3.0], dtype=torch.float64, requires_grad=True)
+    loss = solve_regularised(A, c, r).abs().square().sum()
+    (first,) = torch.autograd.grad(loss, c, create_graph=True)
+    with pytest.raises(RuntimeError, match="first derivatives only"):
+        first.sum().backward()
+
+
 def test_failure_raises_in_both_directions():
     A, r = cartesian_mri((6, 5)), normal(1, 1, 6, 5)
     lazy = ConjugateGradient(rtol=1e-12, max_iterations=2)

@@ -7,8 +7,9 @@ import torch
 
 from molrecon.errors import InputError
 from molrecon.linear.status import Status
+from molrecon.lipschitz.linearised import Linearised
 from molrecon.networks.precision import Arithmetic, full_precision
-from molrecon.operators.base import norm
+from molrecon.operators.base import inner, norm
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.super_resolution import SuperResolution
 from molrecon.reconstructors import tikhonov
@@ -164,6 +165,26 @@ def test_gradients_with_respect_to_the_measurements(name, operator, sigma, monke
         step = 1e-6
         expected = (loss(y + step * direction) - loss(y - step * direction)) / (2 * step)
     assert slope == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
+
+
+def test_products_with_the_jacobian_are_central_differences(name):
+    """The implicit gradient is differentiated once more, in what it is linear in."""
+    if name not in DIFFERENTIABLE:
+        assert not method(name).differentiable
+        return
+    A, y = scan((10, 9))
+    held = method(name).held(y, A, sigma=SIGMA)
+
+    def image(measurements):
+        return held(measurements, A, tol=1e-10, raise_on_failure=False).value
+
+    jacobian = Linearised(image, y)
+    v, step = normal(*y.shape, seed=3), 1e-6
+    product = jacobian.forward(v)
+    differences = (image(y + step * v) - image(y - step * v)) / (2 * step)
+    assert relative(product, differences) < 1e-7
+    u = normal(*product.shape, seed=4)
+    torch.testing.assert_close(inner(u, product), inner(jacobian.transposed(u), v))
 
 
 def test_gradients_with_respect_to_coil_maps(name, monkeypatch):

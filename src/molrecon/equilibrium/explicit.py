@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from molrecon.equilibrium.fixed_point import Equation, Iteration, Step, transposed_jacobian
+from molrecon.lipschitz.linearised import Linearised
 from molrecon.operators.base import norm
 
 
@@ -58,6 +59,10 @@ class ExplicitEquation(Equation):
     def adjoint(self, x: Tensor, g: Tensor) -> ExplicitEquation:
         """Return ``(∂S/∂x)ᵀ w = g`` at the point ``x``."""
         return replace(self, S=transposed_jacobian(self.S, x), rhs=g)
+
+    def tangent(self, x: Tensor, g: Tensor) -> ExplicitEquation:
+        """Return ``(∂S/∂x) w = g`` at the point ``x``."""
+        return replace(self, S=Linearised(self.S, x).forward, rhs=g)
 
 
 class GradientStep(Step):

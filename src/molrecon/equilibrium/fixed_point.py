@@ -101,6 +101,10 @@ class Equation(ABC):
     def adjoint(self, x: Tensor, g: Tensor) -> Equation:
         """Return the equation ``(∂G/∂x)ᵀ w = g`` at the point ``x``."""
 
+    @abstractmethod
+    def tangent(self, x: Tensor, g: Tensor) -> Equation:
+        """Return the equation ``(∂G/∂x) w = g`` at the point ``x``."""
+
 
 @dataclass(frozen=True)
 class Limits:

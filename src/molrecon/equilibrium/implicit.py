@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from molrecon.equilibrium.anderson import select
 from molrecon.equilibrium.fixed_point import Equation
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.solution import Solution
+from molrecon.linear.regularised import only_once
 from molrecon.networks.precision import Arithmetic
 from molrecon.operators.base import magnitude, per_sample
 
@@ -26,7 +27,9 @@ class Equilibrium:
     gradient ``−w``, where ``(∂G/∂x)ᵀ w = ∂C/∂x*`` is the adjoint equation (supplement,
     Algorithm 2), solved by the same kind of iteration. So gradients reach whatever G was made of
     (the network's weights, λ, measurements, σ, coil maps and other parameters of the operator),
-    and each is right because autograd makes it. One application of the network is held in memory
+    and each is right because autograd makes it. Its derivative in the incoming gradient is the
+    tangent solve ``(∂G/∂x)⁻¹ v``, by which products with the Jacobian are made
+    (`molrecon.lipschitz.linearised`). One application of the network is held in memory
     at a time, whatever the number of iterations, and none between the forward and the backward
     pass: what was computed inside the network is computed again when it is wanted.
 
@@ -113,28 +116,55 @@ class _Attach(torch.autograd.Function):
         equilibrium: Equilibrium,
         on_backward: Callable[[Solution], None] | None,
     ) -> Tensor:
-        ctx.x, ctx.arithmetic = x, Arithmetic.present(x.device.type)
-        ctx.equation, ctx.equilibrium, ctx.on_backward = equation, equilibrium, on_backward
+        ctx.save_for_backward(g)
+        ctx.settings = x, equation, equilibrium, on_backward, Arithmetic.present(x.device.type)
         return x.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        # Linear: in units of the gradient neither do squares of a small one vanish, which would
-        # pass for a solution of zero, nor do those of a large one overflow.
-        unit = magnitude(gradient)
-        scaled = gradient / per_sample(unit, gradient)
-        with ctx.arithmetic.entered():
-            adjoint = ctx.equation.adjoint(ctx.x, scaled)
-        # Mixed precision is that of the network's graph; the solve itself has none.
-        with replace(ctx.arithmetic, autocast=None).entered():
-            solution = ctx.equilibrium.backward(adjoint, torch.zeros_like(scaled))
-        # The graph goes before that of the weights' gradient comes.
-        del adjoint
-        solution = replace(solution, value=solution.value * per_sample(unit, gradient))
-        if ctx.on_backward is not None:
-            ctx.on_backward(solution)
-        if ctx.equilibrium.raise_on_failure:
-            solution.raise_unless_converged("adjoint solve")
-        w = select(solution.solved, solution.value, torch.zeros_like(gradient))
+        (g,) = ctx.saved_tensors
+        w = _Adjoint.apply(gradient, only_once(g), *ctx.settings)  # type: ignore[no-untyped-call]
         return -w, None, None, None, None
+
+
+class _Adjoint(torch.autograd.Function):
+    """``(∂G/∂x)⁻ᵀ u`` at x*; its derivative in u is the tangent solve ``(∂G/∂x)⁻¹ v``."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, g: Tensor, *settings: Any) -> Tensor:
+        ctx.settings = settings
+        return _linear_solve("adjoint", u, *settings)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
+        d = _linear_solve("tangent", v, *ctx.settings)
+        return d, torch.zeros_like(v), *(None for _ in ctx.settings)
+
+
+def _linear_solve(
+    kind: Literal["adjoint", "tangent"],
+    rhs: Tensor,
+    x: Tensor,
+    equation: Equation,
+    equilibrium: Equilibrium,
+    on_backward: Callable[[Solution], None] | None,
+    arithmetic: Arithmetic,
+) -> Tensor:
+    # Linear: in units of the gradient neither do squares of a small one vanish, which would
+    # pass for a solution of zero, nor do those of a large one overflow.
+    unit = magnitude(rhs)
+    scaled = rhs / per_sample(unit, rhs)
+    with arithmetic.entered():
+        linear = equation.adjoint(x, scaled) if kind == "adjoint" else equation.tangent(x, scaled)
+    # Mixed precision is that of the network's graph; the solve itself has none.
+    with replace(arithmetic, autocast=None).entered():
+        solution = equilibrium.backward(linear, torch.zeros_like(scaled))
+    # The graph goes before that of the weights' gradient comes.
+    del linear
+    solution = replace(solution, value=solution.value * per_sample(unit, rhs))
+    if on_backward is not None:
+        on_backward(solution)
+    if equilibrium.raise_on_failure:
+        solution.raise_unless_converged(f"{kind} solve")
+    return select(solution.solved, solution.value, torch.zeros_like(rhs))

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from molrecon.equilibrium.fixed_point import Equation, Step, transposed_jacobian
 from molrecon.equilibrium.rounding import NETWORK
 from molrecon.linear.solution import Solver
+from molrecon.lipschitz.linearised import Linearised
 from molrecon.operators.base import LinearOperator, inner, norm, per_sample
 
 
@@ -104,6 +105,13 @@ class Inclusion(Equation):
     def adjoint(self, x: Tensor, g: Tensor) -> Inclusion:
         """Return ``(I − J_Hᵀ + λAᴴA) w = g`` at the point ``x``."""
         product = transposed_jacobian(self.network, x)
+        return self._linear(product, g)
+
+    def tangent(self, x: Tensor, g: Tensor) -> Inclusion:
+        """Return ``(I − J_H + λAᴴA) w = g`` at the point ``x``."""
+        return self._linear(Linearised(self.network, x).forward, g)
+
+    def _linear(self, product: Callable[[Tensor], Tensor], g: Tensor) -> Inclusion:
         return replace(self, H=product, lam=self.lam.detach(), y=None, rhs=g, counts_rounding=False)
 
     def in_double(self) -> Inclusion | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,7 +82,7 @@ class _Attach(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: torch.autograd.function.FunctionCtx,
+        ctx: Any,
         varied: Tensor,
         x: Tensor,
         A: LinearOperator,
@@ -89,21 +90,78 @@ class _Attach(torch.autograd.Function):
         solver: Solver,
         report: Report | None,
     ) -> Tensor:
-        ctx.A, ctx.c, ctx.solver, ctx.report = A, c, solver, report  # type: ignore[attr-defined]
+        ctx.save_for_backward(varied)
+        ctx.settings = A, c, solver, report
         return x.clone()
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        (varied,) = ctx.saved_tensors
+        w = _Solve.apply(g, only_once(varied), *ctx.settings)  # type: ignore[no-untyped-call]
+        return w, None, None, None, None, None
+
+
+class _Solve(torch.autograd.Function):
+    """``(I + cAᴴA)⁻¹ g``; the matrix is its own adjoint, so its derivative in g is one more."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        g: Tensor,
+        varied: Tensor,
+        A: LinearOperator,
+        c: Tensor,
+        solver: Solver,
+        report: Report | None,
+    ) -> Tensor:
+        ctx.settings = A, c, solver, report
         # Linear: in units of the gradient neither do squares of a small one vanish, which would
         # pass for a solution of zero, nor do those of a large one overflow.
         unit = magnitude(g)
-        solution = ctx.solver(ctx.A, ctx.c, g / per_sample(unit, g))
-        _report(ctx.report, "backward", solution)
+        solution = solver(A, c, g / per_sample(unit, g))
+        _report(report, "backward", solution)
         solved = [status is Status.CONVERGED for status in solution.status]
         keep = per_sample(torch.tensor(solved, device=g.device), g)
         w = torch.where(keep, solution.value, torch.zeros_like(g))
-        return w * per_sample(unit, w), None, None, None, None, None
+        return w * per_sample(unit, w)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
+        w = _Solve.apply(v, v, *ctx.settings)  # type: ignore[no-untyped-call]
+        return w, torch.zeros_like(v), None, None, None, None
+
+
+def only_once(varied: Tensor) -> Tensor:
+    """Return ``varied``, in which an implicit gradient must not be differentiated once more.
+
+    The gradient is linear in the gradient that it is made of, and that derivative, which products
+    with the Jacobian need, is exact. How it depends on what the equation is made of is not known
+    to autograd: a second derivative would silently lack a part.
+
+    Parameters
+    ----------
+    varied
+        What the equation is made of.
+
+    Raises
+    ------
+    RuntimeError
+        In the backward pass, if there is one.
+    """
+    return _OnlyOnce.apply(varied)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _OnlyOnce(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, varied: Tensor) -> Tensor:
+        return varied.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        raise RuntimeError(
+            "an implicit gradient was to be differentiated again, expected first derivatives only"
+        )
 
 
 def _report(report: Report | None, which: str, solution: LinearSolution) -> None:

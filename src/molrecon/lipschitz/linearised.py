@@ -20,7 +20,7 @@ class Linearised:
     Parameters
     ----------
     f
-        Differentiable map that keeps the shape of ``x``; samples must not interact.
+        Differentiable map, to images of any shape; samples must not interact.
     x
         Points ``(batch, …)``, real or complex.
 
