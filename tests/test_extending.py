@@ -22,9 +22,10 @@ from molrecon.cli.command import Command
 from molrecon.cli.main import add, app
 from molrecon.data.atomic import atomic_path
 from molrecon.data.formats import FORMATS, Entry, ImageData
-from molrecon.data.formats.base import Format, squeezed
+from molrecon.data.formats.base import Format
 from molrecon.data.formats.location import Location
 from molrecon.data.geometry import Geometry
+from molrecon.data.image_items import ImageItems
 from molrecon.data.masks import MASK_KINDS
 from molrecon.data.pictures import read_picture
 from molrecon.data.simulation import add_noise, simulate_coil_maps
@@ -161,9 +162,9 @@ def _read_text(location: Location) -> ImageData:
     return ImageData.from_array(np.loadtxt(location.path), str(location))
 
 
-def _write_text(path: Path, image: torch.Tensor, geometry: Geometry | None) -> None:
+def _write_text(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     with atomic_path(path) as part:
-        np.savetxt(part, squeezed(image).real)
+        np.savetxt(part, np.concatenate([one[0].real for one in image]))
 
 
 TEXT = Format(

@@ -275,3 +275,44 @@ def test_maps_come_from_calibration_that_was_measured_by_itself():
     assert distance(found.image.abs(), whole.image.abs()) < 0.05
     with pytest.raises(InputError, match="no calibration region"):
         reconstruct(Scan(full * lines).with_calibration(full[0, :, 14:18]), "sense", device="cpu")
+
+
+@pytest.mark.parametrize("axes", ["yx", "zyx"])
+def test_a_file_of_several_items_is_worked_on_one_by_one(tmp_path, model, axes):
+    """The image and what is known are those of the scan in memory, and so is the file."""
+    make = plane if axes == "yx" else volume
+    scans = [make() for _ in range(2)]
+    both = Scan(
+        torch.cat([(1 + i) * scan.kspace for i, scan in enumerate(scans)]),
+        torch.cat([scan.mask for scan in scans]),
+        axes=Axes(axes),
+    )
+    molrecon.write_scan(tmp_path / "scan.h5", both)
+    found = reconstruct(
+        tmp_path / "scan.h5", model=model, device="cpu", output=tmp_path / "image.npy"
+    )
+    expected = reconstruct(both, model=model, device="cpu")
+    assert torch.equal(found.image, expected.image)
+    assert np.array_equal(np.load(tmp_path / "image.npy"), expected.image.numpy())
+    assert found.places == expected.places
+    assert found.sampling == expected.sampling
+    for one, other in zip(found.solutions, expected.solutions, strict=True):
+        assert torch.equal(one.value, other.value)
+        assert torch.equal(one.error_bound, other.error_bound)
+    assert {one.name for one in tmp_path.iterdir()} == {"scan.h5", "image.npy"}
+
+
+def test_a_bad_item_of_a_file_is_refused_before_any_work(tmp_path):
+    kspace = torch.cat([plane().kspace, plane().kspace]).numpy()
+    kspace[1, 0, 0, 0] = np.inf
+    np.save(tmp_path / "scan.npy", kspace)
+    steps = []
+    with pytest.raises(InputError, match="NaN or infinite"):
+        reconstruct(
+            tmp_path / "scan.npy",
+            "sense",
+            output=tmp_path / "image.npy",
+            progress=lambda text, *_: steps.append(text),
+        )
+    assert all("reading" in text for text in steps)
+    assert not (tmp_path / "image.npy").exists()

@@ -12,7 +12,7 @@ from molrecon.cli.command import Command
 from molrecon.cli.options import Device, Json, MaxMemory, Scan, Sigma
 
 if TYPE_CHECKING:
-    from molrecon.data.scan import Scan as ScanData
+    from molrecon.data.scan_items import ScanItems
 
 Out = Annotated[
     str,
@@ -127,10 +127,10 @@ def _read(
     coil_maps: str | None,
     calibration: str | None,
     max_memory: float | None,
-) -> ScanData:
-    from molrecon.data.formats import read_calibration, read_coil_maps, read_mask, read_scan
+) -> ScanItems:
+    from molrecon.data.formats import read_calibration, read_coil_maps, read_mask, scan_items
 
-    scan = read_scan(under, max_memory=max_memory)
+    scan = scan_items(under, max_memory=max_memory)
     if mask is not None:
         scan = scan.with_mask(read_mask(mask, max_memory=max_memory), source=mask)
     if calibration is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from molrecon.data.axes import Axes
 from molrecon.data.calibration import calibration_region
 from molrecon.data.scan import Scan
@@ -52,13 +54,48 @@ class Sampling:
 
 def sampling_of(scan: Scan) -> Sampling:
     """Return how a scan was sampled, in numbers."""
-    try:
-        region = calibration_region(scan.calibration_mask)
-    except InputError:
-        calibration = None
-    else:
-        calibration = tuple(part.stop - part.start for part in region)
-    slices, coils, *shape = scan.kspace.shape
-    return Sampling(
-        slices, coils, tuple(shape), float(scan.mask.float().mean()), calibration, scan.axes
-    )
+    count = SamplingCount()
+    count.add(scan)
+    return count.sampling()
+
+
+class SamplingCount:
+    """Counts how the items of a scan were sampled, one after the other.
+
+    Examples
+    --------
+    >>> import torch
+    >>> count = SamplingCount()
+    >>> for _ in range(3):
+    ...     count.add(Scan(torch.ones(1, 2, 8, 8, dtype=torch.complex64)))
+    >>> str(count.sampling())
+    '3 slices, 2 coils, 8 × 8, 100.0% of k-space sampled (1.00×)'
+    """
+
+    def __init__(self) -> None:
+        self._shapes: list[tuple[int, ...]] = []
+        self._shares: list[float] = []
+        self._everywhere: Tensor | None = None
+        self._axes = Axes("yx")
+
+    def add(self, scan: Scan) -> None:
+        """Count the items of a scan, all of which have the coils and shape of those before."""
+        self._axes = scan.axes
+        self._shapes.append(tuple(scan.kspace.shape))
+        self._shares.append(float(scan.mask.float().mean()))
+        mask = scan.calibration_mask.all(0, keepdim=True)
+        self._everywhere = mask if self._everywhere is None else self._everywhere & mask
+
+    def sampling(self) -> Sampling:
+        """Return the numbers of all that was counted."""
+        assert self._everywhere is not None
+        try:
+            region = calibration_region(self._everywhere)
+        except InputError:
+            calibration = None
+        else:
+            calibration = tuple(part.stop - part.start for part in region)
+        counts = [shape[0] for shape in self._shapes]
+        share = sum(n * one for n, one in zip(counts, self._shares, strict=True)) / sum(counts)
+        coils, *spatial = self._shapes[0][1:]
+        return Sampling(sum(counts), coils, tuple(spatial), share, calibration, self._axes)

@@ -11,14 +11,14 @@ from molrecon.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """A scan as a method will take it.
+    """One item of a scan as a method will take it.
 
     Attributes
     ----------
     scan
-        The scan; whether its third axis from the end is time is settled as far as it can be.
+        The item; whether its third axis from the end is time is settled as far as it can be.
     split
-        Number of the spatial axis along which every volume or series is taken apart into slices
+        Number of the spatial axis along which the volume or series is taken apart into slices
         or frames (`stack_of`); None if it is reconstructed as a whole.
     assumed
         A sentence that says what was decided; None if there was nothing to decide.

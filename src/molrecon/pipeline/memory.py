@@ -83,18 +83,20 @@ def memory_limit(max_memory: float | None, device: str, held: int) -> int | None
 
 
 def fit_memory(
-    matched: Matched, model: LearnedReconstructor | None, *, limit: int | None
+    matched: Matched, model: LearnedReconstructor | None, *, limit: int | None, held: int = 0
 ) -> MemoryPlan:
     """Estimate the memory of reconstructing a scan, and choose tiles for the network if need be.
 
     Parameters
     ----------
     matched
-        The scan, and whether it is taken apart.
+        One item of the scan, and whether it is taken apart.
     model
         The learned method; None for one without a network.
     limit
         Bytes that may be used; None for any number.
+    held
+        Bytes of k-space of the other items that are held beside.
 
     Raises
     ------
@@ -103,11 +105,10 @@ def fit_memory(
     """
     scan = matched.scan
     coils, *spatial = scan.kspace.shape[1:]
-    held = scan.kspace[1:].nbytes
     shared = scan.axes.time and (scan.coil_maps is None or scan.coil_maps.shape[2] == 1)
     maps_shape = [1, *spatial[1:]] if shared else spatial
     if matched.split is not None:
-        held += PARTS_OF_VOLUME * scan.kspace[:1].nbytes
+        held += PARTS_OF_VOLUME * scan.kspace.nbytes
         del spatial[matched.split]
         maps_shape = spatial
     return plan_memory(spatial, coils, model, limit=limit, maps_shape=maps_shape, held=held)

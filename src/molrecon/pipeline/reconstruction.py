@@ -12,6 +12,7 @@ from molrecon.data.axes import Axes
 from molrecon.data.formats import write_image
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.geometry import Geometry
+from molrecon.data.image_items import ImageItems
 from molrecon.data.oversampling import crop_image
 from molrecon.data.sampling import Sampling
 from molrecon.equilibrium.solution import Guarantee, Solution
@@ -145,9 +146,26 @@ class Reconstruction:
         InputError
             If the extension is unknown or the folder cannot be written to.
         """
-        image, first = crop_image(self.image, self.image_shape)
+        self.save_items(path, ImageItems.of(self.image))
+
+    def save_items(self, path: PathLike, items: ImageItems) -> None:
+        """Write the image, given one item at a time, as `save` does.
+
+        Parameters
+        ----------
+        path
+            The file; it is replaced as a whole or not at all.
+        items
+            The items of the image.
+        """
+
+        def cropped(number: int) -> Tensor:
+            return crop_image(items.item(number)[None], self.image_shape)[0][0]
+
+        shape = items.shape[2:] if self.image_shape is None else self.image_shape
+        _, first = crop_image(self.image[:1], self.image_shape)
         geometry = None if self.geometry is None else self.geometry.moved(first)
-        write_image(path, image, geometry=geometry)
+        write_image(path, ImageItems((*items.shape[:2], *shape), cropped), geometry=geometry)
 
     def summary(self) -> list[tuple[str, str]]:
         """Return what is known, as a list of subjects and sentences; figures of the worst part."""

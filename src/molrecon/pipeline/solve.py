@@ -1,14 +1,16 @@
-"""Solving for everything a scan holds, part by part, and joining the images."""
+"""Solving for all that a scan holds, part by part."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from molrecon.data.image_items import ImageFile, ImageItems
+from molrecon.data.sampling import Sampling, SamplingCount
 from molrecon.data.scan import Scan
 from molrecon.data.stack import stack_of
 from molrecon.equilibrium.solution import Solution
@@ -16,8 +18,8 @@ from molrecon.errors import ConvergenceError, InputError
 from molrecon.pipeline.match import Matched
 from molrecon.pipeline.measurements import (
     Progress,
+    ensure_coil_maps,
     estimated_noise,
-    items_with_maps,
     operator_of,
     silent,
 )
@@ -31,39 +33,52 @@ class Solved:
     Attributes
     ----------
     image
-        ``(batch, 1, *spatial)`` of the scan, on the CPU.
+        ``(batch, 1, *spatial)`` of the scan, on the CPU or mapped from disk.
+    items
+        The same, to go through one by one.
     solutions
-        One for every part that was solved for by itself, on the CPU.
+        One for every part that was solved for by itself, on the CPU; their values are parts of
+        the image.
     places
         Where each part belongs, in words.
+    sampling
+        How the scan was sampled.
     """
 
     image: Tensor
+    items: ImageItems
     solutions: tuple[Solution, ...]
     places: tuple[str, ...]
+    sampling: Sampling
 
 
 @torch.no_grad()
 def solve(
-    matched: Matched,
+    items: Iterable[Matched],
     method: Reconstructor,
     *,
+    count: int,
     tol: float,
     device: str,
+    stored: ImageFile | None = None,
     progress: Progress = silent,
 ) -> Solved:
     """Reconstruct all a scan holds; coil maps are estimated where it has none.
 
     Parameters
     ----------
-    matched
-        The scan, brought to the axes of the method.
+    items
+        The items of the scan, brought to the axes of the method; one at a time is held.
     method
         The method, built for ``device``.
+    count
+        Number of items.
     tol
         Tolerance on the relative distance to the method's solution.
     device
         Where to compute.
+    stored
+        Where the images are kept; None for the memory.
     progress
         Called with what is being done, the number of solves done and their number.
 
@@ -75,18 +90,18 @@ def solve(
         If a solve did not converge.
     """
     images: list[Tensor] = []
-    solutions: list[Solution] = []
-    places: list[str] = []
-    total = matched.count
-
-    def mapping(text: str, done: int, count: int) -> None:
-        progress(text, len(solutions), total)
-
-    for number, item in enumerate(items_with_maps(matched.scan, mapping)):
-        parts = _parts(item, matched.split)
+    solved: list[_Part] = []
+    sampling = SamplingCount()
+    for number, matched in enumerate(items):
+        sampling.add(matched.scan)
+        item, total = matched.scan, count * matched.count
+        if item.coil_maps is None:
+            text = f"{item.axes.item} {number + 1} of {count}: coil maps"
+            progress(text, len(solved), total)
+        parts = _parts(ensure_coil_maps(item), matched.split)
         values = []
         for index, plane in enumerate(parts.planes):
-            part, done = parts.scan.item(index), len(solutions)
+            part, done = parts.scan.item(index), len(solved)
             label = f"{done + 1} of {total}: {method.name}" if total > 1 else method.name
             progress(label, done, total)
             A = operator_of(part).to(device)
@@ -95,14 +110,46 @@ def solve(
             )
             place = f"{item.axes.item} {number}"
             if plane is not None:
-                place = plane if len(matched.scan.kspace) == 1 else f"{place}, {plane}"
-            _require_converged(solution, f"{matched.scan.source}, {place}", tol)
+                name = f"{item.axes.plane} {plane}"
+                place = name if count == 1 else f"{place}, {name}"
+            _require_converged(solution, f"{item.source}, {place}", tol)
             values.append(solution.value.cpu())
-            solutions.append(replace(solution, value=values[-1]))
-            places.append(place)
+            # The image is kept once, and here what is known about it.
+            known = replace(solution, value=solution.value.new_empty(0, *solution.value.shape[1:]))
+            solved.append(_Part(known, place, number, matched.split, plane))
             progress(label, done + 1, total)
-        images.append(parts.join(torch.cat(values)))
-    return Solved(torch.cat(images), tuple(solutions), tuple(places))
+        image = parts.join(torch.cat(values))
+        if stored is None:
+            images.append(image)
+        else:
+            stored.append(image[0])
+    image = torch.cat(images) if stored is None else stored.tensor()
+    return Solved(
+        image,
+        ImageItems.of(image) if stored is None else stored.items(),
+        tuple(part.solution(image) for part in solved),
+        tuple(part.place for part in solved),
+        sampling.sampling(),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What is known of one part, and where its image lies."""
+
+    known: Solution
+    place: str
+    number: int
+    split: int | None
+    plane: int | None
+
+    def solution(self, image: Tensor) -> Solution:
+        """Return the solution with its image, a part of all."""
+        value = image[self.number : self.number + 1]
+        if self.split is not None:
+            assert self.plane is not None
+            value = value.select(2 + self.split, self.plane)
+        return replace(self.known, value=value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +157,7 @@ class _Parts:
     """What is solved for by itself of one item, and how the images come together again."""
 
     scan: Scan
-    planes: tuple[str | None, ...]
+    planes: tuple[int | None, ...]
     join: Callable[[Tensor], Tensor]
 
 
@@ -123,9 +170,7 @@ def _parts(item: Scan, split: int | None) -> _Parts:
         with contextlib.suppress(InputError):
             item = replace(item, sigma=float(estimated_noise(item)))
     stack = stack_of(item, split)
-    return _Parts(
-        stack.scan, tuple(f"{item.axes.plane} {place}" for place in stack.places), stack.join
-    )
+    return _Parts(stack.scan, stack.places, stack.join)
 
 
 def _require_converged(solution: Solution, where: str, tol: float) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from molrecon.data.formats import check_image_path, read_scan
+from molrecon.data.formats import check_image_path, scan_items
 from molrecon.data.formats.kinds import peaks_more_than_its_transform
 from molrecon.data.formats.reading import PathLike
+from molrecon.data.image_items import ImageFile
 from molrecon.data.oversampling import without_oversampling
-from molrecon.data.sampling import sampling_of
 from molrecon.data.scan import Scan
+from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError, shape_text
 from molrecon.pipeline.arguments import require_positive, resolve_device
 from molrecon.pipeline.match import Matched, match_axes
-from molrecon.pipeline.measurements import Progress, silent
+from molrecon.pipeline.measurements import Progress, require_coil_maps, silent
 from molrecon.pipeline.memory import fit_memory, in_tiles, memory_limit
 from molrecon.pipeline.reconstruction import Reconstruction
 from molrecon.pipeline.solve import Solved, solve
@@ -25,7 +27,7 @@ from molrecon.reconstructors.methods import build_method
 
 
 def reconstruct(
-    scan: Scan | PathLike,
+    scan: Scan | ScanItems | PathLike,
     method: str | Reconstructor = "mol",
     *,
     model: str | None = None,
@@ -46,7 +48,9 @@ def reconstruct(
     Parameters
     ----------
     scan
-        The scan, or the path of a file that `read_scan` reads.
+        The scan, its items, or the path of a file that `read_scan` reads. The slices of HDF5,
+        BART and ``.npy`` files are read, reconstructed and written one after the other, so that
+        the memory does not grow with their number.
     method
         Name of a method (``"mol"``, ``"sense"``, …), or a method that is built.
     model
@@ -100,40 +104,89 @@ def reconstruct(
         require_positive(name, value)
     device = resolve_device(device)
     chosen = _method(method, model, device)
-    scan = scan if isinstance(scan, Scan) else read_scan(scan, max_memory=max_memory)
-    measured = scan.kspace.shape[2:]
-    scan = without_oversampling(scan)
-    if sigma is not None:
-        scan = replace(scan, sigma=sigma)
-    matched = match_axes(scan, chosen.axes, chosen.model or chosen.name)
-    limit = memory_limit(max_memory, device, held=scan.kspace.nbytes)
+    items = _items(scan, max_memory)
+
+    def match(item: Scan) -> Matched:
+        item = item if sigma is None else replace(item, sigma=sigma)
+        return match_axes(item, chosen.axes, chosen.model or chosen.name)
+
+    def prepared() -> Iterator[Matched]:
+        yield matched
+        for number in range(1, len(items)):
+            yield match(without_oversampling(items[number]))
+
+    start = items[0]
+    measured = start.kspace.shape[2:]
+    matched = match(without_oversampling(start))
+    first = matched.scan
+    is_image = _check(items, matched, match, progress or silent)
+    limit = memory_limit(max_memory, device, held=items.held or first.kspace.nbytes)
     learned = chosen if isinstance(chosen, LearnedReconstructor) else None
-    plan = fit_memory(matched, learned, limit=limit)
+    others = items.held * (len(items) - 1) // len(items)
+    plan = fit_memory(matched, learned, limit=limit, held=others)
+    # What lies in memory as a whole has an image that does, too.
+    stored = None if items.whole is not None else ImageFile(_folder(output))
     with in_tiles(learned, plan.tile):
-        solved = solve(matched, chosen, tol=tol, device=device, progress=progress or silent)
+        solved = solve(
+            prepared(),
+            chosen,
+            count=len(items),
+            tol=tol,
+            device=device,
+            stored=stored,
+            progress=progress or silent,
+        )
     found = Reconstruction(
         image=solved.image,
         solutions=solved.solutions,
         places=solved.places,
-        assumed=_assumed(matched, solved) | _field_of_view(measured, scan),
+        assumed=_assumed(matched, solved, is_image) | _field_of_view(measured, first),
         method=chosen.name,
         model=chosen.model,
-        source=scan.source,
-        sampling=sampling_of(scan),
-        axes=matched.scan.axes,
+        source=items.source,
+        sampling=solved.sampling,
+        axes=first.axes,
         taken_apart=matched.split is not None,
-        coil_maps=_maps_source(scan),
-        sigma_estimated=scan.sigma is None and solved.solutions[0].sigma is not None,
+        coil_maps=_maps_source(first),
+        sigma_estimated=first.sigma is None and solved.solutions[0].sigma is not None,
         memory=plan,
         tol=tol,
         device=device,
-        geometry=scan.geometry,
-        image_shape=scan.image_shape,
+        geometry=first.geometry,
+        image_shape=first.image_shape,
         seconds=time.perf_counter() - started,
     )
     if output is not None:
-        found.save(output)
+        found.save_items(output, solved.items)
     return found
+
+
+def _items(scan: Scan | ScanItems | PathLike, max_memory: float | None) -> ScanItems:
+    if isinstance(scan, ScanItems):
+        return scan
+    return ScanItems.of(scan) if isinstance(scan, Scan) else scan_items(scan, max_memory=max_memory)
+
+
+def _check(
+    items: ScanItems, first: Matched, match: Callable[[Scan], Matched], progress: Progress
+) -> bool:
+    """Read all items once, so that what is wrong with one is said before any work is done.
+
+    Returns whether they look like images.
+    """
+    looks = True
+    for number in range(len(items)):
+        item = first.scan if number == 0 else match(items[number]).scan
+        if items.whole is None:
+            progress(f"{item.axes.item} {number + 1} of {len(items)}: reading", 0, len(items))
+        require_coil_maps(item)
+        one_coil = item.kspace.shape[1] == 1
+        looks = looks and one_coil and not peaks_more_than_its_transform(item.kspace.numpy())
+    return looks
+
+
+def _folder(output: PathLike | None) -> Path | None:
+    return None if output is None else Path(output).absolute().parent
 
 
 def _method(method: str | Reconstructor, model: str | None, device: str) -> Reconstructor:
@@ -168,11 +221,11 @@ def _maps_source(scan: Scan) -> str:
     return "one coil, none needed" if scan.kspace.shape[1] == 1 else "estimated (ESPIRiT)"
 
 
-def _assumed(matched: Matched, solved: Solved) -> dict[str, str]:
+def _assumed(matched: Matched, solved: Solved, is_image: bool) -> dict[str, str]:
     """Say what the scan did not, one sentence for each subject."""
     scan = matched.scan
     assumed = {} if matched.assumed is None else {"axes": matched.assumed}
-    if scan.kspace.shape[1] == 1 and not peaks_more_than_its_transform(scan.kspace.numpy()):
+    if is_image:
         assumed["kind"] = (
             f"{scan.source} looks like an image, but is taken as the k-space of one coil; to make "
             "a scan of an image, simulate one (molrecon simulate)."

@@ -13,6 +13,7 @@ from molrecon.data.formats.reading import (
     read_images,
     read_mask,
     read_scan,
+    scan_items,
 )
 from molrecon.data.formats.registry import FORMATS
 from molrecon.data.formats.writing import (
@@ -39,6 +40,7 @@ __all__ = [
     "read_images",
     "read_mask",
     "read_scan",
+    "scan_items",
     "write_image",
     "write_scan",
 ]

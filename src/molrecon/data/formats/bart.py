@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from molrecon.data.arrays import complex_tensor
 from molrecon.data.atomic import atomic_path
@@ -26,6 +25,7 @@ from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location, reading, require_file, require_whole
 from molrecon.data.formats.non_cartesian import non_cartesian, require_grid
 from molrecon.data.geometry import Geometry
+from molrecon.data.image_items import ImageItems
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
@@ -194,20 +194,28 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     return assemble(kspace, source=source, notes=stored.notes, axes=axes)
 
 
-def write_image(path: Path, image: Tensor, geometry: Geometry | None) -> None:
+def count(location: Location) -> int:
+    """Return the number of items."""
+    stored = _open(location, _BATCH)
+    return int(np.prod(stored.view.shape[: len(stored.batch)], dtype=np.int64))
+
+
+def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     """Write both files; the format has no place for the geometry."""
     data, header = _pair(path)
     batch, channels, *spatial = image.shape
     dimensions = [1] * _COUNT
     dimensions[: len(spatial)] = spatial
     dimensions[_COIL], dimensions[_SLICES] = channels, batch
-    pixels = image.numpy()
-    fastest_first = np.moveaxis(pixels, range(2, pixels.ndim), range(pixels.ndim - 1, 1, -1))
     with atomic_path(header) as header_part, atomic_path(data) as data_part:
         header_part.write_text(
             "# Dimensions\n" + " ".join(map(str, dimensions)) + "\n", encoding="utf-8"
         )
-        np.ascontiguousarray(fastest_first, dtype=_SAMPLE).tofile(data_part)
+        with data_part.open("wb") as stream:
+            for one in image:
+                # BART's first axis, the rows, is the fastest.
+                fastest_first = one.transpose(0, *range(one.ndim - 1, 0, -1))
+                stream.write(fastest_first.astype(_SAMPLE).tobytes())
 
 
 def _recognises(head: bytes, path: Path) -> bool:
@@ -225,5 +233,6 @@ FORMAT = Format(
     read_array=read_array,
     read_image=read_image,
     read_scan=read_scan,
+    count=count,
     write_image=write_image,
 )

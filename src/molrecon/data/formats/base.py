@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from torch import Tensor
-
 from molrecon.data.formats.assemble import SliceRange
 from molrecon.data.formats.entries import Array, Entries
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location
 from molrecon.data.geometry import Geometry
+from molrecon.data.image_items import ImageItems
 from molrecon.data.scan import Scan
 
 Kind = Literal["scan", "image", "coil maps"]
@@ -42,8 +41,11 @@ class Format:
         An image.
     read_scan
         Raw data, or a range of its slices.
+    count
+        Number of items (slices, volumes or series) that ``read_scan`` reads one by one without
+        reading the others; None where a file can only be read as a whole.
     write_image
-        Write complex64 ``(batch, channel, *spatial)``, through `molrecon.data.atomic`.
+        Write images, one after the other, through `molrecon.data.atomic`.
     write_scan
         Write a scan, through `molrecon.data.atomic`.
     """
@@ -56,11 +58,6 @@ class Format:
     read_image: Callable[[Location], ImageData]
     read_scan: Callable[[Location, SliceRange | None], Scan] | None = None
     kind: Callable[[Location], Kind | None] = lambda location: None
-    write_image: Callable[[Path, Tensor, Geometry | None], None] | None = None
+    count: Callable[[Location], int] | None = None
+    write_image: Callable[[Path, ImageItems, Geometry | None], None] | None = None
     write_scan: Callable[[Path, Scan], None] | None = None
-
-
-def squeezed(image: Tensor) -> Array:
-    """Return complex64 ``spatial`` if there is one item and channel, else all axes."""
-    pixels: Array = image.numpy()
-    return pixels[0, 0] if pixels.shape[:2] == (1, 1) else pixels

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from molrecon.data.arrays import Array
 from molrecon.data.atomic import atomic_path
 from molrecon.data.formats.optional import require
 from molrecon.data.geometry import FLIP, Geometry
+from molrecon.data.image_items import ImageItems
 
 _WHITE = 65535
 _SINGLE, _ENHANCED = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
@@ -33,17 +33,19 @@ _EMPTY = (
 """What the standard requires and nobody has told us: written empty, not invented."""
 
 
-def write_image(path: Path, image: Tensor, geometry: Geometry | None) -> None:
+def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     """Write the magnitude in 16 bits, with the factor that gives its values back.
 
     The identifiers of study, series and image are new, and the patient is not named. Without a
     geometry the pixels are written as of 1 mm, in no place.
     """
     pydicom = require("pydicom", "DICOM images")
-    magnitude = np.abs(image.numpy())
-    planes = magnitude.reshape(-1, *magnitude.shape[-2:])
-    scale = float(planes.max()) / _WHITE or 1.0
-    stored = np.rint(planes / scale).astype("<u2")
+    peak = max(float(np.abs(one).max()) for one in image)
+    scale = peak / _WHITE or 1.0
+    plane = image.shape[-2:]
+    stored = np.concatenate(
+        [np.rint(np.abs(one) / scale).astype("<u2").reshape(-1, *plane) for one in image]
+    )
     dataset = _common(pydicom, stored)
     if len(stored) == 1:
         _describe_slice(dataset, geometry, scale)

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Protocol
 
 import h5py
-from torch import Tensor
+import numpy as np
 
 from molrecon.data.arrays import Array
 from molrecon.data.atomic import atomic_path
 from molrecon.data.formats import calgary, ismrmrd, modl, named_arrays, parts
 from molrecon.data.formats.assemble import SliceRange
-from molrecon.data.formats.base import Format, Kind, squeezed
+from molrecon.data.formats.base import Format, Kind
 from molrecon.data.formats.entries import Entries
 from molrecon.data.formats.hdf5_file import Hdf5File, open_hdf5
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location
 from molrecon.data.geometry import Geometry
+from molrecon.data.image_items import ImageItems
 from molrecon.data.scan import Scan
 
 _USERBLOCKS = (0, 512, 1024, 2048)
@@ -36,6 +37,9 @@ class Layout(Protocol):
 
     def read_scan(self, file: Hdf5File, slice_range: SliceRange | None) -> Scan:
         """Read the scan, or only some of its slices."""
+
+    def count(self, file: Hdf5File) -> int:
+        """Return the number of slices that are read one by one; 1 to read all at once."""
 
 
 _LAYOUTS: tuple[Layout, ...] = (ismrmrd, modl, calgary)
@@ -75,10 +79,25 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
         return named_arrays.read_scan(file, slice_range)
 
 
-def write_image(path: Path, image: Tensor, geometry: Geometry | None) -> None:
+def count(location: Location) -> int:
+    """Return the number of items that can be read one by one."""
+    with open_hdf5(location) as file:
+        for layout in _LAYOUTS:
+            if layout.recognises(file.entries, location.key):
+                return layout.count(file)
+        return named_arrays.count(file)
+
+
+def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     """Write the dataset ``image``, complex64, with its affine."""
     with atomic_path(path) as part, h5py.File(part, "w") as file:
-        file.create_dataset("image", data=squeezed(image))
+        shape = image.stored_shape
+        stored = file.create_dataset("image", shape, np.complex64)
+        for number, one in enumerate(image):
+            if len(shape) < len(image.shape):
+                stored[...] = one[0]
+            else:
+                stored[number] = one
         arrays = {} if geometry is None else parts.geometry_arrays(geometry)
         for name, array in arrays.items():
             file.create_dataset(name, data=array)
@@ -88,9 +107,12 @@ def write_scan(path: Path, scan: Scan) -> None:
     """Write all that the scan holds but its notes, each part as one dataset."""
     with atomic_path(path) as part, h5py.File(part, "w") as file:
         for name, array in parts.scan_arrays(scan).items():
-            # A single number cannot be compressed.
-            compression = "gzip" if array.ndim else None
-            file.create_dataset(name, data=array, compression=compression)
+            if array.ndim < 2:
+                file.create_dataset(name, data=array)
+                continue
+            # A chunk is what is read of one coil of one slice.
+            chunks = (*(1 for _ in array.shape[:-2]), *array.shape[-2:])
+            file.create_dataset(name, data=array, compression="gzip", chunks=chunks)
 
 
 def _recognises(head: bytes, path: Path) -> bool:
@@ -106,6 +128,7 @@ FORMAT = Format(
     read_array=read_array,
     read_image=read_image,
     read_scan=read_scan,
+    count=count,
     write_image=write_image,
     write_scan=write_scan,
 )

@@ -33,6 +33,13 @@ def recognises(entries: Entries, key: str | None) -> bool:
     return bool(_present(entries)) and (key is None or key in _SETS)
 
 
+def count(file: Hdf5File) -> int:
+    """Return the number of slices of the set that is asked for, or of the only one."""
+    names = [file.location.key] if file.location.key else _present(file.entries)
+    entry = file.entries.get(f"{names[0]}Org")
+    return entry.shape[0] if len(names) == 1 and entry is not None and entry.shape else 1
+
+
 def read_scan(file: Hdf5File, slice_range: SliceRange | None) -> Scan:
     """Make noise-free k-space from one of the sets, or only some of its slices."""
     location, entries, source = file.location, file.entries, str(file.location)

@@ -112,20 +112,11 @@ class _Layout:
 
 def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
     """Read ``kspace`` and what lies beside it, or else one complex array."""
-    location, entries, source = file.location, file.entries, str(file.location)
-    key = choose_key(
-        entries,
-        location,
-        kspace_names(entries),
-        "complex array",
-        lambda one: one.is_complex or one.holds_pairs,
-    )
+    entries, source = file.entries, str(file.location)
+    key, beside, layout = _kspace(file)
     group, _, name = key.rpartition("/")
     prefix = f"{group}/" if group else ""
-    beside = companions(entries, prefix) if name.lower().startswith("kspace") else {}
-    layout = _layout(file, key, beside)
-    shape = entries[key].shape
-    count = 1 if layout.batch is None else shape[layout.batch]
+    count = _count(file, key, layout)
     chosen = resolve_range(slice_range, count, source)
     array = file.read(key, None if layout.batch is None else chosen, layout.batch or 0)
     if layout.pairs:
@@ -155,6 +146,32 @@ def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
     if calibration is not None:
         scan = scan.with_calibration(calibration, source=source)
     return _with_place(file, prefix, scan, chosen) if name == "kspace" else scan
+
+
+def count(file: NamedArrays) -> int:
+    """Return the number of items of a scan."""
+    key, _, layout = _kspace(file)
+    return _count(file, key, layout)
+
+
+def _count(file: NamedArrays, key: str, layout: _Layout) -> int:
+    return 1 if layout.batch is None else file.entries[key].shape[layout.batch]
+
+
+def _kspace(file: NamedArrays) -> tuple[str, dict[str, str], _Layout]:
+    """Return the name of k-space, the names of what lies beside it, and how it is stored."""
+    entries = file.entries
+    key = choose_key(
+        entries,
+        file.location,
+        kspace_names(entries),
+        "complex array",
+        lambda one: one.is_complex or one.holds_pairs,
+    )
+    group, _, name = key.rpartition("/")
+    prefix = f"{group}/" if group else ""
+    beside = companions(entries, prefix) if name.lower().startswith("kspace") else {}
+    return key, beside, _layout(file, key, beside)
 
 
 def kspace_names(entries: Entries) -> tuple[str, ...]:

@@ -10,21 +10,23 @@ from typing import Any
 
 import nibabel
 import numpy as np
-from torch import Tensor
 
 from molrecon.data.arrays import Array
 from molrecon.data.atomic import atomic_path
-from molrecon.data.formats.base import Format, squeezed
+from molrecon.data.formats.base import Format
 from molrecon.data.formats.entries import Entries, Entry, require_numeric
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location, require_whole
 from molrecon.data.geometry import Geometry
+from molrecon.data.image_items import ImageItems
 
 _NAME = "a NIfTI image"
 _GZIP = b"\x1f\x8b"
 _HEADERS = ((348, 344, (b"n+1\0",)), (540, 4, (b"n+2\0",)))
 """Size of a header, and where it has which mark: versions 1 and 2."""
 _HEAD = 600
+_VOXELS = 352
+"""Where voxels begin behind the header that is written."""
 _MOST_AFTER = 2**20
 """Bytes that may follow the voxels."""
 
@@ -107,23 +109,30 @@ def read_image(location: Location) -> ImageData:
     )
 
 
-def write_image(path: Path, image: Tensor, geometry: Geometry | None) -> None:
+def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     """Write the magnitude as float32, with its affine.
 
     A batch of slices becomes the z axis, a batch of volumes the fourth. Without a geometry the
     pixels are written as of 1 mm, in an unknown place.
     """
-    magnitude = np.abs(squeezed(image))
-    if magnitude.ndim > image.ndim - 2:
-        magnitude = magnitude[:, 0]
+    batch, channels, *spatial = image.shape
+    shape = spatial if batch == channels == 1 else [batch, *spatial]
     affine = np.eye(4) if geometry is None else geometry.matrix
-    nifti = _Nifti(magnitude.T.astype(np.float32), affine)
+    # A view of one number: the header needs the shape alone, and the voxels follow one by one.
+    nifti = _Nifti(np.broadcast_to(np.float32(0), shape[::-1]), affine)
     code = 1 if geometry is not None and geometry.placed else 0
     nifti.header.set_sform(affine, code)
     nifti.header.set_qform(affine, code, strip_shears=True)
     nifti.header.set_xyzt_units("unknown" if geometry is None else "mm")
-    with atomic_path(path) as part:
-        nibabel.save(nifti, part)
+    nifti.update_header()
+    header = nifti.header
+    header["vox_offset"] = _VOXELS
+    header.set_slope_inter(1, 0)
+    with atomic_path(path) as part, nibabel.openers.ImageOpener(str(part), "wb") as stream:
+        stream.write(header.binaryblock)
+        stream.write(bytes(_VOXELS - len(header.binaryblock)))
+        for one in image:
+            stream.write(np.abs(one[0]).astype(header.get_data_dtype()).tobytes())
 
 
 FORMAT = Format(

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-from torch import Tensor
 
 from molrecon.data.arrays import Array
 from molrecon.data.atomic import atomic_path
 from molrecon.data.formats import named_arrays
 from molrecon.data.formats.assemble import SliceRange
-from molrecon.data.formats.base import Format, squeezed
+from molrecon.data.formats.base import Format
 from molrecon.data.formats.entries import Entries, npy_entry, require_numeric
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location
 from molrecon.data.geometry import Geometry
+from molrecon.data.image_items import ImageItems
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
@@ -73,11 +74,23 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     return named_arrays.read_scan(_open(location), slice_range)
 
 
-def write_image(path: Path, image: Tensor, geometry: Geometry | None) -> None:
+def count(location: Location) -> int:
+    """Return the number of items."""
+    return named_arrays.count(_open(location))
+
+
+def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     """Write complex64; the format has no place for the geometry."""
-    # Given a name, NumPy would append an extension of its own.
     with atomic_path(path) as part, part.open("wb") as stream:
-        np.save(stream, squeezed(image), allow_pickle=False)
+        write_items(stream, image)
+
+
+def write_items(stream: IO[bytes], image: ImageItems) -> None:
+    """Write images as one array in NumPy's format, one after the other."""
+    header = {"descr": "<c8", "fortran_order": False, "shape": image.stored_shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    for one in image:
+        stream.write(one.astype("<c8", copy=False).tobytes())
 
 
 FORMAT = Format(
@@ -88,5 +101,6 @@ FORMAT = Format(
     read_array=read_array,
     read_image=read_image,
     read_scan=read_scan,
+    count=count,
     write_image=write_image,
 )

@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from molrecon.data.arrays import Array
 from molrecon.data.atomic import atomic_path
 from molrecon.data.formats import named_arrays, parts
 from molrecon.data.formats.assemble import SliceRange
-from molrecon.data.formats.base import Format, squeezed
+from molrecon.data.formats.base import Format
 from molrecon.data.formats.entries import Entries, npy_entry, require_numeric
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location
+from molrecon.data.formats.npy import write_items
 from molrecon.data.geometry import Geometry
+from molrecon.data.image_items import ImageItems
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
@@ -106,11 +107,15 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
         return named_arrays.read_scan(archive, slice_range)
 
 
-def write_image(path: Path, image: Tensor, geometry: Geometry | None) -> None:
+def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     """Write complex64 under the key ``image``, with its affine."""
     arrays: dict[str, Any] = {} if geometry is None else parts.geometry_arrays(geometry)
-    with atomic_path(path) as part, part.open("wb") as stream:
-        np.savez_compressed(stream, image=squeezed(image), **arrays)
+    with atomic_path(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("image.npy", "w", force_zip64=True) as stream:
+            write_items(stream, image)
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.asarray(array), allow_pickle=False)
 
 
 def write_scan(path: Path, scan: Scan) -> None:

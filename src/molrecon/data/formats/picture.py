@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from molrecon.data.atomic import atomic_path
 from molrecon.data.formats.base import Format
@@ -17,6 +16,7 @@ from molrecon.data.formats.entries import Array, Entries, Entry
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location, require_whole
 from molrecon.data.geometry import Geometry
+from molrecon.data.image_items import ImageItems
 
 _NAME = "a picture"
 _MOST_SLICES = 25
@@ -73,12 +73,12 @@ def _montage(slices: Array) -> Array:
     return grid.reshape(rows * height, columns * width)
 
 
-def write_png(path: Path, image: Tensor, geometry: Geometry | None) -> None:
+def write_png(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     """Write the magnitude in 8 bits, black at 0 and white at the 99.8th percentile.
 
     Several slices become one montage. The format has no place for the geometry.
     """
-    magnitude = np.abs(image.numpy())
+    magnitude = np.stack([np.abs(one) for one in image])
     montage = _montage(magnitude.reshape(-1, *magnitude.shape[-2:]))
     # An image that is zero in nearly all pixels has a percentile of zero.
     white = np.percentile(magnitude, _WHITE_PERCENTILE) or magnitude.max() or 1.0

@@ -14,6 +14,7 @@ from molrecon.data.formats.location import Location, reading
 from molrecon.data.formats.parts import NAMES
 from molrecon.data.formats.registry import find, recognise
 from molrecon.data.scan import Scan
+from molrecon.data.scan_items import ScanItems
 
 PathLike = str | os.PathLike[str]
 
@@ -74,6 +75,38 @@ def read_scan(
         return None if read is None else lambda location: read(location, slice_range)
 
     return read_with(Location.parse(path, max_memory), pick)
+
+
+def scan_items(path: PathLike, *, max_memory: float | None = None) -> ScanItems:
+    """Return the items of a scan in a file, each read when it is asked for.
+
+    So it is with HDF5, BART and ``.npy`` files of several items; others are read as a whole.
+
+    Parameters
+    ----------
+    path
+        As for `read_scan`.
+    max_memory
+        Memory in GiB that an array of the file may take, see `read_scan`.
+
+    Raises
+    ------
+    InputError
+        As `read_scan`; of files of several items, in part only when an item is read.
+    """
+
+    def pick(one: Format) -> Callable[[Location], int] | None:
+        return (one.count or (lambda location: 1)) if one.read_scan is not None else None
+
+    location = Location.parse(path, max_memory)
+    count = read_with(location, pick)
+    if count < 2:
+        return ScanItems.of(read_scan(path, max_memory=max_memory))
+
+    def read(number: int) -> Scan:
+        return read_scan(path, slice_range=(number, number + 1), max_memory=max_memory)
+
+    return ScanItems(count, str(location), read)
 
 
 def read_image(path: PathLike, *, max_memory: float | None = None) -> ImageData:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from molrecon.data.atomic import check_writable
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.formats.registry import find
 from molrecon.data.geometry import Geometry
+from molrecon.data.image_items import ImageItems
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
@@ -52,7 +53,9 @@ def check_scan_path(path: PathLike) -> Path:
     return target
 
 
-def write_image(path: PathLike, image: Tensor, *, geometry: Geometry | None = None) -> None:
+def write_image(
+    path: PathLike, image: Tensor | ImageItems, *, geometry: Geometry | None = None
+) -> None:
     """Write an image in the format that the extension names.
 
     ``.npy``, ``.npz`` (key ``image``) and ``.h5`` (dataset ``image``) hold complex64, without the
@@ -66,7 +69,8 @@ def write_image(path: PathLike, image: Tensor, *, geometry: Geometry | None = No
     path
         The file; it is replaced as a whole or not at all.
     image
-        ``(batch, channel, *spatial)`` with two or three spatial axes, on any device.
+        ``(batch, channel, *spatial)`` with two or three spatial axes, on any device; or the items
+        of such a batch, which are asked for one after the other.
     geometry
         Size and place of the pixels; NIfTI, DICOM, ``.npz`` and HDF5 keep them.
 
@@ -77,24 +81,25 @@ def write_image(path: PathLike, image: Tensor, *, geometry: Geometry | None = No
 
     Examples
     --------
+    >>> import torch
     >>> from molrecon import read_image
     >>> write_image("image.npy", torch.ones(1, 1, 8, 8))
     >>> read_image("image.npy").array.shape
     (8, 8)
     """
     target = check_image_path(path)
-    if image.ndim not in (4, 5) or 0 in image.shape:
+    items = image if isinstance(image, ImageItems) else ImageItems.of(image)
+    if len(items.shape) not in (4, 5) or 0 in items.shape:
         raise InputError(
-            f"The image for {target} has shape {tuple(image.shape)}, but (batch, channel, y, x) "
+            f"The image for {target} has shape {items.shape}, but (batch, channel, y, x) "
             "or (batch, channel, z, y, x) was expected; reshape it."
         )
-    pixels = image.detach().cpu().to(torch.complex64).resolve_conj().contiguous()
-    if not bool(torch.isfinite(pixels).all()):
+    if not all(np.isfinite(one).all() for one in items):
         raise InputError(
             f"The image for {target} holds NaN or infinite values, and was not written; "
             "check the computation it comes from."
         )
-    find(target, lambda one: one.write_image, exists=False)(target, pixels, geometry)
+    find(target, lambda one: one.write_image, exists=False)(target, items, geometry)
 
 
 def write_scan(path: PathLike, scan: Scan) -> None:
@@ -114,6 +119,7 @@ def write_scan(path: PathLike, scan: Scan) -> None:
 
     Examples
     --------
+    >>> import torch
     >>> from molrecon import read_scan
     >>> write_scan("scan.npz", Scan(torch.ones(1, 2, 8, 8, dtype=torch.complex64), sigma=0.1))
     >>> read_scan("scan.npz").sigma

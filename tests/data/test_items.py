@@ -1,0 +1,124 @@
+"""Items of scans and images one at a time: the same as all at once."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from molrecon import Scan, read_image, read_scan, write_image, write_scan
+from molrecon.data.formats import scan_items
+from molrecon.data.image_items import ImageFile, ImageItems
+from molrecon.data.scan_items import ScanItems
+from molrecon.errors import InputError
+
+SHAPE = (3, 2, 12, 10)
+
+
+def noise(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, dtype=torch.complex64, generator=generator)
+
+
+def written(path):
+    """A stack of slices in a file of that name."""
+    kspace = noise(*SHAPE)
+    if path.suffix == ".npy":
+        np.save(path, kspace.numpy())
+    elif path.suffix == ".cfl":
+        path.with_suffix(".hdr").write_text(f"# Dimensions\n12 10 1 2 {'1 ' * 9}3 1 1\n")
+        path.write_bytes(kspace.numpy().transpose(0, 1, 3, 2).tobytes())
+    elif path.suffix == ".h5":
+        maps = noise(*SHAPE, seed=1)
+        write_scan(path, Scan(kspace, coil_maps=maps, sigma=0.1))
+    else:
+        write_scan(path, Scan(kspace))
+    return path
+
+
+@pytest.mark.parametrize("name", ["scan.h5", "scan.npy", "scan.cfl", "scan.npz"])
+def test_items_are_those_of_the_whole(tmp_path, name):
+    path = written(tmp_path / name)
+    whole, items = read_scan(path), scan_items(path)
+    assert len(items) == 3
+    # Only what is compressed as one stream is in memory.
+    assert (items.whole is None) == (name != "scan.npz")
+    for number, item in enumerate(items):
+        expected = whole.item(number)
+        assert torch.equal(item.kspace, expected.kspace)
+        assert torch.equal(item.mask, expected.mask)
+        assert (item.coil_maps is None) == (expected.coil_maps is None)
+        if item.coil_maps is not None:
+            assert torch.equal(item.coil_maps, expected.coil_maps)
+        assert (item.sigma, item.axes, item.geometry) == (
+            expected.sigma,
+            expected.axes,
+            expected.geometry,
+        )
+
+
+@pytest.mark.parametrize("name", ["scan.h5", "scan.npz"])
+def test_other_masks_maps_and_calibration_are_those_of_the_item(tmp_path, name):
+    items = scan_items(written(tmp_path / name))
+    mask = (noise(3, 12, 10).real > 0).numpy()
+    maps, calibration = noise(*SHAPE, seed=2), noise(3, 2, 8, 8, seed=3)
+    changed = (
+        items.with_mask(mask).with_coil_maps(maps).with_calibration(calibration, source="acs.npy")
+    )
+    shared = items.with_mask(mask[0]).with_coil_maps(maps[0])
+    for number in range(3):
+        assert torch.equal(changed[number].mask[0, 0], torch.from_numpy(mask[number]))
+        assert torch.equal(changed[number].coil_maps[0], maps[number])
+        assert torch.equal(changed[number].calibration[0], calibration[number])
+        assert torch.equal(shared[number].mask[0, 0], torch.from_numpy(mask[0]))
+        assert torch.equal(shared[number].coil_maps[0], maps[0])
+
+
+def test_a_bad_item_is_refused_when_it_is_read(tmp_path):
+    with h5py.File(tmp_path / "scan.h5", "w") as file:
+        kspace = noise(*SHAPE).numpy()
+        kspace[1, 0, 3, 3] = np.nan
+        file["kspace"] = kspace
+    items = scan_items(tmp_path / "scan.h5")
+    assert items[0].kspace.shape == (1, *SHAPE[1:])
+    with pytest.raises(InputError, match="NaN"):
+        items[1]
+
+
+def test_images_in_a_file_are_those_that_were_stored(tmp_path):
+    images = noise(4, 1, 6, 5)
+    stored = ImageFile(tmp_path)
+    for image in images:
+        stored.append(image)
+    assert not list(tmp_path.iterdir())
+    assert torch.equal(stored.tensor(), images)
+    items = stored.items()
+    assert items.shape == (4, 1, 6, 5)
+    assert np.array_equal(np.stack(list(items)), images.numpy())
+    mapped = stored.tensor()
+    mapped.zero_()
+    assert torch.equal(stored.tensor(), images)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.h5", "a.cfl", "a.nii", "a.nii.gz", "a.dcm"])
+@pytest.mark.parametrize("shape", [(1, 1, 6, 5), (3, 1, 6, 5)])
+def test_written_one_by_one_or_at_once_is_the_same(tmp_path, name, shape):
+    images = noise(*shape)
+    stored = ImageFile()
+    for image in images:
+        stored.append(image)
+    found = []
+    for number, given in enumerate((images, ImageItems.of(images), stored.items())):
+        path = tmp_path / f"{number}{name}"
+        write_image(path, given)
+        found.append(read_image(path).tensor())
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+    expected = images.abs() + 0j if ".nii" in name or ".dcm" in name else images
+    torch.testing.assert_close(found[0].reshape(-1), expected.reshape(-1), rtol=0, atol=1e-4)
+
+
+def test_items_in_memory_are_the_scan():
+    scan = Scan(noise(*SHAPE))
+    items = ScanItems.of(scan)
+    assert items.held == scan.kspace.nbytes
+    assert all(torch.equal(item.kspace[0], scan.kspace[i]) for i, item in enumerate(items))
