@@ -3,6 +3,7 @@
 # isort: skip_file
 
 from molrecon.data.axes import Axes as Axes
+from molrecon.data.coil_compression import compress_coils as compress_coils
 from molrecon.data.coil_maps import (
     combine_coils as combine_coils,
     estimate_coil_maps as estimate_coil_maps,
@@ -27,6 +28,7 @@ from molrecon.data.simulation import (
     simulate_phase as simulate_phase,
 )
 from molrecon.data.stack import Stack as Stack, stack_of as stack_of
+from molrecon.data.whitening import whiten as whiten
 from molrecon.equilibrium.forward_backward import ForwardBackward as ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium as Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion as Inclusion, error_bound as error_bound
@@ -91,8 +93,13 @@ from molrecon.operators.multi_coil import MultiCoilMRI as MultiCoilMRI
 from molrecon.operators.noise import estimate_sigma as estimate_sigma
 from molrecon.operators.super_resolution import SuperResolution as SuperResolution
 from molrecon.operators.wrapped import wrap_operator as wrap_operator
-from molrecon.pipeline import Reconstruction as Reconstruction, reconstruct as reconstruct
+from molrecon.pipeline import (
+    Preparation as Preparation,
+    Reconstruction as Reconstruction,
+    reconstruct as reconstruct,
+)
 from molrecon.pipeline.memory import MemoryPlan as MemoryPlan
+from molrecon.pipeline.preparation import Step as Step
 from molrecon.reconstructors.admm_net import ADMMNet as ADMMNet
 from molrecon.reconstructors.base import Held as Held, Reconstructor as Reconstructor
 from molrecon.reconstructors.configuration import ModelConfig as ModelConfig

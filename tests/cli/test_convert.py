@@ -43,7 +43,8 @@ def test_a_scan_cannot_become_an_image(run, tmp_path):
 def test_the_field_of_view_and_pixels_of_the_file_reach_the_image(run_json, tmp_path):
     source, out = fastmri(tmp_path / "a.h5"), tmp_path / "o.nii.gz"
     facts = run_json("reconstruct", source, *SENSE, "-o", out)
-    assert "cut to 10 × 24" in facts["assumed"]["field of view"]
+    steps = {step["name"]: step for step in facts["steps"]}
+    assert "cut to 10 × 24" in steps["readout"]["text"]
     image = nibabel.load(out)
     assert image.shape == (COLUMNS, LINES // 2, 2)
     np.testing.assert_allclose(image.header.get_zooms(), (2, 2, 5))

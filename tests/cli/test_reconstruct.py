@@ -1,5 +1,7 @@
 """``molrecon reconstruct``."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -200,3 +202,20 @@ def test_methods_without_a_model(method, files, run_json, tmp_path):
 def test_the_help_names_every_method(run):
     text = run("reconstruct", "--help").stdout
     assert [name for name in METHODS if name not in text] == []
+
+
+def test_steps_of_the_preparation_are_options_and_listed(files, run_json, run, tmp_path):
+    out = tmp_path / "image.npy"
+    scan = read_scan(files.under)
+    noise = 0.02 * torch.randn(COILS, 400, dtype=torch.complex64)
+    molrecon.write_scan(tmp_path / "scan.h5", replace(scan, noise=noise))
+    arguments = ("reconstruct", tmp_path / "scan.h5", "--method", "sense", "-o", out)
+    steps = {one["name"]: one for one in run_json(*arguments, "--coils", 2)["steps"]}
+    assert steps["prewhitening"]["taken"]
+    assert "made 2 virtual ones" in steps["coil compression"]["text"]
+    off = ("--no-whiten", "--keep-readout", "--coils", "auto", "--compression", "svd")
+    steps = {one["name"]: one for one in run_json(*arguments, *off)["steps"]}
+    assert [steps[name]["text"] for name in ("prewhitening", "readout")] == ["turned off"] * 2
+    refused = run(*arguments, "--coils", "many")
+    assert refused.exit_code == 2
+    assert "expected a whole number from 1, or 'auto'" in refused.stderr

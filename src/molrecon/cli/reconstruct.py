@@ -53,6 +53,36 @@ CalibrationData = Annotated[
         metavar="FILE",
     ),
 ]
+Whiten = Annotated[
+    bool,
+    typer.Option(
+        "--whiten/--no-whiten",
+        help="Make the noise of the coils uncorrelated and equal, by the noise scan of the file.",
+    ),
+]
+CutReadout = Annotated[
+    bool,
+    typer.Option(
+        "--cut-readout/--keep-readout",
+        help="Cut an oversampled readout to the field of view that the file asks for.",
+    ),
+]
+Coils = Annotated[
+    str | None,
+    typer.Option(
+        help="Compress the coils to so many virtual ones; auto for the fewest that lose a ten "
+        "thousandth of the energy. All are kept by default.",
+        metavar="N|auto",
+    ),
+]
+Compression = Annotated[
+    str,
+    typer.Option(
+        help="Virtual coils of each position along the readout (geometric) or the same "
+        "everywhere (svd).",
+        metavar="KIND",
+    ),
+]
 Tolerance = Annotated[
     float,
     typer.Option(help="Largest relative distance to the exact solution of the method."),
@@ -67,6 +97,10 @@ def reconstruct(
     coil_maps: CoilMaps = None,
     mask: Mask = None,
     calibration: CalibrationData = None,
+    whiten: Whiten = True,
+    cut_readout: CutReadout = True,
+    coils: Coils = None,
+    compression: Compression = "geometric",
     sigma: Sigma = None,
     tol: Tolerance = 1e-3,
     max_memory: MaxMemory = None,
@@ -87,6 +121,12 @@ def reconstruct(
     from molrecon.data.formats import check_image_path
 
     check_image_path(out)
+    preparation = pipeline.Preparation(
+        whiten=whiten,
+        cut_readout=cut_readout,
+        coils=_number(coils),
+        compression=compression,
+    )
     keep_inputs(out, under, mask, coil_maps, calibration, model)
     scan = _read(under, mask, coil_maps, calibration, max_memory)
     with output.progress() as show:
@@ -94,6 +134,7 @@ def reconstruct(
             scan,
             method,
             model=model,
+            preparation=preparation,
             tol=tol,
             sigma=sigma,
             max_memory=max_memory,
@@ -119,6 +160,10 @@ def reconstruct(
             "The distance is that of the computed image to the exact solution of the method; it "
             "says nothing about the distance to the anatomy."
         )
+
+
+def _number(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdecimal() else text
 
 
 def _read(

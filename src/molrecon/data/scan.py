@@ -31,7 +31,7 @@ def sampled(kspace: Tensor) -> Tensor:
 
 def shared_by_frames(coil_maps: Tensor, kspace: Tensor) -> bool:
     """Return whether maps make sense only if the third axis from the end of k-space is time."""
-    return kspace.ndim == 5 and coil_maps.shape[2] == 1 < kspace.shape[2]
+    return kspace.ndim == 5 and coil_maps.shape[-3] == 1 < kspace.shape[2]
 
 
 def without_outside(kspace: Tensor, mask: Tensor) -> tuple[Tensor, tuple[str, ...]]:
@@ -57,7 +57,9 @@ class Scan:
         k-space of any coil is not zero.
     coil_maps
         complex64 ``(batch or 1, coil, *spatial)``; of a series of frames ``(batch or 1, coil, 1,
-        y, x)`` too, maps that serve all frames.
+        y, x)`` too, maps that serve all frames. Several sets of maps, as ESPIRiT gives them where
+        the object is larger than the field of view, have one more axis, ``(batch or 1, set, coil,
+        …)``.
     reference
         complex64 ``(batch, 1, *spatial)``, the image to compare with, in the units of ``kspace``.
     sigma
@@ -138,9 +140,11 @@ class Scan:
             object.__setattr__(self, "mask_given", False)
         self._check("mask", self.mask, torch.bool, (1, batch), (1, *spatial))
         if self.coil_maps is not None:
-            maps_shape = (coils, *spatial)
-            if self.axes.time and self.coil_maps.shape[2:3] == (1,):
-                maps_shape = (coils, 1, *spatial[1:])
+            found = self.coil_maps.shape
+            sets = found[1:2] if self.coil_maps.ndim == self.kspace.ndim + 1 else ()
+            maps_shape = (*sets, coils, *spatial)
+            if self.axes.time and found[len(sets) + 2 : len(sets) + 3] == (1,):
+                maps_shape = (*sets, coils, 1, *spatial[1:])
             self._check("coil maps", self.coil_maps, torch.complex64, (1, batch), maps_shape)
         if self.reference is not None:
             self._check("reference", self.reference, torch.complex64, (batch,), (1, *spatial))
@@ -235,6 +239,16 @@ class Scan:
     def ndim(self) -> int:
         """Number of spatial axes."""
         return self.kspace.ndim - 2
+
+    @property
+    def map_sets(self) -> int:
+        """Number of sets of coil maps; 1 without maps, too."""
+        return 1 if self.coil_axis == 1 else cast(Tensor, self.coil_maps).shape[1]
+
+    @property
+    def coil_axis(self) -> int:
+        """The axis of the coils in the coil maps: 2 if there are sets of maps, else 1."""
+        return 1 if self.coil_maps is None else self.coil_maps.ndim - self.ndim - 1
 
     @cached_property
     def readout_axis(self) -> int | None:

@@ -103,7 +103,7 @@ def stack_of(scan: Scan, axis: int | None = None) -> Stack:
         planes = _transformed_back(planes)
     # Frames have masks of their own, the slices of a volume share theirs.
     masks = scan.mask[0].movedim(1, 0) if scan.axes.time else scan.mask.select(2 + axis, 0)
-    maps = None if scan.coil_maps is None else scan.coil_maps[0].movedim(1 + axis, 0)
+    maps = None if scan.coil_maps is None else scan.coil_maps[0].movedim(axis - scan.ndim, 0)
     seen = (planes != 0).flatten(1).any(1)
     if maps is not None:
         seen &= (maps != 0).flatten(1).any(1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from molrecon.data.axes import Axes
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
+from molrecon.pipeline.preparation import Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +23,14 @@ class Matched:
         or frames (`stack_of`); None if it is reconstructed as a whole.
     assumed
         A sentence that says what was decided; None if there was nothing to decide.
+    steps
+        How the item was prepared.
     """
 
     scan: Scan
     split: int | None = None
     assumed: str | None = None
+    steps: tuple[Step, ...] = ()
 
     @property
     def count(self) -> int:

@@ -105,7 +105,7 @@ def fit_memory(
     """
     scan = matched.scan
     coils, *spatial = scan.kspace.shape[1:]
-    shared = scan.axes.time and (scan.coil_maps is None or scan.coil_maps.shape[2] == 1)
+    shared = scan.axes.time and (scan.coil_maps is None or scan.coil_maps.shape[-3] == 1)
     maps_shape = [1, *spatial[1:]] if shared else spatial
     if matched.split is not None:
         held += PARTS_OF_VOLUME * scan.kspace.nbytes

@@ -18,6 +18,7 @@ from molrecon.data.sampling import Sampling
 from molrecon.equilibrium.solution import Guarantee, Solution
 from molrecon.errors import shape_text
 from molrecon.pipeline.memory import MemoryPlan
+from molrecon.pipeline.preparation import Step
 from molrecon.pipeline.summary import summary_of
 
 
@@ -43,6 +44,9 @@ class Reconstruction:
         Name of the scan.
     sampling
         How the scan was sampled, in numbers.
+    steps
+        How the raw data were prepared, every step with what it did or why it was left out; of the
+        items of a stack the one that lost most speaks for all.
     axes
         Spatial axes of the image.
     taken_apart
@@ -84,6 +88,7 @@ class Reconstruction:
     model: str | None
     source: str
     sampling: Sampling
+    steps: tuple[Step, ...]
     axes: Axes
     taken_apart: bool
     coil_maps: str
@@ -128,6 +133,7 @@ class Reconstruction:
             "tile": self.memory.tile,
             "sigma_estimated": self.sigma_estimated,
             "coil_maps": self.coil_maps,
+            "steps": [step.facts() for step in self.steps],
             "assumed": dict(self.assumed),
             "slice": self.worst,
             "slices": slices,

@@ -23,6 +23,7 @@ from molrecon.pipeline.measurements import (
     operator_of,
     silent,
 )
+from molrecon.pipeline.preparation import Step, worst
 from molrecon.reconstructors.base import Reconstructor
 
 
@@ -43,6 +44,8 @@ class Solved:
         Where each part belongs, in words.
     sampling
         How the scan was sampled.
+    steps
+        How the items were prepared; of each step the one that lost most.
     """
 
     image: Tensor
@@ -50,6 +53,7 @@ class Solved:
     solutions: tuple[Solution, ...]
     places: tuple[str, ...]
     sampling: Sampling
+    steps: tuple[Step, ...]
 
 
 @torch.no_grad()
@@ -91,9 +95,10 @@ def solve(
     """
     images: list[Tensor] = []
     solved: list[_Part] = []
-    sampling = SamplingCount()
+    sampling, steps = SamplingCount(), []
     for number, matched in enumerate(items):
         sampling.add(matched.scan)
+        steps.append(matched.steps)
         item, total = matched.scan, count * matched.count
         if item.coil_maps is None:
             text = f"{item.axes.item} {number + 1} of {count}: coil maps"
@@ -130,6 +135,7 @@ def solve(
         tuple(part.solution(image) for part in solved),
         tuple(part.place for part in solved),
         sampling.sampling(),
+        worst(steps),
     )
 
 

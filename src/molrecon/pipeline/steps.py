@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from molrecon.data.formats import check_image_path, scan_items
 from molrecon.data.formats.kinds import peaks_more_than_its_transform
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.image_items import ImageFile
-from molrecon.data.oversampling import without_oversampling
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError, shape_text
@@ -19,6 +18,7 @@ from molrecon.pipeline.arguments import require_positive, resolve_device
 from molrecon.pipeline.match import Matched, match_axes
 from molrecon.pipeline.measurements import Progress, require_coil_maps, silent
 from molrecon.pipeline.memory import fit_memory, in_tiles, memory_limit
+from molrecon.pipeline.preparation import Preparation, Step
 from molrecon.pipeline.reconstruction import Reconstruction
 from molrecon.pipeline.solve import Solved, solve
 from molrecon.reconstructors.base import Reconstructor
@@ -31,6 +31,7 @@ def reconstruct(
     method: str | Reconstructor = "mol",
     *,
     model: str | None = None,
+    preparation: Preparation | None = None,
     tol: float = 1e-3,
     sigma: float | None = None,
     max_memory: float | None = None,
@@ -55,6 +56,9 @@ def reconstruct(
         Name of a method (``"mol"``, ``"sense"``, …), or a method that is built.
     model
         A shipped model or a weights file trained for the method; ``"brain2d-sn"`` by default.
+    preparation
+        Which steps lead from the raw data to the input of the method; by default those of
+        ``Preparation()``.
     tol
         Largest relative distance of the image to the exact solution of the method.
     sigma
@@ -106,18 +110,18 @@ def reconstruct(
     chosen = _method(method, model, device)
     items = _items(scan, max_memory)
 
-    def match(item: Scan) -> Matched:
+    prepare = (preparation or Preparation()).apply
+
+    def match(item: Scan, steps: tuple[Step, ...] = ()) -> Matched:
         item = item if sigma is None else replace(item, sigma=sigma)
-        return match_axes(item, chosen.axes, chosen.model or chosen.name)
+        return replace(match_axes(item, chosen.axes, chosen.model or chosen.name), steps=steps)
 
     def prepared() -> Iterator[Matched]:
         yield matched
         for number in range(1, len(items)):
-            yield match(without_oversampling(items[number]))
+            yield match(*prepare(items[number]))
 
-    start = items[0]
-    measured = start.kspace.shape[2:]
-    matched = match(without_oversampling(start))
+    matched = match(*prepare(items[0]))
     first = matched.scan
     is_image = _check(items, matched, match, progress or silent)
     limit = memory_limit(max_memory, device, held=items.held or first.kspace.nbytes)
@@ -140,11 +144,12 @@ def reconstruct(
         image=solved.image,
         solutions=solved.solutions,
         places=solved.places,
-        assumed=_assumed(matched, solved, is_image) | _field_of_view(measured, first),
+        assumed=_assumed(matched, solved, is_image) | _field_of_view(first),
         method=chosen.name,
         model=chosen.model,
         source=items.source,
         sampling=solved.sampling,
+        steps=solved.steps,
         axes=first.axes,
         taken_apart=matched.split is not None,
         coil_maps=_maps_source(first),
@@ -197,20 +202,15 @@ def _method(method: str | Reconstructor, model: str | None, device: str) -> Reco
     return method
 
 
-def _field_of_view(measured: Sequence[int], scan: Scan) -> dict[str, str]:
-    """Say what was cut off."""
-    sentences = []
-    if scan.kspace.shape[2:] != measured:
-        sentences.append(
-            f"The readout is oversampled: {shape_text(measured)} samples are cut to "
-            f"{shape_text(scan.kspace.shape[2:])} by the field of view that the file asks for."
-        )
-    if scan.image_shape is not None:
-        sentences.append(
-            f"The image is cut to {shape_text(scan.image_shape)} when it is written, as the file "
-            "asks; bounds are those of the whole."
-        )
-    return {"field of view": " ".join(sentences)} if sentences else {}
+def _field_of_view(scan: Scan) -> dict[str, str]:
+    """Say what is cut off the image."""
+    if scan.image_shape is None:
+        return {}
+    sentence = (
+        f"The image is cut to {shape_text(scan.image_shape)} when it is written, as the file asks; "
+        "bounds are those of the whole."
+    )
+    return {"field of view": sentence}
 
 
 def _maps_source(scan: Scan) -> str:

@@ -19,6 +19,7 @@ def summary_of(found: Reconstruction) -> list[tuple[str, str]]:
     calibration = f", {shape_text(region)} calibration region" if region else ""
     rows = [
         ("Scan", f"{found.source}: {found.sampling}{calibration}"),
+        *((step.name.capitalize(), step.text) for step in found.steps if step.taken),
         ("Coil maps", found.coil_maps),
         ("Method", f"{found.method}, {found.model}" if found.model else found.method),
     ]

@@ -66,9 +66,13 @@ def test_phases_and_repetitions_are_time(tmp_path, counter):
 
 def test_averages_are_averaged(tmp_path):
     each = [kspace(seed=seed) for seed in range(3)]
-    rows = [row for n, one in enumerate(each) for row in lines_of(one, average=n)]
+    noise = np.ones((3, COLUMNS), np.complex64)
+    rows = [readout(noise, flags=(19,))]
+    rows += [row for n, one in enumerate(each) for row in lines_of(one, average=n)]
     scan = read_scan(ismrmrd(tmp_path / "a.h5", rows, header(MATRIX)))
     np.testing.assert_allclose(scan.kspace[0].numpy(), np.mean(each, 0), rtol=1e-5, atol=1e-6)
+    # Noise samples have the level of the means.
+    np.testing.assert_allclose(scan.noise.numpy(), noise / 3**0.5, rtol=1e-6)
 
 
 def test_partial_fourier_lies_where_its_centre_says(tmp_path):

@@ -171,6 +171,8 @@ def _scan(
         calibration /= np.maximum(calibrated, 1)[:, None]
         separate = torch.from_numpy(_trimmed(calibration, calibrated, found.partitions == 1))
         notes.append(f"calibration data of {separate.shape[2:]} were measured by themselves")
+    # The mean of n measurements has noise weaker by the root of n.
+    averaging = np.sqrt(times[times > 0].mean(), dtype=np.float32)
     geometry = found.geometry
     if geometry is not None and axes.letters == "yx":
         geometry = geometry.moved((names[0][0], 0, 0))
@@ -183,7 +185,7 @@ def _scan(
         notes=tuple(notes),
         axes=axes,
         calibration=separate,
-        noise=None if found.noise is None else torch.from_numpy(found.noise),
+        noise=None if found.noise is None else torch.from_numpy(found.noise / averaging),
         geometry=geometry,
         image_shape=None if wanted == kspace.shape[2:] else wanted,
     )

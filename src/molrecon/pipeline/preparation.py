@@ -1,0 +1,161 @@
+"""The steps from raw data to the input of a method: each can be left out, and says what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from molrecon.data.coil_compression import compress_coils, require_compression
+from molrecon.data.oversampling import without_oversampling
+from molrecon.data.scan import Scan
+from molrecon.data.whitening import whiten
+from molrecon.errors import shape_text
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the preparation of a scan, as it was taken or left out.
+
+    Attributes
+    ----------
+    name
+        What it is called.
+    taken
+        Whether it changed anything.
+    text
+        What was done, or why nothing was.
+    error
+        Share of the energy of the measurements that it lost; 0 where nothing was.
+
+    Examples
+    --------
+    >>> step = Step("coil compression", True, "12 coils made 6", error=0.001)
+    >>> str(step)
+    'coil compression: 12 coils made 6'
+    """
+
+    name: str
+    taken: bool
+    text: str
+    error: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text}"
+
+    def facts(self) -> dict[str, Any]:
+        """Return the step as plain values."""
+        return vars(self).copy()
+
+
+def worst(steps: Iterable[tuple[Step, ...]]) -> tuple[Step, ...]:
+    """Return the steps of all items of a scan as one list, of every step the one that lost most.
+
+    Parameters
+    ----------
+    steps
+        Those of every item, of the same names in the same order.
+    """
+    same = zip(*steps, strict=True)
+    return tuple(max(step, key=lambda one: (one.error, one.taken)) for step in same)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Which steps lead from raw data to the input of a method.
+
+    Parameters
+    ----------
+    whiten
+        Whether the coils are prewhitened, where the scan comes with noise samples.
+    cut_readout
+        Whether a readout that was sampled more densely than the image needs is cut to the field
+        of view that is wanted.
+    coils
+        Number of virtual coils that the coils are compressed to; ``"auto"`` for the fewest that
+        lose a ten thousandth of the energy; None to keep all coils.
+    compression
+        ``"geometric"``: other virtual coils at each position along the readout; ``"svd"``: the
+        same everywhere.
+
+    Raises
+    ------
+    InputError
+        If a value is none of these.
+
+    Examples
+    --------
+    >>> import torch
+    >>> scan = Scan(torch.randn(1, 4, 20, 32, dtype=torch.complex64), image_shape=(20, 16))
+    >>> prepared, steps = Preparation(coils=2).apply(scan)
+    >>> prepared.kspace.shape, [step.name for step in steps if step.taken]
+    (torch.Size([1, 2, 20, 16]), ['readout', 'coil compression'])
+    """
+
+    whiten: bool = True
+    cut_readout: bool = True
+    coils: int | str | None = None
+    compression: str = "geometric"
+
+    def __post_init__(self) -> None:
+        if self.coils is not None:
+            require_compression(self.coils, self.compression)
+
+    def apply(self, item: Scan) -> tuple[Scan, tuple[Step, ...]]:
+        """Return an item of a scan after all steps, and what each did.
+
+        Parameters
+        ----------
+        item
+            One item of a scan.
+
+        Raises
+        ------
+        InputError
+            If a step cannot be taken.
+        """
+        steps = []
+        for take in (self._whitened, self._cut, self._compressed):
+            item, step = take(item)
+            steps.append(step)
+        return item, tuple(steps)
+
+    def _whitened(self, item: Scan) -> tuple[Scan, Step]:
+        name = "prewhitening"
+        if item.kspace.shape[1] == 1:
+            return item, Step(name, False, "one coil, nothing to do")
+        if item.noise is None:
+            return item, Step(name, False, "the scan comes without noise samples")
+        if not self.whiten:
+            return item, Step(name, False, "turned off")
+        count = item.noise.shape[1]
+        text = f"noise of the coils made uncorrelated and equal, by {count} noise samples"
+        return whiten(item), Step(name, True, text)
+
+    def _cut(self, item: Scan) -> tuple[Scan, Step]:
+        name, before = "readout", item.kspace.shape[2:]
+        if not self.cut_readout:
+            return item, Step(name, False, "turned off")
+        cut = without_oversampling(item)
+        after = cut.kspace.shape[2:]
+        if after == before:
+            return item, Step(name, False, "not oversampled")
+        text = (
+            f"oversampled: {shape_text(before)} samples cut to {shape_text(after)} by the field of "
+            "view that the file asks for"
+        )
+        return cut, Step(name, True, text)
+
+    def _compressed(self, item: Scan) -> tuple[Scan, Step]:
+        name, before = "coil compression", item.kspace.shape[1]
+        if self.coils is None:
+            return item, Step(name, False, "turned off")
+        compressed, what = compress_coils(item, self.coils, self.compression)
+        if what is None:
+            return item, Step(name, False, f"{before} coils kept")
+        where = "at each position along the readout" if what.kind == "geometric" else "everywhere"
+        text = (
+            f"{before} coils made {what.coils} virtual ones, the strongest combinations {where}; "
+            f"{what.error:.2%} of the energy is in none of them"
+        )
+        return compressed, Step(name, True, text, what.error)
