@@ -22,7 +22,7 @@ def modules_with_examples() -> list[str]:
 
 @pytest.mark.parametrize("name", modules_with_examples())
 def test_examples_run(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # what an example writes goes with it
+    monkeypatch.chdir(tmp_path)
     report: list[str] = []
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
     for example in doctest.DocTestFinder(exclude_empty=True).find(import_module(name), name):
@@ -30,3 +30,5 @@ def test_examples_run(name, tmp_path, monkeypatch):
         runner.run(example, out=report.append)
     assert not runner.failures, "".join(report)
     assert runner.tries, f"{name} has prompts outside its docstrings"
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert not left, f"an example of {name} leaves files in the current folder: {left}"

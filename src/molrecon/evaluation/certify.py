@@ -35,7 +35,7 @@ FULL_SCAN = "full-scan"
 
 
 @dataclass(frozen=True)
-class Effort:
+class CertificationEffort:
     """How hard to look: see `measure`."""
 
     tol: float = 0.02
@@ -50,7 +50,7 @@ def certify(
     *,
     device: str = "cpu",
     tolerance: float = 1e-3,
-    effort: Effort | None = None,
+    effort: CertificationEffort | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Certificate:
     """Prove what can be proved of a model, and measure it at images.
@@ -83,7 +83,7 @@ def certify(
     report("certified bound")
     proved = _proved(model, tolerance)
     certified = bool(proved["certified"])
-    images = tuple(_measured(model, measurements, certified, effort or Effort(), report))
+    images = tuple(_measured(model, measurements, certified, effort or CertificationEffort(), report))
     if not images:
         raise InputError("there are no images to measure at: give at least one scan")
     return Certificate(
@@ -139,7 +139,7 @@ def _measured(
     model: LearnedReconstructor,
     measurements: Iterable[CertificationImage],
     certified: bool,
-    effort: Effort,
+    effort: CertificationEffort,
     report: Callable[[str], None],
 ) -> Iterator[ImageValues]:
     for one in measurements:
@@ -150,7 +150,7 @@ def _measured(
 
 
 def _values(
-    model: LearnedReconstructor, one: CertificationImage, certified: bool, effort: Effort
+    model: LearnedReconstructor, one: CertificationImage, certified: bool, effort: CertificationEffort
 ) -> ImageValues:
     y, A = one.y, one.A
     with torch.no_grad():

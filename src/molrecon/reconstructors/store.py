@@ -71,11 +71,13 @@ def save(
 
     Examples
     --------
-    >>> import torch
-    >>> from molrecon import ModelConfig, load, save
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from molrecon import load, save
     >>> from molrecon.reconstructors.store import read_header, resolve
     >>> config, _ = read_header(resolve("brain2d-sn"))
-    >>> copy = load(save(load("brain2d-sn"), "copy.safetensors", config))
+    >>> with TemporaryDirectory() as folder:
+    ...     copy = load(save(load("brain2d-sn"), Path(folder, "copy.safetensors"), config))
     >>> copy.certified
     True
     """

@@ -90,7 +90,7 @@ def perform(job: Job, methods: BuiltMethods) -> Iterator[Task]:
 
 
 class BuiltMethods:
-    """BuiltMethods of one process, built when they are first needed and kept."""
+    """The methods of one process, built when they are first needed and kept."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -133,7 +133,7 @@ def _measured(
         found = [
             _result(method, task, problem, methods.device) for method in methods.get(task.method)
         ]
-    except Exception as error:  # As above.
+    except Exception as error:  # One failure must not cost the other results.
         return replace(task.names, failure=reason_of(error)), None
     return max(found, key=lambda one: one[0].scores["molrecon"]["psnr"])
 
