@@ -31,7 +31,7 @@ from molrecon.data.pictures import read_picture
 from molrecon.data.simulation import add_noise, simulate_coil_maps
 from molrecon.evaluation.metrics import METRICS, Metric
 from molrecon.networks import NETWORKS
-from molrecon.networks.bounds import LAYERS, Layer
+from molrecon.networks.bounds import LAYERS, LayerBound
 from molrecon.networks.settings import ConvolutionalSettings
 from molrecon.operators.fourier import fft_centred
 from molrecon.reconstructors.base import direct_solution
@@ -124,7 +124,7 @@ def test_a_certified_layer(monkeypatch):
     alone = molrecon.certified_bound(network[0])
     with pytest.raises(molrecon.NoBoundError, match="Halved"):
         molrecon.certified_bound(network)
-    monkeypatch.setitem(LAYERS, Halved, Layer(lambda layer: 0.5))
+    monkeypatch.setitem(LAYERS, Halved, LayerBound(lambda layer: 0.5))
     assert molrecon.certified_bound(network) == pytest.approx(alone / 2)
 
 

@@ -52,12 +52,13 @@ class AmbiguousError(InputError):
 
     Examples
     --------
-    >>> import molrecon, numpy
-    >>> numpy.savez("two.npz", T1w=numpy.ones((4, 4)), T2w=numpy.ones((4, 4)))
-    >>> try:
-    ...     molrecon.read_image("two.npz")
-    ... except molrecon.AmbiguousError:
-    ...     print(molrecon.read_image("two.npz::T1w").array.shape)
+    >>> import molrecon, numpy, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     numpy.savez(f"{folder}/two.npz", T1w=numpy.ones((4, 4)), T2w=numpy.ones((4, 4)))
+    ...     try:
+    ...         molrecon.read_image(f"{folder}/two.npz")
+    ...     except molrecon.AmbiguousError:
+    ...         print(molrecon.read_image(f"{folder}/two.npz::T1w").array.shape)
     (4, 4)
     """
 

@@ -10,7 +10,7 @@ import torch
 import molrecon
 from molrecon.evaluation.certificate import certificate_path, read_certificate
 from molrecon.evaluation.certification_images import simulated_images
-from molrecon.evaluation.certify import CertificationEffort, certify
+from molrecon.evaluation.certify import MeasuringEffort, certify
 from molrecon.reconstructors import store
 
 
@@ -89,7 +89,7 @@ def loose(tmp_path):
     with torch.no_grad():
         model.network.convolutions[0].weight.mul_(3)
     path = molrecon.save(model, tmp_path / "loose.safetensors", config)
-    genuine = certify(path, simulated_images(2, 2), effort=CertificationEffort(0.1, starts=1, steps=1))
+    genuine = certify(path, simulated_images(2, 2), effort=MeasuringEffort(0.1, starts=1, steps=1))
     assert not genuine.certified
     return path, genuine.model_dump(mode="json")
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -165,3 +167,17 @@ def test_calibration_is_attached_with_or_without_batch(shape):
 def test_calibration_of_another_scan_is_refused(shape):
     with pytest.raises(InputError, match="calibration of"):
         Scan(kspace(1, 2, 8, 6)).with_calibration(kspace(*shape))
+
+
+def test_values_are_looked_through_once_and_again_once_they_change(monkeypatch):
+    looked = []
+    finite = torch.isfinite
+    monkeypatch.setattr(torch, "isfinite", lambda x: looked.append(x) or finite(x))
+    scan = Scan(kspace(2, 3, 4, 5))
+    before = len(looked)
+    assert before
+    assert replace(replace(scan, sigma=0.1), source="b.npy").kspace is scan.kspace
+    assert len(looked) == before
+    scan.kspace[0, 0, 0, 0] = float("nan")
+    with pytest.raises(InputError, match=r"b\.npy: found NaN"):
+        replace(scan, source="b.npy")

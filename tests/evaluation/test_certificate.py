@@ -12,7 +12,7 @@ import molrecon
 from molrecon.errors import InputError
 from molrecon.evaluation.certificate import certificate_path, read_certificate, write_certificate
 from molrecon.evaluation.certification_images import CertificationImage, simulated_images
-from molrecon.evaluation.certify import CertificationEffort, certify, iterations_for
+from molrecon.evaluation.certify import MeasuringEffort, certify, iterations_for
 from molrecon.networks.convolution_norm import certified_norm
 from molrecon.operators.base import norm
 from molrecon.reconstructors.configuration import ModelConfig
@@ -20,7 +20,7 @@ from molrecon.reconstructors.store import shipped_models
 
 from ..support import cartesian_mri, normal
 
-QUICK = CertificationEffort(tol=0.05, starts=1, steps=3)
+QUICK = MeasuringEffort(tol=0.05, starts=1, steps=3)
 SOFT = {"lam0": 0.05, "floor": 0.05}
 
 
@@ -200,7 +200,9 @@ def test_there_are_images_to_measure_at(ndim, shape):
 def test_models_of_pictures_are_measured_at_pictures(tmp_path):
     network = {"kind": "residual-strict", "channels": 1, "features": 4, "layers": 2}
     path = saved(tmp_path / "m.safetensors", network)
-    found = certify(path, simulated_images(2, 1), effort=CertificationEffort(tol=0.3, starts=1, steps=2))
+    found = certify(
+        path, simulated_images(2, 1), effort=MeasuringEffort(tol=0.3, starts=1, steps=2)
+    )
     assert found.certified
     assert len(found.images) == 3
     with pytest.raises(InputError, match="3 channels"):

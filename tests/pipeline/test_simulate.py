@@ -9,9 +9,9 @@ from molrecon.data.simulation import simulate_acquisition
 from molrecon.data.simulation.retrospective import reference_image, undersample
 from molrecon.errors import InputError
 from molrecon.pipeline.contents import contents_of
-from molrecon.pipeline.simulate import Sampling, simulate_scan
+from molrecon.pipeline.simulate import MaskDraw, simulate_scan
 
-HOW = Sampling(acceleration=2, calibration=12, seed=3)
+HOW = MaskDraw(acceleration=2, calibration=12, seed=3)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_what_is_for_images_is_refused_of_scans(full, extra):
 
 def test_a_reference_needs_a_calibration_region(full):
     with pytest.raises(InputError, match="calibration is 0, a calibration region too narrow"):
-        simulate_scan(full, Sampling(acceleration=4, calibration=0))
+        simulate_scan(full, MaskDraw(acceleration=4, calibration=0))
 
 
 def test_contents_of_a_scan_an_image_and_several_arrays(full, image, tmp_path):

@@ -58,7 +58,7 @@ def certify(
 
     from molrecon.data.axes import Axes
     from molrecon.evaluation.certification_images import images_of, read_scans, simulated_images
-    from molrecon.evaluation.certify import CertificationEffort
+    from molrecon.evaluation.certify import MeasuringEffort
     from molrecon.evaluation.certify import certify as run
     from molrecon.pipeline.arguments import resolve_device
     from molrecon.reconstructors.store import read_header, resolve
@@ -80,7 +80,7 @@ def certify(
             measurements,
             device=device,
             tolerance=tol,
-            effort=CertificationEffort(tol=accuracy, seed=seed),
+            effort=MeasuringEffort(tol=accuracy, seed=seed),
             report=show,
         )
     stored, reason = _store(certificate, model, weights)

@@ -86,14 +86,14 @@ def simulate(
     from molrecon.data.atomic import keep_inputs
     from molrecon.data.formats import check_image_path, check_scan_path, write_image, write_scan
     from molrecon.data.oversampling import crop_image
-    from molrecon.pipeline.simulate import Sampling, simulate_scan
+    from molrecon.pipeline.simulate import MaskDraw, simulate_scan
 
     check_scan_path(out)
     keep_inputs(out, source)
     if reference is not None:
         check_image_path(reference)
         keep_inputs(reference, source, out)
-    sampling = Sampling(mask_kind, acceleration, calibration, seed)
+    sampling = MaskDraw(mask_kind, acceleration, calibration, seed)
     made = simulate_scan(
         source,
         sampling,

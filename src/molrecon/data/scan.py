@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import cast
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from molrecon.data.arrays import (
     Array,
@@ -20,6 +22,9 @@ from molrecon.data.arrays import (
 from molrecon.data.axes import Axes
 from molrecon.data.geometry import Geometry
 from molrecon.errors import InputError, shape_text
+
+_SOUND: MutableMapping[Tensor, int | None] = WeakIdKeyDictionary()
+"""The version of every tensor, for as long as it lives, whose values were found to be sound."""
 
 FRAMES_NOTE = "one set of coil maps for all frames: the third axis from the end is time"
 
@@ -222,6 +227,10 @@ class Scan:
                 f"The {name} of {self.source}: found shape {shape}, expected {expected} to fit "
                 "k-space; give one of the same scan."
             )
+        # A scan that is made of another shares its tensors, which were looked through already.
+        version = None if value.is_inference() else value._version
+        if version is not None and _SOUND.get(value) == version:
+            return
         if dtype.is_complex and not bool(torch.isfinite(value).all()):
             raise InputError(
                 f"The {name} of {self.source}: found NaN or infinite values (in single precision), "
@@ -234,6 +243,7 @@ class Scan:
                 f"The {name} of {self.source}: found zeros {where}, expected data; check the file "
                 "or leave that item out."
             )
+        _SOUND[value] = version
 
     @property
     def ndim(self) -> int:

@@ -16,35 +16,17 @@ _CHUNK = 1_000_000
 
 @dataclass(frozen=True)
 class Interval:
-    """The mean of paired differences and where it may lie.
+    """The mean of paired differences and where it may lie."""
 
-    Attributes
-    ----------
-    mean
-        Mean over the images.
-    low, high
-        Percentile bootstrap interval of the mean; NaN if there are fewer than two units.
-    confidence
-        Its confidence level.
-    images
-        Number of differences.
-    units
-        Number of units that were resampled.
-    unit
-        ``"group"``, or ``"image"`` where all images are of one group: then the interval covers
-        other images of that group only.
-    resamples
-        Number of bootstrap samples.
-    """
-
-    mean: float
-    low: float
+    mean: float  # over the images
+    low: float  # percentile bootstrap interval; NaN if there are fewer than two units
     high: float
-    confidence: float
-    images: int
-    units: int
+    confidence: float  # level of the interval
+    images: int  # number of differences
+    units: int  # number of units that were resampled
+    # Where all images are of one group, the interval covers other images of that group only.
     unit: str
-    resamples: int
+    resamples: int  # number of bootstrap samples
 
 
 def paired_interval(
@@ -59,7 +41,8 @@ def paired_interval(
 
     Whole groups are drawn with replacement, and the mean is taken over all images drawn (the
     cluster bootstrap). If there is one group only, its images are drawn. The order of the
-    differences plays no part.
+    differences plays no part. (Davison, Hinkley, "Bootstrap methods and their application",
+    Cambridge 1997, section 3.8.)
 
     Parameters
     ----------
@@ -67,27 +50,10 @@ def paired_interval(
         Finite differences of a metric, one per image.
     groups
         The scan or subject of every image.
-    resamples
-        Number of bootstrap samples.
+    resamples, seed
+        Number of bootstrap samples, and the seed of their draw.
     confidence
         Probability, between 0 and 1, with which intervals made like this hold the true mean.
-    seed
-        Seed of the random draw; the same seed gives the same interval.
-
-    Returns
-    -------
-    Interval
-        The mean of the differences and its percentile bootstrap interval.
-
-    Raises
-    ------
-    InputError
-        If there is no difference, one is not finite, or the lengths differ.
-
-    References
-    ----------
-    A. C. Davison, D. V. Hinkley, "Bootstrap methods and their application", Cambridge 1997,
-    section 3.8.
     """
     unit, parts = _units(differences, groups)
     mean = math.fsum(differences) / len(differences)

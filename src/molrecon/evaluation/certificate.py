@@ -167,18 +167,10 @@ class Certificate(Settings):
 
 @dataclass(frozen=True)
 class Stored:
-    """The certificate beside a weights file, or why there is none.
-
-    Attributes
-    ----------
-    certificate
-        None if there is none for these weights.
-    problem
-        Why the file that lies there does not count, as a sentence; None if there is no file or it
-        does count.
-    """
+    """The certificate beside a weights file, or why there is none."""
 
     certificate: Certificate | None = None
+    # why the file that lies there does not count; None if there is no file or it does count
     problem: str | None = None
 
     @property
@@ -226,20 +218,7 @@ def read_certificate(weights: Path) -> Stored:
 
 
 def write_certificate(certificate: Certificate, weights: Path) -> Path:
-    """Write a certificate beside its weights, atomically.
-
-    Parameters
-    ----------
-    certificate
-        The certificate.
-    weights
-        The weights file.
-
-    Raises
-    ------
-    InputError
-        If the folder cannot be written to.
-    """
+    """Write a certificate beside its weights, atomically; return its path."""
     path = certificate_path(weights)
     with atomic_path(path) as temporary:
         temporary.write_text(certificate.model_dump_json(indent=1) + "\n", encoding="utf-8")

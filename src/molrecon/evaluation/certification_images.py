@@ -30,43 +30,21 @@ FACTOR = 3
 
 @dataclass(frozen=True, eq=False)
 class CertificationImage:
-    """A slice or volume, by its measurements.
+    """A slice or volume, by its measurements."""
 
-    Attributes
-    ----------
-    name
-        What reports call it.
-    y
-        Measurements ``(1, *A.shape_out)``.
-    A
-        The forward operator.
-    sigma
-        Noise per measured sample, in the units of ``y``; None to have it estimated.
-    """
-
-    name: str
-    y: Tensor
+    name: str  # what reports call it
+    y: Tensor  # ``(1, *A.shape_out)``
     A: LinearOperator
+    # noise per measured sample, in the units of y; None to have it estimated
     sigma: float | None = None
 
 
 def simulated_images(ndim: int, channels: int = 2) -> Iterator[CertificationImage]:
-    """Simulate measurements of the sample image.
+    """Simulate measurements of the sample image for a network of so many axes and real channels.
 
-    Complex images are scans of 128 × 128 pixels, or of 8 × 32 × 32 in three dimensions; real ones
-    are pictures of 126 × 126 pixels of which a ninth is measured (`SuperResolution`).
-
-    Parameters
-    ----------
-    ndim
-        Number of spatial axes.
-    channels
-        Real channels of the network: 2 for complex images, 1 for real ones.
-
-    Raises
-    ------
-    InputError
-        If there are no such images.
+    Complex images (2 channels) are scans of 128 × 128 pixels, or of 8 × 32 × 32 in three
+    dimensions; real ones (1) are pictures of 126 × 126 pixels of which a ninth is measured
+    (`SuperResolution`).
     """
     if channels == 1 and ndim == 2:
         yield from _pictures()
@@ -114,44 +92,14 @@ def _pictures() -> Iterator[CertificationImage]:
 
 
 def read_scans(files: Sequence[str], axes: Axes, model: str) -> list[Scan]:
-    """Return the scans of files, cut to their field of view, in the axes of a model.
-
-    Parameters
-    ----------
-    files
-        Scans, as `read_scan` reads them.
-    axes
-        The axes the model is made for.
-    model
-        What the model is called in messages.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read, or its axes are others.
-    """
+    """Return the scans of files, cut to their field of view, in the axes of a model."""
     return [match_whole(without_oversampling(read_scan(file)), axes, model) for file in files]
 
 
 def images_of(
     scans: Sequence[Scan], device: str, progress: Progress
 ) -> Iterator[CertificationImage]:
-    """Return every slice or volume of scans; coil maps are estimated where there are none.
-
-    Parameters
-    ----------
-    scans
-        The scans.
-    device
-        Where to compute.
-    progress
-        Called before coil maps are estimated.
-
-    Raises
-    ------
-    InputError
-        If coil maps cannot be estimated.
-    """
+    """Return every slice or volume of scans; coil maps are estimated where there are none."""
     for scan in scans:
         for number, item in enumerate(items_with_maps(scan, progress)):
             several = scan.kspace.shape[0] > 1

@@ -35,7 +35,7 @@ FULL_SCAN = "full-scan"
 
 
 @dataclass(frozen=True)
-class CertificationEffort:
+class MeasuringEffort:
     """How hard to look: see `measure`."""
 
     tol: float = 0.02
@@ -50,31 +50,13 @@ def certify(
     *,
     device: str = "cpu",
     tolerance: float = 1e-3,
-    effort: CertificationEffort | None = None,
+    effort: MeasuringEffort | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> Certificate:
-    """Prove what can be proved of a model, and measure it at images.
+    """Prove what can be proved of a model, and measure it at images, at least one.
 
-    Parameters
-    ----------
-    weights
-        The weights file.
-    measurements
-        Images to measure at, at least one.
-    device
-        Device to compute on.
-    tolerance
-        Share of the starting distance, in (0, 1), that the stated number of iterations reaches.
-    effort
-        How hard to look at every image.
-    report
-        Called with what is being done.
-
-    Raises
-    ------
-    InputError
-        If the file is no model or holds NaN, ``tolerance`` is out of range, there are no images,
-        or one does not fit the model.
+    ``tolerance`` is the share of the starting distance, in (0, 1), that the stated number of
+    iterations reaches; ``report`` is called with what is being done.
     """
     if not 0 < tolerance < 1:
         raise InputError(f"tolerance is {tolerance}, expected a value in (0, 1)")
@@ -83,7 +65,7 @@ def certify(
     report("certified bound")
     proved = _proved(model, tolerance)
     certified = bool(proved["certified"])
-    images = tuple(_measured(model, measurements, certified, effort or CertificationEffort(), report))
+    images = tuple(_measured(model, measurements, certified, effort or MeasuringEffort(), report))
     if not images:
         raise InputError("there are no images to measure at: give at least one scan")
     return Certificate(
@@ -139,7 +121,7 @@ def _measured(
     model: LearnedReconstructor,
     measurements: Iterable[CertificationImage],
     certified: bool,
-    effort: CertificationEffort,
+    effort: MeasuringEffort,
     report: Callable[[str], None],
 ) -> Iterator[ImageValues]:
     for one in measurements:
@@ -150,7 +132,10 @@ def _measured(
 
 
 def _values(
-    model: LearnedReconstructor, one: CertificationImage, certified: bool, effort: CertificationEffort
+    model: LearnedReconstructor,
+    one: CertificationImage,
+    certified: bool,
+    effort: MeasuringEffort,
 ) -> ImageValues:
     y, A = one.y, one.A
     with torch.no_grad():

@@ -22,42 +22,23 @@ _PUBLISHED_RULE = (
 
 @dataclass(frozen=True)
 class Convention:
-    """How images are scored.
+    """How images are scored."""
 
-    Attributes
-    ----------
-    summary
-        Range and averaging in one sentence, to stand beside the numbers.
-    scores
-        From image and reference, ``(batch, 1, *spatial)``, to the score in every metric.
-    """
-
-    summary: str
-    scores: Callable[[Tensor, Tensor], Scores]
+    summary: str  # range and averaging in one sentence, to stand beside the numbers
+    scores: Callable[[Tensor, Tensor], Scores]  # from image and reference ``(batch, 1, *spatial)``
 
 
 def standard_scores(image: Tensor, reference: Tensor) -> Scores:
-    """Score magnitudes: every slice, or every volume of three spatial axes, on its own range.
-
-    Parameters
-    ----------
-    image, reference
-        ``(batch, 1, *spatial)``, in the same units.
-    """
+    """Score magnitudes: every slice, or every volume of three spatial axes, on its own range."""
     return scores(image, reference, over="volume" if reference.ndim == 5 else "slice")
 
 
 def published_scores(image: Tensor, reference: Tensor) -> Scores:
-    """Score magnitudes slice by slice as the published code did.
+    """Score magnitudes slice by slice as the published code did, images of a maximum of about 1.
 
     PSNR takes the range from the maximum of each slice of the reference. SSIM was computed without
     a range; scikit-image then took 2, which is at least twice what images of peak 1 span and makes
     the index larger. The values are taken as they are: the result depends on their unit.
-
-    Parameters
-    ----------
-    image, reference
-        ``(batch, 1, *spatial)``, in the same units, the reference with a maximum of about 1.
     """
     found = scores(image, reference)
     similarity = ssim(image, reference, data_range=PUBLISHED_SSIM_RANGE)

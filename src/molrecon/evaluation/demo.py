@@ -46,8 +46,6 @@ def demonstrate(
         The methods, on ``device``.
     seed
         Seed of coil maps, phase, noise and mask.
-    device
-        Where to compute.
     report
         Told what is being done and how many methods are done.
 
@@ -56,13 +54,6 @@ def demonstrate(
     dict
         The settings, the paths of ``"scan"``, ``"reference"`` and ``"figure"``, and a list of the
         facts and figures of every method under ``"methods"``.
-
-    Raises
-    ------
-    InputError
-        If the folder cannot be written to.
-    ConvergenceError
-        If a solve does not converge.
     """
     acquisition = simulate_acquisition(
         sample_image(), mask_kind="variable-density", seed=seed, **SETTINGS

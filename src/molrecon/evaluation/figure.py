@@ -36,21 +36,12 @@ _SIDE = 2.3
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A method in a figure.
+    """A method in a figure."""
 
-    Attributes
-    ----------
-    title
-        Its label.
-    image
-        Real or complex ``(y, x)`` in the units of the reference; None if it failed.
-    caption
-        Figures to print below the title.
-    """
-
-    title: str
+    title: str  # its label
+    # real or complex ``(y, x)`` in the units of the reference; None if it failed
     image: Tensor | None
-    caption: str = ""
+    caption: str = ""  # printed below the title
 
 
 def methods_figure(
@@ -82,16 +73,6 @@ def methods_figure(
         ``(y, x)``, shown below the reference.
     title
         Heading.
-
-    Returns
-    -------
-    Figure
-        See `save_figure`.
-
-    Raises
-    ------
-    InputError
-        If a shape differs from that of the reference, or the inset lies outside.
     """
     truth = _magnitude(reference)
     panels = [_Panel("Reference", "", truth, None)]
@@ -199,22 +180,7 @@ def _error_scale(figure: Figure, drawn: Any, axes: Any) -> None:
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str], *, dots_per_inch: int = 150) -> None:
-    """Write a figure as a whole or not at all.
-
-    Parameters
-    ----------
-    figure
-        As `methods_figure` returns it.
-    path
-        The file to be written; its extension decides the format.
-    dots_per_inch
-        Resolution, for formats of pixels.
-
-    Raises
-    ------
-    InputError
-        If the folder cannot be written to.
-    """
+    """Write a figure as a whole or not at all; the extension of the path decides the format."""
     with atomic_path(path) as part:
         figure.savefig(part, dpi=dots_per_inch)
 
@@ -222,17 +188,8 @@ def save_figure(figure: Figure, path: str | os.PathLike[str], *, dots_per_inch: 
 def most_detailed(reference: Tensor) -> Zoom:
     """Return the window, a quarter of each side, that holds the most detail.
 
-    It depends on the reference alone, so that no method is favoured.
-
-    Parameters
-    ----------
-    reference
-        Real or complex ``(y, x)``.
-
-    Returns
-    -------
-    tuple
-        First row, last row (not included), first column, last column (not included).
+    It is given by first and last row (not included), first and last column. It depends on the
+    reference alone, so that no method is favoured.
     """
     magnitude = reference.detach().cpu().abs().double()
     rows, columns = magnitude.shape

@@ -16,24 +16,12 @@ from molrecon.evaluation.metrics import DataRange, Unit, scores
 
 @dataclass(frozen=True)
 class ScoredFiles:
-    """The scores of an image, and what a reader should know of them.
-
-    Attributes
-    ----------
-    scores
-        The score in every metric.
-    as_published
-        Whether they were computed as in the published tables.
-    remarks
-        What limits the meaning of the figures, one sentence each.
-    notes
-        By path, what the reader of the file decided.
-    """
+    """The scores of an image, and what a reader should know of them."""
 
     scores: Scores
-    as_published: bool
-    remarks: tuple[str, ...]
-    notes: dict[str, tuple[str, ...]]
+    as_published: bool  # whether they were computed as in the published tables
+    remarks: tuple[str, ...]  # what limits the meaning of the figures, one sentence each
+    notes: dict[str, tuple[str, ...]]  # by path, what the reader of the file decided
 
     def facts(self) -> dict[str, Any]:
         """Return the scores, what they rest on and the notes as plain values."""
@@ -72,22 +60,12 @@ def score_files(
     ----------
     image, reference
         Two files of the same shape and units, ``FILE`` or ``FILE::KEY``.
-    over
-        Average the figures of all slices (``"slice"``), or take a volume as one (``"volume"``).
-    data_range
-        Range of values where a metric needs one: ``"slice"`` or ``"volume"`` for the maximum of
-        the reference in each, or a number; by default as ``over``.
-    complex_values
-        Compare complex values instead of magnitudes, where a metric can.
+    over, data_range, complex_values
+        As `Metric` takes them.
     as_published
         Score as the published tables do; nothing else can then be chosen.
     max_memory
         Memory in GiB that an image may take, beyond 200 MB and four times the size of its file.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be read, the shapes differ, or a choice contradicts ``as_published``.
     """
     if as_published and (data_range is not None or over != "slice" or complex_values):
         raise InputError(

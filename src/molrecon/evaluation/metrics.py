@@ -157,11 +157,6 @@ class Metric:
         complex_values
             Compare complex values in place of magnitudes, if the metric can.
 
-        Returns
-        -------
-        Score
-            The figure, and what it rests on.
-
         Raises
         ------
         InputError
@@ -230,20 +225,7 @@ def scores(
     data_range: DataRange | None = None,
     complex_values: bool = False,
 ) -> dict[str, Score]:
-    """Return the score in every metric of `METRICS`, by name.
-
-    Parameters
-    ----------
-    image, reference
-        Real or complex ``(batch, 1, y, x)`` or ``(batch, 1, z, y, x)``, in the same units.
-    over
-        ``"slice"`` or ``"volume"``: what the means are over.
-    data_range
-        ``"slice"``, ``"volume"`` or a positive number, for the metrics that need a range; by
-        default that of the units in ``over``. See `Metric`.
-    complex_values
-        Compare complex values in place of magnitudes, in the metrics that can.
-    """
+    """Return the score in every metric, by name; the arguments are those of `Metric`."""
     return {
         name: metric(
             image, reference, over=over, data_range=data_range, complex_values=complex_values
@@ -253,13 +235,7 @@ def scores(
 
 
 def caption(values: Mapping[str, float | None]) -> str:
-    """Return the figures of an image as one line, as below a picture; empty if there are none.
-
-    Parameters
-    ----------
-    values
-        Figures by the name of their metric; others are left out.
-    """
+    """Return figures, by metric, as one line for below a picture; empty if there are none."""
     shown = [(metric, values.get(name)) for name, metric in METRICS.items() if metric.on_screen]
     return ", ".join(f"{one.title} {one.text(value)}" for one, value in shown if value is not None)
 

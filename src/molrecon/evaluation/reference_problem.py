@@ -16,55 +16,24 @@ from molrecon.operators.cartesian_mri import CartesianMRI
 
 @dataclass(frozen=True, eq=False)
 class ReferenceProblem:
-    """Measurements, forward operator and the image to be compared with.
+    """Measurements, forward operator and the image to be compared with."""
 
-    Attributes
-    ----------
-    y
-        Measurements ``(batch, *A.shape_out)``.
-    A
-        The operator that reconstructions use.
-    reference
-        ``(batch, 1, *spatial)``, in the units of ``y``.
-    sigma
-        Noise per measured sample that methods are told, in the units of ``y``; None to have it
-        estimated.
-    mask
-        ``(batch or 1, 1, *spatial)``, where k-space was sampled; None where there is no k-space.
-    """
-
-    y: Tensor
+    y: Tensor  # ``(batch, *A.shape_out)``
     A: LinearOperator
-    reference: Tensor
+    reference: Tensor  # ``(batch, 1, *spatial)``, in the units of y
+    # noise per measured sample that methods are told; None to have it estimated
     sigma: float | None = None
+    # ``(batch or 1, 1, *spatial)``, where k-space was sampled; None without k-space
     mask: Tensor | None = None
 
 
 def retrospective_problem(
     full: Scan, acceleration: float, *, mask_kind: str, calibration: int, seed: int
 ) -> ReferenceProblem:
-    """Undersample a full scan; the reference is the full scan combined.
+    """Undersample a full scan, see `make_mask`; the reference is the full scan combined.
 
-    Coil maps are estimated from the calibration region alone, whether or not the scan has some,
-    and the reference is combined with the same maps.
-
-    Parameters
-    ----------
-    full
-        A fully sampled scan.
-    acceleration
-        Size of k-space over the number of its sampled points.
-    mask_kind
-        One of `molrecon.data.masks.MASK_KINDS`.
-    calibration
-        Width of the fully sampled centre of k-space, in samples.
-    seed
-        Seed of the mask.
-
-    Raises
-    ------
-    InputError
-        If the scan is not fully sampled, or such a mask cannot be drawn on it.
+    Coil maps are estimated from the calibration region alone, whether or not the scan has some, and
+    the reference is combined with the same maps.
     """
     scan = undersample(full, acceleration, mask_kind=mask_kind, calibration=calibration, seed=seed)
     maps = estimate_coil_maps(scan.kspace, scan.mask)
@@ -75,7 +44,8 @@ def retrospective_problem(
 def simulated_problem(
     acquisition: Acquisition, *, estimate_maps: bool = True, reference: str = "noise-free"
 ) -> ReferenceProblem:
-    """Make a problem of a simulated acquisition.
+    """Make a problem of a simulated acquisition; the noise is left to be estimated, as of a real
+    scan.
 
     Parameters
     ----------
@@ -87,11 +57,6 @@ def simulated_problem(
     reference
         ``"noise-free"``, the image simulated from, or ``"full-scan"``, what a full scan of the
         same noise would have shown.
-
-    Returns
-    -------
-    ReferenceProblem
-        The noise is left to be estimated, as of a real scan.
     """
     maps = acquisition.coil_maps
     if estimate_maps:

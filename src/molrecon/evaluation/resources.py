@@ -27,17 +27,7 @@ class PeakMemory:
     """Measure by how much memory rises above its start within a ``with`` block.
 
     On a GPU it is what PyTorch allocated there; on the CPU the resident memory of the process,
-    where Linux tells its peak.
-
-    Parameters
-    ----------
-    device
-        Where the computation runs, as ``"cpu"`` or ``"cuda:0"``.
-
-    Attributes
-    ----------
-    bytes
-        The rise; None where it cannot be measured.
+    where Linux tells its peak. The rise is in ``bytes``, None where it cannot be measured.
     """
 
     def __init__(self, device: str) -> None:
@@ -70,13 +60,7 @@ class PeakMemory:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Return the date, versions and hardware, as plain values.
-
-    Parameters
-    ----------
-    device
-        The device whose GPU is named, as ``"cpu"`` or ``"cuda:0"``.
-    """
+    """Return the date, versions and hardware, with the GPU of a device, as plain values."""
     import molrecon
 
     return {

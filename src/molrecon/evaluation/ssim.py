@@ -18,18 +18,10 @@ LUMINANCE, CONTRAST = 0.01, 0.03
 
 @dataclass(frozen=True)
 class Window:
-    """A separable averaging window.
+    """A separable averaging window."""
 
-    Attributes
-    ----------
-    weights
-        Weights along one axis, of sum 1.
-    unbiased
-        Whether variances are divided by the number of pixels less one.
-    """
-
-    weights: tuple[float, ...]
-    unbiased: bool
+    weights: tuple[float, ...]  # along one axis, of sum 1
+    unbiased: bool  # whether variances are divided by the number of pixels less one
 
 
 def _gaussian(deviation: float, radius: int) -> tuple[float, ...]:
@@ -48,9 +40,10 @@ WINDOWS: dict[WindowName, Window] = {
 def structural_similarity(
     image: Tensor, reference: Tensor, data_range: Tensor, *, window: WindowName = "uniform"
 ) -> Tensor:
-    """Return the mean structural similarity of every item.
+    """Return the mean structural similarity of every item, float64 ``(n,)``, at most 1.
 
-    The mean is over all windows that lie inside the image, as in scikit-image.
+    The mean is over all windows that lie inside the image, as in scikit-image. (Wang et al., IEEE
+    Trans. Image Process. 13, 2004, 600.)
 
     Parameters
     ----------
@@ -61,21 +54,6 @@ def structural_similarity(
     window
         ``"uniform"``, 7 pixels wide with sample covariances, or ``"gaussian"``, of standard
         deviation 1.5 pixels and 11 pixels wide.
-
-    Returns
-    -------
-    Tensor
-        float64 ``(n,)``, at most 1.
-
-    Raises
-    ------
-    InputError
-        If an axis is shorter than the window, or there is no such window.
-
-    References
-    ----------
-    Z. Wang et al., "Image quality assessment: from error visibility to structural similarity",
-    IEEE Trans. Image Process. 13 (2004) 600.
     """
     if window not in WINDOWS:
         raise InputError(f"window: found {window!r}, expected one of {', '.join(WINDOWS)}.")

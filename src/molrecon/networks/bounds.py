@@ -178,7 +178,7 @@ def kernel_bound(layer: NormalisedConvolution) -> float:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerBound:
     """What is known of a kind of layer.
 
     Attributes
@@ -235,22 +235,22 @@ def _training_refusal(layer: nn.Module) -> str | None:
     )
 
 
-LAYERS: dict[type[nn.Module], Layer] = {
-    Convolution: Layer(lambda layer: certified_norm(layer.weight)),
-    NormalisedConvolution: Layer(kernel_bound, _training_refusal),
-    SoftClip: Layer(_nonexpansive),
-    nn.Conv1d: Layer(_torch_convolution, _convolution_refusal),
-    nn.Conv2d: Layer(_torch_convolution, _convolution_refusal),
-    nn.Conv3d: Layer(_torch_convolution, _convolution_refusal),
-    nn.BatchNorm1d: Layer(_batch_norm, _batch_norm_refusal),
-    nn.BatchNorm2d: Layer(_batch_norm, _batch_norm_refusal),
-    nn.BatchNorm3d: Layer(_batch_norm, _batch_norm_refusal),
-    nn.Sequential: Layer(chain_bound),
-    nn.ModuleList: Layer(chain_bound),
-    nn.ReLU: Layer(_nonexpansive),
-    nn.LeakyReLU: Layer(lambda layer: max(1.0, abs(layer.negative_slope))),
-    nn.Identity: Layer(_nonexpansive),
-    nn.Dropout: Layer(_nonexpansive, _training_refusal),
+LAYERS: dict[type[nn.Module], LayerBound] = {
+    Convolution: LayerBound(lambda layer: certified_norm(layer.weight)),
+    NormalisedConvolution: LayerBound(kernel_bound, _training_refusal),
+    SoftClip: LayerBound(_nonexpansive),
+    nn.Conv1d: LayerBound(_torch_convolution, _convolution_refusal),
+    nn.Conv2d: LayerBound(_torch_convolution, _convolution_refusal),
+    nn.Conv3d: LayerBound(_torch_convolution, _convolution_refusal),
+    nn.BatchNorm1d: LayerBound(_batch_norm, _batch_norm_refusal),
+    nn.BatchNorm2d: LayerBound(_batch_norm, _batch_norm_refusal),
+    nn.BatchNorm3d: LayerBound(_batch_norm, _batch_norm_refusal),
+    nn.Sequential: LayerBound(chain_bound),
+    nn.ModuleList: LayerBound(chain_bound),
+    nn.ReLU: LayerBound(_nonexpansive),
+    nn.LeakyReLU: LayerBound(lambda layer: max(1.0, abs(layer.negative_slope))),
+    nn.Identity: LayerBound(_nonexpansive),
+    nn.Dropout: LayerBound(_nonexpansive, _training_refusal),
 }
 """Known kinds of layers; a subclass may compute something else and has to be entered itself."""
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from molrecon.networks.base import Network
-from molrecon.networks.bounds import LAYERS, Layer, chain_bound, layer_bound
+from molrecon.networks.bounds import LAYERS, LayerBound, chain_bound, layer_bound
 from molrecon.networks.layers import Convolution
 from molrecon.networks.settings import ConvolutionalSettings
 
@@ -139,4 +139,4 @@ class _Block(nn.Module):
         return x
 
 
-LAYERS[_Block] = Layer(lambda block: chain_bound(block.convolutions))
+LAYERS[_Block] = LayerBound(lambda block: chain_bound(block.convolutions))

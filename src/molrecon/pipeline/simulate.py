@@ -22,7 +22,7 @@ RELATIVE_SIGMA = 0.01
 
 
 @dataclass(frozen=True)
-class Sampling:
+class MaskDraw:
     """How k-space is sampled.
 
     Parameters
@@ -70,7 +70,7 @@ class SimulatedScan:
 
 def simulate_scan(
     source: PathLike,
-    sampling: Sampling,
+    sampling: MaskDraw,
     *,
     number: int | None = None,
     coils: int | None = None,
@@ -130,7 +130,7 @@ def simulate_scan(
     return SimulatedScan(scan, reference, "scan", number, None)
 
 
-def _reference(full: Scan, scan: Scan, sampling: Sampling) -> Tensor:
+def _reference(full: Scan, scan: Scan, sampling: MaskDraw) -> Tensor:
     if scan.coil_maps is None and scan.kspace.shape[1] > 1:
         try:
             calibration_region(scan.mask)
@@ -145,7 +145,7 @@ def _reference(full: Scan, scan: Scan, sampling: Sampling) -> Tensor:
 
 def _of_image(
     stored: ImageData,
-    sampling: Sampling,
+    sampling: MaskDraw,
     number: int | None,
     coils: int | None,
     sigma: float | None,

@@ -71,13 +71,12 @@ def save(
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> from tempfile import TemporaryDirectory
+    >>> import tempfile
     >>> from molrecon import load, save
     >>> from molrecon.reconstructors.store import read_header, resolve
     >>> config, _ = read_header(resolve("brain2d-sn"))
-    >>> with TemporaryDirectory() as folder:
-    ...     copy = load(save(load("brain2d-sn"), Path(folder, "copy.safetensors"), config))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     copy = load(save(load("brain2d-sn"), f"{folder}/copy.safetensors", config))
     >>> copy.certified
     True
     """

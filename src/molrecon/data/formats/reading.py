@@ -64,9 +64,10 @@ def read_scan(
 
     Examples
     --------
-    >>> import numpy
-    >>> numpy.save("scan.npy", numpy.ones((4, 32, 32), dtype=numpy.complex64))
-    >>> read_scan("scan.npy")
+    >>> import tempfile, numpy
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     numpy.save(f"{folder}/scan.npy", numpy.ones((4, 32, 32), dtype=numpy.complex64))
+    ...     read_scan(f"{folder}/scan.npy")
     Scan(1 of 4 × 32 × 32 (y, x), 100.0% sampled)
     """
 
@@ -135,9 +136,11 @@ def read_image(path: PathLike, *, max_memory: float | None = None) -> ImageData:
 
     Examples
     --------
-    >>> import numpy
-    >>> numpy.savez("images.npz", T1w=numpy.ones((16, 12)), FLAIR=numpy.ones((16, 12)))
-    >>> image = read_image("images.npz::T1w")
+    >>> import tempfile, numpy
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/images.npz"
+    ...     numpy.savez(path, T1w=numpy.ones((16, 12)), FLAIR=numpy.ones((16, 12)))
+    ...     image = read_image(f"{path}::T1w")
     >>> image.axes, image.tensor().shape
     (('y', 'x'), torch.Size([1, 1, 16, 12]))
     """

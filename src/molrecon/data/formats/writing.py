@@ -81,10 +81,11 @@ def write_image(
 
     Examples
     --------
-    >>> import torch
+    >>> import tempfile, torch
     >>> from molrecon import read_image
-    >>> write_image("image.npy", torch.ones(1, 1, 8, 8))
-    >>> read_image("image.npy").array.shape
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_image(f"{folder}/image.npy", torch.ones(1, 1, 8, 8))
+    ...     read_image(f"{folder}/image.npy").array.shape
     (8, 8)
     """
     target = check_image_path(path)
@@ -119,10 +120,12 @@ def write_scan(path: PathLike, scan: Scan) -> None:
 
     Examples
     --------
-    >>> import torch
+    >>> import tempfile, torch
     >>> from molrecon import read_scan
-    >>> write_scan("scan.npz", Scan(torch.ones(1, 2, 8, 8, dtype=torch.complex64), sigma=0.1))
-    >>> read_scan("scan.npz").sigma
+    >>> scan = Scan(torch.ones(1, 2, 8, 8, dtype=torch.complex64), sigma=0.1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_scan(f"{folder}/scan.npz", scan)
+    ...     read_scan(f"{folder}/scan.npz").sigma
     0.1
     """
     target = check_scan_path(path)

@@ -73,85 +73,40 @@ class AttackEffort:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a perturbation does.
+    """What a perturbation does."""
 
-    Attributes
-    ----------
-    change
-        ``‖Δx‖ / ‖x‖``.
-    gain, gain_error
-        ``‖Δx‖ / ‖Δy‖``, and how far it may be from that of the exact solutions.
-    psnr
-        Of the perturbed image in dB, against the reference or, if there is none, against the
-        unperturbed image.
-    """
-
-    change: float
-    gain: float
-    gain_error: float
-    psnr: float
+    change: float  # ‖Δx‖ / ‖x‖
+    gain: float  # ‖Δx‖ / ‖Δy‖
+    gain_error: float  # how far it may be from that of the exact solutions
+    psnr: float  # in dB, against the reference or, without one, the unperturbed image
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A method at one size of the perturbation.
+    """A method at one size of the perturbation."""
 
-    Attributes
-    ----------
-    epsilon
-        ``‖Δy‖ / ‖y‖`` over the sampled positions.
-    worst
-        Effect of the worst perturbation found; None where it cannot be sought.
-    gaussian
-        Mean effect of Gaussian ones of the same norm.
-    exceeded
-        Whether the exact solutions move by more than the bound allows, solver errors deducted.
-    delta, image
-        The worst perturbation and the image it gives, on the CPU; None where there is none.
-    """
-
-    epsilon: float
-    worst: Effect | None
-    gaussian: Effect
-    exceeded: bool
-    delta: Tensor | None
-    image: Tensor | None
+    epsilon: float  # ‖Δy‖ / ‖y‖ over the sampled positions
+    worst: Effect | None  # of the worst one found; None where it cannot be sought
+    gaussian: Effect  # mean of Gaussian ones of the same norm
+    exceeded: bool  # whether the exact solutions move by more than the bound allows
+    delta: Tensor | None  # the worst perturbation, on the CPU
+    image: Tensor | None  # the image it gives, on the CPU
 
 
 @dataclass(frozen=True, eq=False)
 class Attacked:
-    """A method and its points.
+    """A method and its points."""
 
-    Attributes
-    ----------
-    name
-        What it is called, see `label_of`.
-    method, model
-        The method, and the model as the user named it; None where there is none.
-    bound
-        ``‖Δx‖ ≤ bound · ‖Δy‖`` by theory; None where there is no such theory.
-    certified
-        Whether what the bound rests on is proved; if not, it is conditional.
-    sigma, lam
-        As held fixed; None where a method has none.
-    psnr
-        Of the unperturbed image against the reference; None without a reference.
-    image
-        The unperturbed image, on the CPU.
-    points
-        By ascending ε.
-    """
-
-    name: str
+    name: str  # see `label_of`
     method: str
-    model: str | None
-    bound: float | None
-    certified: bool
-    sigma: float | None
-    lam: float | None
-    psnr: float | None
-    image: Tensor
-    points: tuple[Point, ...]
+    model: str | None  # as the user named it; None where there is none
+    bound: float | None  # ‖Δx‖ ≤ bound · ‖Δy‖ by theory; None where there is no such theory
+    certified: bool  # whether what the bound rests on is proved; if not, it is conditional
+    sigma: float | None  # as held fixed; None where a method has none
+    lam: float | None  # as held fixed; None where a method has none
+    psnr: float | None  # of the unperturbed image against the reference; None without a reference
+    image: Tensor  # unperturbed, on the CPU
+    points: tuple[Point, ...]  # by ascending ε
 
     @property
     def exceeded(self) -> tuple[Point, ...]:
@@ -210,31 +165,12 @@ def attack(
     effort: AttackEffort | None = None,
     report: OnProgress = lambda text, done: None,
 ) -> Attacked:
-    """Attack a method on one scan.
+    """Attack a method on one scan of measurements ``y``, ``(1, *A.shape_out)``.
 
-    Parameters
-    ----------
-    method
-        The method, ready to reconstruct.
-    y, A
-        Measurements ``(1, *A.shape_out)`` and operator.
-    epsilons
-        Sizes ``‖Δy‖ / ‖y‖`` of the perturbations, in (0, 1].
-    sigma
-        Noise level, in the unit of ``y``; estimated if None.
-    reference
-        The right image ``(1, 1, *spatial)``, in the unit of ``y``.
-    effort
-        How hard to try.
-    report
-        Told what is being done and the number of steps that are done.
-
-    Raises
-    ------
-    InputError
-        If a size is out of range or something does not fit.
-    ConvergenceError
-        If the unperturbed reconstruction fails, or one that is to be reported is not finite.
+    ``epsilons`` are the sizes ``‖Δy‖ / ‖y‖`` of the perturbations, in (0, 1]; ``sigma`` is
+    estimated if it is None; ``reference`` is the right image ``(1, 1, *spatial)`` in the unit of
+    ``y``. ``report`` is told what is being done and the number of steps done. Images that are not
+    finite raise.
     """
     effort = effort or AttackEffort()
     check_sizes(epsilons)
@@ -356,13 +292,7 @@ def label_of(method: Reconstructor) -> str:
 
 
 def check_sizes(epsilons: Sequence[float]) -> None:
-    """Refuse sizes out of range.
-
-    Raises
-    ------
-    InputError
-        If there is none, one is not in (0, 1], or one is given twice.
-    """
+    """Refuse sizes unless there are some, all different and in (0, 1]."""
     wrong = [one for one in epsilons if not 0 < one <= 1]
     if wrong or not epsilons or len(set(epsilons)) < len(epsilons):
         listed = ", ".join(f"{one:g}" for one in epsilons) or "empty"

@@ -79,22 +79,11 @@ def _plain_ticks(axis: Axes) -> None:
 def attack_pictures(
     attacked: Sequence[Attacked], A: LinearOperator, number: int, *, title: str = ""
 ) -> Figure:
-    """Draw, for every method that has a worst case, what it does at one size.
+    """Draw, for every method that has a worst case, what it does at the size of this ``number``.
 
     The columns are the image, the image under attack, their difference, and the perturbation alone
     reconstructed by zero filling. All images share a grey window; all differences share a colour
     scale, in percent of the image's maximum; volumes show their middle slice.
-
-    Parameters
-    ----------
-    attacked
-        The methods.
-    A
-        The operator, for the zero-filled perturbation.
-    number
-        Index of the point shown.
-    title
-        Heading.
     """
     shown = [one for one in attacked if one.points[number].image is not None]
     rows = [_row(one, A, number) for one in shown]

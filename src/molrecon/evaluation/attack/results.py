@@ -42,25 +42,10 @@ def write_results(
     *,
     title: str = "",
 ) -> dict[str, str]:
-    """Write table, facts, plot and pictures, each file atomically; return their paths by name.
+    """Write table, ``facts``, plot and pictures, each file atomically; return their paths by name.
 
-    Parameters
-    ----------
-    folder
-        Made if need be; files of an earlier attack are replaced.
-    attacked
-        The methods, all at the same sizes.
-    A
-        The operator.
-    facts
-        For ``attack.json``; NaN and infinity become null.
-    title
-        Heading of the figures.
-
-    Raises
-    ------
-    InputError
-        If the folder cannot be written to.
+    The folder is made if need be, and files of an earlier attack are replaced. All methods were
+    attacked at the same sizes.
     """
     target = make_folder(folder)
     files = {"attack.csv": _table(attacked)}

@@ -22,21 +22,9 @@ from molrecon.reconstructors.base import Reconstructor
 def read_slice(
     path: PathLike, methods: Sequence[Reconstructor], *, number: int | None = None
 ) -> Scan:
-    """Return one slice of a scan, or one volume or series, in the axes of all methods.
+    """Return one slice, volume or series of a scan, the middle one by default.
 
-    Parameters
-    ----------
-    path
-        The scan, as `read_scan` reads it.
-    methods
-        The methods that will be attacked.
-    number
-        Number of the slice, from 0; the middle one by default.
-
-    Raises
-    ------
-    InputError
-        If there is no such slice, or a method reconstructs other axes.
+    It is brought to the axes of all methods; one that has others is refused.
     """
     scan = without_oversampling(read_scan(path))
     count = scan.kspace.shape[0]
@@ -54,21 +42,9 @@ def read_slice(
 
 
 def read_reference(path: PathLike, scan: Scan, *, number: int | None = None) -> Tensor:
-    """Return the image to compare with, ``(1, 1, *spatial)``.
+    """Return the image to compare with, ``(1, 1, *spatial)``; of a stack, one slice.
 
-    Parameters
-    ----------
-    path
-        An image of the shape of the scan's, or a stack of them.
-    scan
-        The slice that is attacked.
-    number
-        Number of the slice of a stack, from 0; the middle one by default.
-
-    Raises
-    ------
-    InputError
-        If its shape is another.
+    That is the one of ``number``, or the middle one.
     """
     image = torch.from_numpy(read_image(path).array)
     spatial = tuple(scan.kspace.shape[2:])

@@ -27,19 +27,10 @@ class Target:
 
     Under this condition, coil maps and mask fixed too, the robustness of
     `molrecon.equilibrium.robustness` is proved.
-
-    Attributes
-    ----------
-    method
-        The method.
-    y
-        The unperturbed measurements, ``(batch, *A.shape_out)``.
-    A
-        The operator.
     """
 
     method: Held
-    y: Tensor
+    y: Tensor  # the unperturbed measurements, ``(batch, *A.shape_out)``
     A: LinearOperator
 
     @classmethod
@@ -50,23 +41,7 @@ class Target:
         A: LinearOperator,
         sigma: Tensor | float | None = None,
     ) -> Target:
-        """Fix all that a method derives from the measurements.
-
-        Parameters
-        ----------
-        method
-            The method; its weights need not require gradients.
-        y, A
-            Measurements ``(batch, *A.shape_out)`` and operator.
-        sigma
-            Noise level, in the unit of ``y``, a number or ``(batch,)``; estimated from the
-            unperturbed measurements if None.
-
-        Raises
-        ------
-        InputError
-            If the measurements do not fit the operator or the method.
-        """
+        """Fix all that a method derives from the measurements; σ is by default estimated."""
         return cls(_hastened(method).held(y, A, sigma=sigma), y, A)
 
     @property

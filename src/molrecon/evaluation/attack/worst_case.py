@@ -35,25 +35,14 @@ ASCENT_TOL = 0.25
 
 @dataclass(frozen=True, eq=False)
 class Perturbed:
-    """A reconstruction of perturbed measurements, against that of the unperturbed ones.
+    """A reconstruction of perturbed measurements, against that of the unperturbed ones."""
 
-    Attributes
-    ----------
-    delta
-        The perturbation Δy, as it is after rounding, ``(batch, *A.shape_out)``.
-    solution
-        The reconstruction of y + Δy.
-    moved, size
-        ``‖Δx‖`` and ``‖Δy‖``, ``(batch,)``.
-    uncertainty
-        How far ``moved`` may be from that of the exact solutions: the sum of both error bounds,
-        ``(batch,)``; zero where a method has none.
-    """
-
-    delta: Tensor
-    solution: Solution
-    moved: Tensor
-    size: Tensor
+    delta: Tensor  # Δy as it is after rounding, ``(batch, *A.shape_out)``
+    solution: Solution  # of y + Δy
+    moved: Tensor  # ‖Δx‖, ``(batch,)``
+    size: Tensor  # ‖Δy‖, ``(batch,)``
+    # How far ``moved`` may be from that of the exact solutions: the sum of both error bounds,
+    # ``(batch,)``; zero where a method has none.
     uncertainty: Tensor
 
     @property
@@ -73,18 +62,9 @@ class Perturbed:
 
 @torch.no_grad()
 def perturbed(target: Target, clean: Solution, delta: Tensor, *, tol: float) -> Perturbed:
-    """Reconstruct perturbed measurements.
+    """Reconstruct perturbed measurements, leaving out what lies outside `Target.free`.
 
-    Parameters
-    ----------
-    target
-        The method and the scan.
-    clean
-        That of the unperturbed measurements, to the same tolerance.
-    delta
-        The perturbation, like ``target.y``; what lies outside `Target.free` is left out.
-    tol
-        Tolerance of the solve.
+    ``clean`` is the reconstruction of the unperturbed ones, to the same tolerance.
     """
     y = target.y + torch.where(target.free, delta, torch.zeros_like(delta))
     solution = target.reconstruct(y, tol=tol, x0=clean.value)
@@ -126,35 +106,13 @@ def worst_case(
     seed: int = 0,
     report: Callable[[float], None] = lambda gain: None,
 ) -> Tensor:
-    """Seek the perturbation of norm ``epsilon·‖y‖`` that moves the image furthest.
+    """Return the perturbation found, of norm ``epsilon·‖y‖``, that moves the image furthest.
 
     It is projected gradient ascent on ``‖x(y + δ) − x(y)‖``, through the implicit gradient of an
-    equilibrium or through the iterations of an unrolled method. What it finds is a lower bound of
-    the worst case.
-
-    Parameters
-    ----------
-    target
-        The method and the scan.
-    clean
-        That of the unperturbed measurements.
-    epsilon
-        ``‖δ‖ / ‖y‖`` over the sampled measurements, positive.
-    starts
-        Perturbations to begin at, of any norm: those found for a smaller ε, say.
-    restarts
-        Random ones besides.
-    steps
-        Steps from each, every one a reconstruction and its gradient.
-    seed
-        Of the random starts.
-    report
-        Called after every step with the largest gain so far (of the first sample).
-
-    Returns
-    -------
-    Tensor
-        The best δ, ``(batch, *A.shape_out)``, zero where nothing was sampled.
+    equilibrium or through the iterations of an unrolled method, from ``starts`` of any norm and as
+    many random ones as ``restarts``, with so many steps each. What it finds is a lower bound of the
+    worst case, zero where nothing was sampled. ``report`` is called after every step with the
+    largest gain so far (of the first sample).
     """
     ascent = _Ascent(target, clean, epsilon, report)
     for start in (*starts, *(gaussian(target, epsilon, seed + k) for k in range(restarts))):

@@ -32,25 +32,13 @@ _SCORED = {"molrecon": "", "published": "; figures as published"}
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out.
+    """What came out."""
 
-    Attributes
-    ----------
-    records
-        Of every image and method, in the order of the settings.
-    sections
-        Their summary.
-    files
-        What was written, by name.
-    computed, reused
-        Number of results computed now and found from an earlier run.
-    """
-
-    records: tuple[Record, ...]
+    records: tuple[Record, ...]  # of every image and method, in the order of the settings
     sections: tuple[Section, ...]
-    files: dict[str, str]
-    computed: int
-    reused: int
+    files: dict[str, str]  # what was written, by name
+    computed: int  # number of results computed now
+    reused: int  # number of results found from an earlier run
 
     @property
     def failures(self) -> tuple[Record, ...]:
@@ -87,20 +75,17 @@ def compare(
     """Compute what is missing and write the tables, figures and settings.
 
     Results are kept one by one in ``results`` of the folder. Those found there that were computed
-    with the same measurements, weights and settings are used again; failed ones are tried again.
+    with the same measurements, weights and settings are used again unless ``fresh``; failed ones
+    are tried again.
 
     Parameters
     ----------
     plan
-        See `prepare`.
+        What `prepare` returns.
     convention
-        One of `CONVENTIONS`; both are computed, so that changing it costs nothing.
+        One of `CONVENTIONS`; all are computed, so that changing it costs nothing.
     workers
         Processes; by default as many as there are cores and images. A GPU is used by one.
-    fresh
-        Compute everything again.
-    report
-        See `run_jobs`.
     """
     config = plan.config
     store = Store(make_folder(plan.folder))

@@ -170,17 +170,6 @@ class ComparisonConfig(Settings):
 
 
 def read_config(path: str | Path) -> ComparisonConfig:
-    """Read the settings of a comparison.
-
-    Parameters
-    ----------
-    path
-        A YAML file with the fields of `ComparisonConfig`.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, not YAML, or holds a setting that is unknown or out of range.
-    """
+    """Return the settings of a comparison from a YAML file of its fields."""
     file = Path(path)
     return parse(ComparisonConfig, read_yaml(file), file)

@@ -47,27 +47,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Job:
-    """An image and the methods to run on it; coil maps are then estimated once.
-
-    Attributes
-    ----------
-    case
-        The image.
-    tasks
-        The results wanted.
-    folder
-        Of the comparison.
-    device
-        Where to compute.
-    keep
-        Whether to keep the reconstructions themselves, for a figure.
-    """
+    """An image and the methods to run on it; coil maps are then estimated once."""
 
     case: Case
-    tasks: tuple[Task, ...]
-    folder: Path
-    device: str
-    keep: bool
+    tasks: tuple[Task, ...]  # the results wanted
+    folder: Path  # of the comparison
+    device: str  # where to compute
+    keep: bool  # whether to keep the images themselves, for a figure
 
 
 def perform(job: Job, methods: BuiltMethods) -> Iterator[Task]:

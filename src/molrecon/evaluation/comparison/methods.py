@@ -14,38 +14,12 @@ from molrecon.reconstructors.store import resolve, shipped_models
 
 
 def build_variants(config: MethodConfig, device: str) -> list[Reconstructor]:
-    """Return a method once for every combination of its oracle's values.
-
-    Parameters
-    ----------
-    config
-        The method's settings in the comparison.
-    device
-        Where it computes.
-
-    Raises
-    ------
-    InputError
-        If there is no such method, model or option.
-    """
+    """Return a method once for every combination of its oracle's values."""
     return [build(variant, device) for variant in config.variants]
 
 
 def build(config: MethodConfig, device: str) -> Reconstructor:
-    """Return a method, without regard to an oracle.
-
-    Parameters
-    ----------
-    config
-        The method's settings in the comparison.
-    device
-        Where it computes.
-
-    Raises
-    ------
-    InputError
-        If there is no such method, model or option.
-    """
+    """Return a method, without regard to an oracle."""
     learned = config.method in METHODS and issubclass(METHODS[config.method], LearnedReconstructor)
     if learned and not config.model:
         raise InputError(
@@ -66,12 +40,7 @@ def build(config: MethodConfig, device: str) -> Reconstructor:
 def definition(config: MethodConfig, method: Reconstructor) -> dict[str, Any]:
     """Return all that a result of the method depends on, as plain values.
 
-    Parameters
-    ----------
-    config
-        The method's settings in the comparison.
-    method
-        The method built from them; of its weights file the digest counts, not the name.
+    Of its weights file the digest counts, not the name.
     """
     weights = None if method.model is None else file_digest(resolve(method.model))
     return {

@@ -19,33 +19,15 @@ from molrecon.evaluation.image_sets.base import Case
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison whose settings and files have been checked.
-
-    Attributes
-    ----------
-    config
-        The settings.
-    folder
-        Where results go.
-    cases
-        All images, in the order of the settings.
-    tasks
-        Of every image, one per method.
-    definitions
-        By label, what a method's results depend on.
-    figures
-        The images to show.
-    device
-        Where to compute.
-    """
+    """A comparison whose settings and files have been checked."""
 
     config: ComparisonConfig
-    folder: Path
-    cases: tuple[Case, ...]
-    tasks: tuple[tuple[Task, ...], ...]
-    definitions: dict[str, dict[str, Any]]
-    figures: tuple[tuple[Case, FigureConfig], ...]
-    device: str
+    folder: Path  # where results go
+    cases: tuple[Case, ...]  # all images, in the order of the settings
+    tasks: tuple[tuple[Task, ...], ...]  # of every image, one per method
+    definitions: dict[str, dict[str, Any]]  # by label, what a method's results depend on
+    figures: tuple[tuple[Case, FigureConfig], ...]  # the images to show
+    device: str  # where to compute
 
     @property
     def shown(self) -> set[tuple[str, str]]:
@@ -56,20 +38,7 @@ class Plan:
 def prepare(config: ComparisonConfig, folder: str | Path, *, device: str = "cpu") -> Plan:
     """Check the settings, files and models of a comparison; nothing is computed or written.
 
-    Parameters
-    ----------
-    config
-        The settings.
-    folder
-        Where results will go; it may exist or not.
-    device
-        Where to compute, as ``"cpu"`` or ``"cuda:0"``.
-
-    Raises
-    ------
-    InputError
-        If a file or model is missing or unreadable, a method or option unknown, or something does
-        not fit something else.
+    ``folder`` is where results will go, whether it exists or not.
     """
     target = check_folder(folder)
     root = expand_root(config.root)

@@ -26,14 +26,7 @@ OnResults = Callable[[str, int], None]
 def run_jobs(jobs: Sequence[Job], *, workers: int, report: OnResults) -> None:
     """Do all jobs; every result is in the store as soon as it is there.
 
-    Parameters
-    ----------
-    jobs
-        What to do.
-    workers
-        Processes to use, each with one thread; with 1 it is this process.
-    report
-        Called with a text and the number of results finished since the last call.
+    There are as many ``workers``, processes of one thread each; with 1 it is this process.
     """
     if workers == 1 or len(jobs) < 2:
         methods = [BuiltMethods(job.device) for job in jobs[:1]]

@@ -22,55 +22,28 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one method on one image.
+    """What is known of one method on one image."""
 
-    Attributes
-    ----------
-    key
-        Of the result, see `result_key`.
-    image_set, image, condition, group, method
-        What it is a result of, by name.
-    failure
-        Why there is none; empty if there is one.
-    scores
-        By convention and metric; a convention that cannot be applied is missing.
-    solve
-        What the method said of its computation.
-    seconds_per_slice
-        Wall-clock time of the reconstruction alone, without coil maps, on one thread.
-    peak_memory
-        Bytes above those held before.
-    """
-
-    key: str
+    key: str  # of the result, see `result_key`
     image_set: str
     image: str
     condition: str
     group: str
     method: str
-    failure: str = ""
+    failure: str = ""  # why there is no result; empty if there is one
+    # by convention and metric; a convention that cannot be applied is missing
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
-    solve: dict[str, Any] = field(default_factory=dict)
+    solve: dict[str, Any] = field(default_factory=dict)  # what the method said of its computation
+    # of the reconstruction alone, without coil maps, on one thread
     seconds_per_slice: float | None = None
-    peak_memory: int | None = None
+    peak_memory: int | None = None  # bytes above those held before
 
 
 def result_key(case: Mapping[str, Any], method: Mapping[str, Any], device: str) -> str:
-    """Return a name for the result of a method on an image that changes if either does.
+    """Return 16 hexadecimal digits that change if a result's image or method does.
 
-    Parameters
-    ----------
-    case
-        All that the measurements depend on, see `Case.definition`.
-    method
-        All that the method depends on, its weights by their content.
-    device
-        Where it is computed; GPUs of one machine count as one.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits.
+    ``case`` is all that the measurements depend on (`Case.definition`), ``method`` all that the
+    method depends on, its weights by their content. GPUs of one machine count as one.
     """
     import molrecon
 
@@ -86,28 +59,17 @@ def result_key(case: Mapping[str, Any], method: Mapping[str, Any], device: str) 
 
 
 class Store:
-    """Results in a folder.
+    """Results in the folder ``results`` of a comparison's.
 
     A result appears under its name once it is complete, so that at any moment the folder holds
     whole results only, and several processes may write to it.
-
-    Parameters
-    ----------
-    folder
-        Of the comparison; results go to ``results`` in it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "results"
 
     def read(self, names: Record) -> Record | None:
-        """Return the result of these names and key; None if there is none.
-
-        Parameters
-        ----------
-        names
-            A record of which only the key and the names count.
-        """
+        """Return the result of the names and key of a record; None if there is none."""
         try:
             values = json.loads(self._find(names).read_text(encoding="utf-8"))
             # A new label or condition leaves the result what it was.
@@ -117,14 +79,8 @@ class Store:
             return None
 
     def write(self, record: Record, image: Tensor | None = None) -> None:
-        """Write a result, its image first: the result counts once its record is there.
-
-        Parameters
-        ----------
-        record
-            What is known of the method on the image.
-        image
-            The reconstruction ``(batch, 1, *spatial)``, if it is to be kept.
+        """Write a result, its image ``(batch, 1, *spatial)`` first: it counts once its record is
+        there.
         """
         path = self._path(record)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,13 +90,7 @@ class Store:
         write_text(path, json.dumps(asdict(record), ensure_ascii=False))
 
     def read_image(self, names: Record) -> Tensor | None:
-        """Return the image of a result; None if none was kept.
-
-        Parameters
-        ----------
-        names
-            A record of which only the key and the names count.
-        """
+        """Return the image of the result of this key; None if none was kept."""
         try:
             array = np.load(self._find(names).with_suffix(".npy"), allow_pickle=False)
         except (OSError, ValueError):

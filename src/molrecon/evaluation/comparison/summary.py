@@ -43,43 +43,18 @@ class Moments:
 
 @dataclass(frozen=True)
 class Row:
-    """A method over the images of one condition.
-
-    Attributes
-    ----------
-    method
-        Its label.
-    images
-        Number of images it has results on.
-    failed
-        Number of those it has none on.
-    unconverged
-        Number of results whose solve did not reach its tolerance; they are counted all the same.
-    figures
-        By metric, and ``seconds_per_slice``, ``iterations``, ``network_evaluations``,
-        ``normal_evaluations``, ``peak_memory`` (bytes).
-    """
+    """A method over the images of one condition."""
 
     method: str
-    images: int
-    failed: int
-    unconverged: int
-    figures: dict[str, Moments]
+    images: int  # number of images it has results on
+    failed: int  # number of those it has none on
+    unconverged: int  # results whose solve did not reach its tolerance; counted all the same
+    figures: dict[str, Moments]  # by metric and by name of `COSTS`
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of one method less that of another, on the images both have results on.
-
-    Attributes
-    ----------
-    metric
-        Name of the metric.
-    method, other
-        Labels of the two methods.
-    interval
-        Mean of the differences, with its confidence interval.
-    """
+    """A metric of one method less that of another, on the images both have results on."""
 
     metric: str
     method: str
@@ -89,22 +64,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Section:
-    """The results on the images of one set measured under one condition.
-
-    Attributes
-    ----------
-    image_set, condition
-        Names of the two.
-    rows
-        The methods, in the order of the settings.
-    differences
-        Of every pair of methods and every metric.
-    """
+    """The results on the images of one set measured under one condition."""
 
     image_set: str
     condition: str
-    rows: tuple[Row, ...]
-    differences: tuple[Difference, ...]
+    rows: tuple[Row, ...]  # the methods, in the order of the settings
+    differences: tuple[Difference, ...]  # of every pair of methods and every metric
 
     def facts(self) -> dict[str, Any]:
         """Return the summary as plain values."""
@@ -134,42 +99,19 @@ class Section:
 
 @dataclass(frozen=True)
 class Overview:
-    """One metric on an image set under all its conditions.
-
-    Attributes
-    ----------
-    image_set
-        Name of the set.
-    metric
-        What the figures are.
-    conditions
-        Those the set was measured under.
-    figures
-        By method, mean and deviation under each condition.
-    margin
-        By method, the least favourable difference to the baseline on any image: the smallest where
-        higher is better, else the largest; empty without a baseline.
-    """
+    """One metric on an image set under all its conditions."""
 
     image_set: str
     metric: Metric
     conditions: tuple[str, ...]
-    figures: dict[str, tuple[Moments, ...]]
+    figures: dict[str, tuple[Moments, ...]]  # by method, mean and deviation under each condition
+    # By method, the least favourable difference to the baseline on any image: the smallest where
+    # higher is better, else the largest; empty without a baseline.
     margin: dict[str, float]
 
 
 def score(record: Record, convention: str, metric: str) -> float | None:
-    """Return a figure of merit; None if there is none.
-
-    Parameters
-    ----------
-    record
-        What is known of a method on an image.
-    convention
-        One of `molrecon.evaluation.conventions.CONVENTIONS`.
-    metric
-        One of `molrecon.evaluation.metrics.METRICS`.
-    """
+    """Return a figure of merit under a convention; None if there is none."""
     return record.scores.get(convention, {}).get(metric)
 
 
@@ -195,16 +137,7 @@ def summarise(
 ) -> list[Section]:
     """Summarise results, one section per image set and condition, in the order they come.
 
-    Parameters
-    ----------
-    records
-        Of every method on every image.
-    methods
-        Labels, in the order of rows.
-    convention
-        One of `molrecon.evaluation.conventions.CONVENTIONS`.
-    bootstrap
-        How differences are bounded.
+    Rows are in the order of the labels ``methods``.
     """
     parts: dict[tuple[str, str], list[Record]] = {}
     for record in records:
@@ -266,16 +199,7 @@ def overviews(
 ) -> list[Overview]:
     """Put the sections of every set that has several side by side, in every metric.
 
-    Parameters
-    ----------
-    sections
-        See `summarise`.
-    records
-        Of every method on every image.
-    convention
-        One of `molrecon.evaluation.conventions.CONVENTIONS`.
-    baseline
-        Label of the method the others are compared with; None for no comparison.
+    ``baseline`` is the label of the method the others are compared with; None for no comparison.
     """
     found = []
     for image_set in dict.fromkeys(section.image_set for section in sections):

@@ -28,47 +28,23 @@ _DASH = "–"
 
 @dataclass(frozen=True)
 class Heading:
-    """What stands above the tables.
-
-    Attributes
-    ----------
-    name, description
-        Of the comparison.
-    convention
-        How images are scored, by name.
-    machine
-        Hardware and threads in one sentence.
-    date
-        Of the run.
-    baseline
-        The method the others are compared with; None for all pairs.
-    """
+    """What stands above the tables."""
 
     name: str
     description: str
-    convention: str
-    machine: str
-    date: str
-    baseline: str | None = None
+    convention: str  # one of `CONVENTIONS`
+    machine: str  # hardware and threads in one sentence
+    date: str  # of the run
+    baseline: str | None = None  # the method the others are compared with; None for all pairs
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the summary.
-
-    Attributes
-    ----------
-    title
-        What stands above it.
-    text
-        From the results of a method to what stands in it.
-    on_screen
-        Whether it is shown where room is short.
-    """
+    """A column of the summary."""
 
     title: str
-    text: Callable[[Row], str]
-    on_screen: bool = False
+    text: Callable[[Row], str]  # from the results of a method to what stands in it
+    on_screen: bool = False  # whether it is shown where room is short
 
 
 def _with_deviation(name: str, digits: int) -> Callable[[Row], str]:
@@ -102,15 +78,7 @@ def columns() -> list[Column]:
 
 
 def moments_text(moments: Moments, digits: int) -> str:
-    """Write mean ± standard deviation; the mean alone if there is no deviation.
-
-    Parameters
-    ----------
-    moments
-        Mean and standard deviation; a dash stands for a mean that is NaN.
-    digits
-        Decimal places.
-    """
+    """Write mean ± standard deviation, or what is known of them; a dash for nothing."""
     if math.isnan(moments.mean):
         return _DASH
     mean = f"{moments.mean:.{digits}f}"
@@ -119,29 +87,13 @@ def moments_text(moments: Moments, digits: int) -> str:
 
 
 def summary_table(section: Section, shown: Sequence[Column]) -> tuple[list[str], list[list[str]]]:
-    """Return the titles and rows of a section's table.
-
-    Parameters
-    ----------
-    section
-        See `molrecon.evaluation.comparison.summary.summarise`.
-    shown
-        Some of `columns`.
-    """
+    """Return the titles and rows of a section's table, of some of `columns`."""
     rows = [[column.text(row) for column in shown] for row in section.rows]
     return [column.title for column in shown], rows
 
 
 def results_csv(records: Sequence[Record], convention: str) -> str:
-    """Write one line per image and method, numbers in full.
-
-    Parameters
-    ----------
-    records
-        Of every method on every image.
-    convention
-        One of `molrecon.evaluation.conventions.CONVENTIONS`.
-    """
+    """Write one line per image and method, numbers in full."""
     head = ["image_set", "condition", "image", "group", "method", "status", "failure"]
     head += [*METRICS, "convention", *COSTS, "error_bound", "certified"]
     rows = [
@@ -161,13 +113,7 @@ def results_csv(records: Sequence[Record], convention: str) -> str:
 
 
 def differences_csv(sections: Sequence[Section]) -> str:
-    """Write one line per pair of methods, metric and condition, numbers in full.
-
-    Parameters
-    ----------
-    sections
-        As `molrecon.evaluation.comparison.summary.summarise` returns them.
-    """
+    """Write one line per pair of methods, metric and condition, numbers in full."""
     head = ["image_set", "condition", "metric", "method", "other", "mean_difference", "low"]
     head += ["high", "confidence", "images", "units", "unit", "resamples"]
     rows = [
@@ -185,17 +131,7 @@ def differences_csv(sections: Sequence[Section]) -> str:
 
 
 def markdown(heading: Heading, sections: Sequence[Section], records: Sequence[Record]) -> str:
-    """Write the summary as Markdown.
-
-    Parameters
-    ----------
-    heading
-        What stands above the tables.
-    sections
-        As `molrecon.evaluation.comparison.summary.summarise` returns them.
-    records
-        Of every method on every image.
-    """
+    """Write the summary as Markdown."""
     lines = [f"# {heading.name}", ""]
     if heading.description:
         lines += [heading.description, ""]
@@ -219,17 +155,7 @@ def markdown(heading: Heading, sections: Sequence[Section], records: Sequence[Re
 
 
 def latex(heading: Heading, sections: Sequence[Section], records: Sequence[Record]) -> str:
-    """Write the summary as LaTeX tables, which need the package booktabs.
-
-    Parameters
-    ----------
-    heading
-        What is said in the captions.
-    sections
-        As `molrecon.evaluation.comparison.summary.summarise` returns them.
-    records
-        Of every method on every image.
-    """
+    """Write the summary as LaTeX tables, which need the package booktabs."""
     lines = [r"% Needs \usepackage{booktabs}."]
     for overview in overviews(sections, records, heading.convention, heading.baseline):
         caption = f"{heading.name}. {_overview_heading(overview)}."
@@ -269,13 +195,7 @@ def _latex_table(caption: str, titles: Sequence[str], rows: Sequence[Sequence[st
 
 
 def failure_lines(records: Sequence[Record]) -> list[str]:
-    """Say what failed and why, one line per method and reason.
-
-    Parameters
-    ----------
-    records
-        Of every method on every image.
-    """
+    """Say what failed and why, one line per method and reason."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for record in records:
         if record.failure:

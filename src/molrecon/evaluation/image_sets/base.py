@@ -25,43 +25,19 @@ _LABELS = ("image_set", "name", "condition", "group", "ndim", "source", "coil_ma
 
 @dataclass(frozen=True)
 class Case(ABC):
-    """One image to reconstruct, as little as it takes to make it: cheap, and may be sent around.
-
-    Attributes
-    ----------
-    image_set
-        Name of the set.
-    name
-        Name of the image, unique in the set.
-    condition
-        How it was measured; images of one condition are averaged together.
-    group
-        The scan or subject: images of one group are not independent of each other.
-    ndim
-        Number of spatial axes.
-    source
-        ``FILE`` or ``FILE::KEY``.
-    digest
-        Of the file's content.
-    """
+    """One image to reconstruct, as little as it takes to make it: cheap, and may be sent around."""
 
     image_set: str
-    name: str
-    condition: str
-    group: str
+    name: str  # unique in the set
+    condition: str  # how it was measured; images of one condition are averaged together
+    group: str  # the scan or subject: images of one group are not independent of each other
     ndim: int
-    source: str
-    digest: str
+    source: str  # ``FILE`` or ``FILE::KEY``
+    digest: str  # of the file's content
 
     @abstractmethod
     def problem(self) -> ReferenceProblem:
-        """Make the measurements; the same whenever and wherever it is called.
-
-        Raises
-        ------
-        InputError
-            If the file cannot be read (any more) or does not fit.
-        """
+        """Make the measurements; the same whenever and wherever it is called."""
 
     def definition(self) -> dict[str, Any]:
         """Return all that the problem depends on, as plain values."""
@@ -87,13 +63,7 @@ class ImageSet(Settings, ABC):
     files: list[str] = Field(min_length=1)
 
     def sources(self, root: Path) -> dict[str, str]:
-        """Return the files, ``FILE`` or ``FILE::KEY``, and a short title of each.
-
-        Parameters
-        ----------
-        root
-            Folder that the names of the set are relative to.
-        """
+        """Return the files below a root, ``FILE`` or ``FILE::KEY``, and a short title of each."""
         found = find_files(root, self.files)
         short = {source: _stem(source) for source in found}
         titles = list(short.values())
@@ -104,18 +74,7 @@ class ImageSet(Settings, ABC):
 
     @abstractmethod
     def cases(self, root: Path) -> list[Case]:
-        """List the images, after checks that need no reconstruction.
-
-        Parameters
-        ----------
-        root
-            Folder that the names of the set are relative to.
-
-        Raises
-        ------
-        InputError
-            If a file is missing or unreadable, or does not fit the settings.
-        """
+        """List the images of the files below a root, after checks that need no reconstruction."""
 
 
 class Draw(NamedTuple):
@@ -157,20 +116,7 @@ class SampledSet(ImageSet):
             yield Draw(*values)
 
     def check_draws(self, shape: tuple[int, ...], source: str) -> None:
-        """Refuse settings that cannot be drawn on images of a shape.
-
-        Parameters
-        ----------
-        shape
-            Pixels along each axis.
-        source
-            The file, for the message.
-
-        Raises
-        ------
-        InputError
-            If a kind of mask does not exist or cannot have the acceleration.
-        """
+        """Refuse settings that cannot be drawn on images of a shape, of the file ``source``."""
         for kind, acceleration in product(self.mask_kinds, self.accelerations):
             if kind not in MASK_KINDS:
                 raise InputError(

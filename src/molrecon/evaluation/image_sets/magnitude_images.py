@@ -21,21 +21,11 @@ _LEAST_SIGNAL = 0.08
 
 @dataclass(frozen=True, eq=False)
 class MagnitudeImage:
-    """An image or volume.
+    """An image or volume."""
 
-    Attributes
-    ----------
-    stack
-        The contrast, volume or file it belongs to.
-    part
-        Names the image within its file.
-    values
-        float32 ``(y, x)`` or ``(z, y, x)``, 99.9th percentile 1.
-    """
-
-    stack: str
-    part: str
-    values: Tensor
+    stack: str  # the contrast, volume or file it belongs to
+    part: str  # names the image within its file
+    values: Tensor  # float32 ``(y, x)`` or ``(z, y, x)``, 99.9th percentile 1
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -46,21 +36,11 @@ class MagnitudeImage:
 def read_magnitudes(
     source: str, *, dimensions: int, longest: int | None = None
 ) -> list[MagnitudeImage]:
-    """Read a file into images ``(y, x)`` or volumes ``(z, y, x)``.
+    """Read a file into volumes, or into pictures and axial slices that show an object.
 
-    Parameters
-    ----------
-    source
-        ``FILE`` or ``FILE::KEY``; without a key every array of an ``.npz`` is read.
-    dimensions
-        2: pictures, and axial slices of stacks and volumes that show an object; 3: volumes.
-    longest
-        Pixels of the longest side of two-dimensional images after resampling by their k-space.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or unreadable, is no volume where one is wanted, or shows nothing.
+    The ``dimensions`` are 3 or 2. ``longest`` is the number of pixels of the longest side of
+    two-dimensional images after resampling by their k-space. Of an ``.npz`` without a key every
+    array is read.
     """
     found = []
     for key, image in read_images(source).items():
