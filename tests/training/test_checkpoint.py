@@ -26,19 +26,27 @@ def state(steps, seed=0):
     return network, optimizer
 
 
-def save(path, network, optimizer, vector=None, progress=None):
+def save(path, network, optimizer, vector=None, progress=None, average=None):
     save_checkpoint(
         path,
         model=network,
         optimizer=optimizer,
         vector=vector,
+        average=average or {},
         progress=progress or Progress(),
         config=CONFIG,
     )
 
 
-def load(path, network, optimizer, config=CONFIG):
-    return load_checkpoint(path, model=network, optimizer=optimizer, config=config, device=CPU)
+def load(path, network, optimizer, config=CONFIG, average=None):
+    return load_checkpoint(
+        path,
+        model=network,
+        optimizer=optimizer,
+        average=average or {},
+        config=config,
+        device=CPU,
+    )
 
 
 def test_everything_comes_back_exactly(tmp_path):
@@ -46,9 +54,12 @@ def test_everything_comes_back_exactly(tmp_path):
     network, optimizer = state(3)
     vector = normal(2, 1, 6, 5, dtype=torch.complex64)
     progress = Progress(step=3, skipped_steps=1, best_psnr=31.5, curve=[{"step": 2.0}])
-    save(path, network, optimizer, vector, progress)
+    average = {"kernel": torch.arange(6.0)}
+    save(path, network, optimizer, vector, progress, average)
     other, fresh = state(0, seed=1)
-    found, restored = load(path, other, fresh)
+    empty = {"kernel": torch.zeros_like(average["kernel"])}
+    found, restored = load(path, other, fresh, average=empty)
+    assert torch.equal(empty["kernel"], average["kernel"])
     assert found == progress
     assert torch.equal(restored, vector)
     for name, tensor in network.state_dict().items():
@@ -98,7 +109,7 @@ def test_settings_that_came_later_do_not_make_another_run(tmp_path):
     save(path, *state(1))
     network, optimizer = state(0)
     later = CONFIG | {"method": "mol"}
-    arguments = {"model": network, "optimizer": optimizer, "device": CPU}
+    arguments = {"model": network, "optimizer": optimizer, "average": {}, "device": CPU}
     with pytest.raises(InputError, match="other settings"):
         load_checkpoint(path, config=later, **arguments)
     complete = lambda settings: {"method": "mol", **settings}  # noqa: E731

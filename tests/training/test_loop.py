@@ -72,6 +72,7 @@ MODELS = {
 @pytest.mark.parametrize("model", MODELS)
 def test_a_resumed_run_equals_an_uninterrupted_one(folder, model):
     changes = {"model": MODELS[model], "validate_every": 4, "lipschitz": {"every": 2}}
+    changes["averaging"] = 0.9
     straight = run(config(folder, output=str(folder / "straight"), **changes))
     settings = config(folder, output=str(folder / "resumed"), **changes)
     # Killed after step 5, one step after the checkpoint; and before, stopped by the clock.

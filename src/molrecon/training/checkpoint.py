@@ -53,6 +53,7 @@ def save_checkpoint(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     vector: Tensor | None,
+    average: dict[str, Tensor],
     progress: Progress,
     config: dict[str, Any],
 ) -> None:
@@ -68,6 +69,8 @@ def save_checkpoint(
         The optimiser, whose moments are kept.
     vector
         The direction of the Lipschitz constraint, see `LipschitzConstraint`; None if it has none.
+    average
+        The averaged weights, by name.
     progress
         Where the run stands.
     config
@@ -79,6 +82,8 @@ def save_checkpoint(
             tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value).cpu().contiguous()
     for name, buffer in model.named_buffers():
         tensors[f"buffer.{name}"] = _as_real(buffer)
+    for name, weight in average.items():
+        tensors[f"average.{name}"] = weight.cpu().contiguous()
     if vector is not None:
         tensors[_VECTOR[vector.is_complex()]] = _as_real(vector)
     header = {"progress": json.dumps(vars(progress)), "config": json.dumps(config)}
@@ -91,17 +96,18 @@ def load_checkpoint(
     *,
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
+    average: dict[str, Tensor],
     config: dict[str, Any],
     device: torch.device,
     complete: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> tuple[Progress, Tensor | None]:
-    """Restore model and optimiser in place; return the progress and the constraint's vector.
+    """Restore a run's state in place; return its progress and the constraint's vector.
 
     Parameters
     ----------
     path
         The checkpoint.
-    model, optimizer
+    model, optimizer, average
         Those of the run that goes on, of the same structure.
     config
         The settings of the run that goes on, as plain values.
@@ -131,6 +137,8 @@ def load_checkpoint(
     buffers = dict(model.named_buffers())
     for name, value in _part(tensors, "buffer.").items():
         _as_real_view(buffers[name]).copy_(value)
+    for name, value in _part(tensors, "average.").items():
+        average[name].copy_(value)
     states: dict[int, dict[str, Tensor]] = {}
     for name, value in _part(tensors, "optimizer.").items():
         index, key = name.split(".", 1)

@@ -209,6 +209,9 @@ class TrainingConfig(Settings):
         Learning rate of the data weight at the start of the last stage; it follows the schedule.
     clip_gradient
         Norm that the gradient is cut to.
+    averaging
+        Share of the averaged weights that stays at every step; the average is what is validated
+        and kept. 0 keeps the weights of the step itself.
     validate_every, checkpoint_every
         Steps from one to the next.
     precision
@@ -232,6 +235,7 @@ class TrainingConfig(Settings):
     lipschitz: LipschitzConfig = LipschitzConfig()
     lam_learning_rate: float = Field(1e-2, gt=0)
     clip_gradient: float = Field(1.0, gt=0)
+    averaging: float = Field(0.0, ge=0, lt=1)
     validate_every: int = Field(250, ge=1)
     checkpoint_every: int = Field(100, ge=1)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"

@@ -18,6 +18,7 @@ from molrecon.data.atomic import make_folder, write_text
 from molrecon.data.simulation.batch import Batch
 from molrecon.errors import InputError
 from molrecon.reconstructors.store import load, save
+from molrecon.training.average import WeightAverage
 from molrecon.training.card import model_card
 from molrecon.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from molrecon.training.configuration import Stage, TrainingConfig
@@ -92,6 +93,7 @@ class Trainer:
             scalars = list(self.model.weight.parameters())
             groups.append({"params": scalars, "share": self._lam_share()})
         self.optimizer = torch.optim.Adam(groups)
+        self.average = WeightAverage(self.model, config.averaging)
         self.progress = Progress()
 
     def run(self, *, resume: bool = False, time_limit: float = math.inf) -> Path:
@@ -130,7 +132,8 @@ class Trainer:
                 self._step(module, optimizer, batches)
                 done = self.progress.step == self.config.steps
                 if done or self.progress.step % self.config.validate_every == 0:
-                    self._validate()
+                    with self.average.applied():
+                        self._validate()
                 if done or self.progress.step % self.config.checkpoint_every == 0:
                     self._checkpoint(checkpoint)
         self._checkpoint(checkpoint)
@@ -163,6 +166,7 @@ class Trainer:
             optimizer.step()
         else:
             self.progress.skipped_steps += 1
+        self.average.update(step)
         self.progress.failed_solves += failed
         self.progress.step += 1
         self._log(
@@ -219,6 +223,7 @@ class Trainer:
                 model=self.model,
                 optimizer=self.optimizer,
                 vector=self.objective.constraint.vector,
+                average=self.average.weights,
                 progress=self.progress,
                 config=self._identity(),
             )
@@ -228,6 +233,7 @@ class Trainer:
             path,
             model=self.model,
             optimizer=self.optimizer,
+            average=self.average.weights,
             config=self._identity(),
             device=self.fabric.device,
             complete=_completed,
