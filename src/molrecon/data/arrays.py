@@ -33,16 +33,9 @@ def kspace_tensor(
 ) -> tuple[Tensor, str]:
     """Bring k-space to ``(batch, coil, *spatial)`` and say how its axes were read.
 
-    Parameters
-    ----------
-    array
-        ``(y, x)``, ``(coil, y, x)``, ``(batch, coil, y, x)`` or ``(batch, coil, z, y, x)``.
-    source
-        Name for messages.
-    slices
-        Three axes are ``(batch, y, x)`` of a single coil.
-    frames
-        Four axes are ``(coil, t, y, x)`` and five ``(batch, coil, t, y, x)``.
+    It is ``(y, x)``, ``(coil, y, x)``, ``(batch, coil, y, x)`` or ``(batch, coil, z, y, x)``. With
+    ``slices`` three axes are ``(batch, y, x)`` of a single coil; with ``frames`` four are ``(coil,
+    t, y, x)`` and five ``(batch, coil, t, y, x)``.
     """
     if array.dtype.kind != "c":
         raise InputError(

@@ -12,22 +12,9 @@ from molrecon.errors import InputError
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
-    """Refuse a target that cannot be written, before any work is done for it.
+    """Refuse a target that cannot be written, before any work is done for it; else return its path.
 
-    Parameters
-    ----------
-    path
-        The file to be written; an existing file may be replaced.
-
-    Returns
-    -------
-    Path
-        The same path.
-
-    Raises
-    ------
-    InputError
-        If ``path`` is a folder, or its folder does not exist or cannot be written to.
+    It may exist, but must not be a folder, and its folder has to exist.
     """
     target = Path(path)
     folder = target.parent
@@ -53,23 +40,9 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
 
 
 def check_folder(path: str | os.PathLike[str]) -> Path:
-    """Refuse a folder for results that cannot be made or written to, before any work is done.
+    """Refuse a folder for results that cannot be made or written to; else return its path.
 
-    Parameters
-    ----------
-    path
-        The folder; it and those above it may exist or not.
-
-    Returns
-    -------
-    Path
-        The same path.
-
-    Raises
-    ------
-    InputError
-        If it is a file, or the nearest folder above it that exists is none or cannot be written
-        to.
+    It and those above it may exist or not.
     """
     folder = Path(path)
     _require_lookup(folder, folder)
@@ -92,18 +65,7 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
 def keep_inputs(output: str | os.PathLike[str], *inputs: str | os.PathLike[str] | None) -> None:
     """Refuse an output that would replace a file still needed, or another output.
 
-    Parameters
-    ----------
-    output
-        The file to be written.
-    inputs
-        Files that must stay, as ``FILE`` or ``FILE::KEY``; None passes. The two files of a BART
-        pair count as one.
-
-    Raises
-    ------
-    InputError
-        If ``output`` is one of them.
+    Inputs are ``FILE`` or ``FILE::KEY``; None passes. The two files of a BART pair count as one.
     """
     for path in inputs:
         if path is not None and _same_file(output, os.fspath(path).split("::")[0]):
@@ -141,23 +103,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     If the block fails, whatever it wrote is removed and an existing file at ``path`` stays as it
     was. If the machine stops, the file is the old one or the whole new one: the content reaches the
     disk before the name does. The temporary name ends like the target's, so that libraries which go
-    by the extension write the right type.
-
-    Parameters
-    ----------
-    path
-        The file to be written.
-
-    Yields
-    ------
-    Path
-        A path in the same folder, at which nothing exists yet.
-
-    Raises
-    ------
-    InputError
-        If the target cannot be written (see `check_writable`), or writing fails, for example on a
-        full disk.
+    by the extension write the right type. A target that cannot be written raises `InputError`, and
+    so does a full disk.
     """
     target = check_writable(path)
     temporary = _temporary(target)
@@ -178,15 +125,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a text as UTF-8, as a whole or not at all, and return its path; see `atomic_path`.
-
-    Parameters
-    ----------
-    path
-        The file to be written; an existing file is replaced.
-    text
-        All that the file will hold.
-    """
+    """Write a text as UTF-8, as a whole or not at all, and return its path; see `atomic_path`."""
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
     return Path(path)

@@ -15,11 +15,6 @@ def axial_axis(image: ImageData) -> int:
     """Return the axis of a volume ``(z, y, x)`` that runs most nearly from foot to head.
 
     The affine decides; without one it is the first axis.
-
-    Parameters
-    ----------
-    image
-        A volume.
     """
     if image.geometry is None:
         return 0
@@ -40,24 +35,9 @@ def slice_geometry(image: ImageData, number: int | None) -> Geometry | None:
 
 
 def axial_slices(image: ImageData, number: int | None = None) -> tuple[Tensor, int | None]:
-    """Return the slices of an image to simulate scans of.
+    """Return slices to simulate scans of, ``(batch, 1, y, x)``, and the number of the one chosen.
 
-    Parameters
-    ----------
-    image
-        A slice, a stack of slices or a volume.
-    number
-        The slice wanted. By default the middle axial one of a volume, and all of a stack.
-
-    Returns
-    -------
-    tuple
-        Real or complex ``(batch, 1, y, x)``, and the number of the slice if one was chosen.
-
-    Raises
-    ------
-    InputError
-        If there is no such slice, or the file is a stack of volumes.
+    By default it is the middle axial one of a volume, and all of a stack (then None).
     """
     if image.axes == ("batch", "z", "y", "x"):
         raise InputError(

@@ -22,24 +22,11 @@ def centred_slices(shape: Sequence[int], widths: Sequence[int]) -> tuple[slice, 
 def calibration_region(mask: Tensor) -> tuple[slice, ...]:
     """Find the largest fully sampled block centred on zero frequency (index ``n // 2``).
 
-    The largest block of equal width on all axes is found first and then extended along each axis
-    in turn as far as it stays fully sampled; so a mask of lines gives the whole readout.
-
-    Parameters
-    ----------
-    mask
-        Boolean ``(batch or 1, 1, *spatial)``; with several items the block is sampled in all.
-
-    Returns
-    -------
-    tuple of slice
-        One slice per spatial axis. The width is not capped: see `crop_calibration`.
-
-    Raises
-    ------
-    InputError
-        If the block is narrower than 8 samples on an axis (or than the axis, if that is
-        shorter): coil sensitivities cannot be estimated from less.
+    The largest block of equal width on all axes is found first and then extended along each axis in
+    turn as far as it stays fully sampled; so a mask of lines gives the whole readout. In a mask
+    ``(batch or 1, 1, *spatial)`` of several items the block is sampled in all. A block narrower
+    than 8 samples on an axis (or than the axis) is refused: coil sensitivities cannot be estimated
+    from less.
     """
     sampled = mask.to(torch.bool).all(dim=0).all(dim=0)
     levels = [_width_to_reach(n, sampled.device) for n in sampled.shape]
@@ -68,24 +55,8 @@ def calibration_region(mask: Tensor) -> tuple[slice, ...]:
 def crop_calibration(kspace: Tensor, mask: Tensor, max_size: int = 24) -> Tensor:
     """Cut the calibration region, at most ``max_size`` samples wide, out of k-space.
 
-    Parameters
-    ----------
-    kspace
-        ``(batch, coil, *spatial)``.
-    mask
-        Boolean ``(batch or 1, 1, *spatial)``.
-    max_size
-        Largest width kept on any axis.
-
-    Returns
-    -------
-    Tensor
-        ``(batch, coil, *widths)``, zero frequency at ``n // 2`` of each.
-
-    Raises
-    ------
-    InputError
-        As `calibration_region`, or if the mask has another shape than k-space.
+    K-space is ``(batch, coil, *spatial)``, its mask ``(batch or 1, 1, *spatial)``, and the result
+    ``(batch, coil, *widths)``, zero frequency at ``n // 2`` of each. See `calibration_region`.
     """
     if mask.shape[2:] != kspace.shape[2:]:
         raise InputError(

@@ -26,25 +26,15 @@ root, in what is mostly noise."""
 
 @dataclass(frozen=True, eq=False)
 class Compression:
-    """What a compression did.
+    """What a compression did."""
 
-    Attributes
-    ----------
-    coils
-        Number of virtual coils.
-    kind
-        ``"geometric"`` or ``"svd"``.
-    error
-        Share of the energy of the measured k-space that is in none of them: that of the discarded
-        singular values.
-    matrix
-        complex64 ``(coil, old coil)``, or ``(position, coil, old coil)`` along the readout; its
-        rows are orthonormal, so that white noise stays white and keeps its level.
-    """
-
-    coils: int
+    coils: int  # number of virtual coils
     kind: str
+    # Share of the energy of the measured k-space that is in none of them: that of the discarded
+    # singular values.
     error: float
+    # complex64 ``(coil, old coil)``, or ``(position, coil, old coil)`` along the readout; its rows
+    # are orthonormal, so that white noise stays white and keeps its level.
     matrix: Tensor
 
 

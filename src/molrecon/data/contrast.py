@@ -18,20 +18,9 @@ STEEPEST = 4.0
 def random_contrast(image: Tensor, generator: torch.Generator, *, monotone: bool) -> Tensor:
     """Bend the values of an image by a random piecewise linear curve; zero stays zero.
 
-    Parameters
-    ----------
-    image
-        Real, of any shape, its peak about 1.
-    generator
-        Source of randomness.
-    monotone
-        Whether the curve only rises: brighter tissue stays brighter. Else any tissue may become
-        the brightest, as between T1w, T2w and FLAIR.
-
-    Returns
-    -------
-    Tensor
-        Not negative, 99.9th percentile 1, of the same shape.
+    The image is real, of any shape and a peak of about 1; the result is not negative, its 99.9th
+    percentile 1. If the curve is not ``monotone``, any tissue may become the brightest, as between
+    T1w, T2w and FLAIR.
     """
     pieces = integer(KNOTS, generator)
     heights = torch.rand(pieces, generator=generator)
@@ -51,16 +40,9 @@ def random_contrast(image: Tensor, generator: torch.Generator, *, monotone: bool
 def random_bias_field(
     image: Tensor, generator: torch.Generator, *, strongest: float = 1.2
 ) -> Tensor:
-    """Shade an image smoothly, by at most a factor ``exp(strongest)`` from end to end.
+    """Shade an image ``(y, x)`` or ``(z, y, x)`` smoothly, as a surface coil does.
 
-    Parameters
-    ----------
-    image
-        Real ``(y, x)`` or ``(z, y, x)``.
-    generator
-        Source of randomness.
-    strongest
-        Largest strength, see `simulate_shading`; it is drawn uniformly from zero.
+    The strength is drawn uniformly from zero to the strongest, see `simulate_shading`.
     """
     strength = uniform((0, strongest), generator)
     return image * simulate_shading(tuple(image.shape), generator=generator, strength=strength)

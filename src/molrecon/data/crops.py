@@ -35,7 +35,7 @@ def require_room(
     *,
     fixed: int = 0,
 ) -> None:
-    """Refuse crops that are larger than every image they could be cut from.
+    """Refuse crops that are larger than every image they could be cut from, turned and enlarged.
 
     Parameters
     ----------
@@ -47,11 +47,6 @@ def require_room(
         Name of the images in the message, in the plural.
     fixed
         Number of leading axes that are neither turned nor enlarged, as that of time.
-
-    Raises
-    ------
-    InputError
-        If no image reaches the size along all axes, turned and enlarged.
     """
     stacks = list(stacks)
     for shape, scale in stacks:
@@ -72,14 +67,8 @@ def draw_showing(
 ) -> Tensor:
     """Draw windows until one shows an object, or is kept although it shows next to nothing.
 
-    Parameters
-    ----------
-    draw
-        Returns a window ``(..., y, x)`` of an image whose peak is 1.
-    generator
-        Source of randomness.
-    empty_share
-        Probability with which a window without an object is kept. After 20 tries the last one is.
+    Those are windows ``(..., y, x)`` of an image whose peak is 1; ``empty_share`` is the
+    probability with which one without an object is kept. After 20 tries the last one is.
     """
     for _ in range(TRIES):
         window = draw()
@@ -97,23 +86,10 @@ def with_margins(size: Sequence[int]) -> tuple[int, ...]:
 def draw_window(
     image: Tensor, shape: Sequence[int], scale: float, generator: torch.Generator
 ) -> Tensor:
-    """Cut a window from the last axes, at random; beyond the image it is zero.
+    """Cut a window from the last axes, at random; beyond the image ``(..., *spatial)`` it is zero.
 
-    Parameters
-    ----------
-    image
-        Real ``(..., *spatial)``.
-    shape
-        Pixels along the last axes that the window will be resampled to.
-    scale
-        Pixels after resampling per pixel of the image.
-    generator
-        Source of randomness.
-
-    Returns
-    -------
-    Tensor
-        ``shape / scale`` pixels along the last axes, rounded to multiples of 8.
+    It has ``shape / scale`` pixels, rounded to multiples of 8: the scale is that of the resampling
+    which brings it to the shape.
     """
     extent = [max(MULTIPLE, MULTIPLE * round(n / scale / MULTIPLE)) for n in shape]
     corner = [
@@ -124,16 +100,9 @@ def draw_window(
 
 
 def padded_window(image: Tensor, corner: Sequence[int], extent: Sequence[int]) -> Tensor:
-    """Cut a window from the last axes; beyond the image it is zero.
+    """Cut a window of an extent from the last axes; beyond the image it is zero.
 
-    Parameters
-    ----------
-    image
-        ``(..., *spatial)``.
-    corner
-        First pixel of the window along each of the last axes; it may lie outside the image.
-    extent
-        Number of pixels of the window along each of them.
+    ``corner`` is its first pixel along each of them, which may lie outside the image.
     """
     ndim = len(extent)
     window = image.new_zeros(*image.shape[:-ndim], *extent)
@@ -167,8 +136,6 @@ def varied_crop(
         Real, its peak 1; the last ``len(shape)`` axes are resampled.
     shape
         Shape of these axes after resampling, `MARGIN` included, which is cut off.
-    generator
-        Source of randomness.
     gammas
         Range of the exponent applied to the values, log-uniform.
     amplitudes

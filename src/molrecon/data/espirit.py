@@ -42,18 +42,14 @@ def espirit(
     calibration
         Fully sampled centre of k-space, complex ``(coil, *widths)``, zero frequency at ``n // 2``.
     shape
-        Spatial shape of the maps.
+        Spatial shape of the maps, complex64 ``(coil, *shape)``; in every pixel the first coil is
+        real and positive.
     kernel
         Width of the kernels along every axis.
     threshold
         Singular values below this fraction of the largest are noise.
     crop
         Support is where the eigenvalue exceeds this.
-
-    Returns
-    -------
-    Tensor
-        complex64 ``(coil, *shape)``; in every pixel the first coil is real and positive.
     """
     # In double precision: rounding grows by one over the gap between two eigenvalues.
     signal = _signal_projection(calibration.to(torch.complex128), kernel, threshold)

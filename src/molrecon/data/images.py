@@ -68,18 +68,7 @@ class ImagePool:
         return int(self._ends[-1])
 
     def slice(self, i: int) -> Tensor:
-        """Return slice ``i`` as float32 ``(y, x)``, with a 99.9th percentile of 1.
-
-        Parameters
-        ----------
-        i
-            Number of the slice, counted over all stacks.
-
-        Raises
-        ------
-        IndexError
-            If ``i`` is not in ``0 … len(self) - 1``.
-        """
+        """Return slice ``i`` of all stacks, float32 ``(y, x)``, with a 99.9th percentile of 1."""
         if not 0 <= i < len(self):
             raise IndexError(f"slice {i} of a pool of {len(self)}")
         stack = int(torch.searchsorted(self._ends, i, right=True))
@@ -91,18 +80,7 @@ class ImagePool:
         return int(self._ends[stack]) - len(self.stacks[stack].indices)
 
     def check(self, size: tuple[int, ...]) -> None:
-        """Refuse crops that are larger than every image.
-
-        Parameters
-        ----------
-        size
-            Rows and columns of a crop.
-
-        Raises
-        ------
-        InputError
-            If no image reaches the size in both axes, turned and enlarged as `sample` may.
-        """
+        """Refuse crops ``(y, x)`` that are larger than every image in `sample`."""
         require_room(size, [(s.slice(0).shape, s.scales[1]) for s in self.stacks], "images")
 
     def sample(
@@ -117,25 +95,19 @@ class ImagePool:
         """Draw a random crop of a random slice, resampled, flipped, turned and rescaled.
 
         Scales are log-uniform within `SliceStack.scales`. Resampling crops k-space, so shrinking
-        cannot alias and edges ring as measured ones do.
+        cannot alias and edges ring as measured ones do; values may be slightly negative beside
+        sharp edges. Where the slice ends, zeros follow.
 
         Parameters
         ----------
         size
-            Rows and columns of the crop. Where the slice ends, zeros follow.
-        generator
-            Source of randomness.
+            Rows and columns of the crop.
         gammas
             Range of the exponent applied to the values, log-uniform.
         amplitudes
             Range of the peak of the whole slice, whose 99.9th percentile counts as its peak.
         empty_share
             Probability with which a crop that shows next to nothing is kept; else another is drawn.
-
-        Returns
-        -------
-        Tensor
-            float32 of ``size``; slightly negative beside sharp edges.
         """
         shape = with_margins(size)
 

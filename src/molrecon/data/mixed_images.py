@@ -21,50 +21,18 @@ SHADED = 0.5
 
 
 class MixedImages:
-    """Random crops of the slices of files and of drawn images.
-
-    Parameters
-    ----------
-    files
-        Files as in `molrecon.data.slices.load_slices`.
-    procedural
-        Share of drawn images, 0 to 1.
-
-    Raises
-    ------
-    InputError
-        If no file is given or one cannot be read.
-    """
+    """Random crops of the slices of files (see `load_slices`) and, in a share, of drawn images."""
 
     def __init__(self, files: Iterable[str | Path], *, procedural: float) -> None:
         self.slices = ImagePool(files)
         self.procedural = procedural
 
     def check(self, size: tuple[int, ...]) -> None:
-        """Refuse crops ``(y, x)`` that are larger than every slice.
-
-        Raises
-        ------
-        InputError
-            If no slice reaches the size along both axes.
-        """
+        """Refuse crops ``(y, x)`` that are larger than every slice."""
         self.slices.check(size)
 
     def sample(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Draw one crop.
-
-        Parameters
-        ----------
-        size
-            Rows and columns of the crop.
-        generator
-            Source of randomness.
-
-        Returns
-        -------
-        Tensor
-            float32 of ``size``, its peak between 0.5 and 1.2.
-        """
+        """Draw one crop ``(y, x)``, float32, its peak between 0.5 and 1.2."""
         if uniform((0, 1), generator) < self.procedural:
             kind = sorted(PROCEDURAL)[integer((0, len(PROCEDURAL) - 1), generator)]
             image = procedural_image(kind, (size[0], size[1]), generator)

@@ -89,19 +89,9 @@ def _resampled(kspace: Tensor, place: int, m: int) -> Tensor:
 
 
 def crop_image(image: Tensor, shape: Sequence[int] | None) -> tuple[Tensor, tuple[int, ...]]:
-    """Cut the centre out of an image.
+    """Cut the centre of a spatial shape, or all, out of an image ``(batch, channel, *spatial)``.
 
-    Parameters
-    ----------
-    image
-        ``(batch, channel, *spatial)``.
-    shape
-        Its spatial shape afterwards; None for all of it.
-
-    Returns
-    -------
-    tuple
-        The image, and the index ``(z, y, x)`` of its first pixel in the whole.
+    The second value is the index ``(z, y, x)`` of its first pixel in the whole.
     """
     spatial = image.shape[2:]
     parts = centred_slices(spatial, spatial if shape is None else shape)

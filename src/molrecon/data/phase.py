@@ -60,19 +60,7 @@ def simulate_shading(
 ) -> Tensor:
     """Draw the smooth shading of an image whose surface coils were not corrected for.
 
-    Parameters
-    ----------
-    shape
-        Image shape, any number of axes.
-    generator
-        Source of randomness.
-    strength
-        Natural logarithm of the ratio of the largest to the smallest value.
-
-    Returns
-    -------
-    Tensor
-        float32 of ``shape``, from ``e^-strength`` to 1, its logarithm a smooth field.
+    It is float32 of ``shape``, from ``e^-strength`` to 1, its logarithm a smooth field.
     """
     field = simulate_smooth_field(shape, generator)
     low, high = field.aminmax()
@@ -84,21 +72,8 @@ def rough_phase(
 ) -> Tensor:
     """Draw a phase with detail, as flow, susceptibility and estimated coil maps leave it.
 
-    Parameters
-    ----------
-    shape
-        Image shape, any number of axes.
-    generator
-        Source of randomness.
-    strength
-        Standard deviation in radians.
-    detail
-        Smallest wavelength in pixels, at least 2.
-
-    Returns
-    -------
-    Tensor
-        complex64 of ``shape``, of unit modulus.
+    It is complex64 of ``shape``, of unit modulus; ``strength`` is its standard deviation in
+    radians, ``detail`` its smallest wavelength in pixels, at least 2.
     """
     noise = torch.fft.fftn(torch.randn(tuple(shape), generator=generator))
     for axis, n in enumerate(shape):
@@ -112,17 +87,8 @@ def rough_phase(
 def sign_jumps(image: Tensor, *, generator: torch.Generator) -> Tensor:
     """Draw signs that jump at the borders of tissues, as after an inversion or out of phase.
 
-    Parameters
-    ----------
-    image
-        Real, of any shape, its peak about 1.
-    generator
-        Source of randomness: it draws the interval of values that are negative.
-
-    Returns
-    -------
-    Tensor
-        float32 of the same shape, 1 or -1.
+    Where the values of the real image, its peak about 1, lie in a random interval it is −1, else 1;
+    float32.
     """
     ends, _ = (1.2 * torch.rand(2, generator=generator)).sort()
     inside = (image > ends[0]) & (image < ends[1])
@@ -134,21 +100,8 @@ def simulate_smooth_field(
 ) -> Tensor:
     """Draw a real smooth field: a random quadratic polynomial plus a few slow Fourier modes.
 
-    Parameters
-    ----------
-    shape
-        Image shape, any number of axes.
-    generator
-        Source of randomness.
-    modes
-        Number of Fourier modes.
-    periods
-        Their most periods over the image along each axis.
-
-    Returns
-    -------
-    Tensor
-        float32 of ``shape``, of a standard deviation of about 1.
+    It is float32 of ``shape``, of a standard deviation of about 1; modes have at most so many
+    periods over the image.
     """
     axes = [
         torch.linspace(-1, 1, n).reshape([-1 if axis == here else 1 for here in range(len(shape))])

@@ -17,17 +17,7 @@ from molrecon.errors import InputError, shape_text
 def read_picture(source: str | Path) -> Tensor:
     """Read one picture as float32 ``(y, x)``; files of 8 or 16 bits have values between 0 and 1.
 
-    Colours are converted to luminance.
-
-    Parameters
-    ----------
-    source
-        An image file of any format, ``FILE`` or ``FILE::KEY``.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or unreadable, or holds more than one picture.
+    Colours are converted to luminance. A file of several pictures is refused.
     """
     image = read_image(str(source))
     if image.array.ndim != 2:
@@ -39,18 +29,7 @@ def read_picture(source: str | Path) -> Tensor:
 
 
 def read_pictures(files: Iterable[str | Path]) -> dict[str, Tensor]:
-    """Read pictures, by the names of their files.
-
-    Parameters
-    ----------
-    files
-        Image files of any format, each with one picture.
-
-    Raises
-    ------
-    InputError
-        If no file is given, or one is not a picture, see `read_picture`.
-    """
+    """Read pictures, by the names of their files; there has to be one."""
     pictures = {str(path): read_picture(path) for path in files}
     if not pictures:
         raise InputError("pictures: the list of files is empty; name at least one.")
@@ -58,29 +37,13 @@ def read_pictures(files: Iterable[str | Path]) -> dict[str, Tensor]:
 
 
 def whole_blocks(image: Tensor, factor: int) -> Tensor:
-    """Cut bottom and right of an image to multiples of a factor.
-
-    Parameters
-    ----------
-    image
-        ``(y, x)``.
-    factor
-        What rows and columns of the result are multiples of.
-    """
+    """Cut bottom and right of an image ``(y, x)`` to multiples of a factor."""
     rows, columns = (n - n % factor for n in image.shape)
     return image[:rows, :columns]
 
 
 def centre(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Cut the centre of an image.
-
-    Parameters
-    ----------
-    image
-        Any number of axes.
-    size
-        Pixels of the result along the leading axes; shorter axes stay as they are.
-    """
+    """Cut the centre of an image along its leading axes; shorter axes stay as they are."""
     for axis, want in enumerate(size):
         have = image.shape[axis]
         image = image.narrow(axis, max(0, (have - want) // 2), min(have, want))
@@ -88,21 +51,11 @@ def centre(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 class PicturePool:
-    """Pictures in memory, as float32, from which random training crops are drawn.
+    """Pictures of files in memory, as float32, from which random training crops are drawn.
 
-    Crops keep the picture's pixel values and pixel size. The peak of an image is taken out by
-    every reconstructor; and at another pixel size edges are sharper than those a camera gives,
-    which are what is to be restored.
-
-    Parameters
-    ----------
-    files
-        Image files of any format, each with one picture.
-
-    Raises
-    ------
-    InputError
-        If no file is given or one cannot be read.
+    Crops keep the picture's pixel values and pixel size. The peak of an image is taken out by every
+    reconstructor; and at another pixel size edges are sharper than those a camera gives, which are
+    what is to be restored.
     """
 
     def __init__(self, files: Iterable[str | Path]) -> None:
@@ -116,18 +69,7 @@ class PicturePool:
         return len(self.pictures)
 
     def check(self, size: tuple[int, ...]) -> None:
-        """Refuse crops that are larger than a picture.
-
-        Parameters
-        ----------
-        size
-            Rows and columns of a crop.
-
-        Raises
-        ------
-        InputError
-            If a picture of the pool has a side that is shorter than the crop.
-        """
+        """Refuse crops ``(y, x)`` that are larger than a picture."""
         if max(size) > self._side:
             raise InputError(
                 f"The picture {self._smallest} has a side of {self._side} pixels, fewer than the "
@@ -135,15 +77,7 @@ class PicturePool:
             )
 
     def sample(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Draw a crop of a picture, flipped and turned by quarters at random.
-
-        Parameters
-        ----------
-        size
-            Rows and columns of the crop, see `check`.
-        generator
-            Source of randomness.
-        """
+        """Draw a crop ``(y, x)`` of a picture, flipped and turned by quarters at random."""
         image = self.pictures[integer((0, len(self) - 1), generator)]
         # With the flips below, the transpose makes all quarter turns.
         if integer((0, 1), generator):

@@ -15,11 +15,6 @@ def make_generator(*seeds: int) -> torch.Generator:
 
     Drawing for ``(seed, step)`` needs no memory of the steps before, so that a resumed run equals
     an uninterrupted one.
-
-    Raises
-    ------
-    InputError
-        If one of the numbers is negative.
     """
     if min(seeds, default=0) < 0:
         raise InputError(f"seed: found {min(seeds)}; give an integer of at least 0.")

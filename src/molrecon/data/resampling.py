@@ -12,18 +12,10 @@ from molrecon.operators.fourier import fft_centred, ifft_centred, spatial_dims
 
 
 def fourier_resample(image: Tensor, size: Sequence[int]) -> Tensor:
-    """Resample the last axes to ``size`` by cropping or zero-filling k-space.
+    """Resample the last axes, ``(y, x)`` or ``(z, y, x)``, by cropping or zero-filling k-space.
 
     Values keep their units. Shrinking is band-limited exactly, and rings at sharp edges as every
-    acquisition of that resolution does.
-
-    Parameters
-    ----------
-    image
-        Real or complex ``(..., y, x)`` or ``(..., z, y, x)``, taken as periodic along the axes
-        that are resampled.
-    size
-        New ``(y, x)`` or ``(z, y, x)``.
+    acquisition of that resolution does. The image is taken as periodic along these axes.
     """
     ndim = len(size)
     old = tuple(image.shape[-ndim:])
@@ -43,17 +35,12 @@ def fourier_resample(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def effective_bandwidth(image: Tensor) -> float:
-    """Estimate the share of the k-space extent that carries the image, between 0.2 and 1.
+    """Estimate the share of the k-space extent that carries an image ``(y, x)``, between 0.2 and 1.
 
-    Images stored zero-filled have empty outer k-space: their bandwidth is the factor by which
-    they can be shrunk without loss. Spectra of anatomy fall off so that the energy of the
-    derivative is about even over frequencies; the frequency below which 95 % of it lies is
-    therefore 0.95 of the extent of the support. The larger of the two axes counts.
-
-    Parameters
-    ----------
-    image
-        Real ``(y, x)``.
+    Images stored zero-filled have empty outer k-space: their bandwidth is the factor by which they
+    can be shrunk without loss. Spectra of anatomy fall off so that the energy of the derivative is
+    about even over frequencies; the frequency below which 95 % of it lies is therefore 0.95 of the
+    extent of the support. The larger of the two axes counts.
     """
     power = fft_centred(image.to(torch.complex64), 2).abs().square()
     widest = 0.0

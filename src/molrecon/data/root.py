@@ -16,13 +16,7 @@ _PARTS = {".cfl": (".cfl", ".hdr"), ".hdr": (".cfl", ".hdr")}
 
 
 def expand_root(root: str) -> Path:
-    """Return a folder with ``${VARIABLES}`` and ``~`` replaced.
-
-    Raises
-    ------
-    InputError
-        If a variable is not set.
-    """
+    """Return a folder with ``${VARIABLES}``, which have to be set, and ``~`` replaced."""
     expanded = os.path.expanduser(os.path.expandvars(root))
     unset = re.findall(r"\$\{?(\w+)\}?", expanded)
     if unset:
@@ -36,17 +30,8 @@ def expand_root(root: str) -> Path:
 def find_files(root: Path, names: Sequence[str]) -> list[str]:
     """Return the files that names match, each as ``FILE`` or ``FILE::KEY``, in a fixed order.
 
-    Parameters
-    ----------
-    root
-        Folder that the names are relative to.
-    names
-        File names or patterns (``*``, ``**``), optionally followed by ``::KEY``.
-
-    Raises
-    ------
-    InputError
-        If a name is absolute or matches no file.
+    Names are relative to the root, may be patterns (``*``, ``**``) and be followed by ``::KEY``;
+    each has to match a file.
     """
     found: dict[str, None] = {}
     for name in names:

@@ -15,12 +15,8 @@ SAMPLE_NAME = "sagittal head of one person, 256 × 256, from the sample data of 
 def sample_image() -> Tensor:
     """Return a magnitude MR image: a sagittal slice through the head of one person.
 
-    It is the file ``s1045.ima.gz`` that matplotlib carries among its sample data.
-
-    Returns
-    -------
-    Tensor
-        float32 ``(256, 256)``, between 0 and 1, forehead to the left.
+    It is the file ``s1045.ima.gz`` that matplotlib carries among its sample data: float32 ``(256,
+    256)``, between 0 and 1, forehead to the left.
     """
     with gzip.open(cbook.get_sample_data("s1045.ima.gz", asfileobj=False)) as stream:
         # Two bytes per pixel, the first one zero: 256 grey values at most.

@@ -14,24 +14,13 @@ from molrecon.errors import InputError, shape_text
 
 @dataclass(frozen=True)
 class Sampling:
-    """Numbers about a scan.
-
-    Attributes
-    ----------
-    slices, coils, shape
-        Sizes of k-space.
-    share
-        Share of k-space that was measured.
-    calibration
-        Width of the calibration region along each Fourier axis; None if there is none.
-    axes
-        The spatial axes.
-    """
+    """Numbers about a scan."""
 
     slices: int
     coils: int
     shape: tuple[int, ...]
-    share: float
+    share: float  # share of k-space that was measured
+    # width of the calibration region along each Fourier axis; None if there is none
     calibration: tuple[int, ...] | None
     axes: Axes
 

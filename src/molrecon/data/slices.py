@@ -20,26 +20,13 @@ SIGNAL = 0.1
 
 @dataclass(frozen=True)
 class SliceStack:
-    """Slices of one volume in one orientation, or of one contrast of a stack.
+    """Slices of one volume in one orientation, or of one contrast of a stack."""
 
-    Attributes
-    ----------
-    name
-        File, and orientation or contrast, for messages.
-    volume
-        float32, slices along ``axis``, 99.9th percentile 1; shared between orientations.
-    axis
-        Axis of ``volume`` along which the slices lie.
-    indices
-        The slices with enough signal.
-    scales
-        Smallest and largest random scale, in pixels after resampling per stored pixel.
-    """
-
-    name: str
-    volume: Tensor
-    axis: int
-    indices: tuple[int, ...]
+    name: str  # file, and orientation or contrast, for messages
+    volume: Tensor  # float32, 99.9th percentile 1; shared between orientations
+    axis: int  # the axis of volume along which the slices lie
+    indices: tuple[int, ...]  # the slices with enough signal
+    # smallest and largest random scale, pixels after resampling per stored pixel
     scales: tuple[float, float]
 
     def slice(self, number: int) -> Tensor:
@@ -55,6 +42,8 @@ def load_slices(
     usual_size: int = 240,
 ) -> list[SliceStack]:
     """Read a file of images into stacks of slices, normalised to a 99.9th percentile of 1.
+
+    Of every array it is one stack for each orientation in which some slice has enough signal.
 
     Parameters
     ----------
@@ -72,17 +61,6 @@ def load_slices(
         `effective_bandwidth`: stored images are often interpolated), or leaves it as it is if
         even that is, up to twice that. Slices that are small already are not shrunk further, and
         none is enlarged to more than 1.6 times what fills k-space.
-
-    Returns
-    -------
-    list
-        Of every array, one stack for each orientation in which some slice has enough signal.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or of an unknown kind, an array is complex or has not three axes, or
-        nothing of it has signal.
     """
     source = Path(path)
     stacks: list[SliceStack] = []

@@ -31,22 +31,8 @@ brain."""
 def load_volumes(files: Iterable[str | Path], **options: Any) -> list[SliceStack]:
     """Read volumes, or series of frames, each as a whole: `SliceStack.volume`, its peak 1.
 
-    Parameters
-    ----------
-    files
-        Volumes, or arrays ``(t, y, x)``, of any format with three axes; see `load_slices`.
-    **options
-        ``minimum_signal`` and ``usual_size`` of `load_slices`.
-
-    Returns
-    -------
-    list
-        One stack for every volume or series, its ``volume`` float32 with three axes.
-
-    Raises
-    ------
-    InputError
-        If no file is given or one cannot be read.
+    Arrays have three axes, also ``(t, y, x)``; the options are ``minimum_signal`` and
+    ``usual_size`` of `load_slices`.
     """
     stacks = [stack for path in files for stack in load_slices(path, orientations=(0,), **options)]
     if not stacks:
@@ -55,18 +41,7 @@ def load_volumes(files: Iterable[str | Path], **options: Any) -> list[SliceStack
 
 
 class VolumePool:
-    """Volumes in memory, as float32, from which random crops are drawn in any orientation.
-
-    Parameters
-    ----------
-    files
-        Volumes of any format with three axes.
-
-    Raises
-    ------
-    InputError
-        If no file is given or one cannot be read.
-    """
+    """Volumes of files in memory, as float32, from which crops are drawn in any orientation."""
 
     def __init__(self, files: Iterable[str | Path]) -> None:
         self.stacks = load_volumes(files, usual_size=USUAL_SIZE)
@@ -74,37 +49,15 @@ class VolumePool:
         self._weights = sizes.double() ** (1 / 3)
 
     def check(self, size: tuple[int, ...]) -> None:
-        """Refuse crops that are larger than every volume, turned and enlarged.
-
-        Parameters
-        ----------
-        size
-            Shape of a crop.
-
-        Raises
-        ------
-        InputError
-            If no volume reaches the size along all axes.
-        """
+        """Refuse crops that are larger than every volume, turned and enlarged."""
         require_room(size, [(s.volume.shape, s.scales[1]) for s in self.stacks], "volumes")
 
     def sample(self, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Draw a crop ``(z, y, x)`` of a random volume, turned, resampled, flipped and rescaled.
 
         Scales are log-uniform within `SliceStack.scales`, an exponent changes the contrast, and the
-        image is shaded as by a surface coil.
-
-        Parameters
-        ----------
-        size
-            Voxels of the crop along each axis. Where the volume ends, zeros follow.
-        generator
-            Source of randomness.
-
-        Returns
-        -------
-        Tensor
-            float32 of ``size``; slightly negative beside sharp edges.
+        image is shaded as by a surface coil. Where the volume ends, zeros follow; values may be
+        slightly negative beside sharp edges.
         """
         shape = with_margins(size)
         orders = list(permutations(range(3)))
@@ -121,37 +74,16 @@ class VolumePool:
 
 
 class SeriesPool:
-    """Series of frames in memory, as float32, from which random crops are drawn.
+    """Series of frames ``(t, y, x)`` in memory, as float32, from which random crops are drawn.
 
     Frames keep their distance in time; the order may be reversed.
-
-    Parameters
-    ----------
-    files
-        Arrays ``(t, y, x)`` of any format.
-
-    Raises
-    ------
-    InputError
-        If no file is given or one cannot be read.
     """
 
     def __init__(self, files: Iterable[str | Path]) -> None:
         self.stacks = load_volumes(files)
 
     def check(self, size: tuple[int, ...]) -> None:
-        """Refuse crops with more frames than any series, or larger than all frames.
-
-        Parameters
-        ----------
-        size
-            Frames, rows and columns of a crop ``(t, y, x)``.
-
-        Raises
-        ------
-        InputError
-            If no series reaches the size along all axes.
-        """
+        """Refuse crops ``(t, y, x)`` of more frames than any series, or larger than all."""
         require_room(
             size,
             [(s.volume.shape, s.scales[1]) for s in self.stacks],

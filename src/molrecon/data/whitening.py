@@ -17,17 +17,9 @@ _SMALLEST = 1e-8
 
 
 def noise_covariance(noise: Tensor) -> Tensor:
-    """Return the covariance ``E[n nᴴ]`` of the noise of the coils.
+    """Return the covariance ``E[n nᴴ]`` of the noise of the coils, complex128 ``(coil, coil)``.
 
-    Parameters
-    ----------
-    noise
-        Complex ``(coil, samples)``, measured without signal.
-
-    Returns
-    -------
-    Tensor
-        complex128 ``(coil, coil)``, in the square of the unit of the samples.
+    The noise is complex ``(coil, samples)``, measured without signal.
     """
     samples = noise.to(torch.complex128)
     return samples @ samples.mH / samples.shape[1]
@@ -83,14 +75,9 @@ def whitening_matrix(noise: Tensor) -> Tensor:
 
 
 def with_mixed_coils(scan: Scan, matrix: Tensor) -> Scan:
-    """Return the scan with other combinations of its coils, everywhere the same.
+    """Return the scan with other combinations of its coils, by a matrix ``(new coil, coil)``.
 
-    Parameters
-    ----------
-    scan
-        The scan; k-space, coil maps, calibration data and noise samples are combined alike.
-    matrix
-        Complex ``(new coil, coil)``.
+    K-space, coil maps, calibration data and noise samples are combined alike.
     """
 
     def mixed(value: Tensor | None, axis: int) -> Tensor | None:

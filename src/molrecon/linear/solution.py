@@ -85,13 +85,7 @@ class Solver(Protocol):
 
 
 def as_weights(c: Tensor | float, r: Tensor) -> Tensor:
-    """Return the weight c of every sample, ``(batch,)``.
-
-    Raises
-    ------
-    InputError
-        If a weight is negative or not finite, or their number does not fit ``r``.
-    """
+    """Return the weight c of every sample, ``(batch,)``, not negative and finite."""
     weights = torch.as_tensor(c, dtype=r.real.dtype, device=r.device)
     if not bool(torch.all(torch.isfinite(weights) & (weights >= 0))):
         raise InputError(f"the weight of AᴴA is {c}, expected finite values of at least 0")

@@ -118,18 +118,9 @@ def solve(
 ) -> LinearSolution:
     """Solve ``(I + c AᴴA) x = r`` by the operator's closed form, or else by conjugate gradients.
 
-    Parameters
-    ----------
-    A
-        The operator.
-    c
-        Non-negative weight, a number or ``(batch,)``.
-    r
-        Right-hand side, ``(batch, *shape_in)``.
-    x0
-        Warm start of the same shape; zero if not given.
-    settings
-        ``rtol``, ``relative_to`` and ``max_iterations`` of `LinearSolver`.
+    The weight c ≥ 0 is a number or ``(batch,)``, r and the start x0 (by default zero) are ``(batch,
+    *shape_in)``; the settings are ``rtol``, ``relative_to`` and ``max_iterations`` of
+    `LinearSolver`.
     """
     return LinearSolver(**settings)(A, c, r, x0)
 

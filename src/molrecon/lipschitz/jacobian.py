@@ -14,22 +14,13 @@ from molrecon.operators.base import inner, norm, per_sample
 
 @dataclass(frozen=True)
 class JacobianNorm:
-    """Result of a power iteration.
+    """Result of a power iteration."""
 
-    Attributes
-    ----------
-    value
-        ‖J(x)v‖ for the last unit vector v of every sample, ``(batch,)``: a lower bound on
-        ‖J(x)‖₂ that approaches it.
-    vector
-        The next vector, Jᵀ(Jv) normalised, to start from again.
-    iterations
-        Power iterations done.
-    """
-
+    # ‖J(x)v‖ for the last unit vector v of every sample, ``(batch,)``: a lower bound on ‖J(x)‖₂
+    # that approaches it.
     value: Tensor
-    vector: Tensor
-    iterations: int
+    vector: Tensor  # the next vector, Jᵀ(Jv) normalised, to start from again
+    iterations: int  # power iterations done
 
 
 def jacobian_norm(
@@ -43,20 +34,9 @@ def jacobian_norm(
 ) -> JacobianNorm:
     """Largest singular value of the Jacobian of ``f`` at ``x``, on the real two-channel view.
 
-    Parameters
-    ----------
-    f
-        Differentiable map that keeps the shape of ``x``; samples must not interact.
-    x
-        ``(batch, …)``, real or complex.
-    start
-        Starting vectors, of the shape of ``x``; random if not given.
-    tol
-        Stop when one iteration changes every value by less than this fraction.
-    max_iterations
-        Cap.
-    seed
-        Of the random start.
+    The map keeps the shape of ``x``, ``(batch, …)``, and its samples do not interact. The start is
+    random by default; the iteration stops when it changes every value by less than the fraction
+    ``tol``.
     """
     x = x.detach()
     v = unit(start if start is not None else random_like(x, seed))
@@ -80,18 +60,7 @@ def top_singular_vector(f: Map, x: Tensor, start: Tensor, steps: int) -> Tensor:
     that as many power iterations span, so never worse than theirs and usually far better. The
     singular vectors of denoisers sit at edges, so every image has its own and few steps must do.
     Products with J are finite differences: exact ones need a graph twice as large, and the vector
-    is an estimate anyway.
-
-    Parameters
-    ----------
-    f
-        Differentiable map that keeps the shape of ``x``; samples must not interact.
-    x
-        ``(batch, …)``, real or complex.
-    start
-        Starting vectors, of the shape of ``x``.
-    steps
-        Jacobian–vector products, each with one transposed; at least 1.
+    is an estimate anyway. The map keeps the shape of ``x``, and its samples do not interact.
     """
     point = x.detach().requires_grad_()
     with torch.enable_grad():

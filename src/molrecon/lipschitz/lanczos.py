@@ -63,10 +63,8 @@ def largest_eigenvalue(
         Real-linear and symmetric for Re⟨·, ·⟩, on ``(batch, …)``.
     start
         Random vectors, normally distributed.
-    tol
-        Stop when every residual is at most this fraction of its value.
-    max_steps
-        Cap; also the number of vectors kept.
+    tol, max_steps
+        It stops when every residual is at most this fraction of its value, or after so many steps.
     lowest
         A number that no eigenvalue is below, if one is known.
     """

@@ -13,21 +13,9 @@ Map = Callable[[Tensor], Tensor]
 class Linearised:
     """``v ↦ Jv`` and ``u ↦ Jᵀu`` at ``x``, exact, for the real inner product Re⟨·, ·⟩.
 
-    The map is evaluated once; a product then costs about one application of it, where forward-mode
-    derivatives evaluate it anew each time. ``Jv`` is the derivative of ``Jᵀu``, which is linear, in
-    u.
-
-    Parameters
-    ----------
-    f
-        Differentiable map, to images of any shape; samples must not interact.
-    x
-        Points ``(batch, …)``, real or complex.
-
-    Attributes
-    ----------
-    value
-        ``f(x)``.
+    The map is evaluated once, ``value``; a product then costs about one application of it, where
+    forward-mode derivatives evaluate it anew each time. ``Jv`` is the derivative of ``Jᵀu``, which
+    is linear, in u. Images may have any shape; samples must not interact.
     """
 
     def __init__(self, f: Map, x: Tensor) -> None:

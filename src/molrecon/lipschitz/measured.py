@@ -15,18 +15,11 @@ from molrecon.operators.base import norm, per_sample
 
 @dataclass(frozen=True)
 class Measured:
-    """Values of every sample, each ``(batch,)``.
+    """Values of every sample, each ``(batch,)``."""
 
-    Attributes
-    ----------
-    attack
-        Largest difference quotient found.
-    local
-        Local values at the images, or where an attack led if they are larger there; what is
-        probable is said of the images.
-    """
-
-    attack: LipschitzAttack
+    attack: LipschitzAttack  # largest difference quotient found
+    # Those at the images, or where an attack led if they are larger there; what is probable is said
+    # of the images.
     local: LocalLipschitz
 
 
@@ -53,19 +46,10 @@ def measure(
 
 @torch.no_grad()
 def steepest(f: Map, x: Tensor, other: Tensor, *, pieces: int = 8) -> Tensor:
-    """Middle of that of so many equal pieces of the segment whose difference quotient is largest.
+    """Middle of that of so many equal pieces of a segment whose difference quotient is largest.
 
-    The quotient of the two ends is at most the mean over the pieces, so that of the best piece is
+    The quotient of its two ends is at most the mean over the pieces, so that of the best piece is
     at least as large, and so is ‖J‖ somewhere on it.
-
-    Parameters
-    ----------
-    f
-        Map that keeps the shape of ``x``; samples must not interact.
-    x, other
-        The ends of the segment, each ``(batch, …)``.
-    pieces
-        Number of pieces.
     """
     ends = [x + (other - x) * (k / pieces) for k in range(pieces + 1)]
     values = [f(end) for end in ends]

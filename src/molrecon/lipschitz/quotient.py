@@ -16,13 +16,6 @@ def difference_quotient(f: Map, x: Tensor, e: Tensor) -> Tensor:
 
     Both applications are computed again in the backward pass, one after the other, so that it takes
     the memory of one; forward-mode derivatives take that of two and more.
-
-    Parameters
-    ----------
-    f
-        Map that keeps the shape of ``x``; samples must not interact.
-    x, e
-        Images and differences, each ``(batch, …)``, real or complex.
     """
 
     def apply(z: Tensor) -> Tensor:
@@ -37,22 +30,9 @@ def published_quotient(
 ) -> Tensor:
     """Largest ``‖f(x + e) − f(x)‖ / ‖e‖`` found by normalised gradient ascent on e, ``(batch,)``.
 
-    The estimator of the published code (Pramanik et al. 2023, Algorithm 3): ten steps from a
-    random e of length ``radius·‖x‖``. It under-reports; `jacobian_norm` is sharper. The result is
+    The estimator of the published code (Pramanik et al. 2023, Algorithm 3): ten steps from a random
+    e of length ``radius·‖x‖``. It under-reports; `jacobian_norm` is sharper. The result is
     differentiable in the weights of ``f``.
-
-    Parameters
-    ----------
-    f
-        Differentiable map that keeps the shape of ``x``; samples must not interact.
-    x
-        Images ``(batch, …)``, real or complex.
-    steps
-        Steps of the ascent.
-    radius
-        ‖e‖ relative to ‖x‖.
-    seed
-        Seed of the random start.
     """
     x = x.detach()
     size = norm(x)

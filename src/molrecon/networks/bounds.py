@@ -139,11 +139,8 @@ def step_bound(norm: float) -> float:
 def steps_bound(steps: Iterable[tuple[NormalisedConvolution, nn.Module]]) -> float:
     """Bound of such steps one after the other, from the kernels they use.
 
-    Raises
-    ------
-    NoBoundError
-        If what stands for the clip of a step is no `SoftClip`: `step_bound` needs a map that acts
-        pixel by pixel with a slope between 0 and 1.
+    What stands for the clip of a step has to be a `SoftClip`: `step_bound` needs a map that acts
+    pixel by pixel with a slope between 0 and 1.
     """
     bound = 1.0
     for layer, clip in steps:
@@ -179,17 +176,10 @@ def kernel_bound(layer: NormalisedConvolution) -> float:
 
 @dataclass(frozen=True)
 class LayerBound:
-    """What is known of a kind of layer.
+    """What is known of a kind of layer."""
 
-    Attributes
-    ----------
-    bound
-        Its Lipschitz bound.
-    refusal
-        Why a layer in its present state has none; None if it has one.
-    """
-
-    bound: Callable[[Any], float]
+    bound: Callable[[Any], float]  # its Lipschitz bound
+    # Why a layer in its present state has none; None if it has one.
     refusal: Callable[[Any], str | None] = lambda layer: None
 
 

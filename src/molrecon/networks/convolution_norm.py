@@ -52,17 +52,9 @@ _AT_ONCE = 4096
 
 
 def grid_points(kernel_sizes: Sequence[int]) -> int:
-    """Number of grid points along each axis at which the correction is small enough.
+    """Number of grid points along each axis of a kernel at which the correction is small enough.
 
-    Parameters
-    ----------
-    kernel_sizes
-        Width of the kernel along every axis.
-
-    Returns
-    -------
-    int
-        At least `GRID_POINTS`, and as many as a correction of `LARGEST_CORRECTION` takes.
+    It is at least `GRID_POINTS`, and as many as a correction of `LARGEST_CORRECTION` takes.
     """
     if max(kernel_sizes) == 1:
         return 1
@@ -75,17 +67,7 @@ def grid_points(kernel_sizes: Sequence[int]) -> int:
 def grid_correction(kernel_sizes: Sequence[int], points: int) -> float:
     """Return the factor by which the supremum may exceed the maximum over a grid.
 
-    Parameters
-    ----------
-    kernel_sizes
-        Width of the kernel along every axis.
-    points
-        Grid points along each axis.
-
-    Raises
-    ------
-    InputError
-        If the grid is too coarse for any statement.
+    A grid of too few points for any statement is refused.
     """
     degrees = [size // 2 for size in kernel_sizes]
     if any(2 * d >= points for d in degrees):
@@ -130,21 +112,11 @@ def kernel_phases(sizes: Sequence[int], frequency: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GridMaximum:
-    """Largest norm of a transfer function on a grid, and the frequency where it is attained.
+    """Largest norm of a transfer function on a grid."""
 
-    Attributes
-    ----------
-    value
-        ``max_grid ‖Ŵ(ω)‖``, a lower bound on the norm of the convolution.
-    correction
-        Factor by which the supremum may exceed it.
-    frequency
-        ω along every axis of the kernel.
-    """
-
-    value: float
-    correction: float
-    frequency: tuple[float, ...]
+    value: float  # ``max_grid ‖Ŵ(ω)‖``, a lower bound on the norm of the convolution
+    correction: float  # factor by which the supremum may exceed it
+    frequency: tuple[float, ...]  # where it is attained, ω along every axis of the kernel
 
 
 _known: dict[bytes, GridMaximum] = {}
@@ -154,16 +126,10 @@ _MOST_KNOWN = 4096
 def grid_maximum(weight: Tensor, points: int | None = None) -> GridMaximum:
     """Return the maximum of ``‖Ŵ‖`` on a grid; remembered for kernels of the same values.
 
-    The key is the SHA-256 of the values of the kernel in double precision: a version counter
-    or an address would miss weights that were changed through ``.data``, and keep a bound that no
-    longer holds. A copy of a network in double precision has the same kernels, and the same norms.
-
-    Parameters
-    ----------
-    weight
-        Kernel ``(channels_out, channels_in, *kernel)`` without NaN and infinities.
-    points
-        Grid points along each axis; by default `grid_points`.
+    The key is the SHA-256 of the values of the kernel in double precision: a version counter or an
+    address would miss weights that were changed through ``.data``, and keep a bound that no longer
+    holds. A copy of a network in double precision has the same kernels, and the same norms. The
+    kernel ``(channels_out, channels_in, *kernel)`` is finite; there are `grid_points` by default.
     """
     weight = weight.detach().double()
     key = hashlib.sha256(f"{tuple(weight.shape)} {points}".encode())
@@ -231,21 +197,11 @@ def certified_norm(
 
 
 def differentiable_norm(weight: Tensor) -> Tensor:
-    """`certified_norm` of a kernel as a tensor that carries its derivative in the kernel.
+    """`certified_norm` of a finite kernel as a tensor that carries its derivative in the kernel.
 
     Where the maximum over the grid is attained at one frequency ω (and −ω) by a simple singular
-    value, the derivative is that of ``Re uᴴŴ(ω)v`` with the singular vectors u and v held fixed.
-    It has a first derivative only.
-
-    Parameters
-    ----------
-    weight
-        Finite kernel ``(channels_out, channels_in, *kernel)``.
-
-    Returns
-    -------
-    Tensor
-        A number of the kernel's dtype.
+    value, the derivative is that of ``Re uᴴŴ(ω)v`` with the singular vectors u and v held fixed. It
+    has a first derivative only.
     """
     found = grid_maximum(weight)
     factor = found.correction * ROUNDING_MARGIN
@@ -263,22 +219,14 @@ def absolute_norm(weight: Tensor) -> float:
 
     ``|Ŵ_ij(ω)| ≤ P_ij = Σ_k |W_ijk|`` for every ω, so ``‖Ŵ(ω)‖ ≤ ‖P‖_F``. It takes no search, and
     is close enough for the rounding error of a kernel.
-
-    Parameters
-    ----------
-    weight
-        Kernel ``(channels_out, channels_in, *kernel)``.
     """
     return float(weight.detach().double().abs().flatten(2).sum(-1).square().sum().sqrt())
 
 
 def _cropped(weight: Tensor) -> tuple[Tensor, list[int]]:
-    """Cut the zeros around a kernel off, about its centre, and drop the axes of length 1 then.
+    """Cut the zeros around a kernel off, about its centre, and drop axes of length 1 then.
 
-    Returns
-    -------
-    tuple of Tensor and list of int
-        The kernel, with one axis at least, and which axes of the original it has kept.
+    One axis is left at least; the second value says which of the original ones are.
     """
     for axis in range(2, weight.ndim):
         others = [other for other in range(weight.ndim) if other != axis]

@@ -190,13 +190,7 @@ def start_quietly(steps: Steps) -> None:
 
 
 def start_steps(steps: Steps, other: StrictSteps) -> None:
-    """Take over the kernels and thresholds of a trained network's steps, as the first of these.
-
-    Raises
-    ------
-    InputError
-        If there are more of them, or of another shape.
-    """
+    """Take over the kernels and thresholds of a trained network's steps, as the first of these."""
     trained, ndim = other.eval().steps(), steps[0][0].ndim
     kernels = [inflated(layer.normalised_weight(), ndim) for layer, _ in trained]
     shape, found = steps[0][0].weight.shape, kernels[0].shape

@@ -17,20 +17,12 @@ class Arithmetic:
     PyTorch runs convolutions of single precision in TF32 by default on GPUs that have it (from
     Ampere on), with 10 bits in place of 23. A solve that needs a relative accuracy of 1e-3 then
     stagnates, and no bound that is proved of a network's weights covers what such a network does.
-
-    Attributes
-    ----------
-    kind
-        The kind of device, ``"cpu"`` or ``"cuda"``.
-    autocast
-        The dtype of mixed precision; None for none.
-    tf32
-        Whether convolutions and products of matrices may be rounded to TF32 or 16 bits, on a GPU
-        and on a CPU, as PyTorch puts it: words from version 2.9 on, before that True or False.
     """
 
-    kind: str
-    autocast: torch.dtype | None = None
+    kind: str  # ``"cpu"`` or ``"cuda"``
+    autocast: torch.dtype | None = None  # the dtype of mixed precision; None for none
+    # Whether convolutions and products of matrices may be rounded to TF32 or 16 bits, on a GPU and
+    # on a CPU, as PyTorch puts it: words from version 2.9 on, before that True or False.
     tf32: tuple[Any, ...] = ()
 
     @classmethod
@@ -52,13 +44,7 @@ class Arithmetic:
 
 
 def full_precision(kind: str) -> Arithmetic:
-    """Return the arithmetic in which every operation has the precision of its tensors.
-
-    Parameters
-    ----------
-    kind
-        The kind of device, ``"cpu"`` or ``"cuda"``.
-    """
+    """Return the arithmetic, on a kind of device, that keeps the precision of the tensors."""
     return Arithmetic(kind, None, tuple(off for _, _, off in _switches()))
 
 

@@ -52,13 +52,7 @@ class NetworkSettings(Settings, ABC):
 
     @classmethod
     def checked(cls, settings: Mapping[str, Any]) -> Self:
-        """Return settings from plain values.
-
-        Raises
-        ------
-        InputError
-            If one is unknown, of another type or out of range.
-        """
+        """Return settings from plain values."""
         try:
             return cls.model_validate(dict(settings))
         except ValidationError as error:

@@ -16,34 +16,17 @@ from molrecon.networks.base import Network
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile of an image, as slices of its spatial axes.
+    """One tile of an image, as slices of its spatial axes."""
 
-    Attributes
-    ----------
-    source
-        What the network has to see, in the image.
-    target
-        What it determines, in the image.
-    inside
-        The same within what it has seen.
-    """
-
-    source: tuple[slice, ...]
-    target: tuple[slice, ...]
-    inside: tuple[slice, ...]
+    source: tuple[slice, ...]  # what the network has to see, in the image
+    target: tuple[slice, ...]  # what it determines, in the image
+    inside: tuple[slice, ...]  # the same within what it has seen
 
 
 def tiles_of(spatial: Sequence[int], tile: Sequence[int], halo: int) -> Iterator[Tile]:
-    """Cut an image into tiles, each with a halo that ends where the image does.
+    """Cut an image into tiles of at most a shape, about equally large, each with a halo.
 
-    Parameters
-    ----------
-    spatial
-        Shape of the image.
-    tile
-        Largest shape of a tile without its halo; the tiles are of about equal size.
-    halo
-        Pixels around a tile.
+    The halo, pixels around what a tile determines, ends where the image does.
     """
     axes = [_intervals(n, size) for n, size in zip(spatial, tile, strict=True)]
     for intervals in product(*axes):
@@ -79,16 +62,8 @@ def choose_tile(
 ) -> tuple[int, ...] | None:
     """Return the tile that fits and repeats least work; None if not even one pixel fits.
 
-    Parameters
-    ----------
-    spatial
-        Shape of the image.
-    halo
-        Pixels around a tile.
-    pixels
-        How many pixels a tile with its halo may have.
-    uncut
-        Axes along which tiles have to be whole, see `Network.uncut`.
+    With its halo it may have so many pixels; along the axes ``uncut`` it has to be whole
+    (`Network.uncut`).
     """
     counts = [1] * len(spatial)
 

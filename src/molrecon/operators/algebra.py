@@ -13,13 +13,7 @@ from molrecon.operators.checks import check_shape
 
 
 class Adjoint(LinearOperator):
-    """The adjoint Aᴴ of an operator A; its own adjoint is A.
-
-    Parameters
-    ----------
-    operator
-        A.
-    """
+    """The adjoint Aᴴ of an operator A; its own adjoint is A."""
 
     def __init__(self, operator: LinearOperator) -> None:
         super().__init__(
@@ -63,18 +57,7 @@ class Adjoint(LinearOperator):
 
 
 class Composition(LinearOperator):
-    """The operator ``outer @ inner``, which applies ``inner``, then ``outer``.
-
-    Parameters
-    ----------
-    outer, inner
-        Operators of one dtype on one device; ``outer`` takes what ``inner`` gives.
-
-    Raises
-    ------
-    InputError
-        If shapes, batches, dtypes or devices do not fit.
-    """
+    """The operator ``outer @ inner``, which applies ``inner``, then ``outer``."""
 
     def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
         if outer.shape_in != inner.shape_out:
@@ -123,18 +106,7 @@ class Composition(LinearOperator):
 
 
 class Sum(LinearOperator):
-    """The operator ``first + second``.
-
-    Parameters
-    ----------
-    first, second
-        Operators of the same shapes and dtype on one device.
-
-    Raises
-    ------
-    InputError
-        If shapes, batches, dtypes or devices do not fit.
-    """
+    """The operator ``first + second``, of operators of the same shapes and dtype on one device."""
 
     def __init__(self, first: LinearOperator, second: LinearOperator) -> None:
         shapes = [(one.shape_in, one.shape_out) for one in (first, second)]
@@ -174,18 +146,8 @@ class Sum(LinearOperator):
 class Scaled(LinearOperator):
     """The operator ``factor * operator``.
 
-    Parameters
-    ----------
-    factor
-        A number, or a tensor of one number or one for every sample, ``(batch,)``; not zero, and
-        real if the operator is.
-    operator
-        Any.
-
-    Raises
-    ------
-    InputError
-        If the factor is zero, not finite, complex for a real operator, or of another shape.
+    The factor is a number, or a tensor of one or of one for every sample, ``(batch,)``; not zero,
+    and real if the operator is.
     """
 
     def __init__(self, factor: complex | Tensor, operator: LinearOperator) -> None:

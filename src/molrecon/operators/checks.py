@@ -17,13 +17,7 @@ IMAGE_DTYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 
 
 def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return ``(channel, *spatial)`` as a tuple.
-
-    Raises
-    ------
-    InputError
-        If it is not a channel count and at least one spatial length, all positive integers.
-    """
+    """Return ``(channel, *spatial)`` as a tuple; all have to be positive integers."""
     lengths = tuple(shape)
     if len(lengths) < 2 or any(not isinstance(n, int) or n < 1 for n in lengths):
         raise InputError(
@@ -34,13 +28,7 @@ def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def image_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return ``dtype``.
-
-    Raises
-    ------
-    InputError
-        If images cannot have it.
-    """
+    """Return ``dtype``; one that images cannot have is refused."""
     if dtype not in IMAGE_DTYPES:
         expected = ", ".join(map(_dtype_name, IMAGE_DTYPES))
         raise InputError(f"dtype is {_dtype_name(dtype)}, expected one of {expected}; convert it")
@@ -50,13 +38,7 @@ def image_dtype(dtype: torch.dtype) -> torch.dtype:
 def check_shape(
     operator: LinearOperator, values: Tensor, shape: tuple[int, ...], what: str
 ) -> None:
-    """Check that images or measurements, which an error calls ``what``, are ``(batch, *shape)``.
-
-    Raises
-    ------
-    InputError
-        If they are not, or the batch does not fit the operator's parameters.
-    """
+    """Refuse values, called ``what`` in the error, that are not ``(batch, *shape)``."""
     name = type(operator).__name__
     if tuple(values.shape[1:]) != shape:
         raise InputError(
@@ -71,22 +53,10 @@ def check_shape(
 
 
 def check_precision(y: Tensor, A: LinearOperator, model: nn.Module | None = None) -> None:
-    """Check that measurements, operator and model compute in one precision.
+    """Refuse measurements, operator and model that do not compute in one precision.
 
-    Parameters
-    ----------
-    y
-        Measurements ``(batch, *A.shape_out)``.
-    A
-        The forward operator.
-    model
-        The network of a learned method, or the method itself; None where there is none. Mixed
-        precision by autocast does not show in its weights and is left to it.
-
-    Raises
-    ------
-    InputError
-        If the dtypes differ, but for the model's being real.
+    The model is the network of a learned method, or the method itself. Mixed precision by autocast
+    does not show in its weights and is left to it.
     """
     if y.dtype != A.dtype:
         found, expected = _dtype_name(y.dtype), _dtype_name(A.dtype)
@@ -110,13 +80,9 @@ def _dtype_name(dtype: torch.dtype) -> str:
 
 
 def check_parameter(name: str, values: Tensor, shape: tuple[int, ...]) -> None:
-    """Check a mask or kernel ``(batch or 1, channel or 1, *any)`` for images ``shape``.
+    """Refuse a mask or kernel that is not ``(batch or 1, channel or 1, *any)`` for an image shape.
 
-    Raises
-    ------
-    InputError
-        If it has another number of axes or channels than the images, is empty, or holds NaN or
-        infinity.
+    It has to be finite and not empty.
     """
     if values.ndim != len(shape) + 1 or values.shape[1] not in (1, shape[0]) or not values.numel():
         raise InputError(

@@ -115,24 +115,9 @@ def estimate_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
 def estimate_frames_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
     """Estimate the noise of series of frames: the root mean square of `estimate_sigma` over them.
 
-    Frames too sparse to show their noise are left out, unless all are.
-
-    Parameters
-    ----------
-    kspace
-        Complex ``(batch, coil, t, y, x)``, zero frequency at ``n // 2`` of y and x.
-    mask
-        ``(batch or 1, 1, t, y, x)``, true where sampled.
-
-    Returns
-    -------
-    Tensor
-        Real ``(batch,)``, in the units of ``kspace``.
-
-    Raises
-    ------
-    InputError
-        If the mask does not fit, or no frame has 16 usable samples.
+    Frames too sparse to show their noise are left out, unless all are. K-space is complex ``(batch,
+    coil, t, y, x)``, zero frequency at ``n // 2`` of y and x, its mask ``(batch or 1, 1, t, y,
+    x)``, and the result real ``(batch,)``, in the same unit.
     """
     frames = kspace.transpose(1, 2)
     masks = mask.expand(len(kspace), *mask.shape[1:]).transpose(1, 2)

@@ -10,20 +10,7 @@ from molrecon.errors import InputError
 
 
 def require_positive(name: str, value: float | None) -> None:
-    """Refuse a number that is not positive and finite; None passes.
-
-    Parameters
-    ----------
-    name
-        What the number is called in the message.
-    value
-        The number.
-
-    Raises
-    ------
-    InputError
-        If it is not positive and finite.
-    """
+    """Refuse a number that is not positive and finite, by its name; None passes."""
     if value is not None and not (value > 0 and math.isfinite(value)):
         raise InputError(
             f"{name} is {value:g}, expected a positive number; correct it or leave it out."
@@ -31,17 +18,9 @@ def require_positive(name: str, value: float | None) -> None:
 
 
 def resolve_device(name: str) -> str:
-    """Return the device to compute on.
+    """Return the device to compute on; ``"auto"`` is a GPU if there is one.
 
-    Parameters
-    ----------
-    name
-        ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or ``"auto"``: a GPU if there is one.
-
-    Raises
-    ------
-    InputError
-        If it is unknown or this machine has none.
+    One that is unknown, or that this machine has not, is refused.
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

@@ -26,18 +26,8 @@ def silent(text: str, done: int, total: int) -> None:
 def items_with_maps(scan: Scan, progress: Progress = silent) -> Iterator[Scan]:
     """Return every item of a scan as a scan of its own, with coil maps.
 
-    Parameters
-    ----------
-    scan
-        The scan. Missing coil maps are estimated item by item, when an item is asked for.
-    progress
-        Called before every estimate.
-
-    Raises
-    ------
-    InputError
-        If coil maps are missing and there is no calibration region to estimate them from; before
-        the first item is returned.
+    Missing ones are estimated when an item is asked for; that there is no calibration region for it
+    is said before the first. ``progress`` is called before every estimate.
     """
     require_coil_maps(scan)
     count = len(scan.kspace)
@@ -48,13 +38,7 @@ def items_with_maps(scan: Scan, progress: Progress = silent) -> Iterator[Scan]:
 
 
 def require_coil_maps(scan: Scan) -> None:
-    """Refuse a scan of several coils without maps and without a calibration region.
-
-    Raises
-    ------
-    InputError
-        If it is one.
-    """
+    """Refuse a scan of several coils without maps and without a calibration region."""
     if scan.coil_maps is None and scan.kspace.shape[1] > 1:
         for item in scan.calibration if scan.calibration is not None else ():
             calibration_region((item != 0).any(0)[None, None])
@@ -63,13 +47,7 @@ def require_coil_maps(scan: Scan) -> None:
 
 
 def ensure_coil_maps(scan: Scan) -> Scan:
-    """Return the scan with coil maps, estimated where it has none.
-
-    Raises
-    ------
-    InputError
-        If there is no calibration region, or only zeros in it.
-    """
+    """Return the scan with coil maps, estimated where it has none."""
     if scan.coil_maps is not None:
         return scan
     if scan.calibration is not None:
@@ -95,17 +73,6 @@ def operator_of(scan: Scan) -> MultiCoilMRI:
 
 
 def estimated_noise(scan: Scan) -> Tensor:
-    """Return the noise level per complex k-space sample, estimated from the outer k-space.
-
-    Returns
-    -------
-    Tensor
-        ``(batch,)``, in the units of k-space.
-
-    Raises
-    ------
-    InputError
-        If too few samples lie far out in k-space.
-    """
+    """Return the noise level per complex k-space sample, ``(batch,)``, from the outer k-space."""
     estimate = estimate_frames_sigma if scan.axes.time else estimate_sigma
     return estimate(scan.kspace, scan.mask)

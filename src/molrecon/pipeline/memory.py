@@ -65,14 +65,8 @@ class MemoryPlan:
 def memory_limit(max_memory: float | None, device: str, held: int) -> int | None:
     """Return how many bytes a reconstruction may use; None where that is not known.
 
-    Parameters
-    ----------
-    max_memory
-        Memory in GiB; None for nine tenths of what is free.
-    device
-        Where it computes.
-    held
-        Bytes of the scan, which are taken from the free memory already: the plan counts them.
+    They are ``max_memory`` GiB, by default nine tenths of what is free. The scan holds ``held``
+    bytes, which are taken from the free memory already: the plan counts them.
     """
     if max_memory is not None:
         return int(max_memory * GIB)
@@ -87,21 +81,8 @@ def fit_memory(
 ) -> MemoryPlan:
     """Estimate the memory of reconstructing a scan, and choose tiles for the network if need be.
 
-    Parameters
-    ----------
-    matched
-        One item of the scan, and whether it is taken apart.
-    model
-        The learned method; None for one without a network.
-    limit
-        Bytes that may be used; None for any number.
-    held
-        Bytes of k-space of the other items that are held beside.
-
-    Raises
-    ------
-    InputError
-        If it does not fit.
+    It is that of one item, and of ``held`` bytes of k-space of the others; what does not fit into
+    ``limit`` bytes (None for any number) is refused.
     """
     scan = matched.scan
     coils, *spatial = scan.kspace.shape[1:]

@@ -23,19 +23,7 @@ RELATIVE_SIGMA = 0.01
 
 @dataclass(frozen=True)
 class MaskDraw:
-    """How k-space is sampled.
-
-    Parameters
-    ----------
-    mask_kind
-        Kind of mask, see `make_mask`.
-    acceleration
-        Size of k-space over the number of its sampled points.
-    calibration
-        Width of the fully sampled centre of k-space, in samples.
-    seed
-        Seed of all that is random.
-    """
+    """How k-space is sampled, see `make_mask`."""
 
     mask_kind: str = "variable-density"
     acceleration: float = 4.0
@@ -45,27 +33,13 @@ class MaskDraw:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedScan:
-    """A scan to try reconstructions on.
+    """A scan to try reconstructions on."""
 
-    Attributes
-    ----------
-    scan
-        The undersampled scan.
-    reference
-        The image to compare with, ``(batch, 1, *spatial)``; None if it was not asked for.
-    kind
-        What it was made from: ``"scan"`` or ``"image"``.
-    number
-        The slice taken; None for all.
-    sigma
-        The noise that was added; None where the noise is that of a real scan.
-    """
-
-    scan: Scan
-    reference: Tensor | None
-    kind: str
-    number: int | None
-    sigma: float | None
+    scan: Scan  # undersampled
+    reference: Tensor | None  # ``(batch, 1, *spatial)``; None if it was not asked for
+    kind: str  # made from a ``"scan"`` or an ``"image"``
+    number: int | None  # the slice taken; None for all
+    sigma: float | None  # the noise that was added; None where the noise is that of a real scan
 
 
 def simulate_scan(
@@ -81,9 +55,9 @@ def simulate_scan(
 ) -> SimulatedScan:
     """Make an undersampled scan from a file.
 
-    A fully sampled scan is undersampled as it is; its reference is the full scan combined with
-    the coil maps of the calibration region that is left. Of an image, a scan with smooth random
-    coil maps, a smooth phase and noise is simulated; its reference is the complex image.
+    A fully sampled scan is undersampled as it is; its reference is the full scan combined with the
+    coil maps of the calibration region that is left. Of an image, a scan with smooth random coil
+    maps, a smooth phase and noise is simulated; its reference is the complex image.
 
     Parameters
     ----------
@@ -105,12 +79,6 @@ def simulate_scan(
     max_memory
         Memory in GiB that an array of the file may take, beyond 200 MB and four times the size of
         the file.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, the scan is undersampled already, an argument is out of range,
-        or arguments of an image are given with a scan.
     """
     require_positive("sigma", sigma)
     if kind_of(source, max_memory=max_memory) == "image":

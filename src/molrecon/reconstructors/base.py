@@ -200,19 +200,7 @@ def direct_solution(
 ) -> Solution:
     """Return the solution of a method that computes its image without solving an equation.
 
-    Parameters
-    ----------
-    value
-        The image ``(batch, channel, *spatial)``.
-    network_evaluations
-        Applications of the method's network.
-    raise_on_failure
-        Whether an image that is not finite raises; if False, it is a status of the solution.
-
-    Raises
-    ------
-    ConvergenceError
-        If the image is not finite and failures are to raise.
+    An image ``(batch, channel, *spatial)`` that is not finite raises, or has a status that says so.
     """
     finite = torch.isfinite(value.detach()).flatten(1).all(1).tolist()
     solution = Solution(

@@ -96,17 +96,7 @@ def build_method(
 def named_method(name: str, *, device: str = "cpu") -> Reconstructor:
     """Return what a single name stands for: a shipped model, a weights file or a method.
 
-    Parameters
-    ----------
-    name
-        A shipped model, a weights file, or a method that needs no model.
-    device
-        Where weights lie.
-
-    Raises
-    ------
-    InputError
-        If it is none of them, or a method that needs a model.
+    A method that needs a model is refused.
     """
     if name not in METHODS:
         return load(name, device=device)

@@ -73,12 +73,6 @@ class SENSE(Reconstructor):
 
 
 def require_weight(lam: float) -> None:
-    """Refuse a weight of the data term that is not positive.
-
-    Raises
-    ------
-    InputError
-        If it is not.
-    """
+    """Refuse a weight of the data term that is not positive."""
     if not lam > 0:
         raise InputError(f"lam is {lam}, expected a positive weight")

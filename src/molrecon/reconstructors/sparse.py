@@ -33,23 +33,9 @@ class Sparse(Reconstructor):
 
     Measurements may have any unit: they are divided by the peak of a short SENSE reconstruction,
     and ``lam`` is relative to it. The iteration starts at zero and stops when the image changes by
-    less than ``change`` (relative); that says nothing about the distance to the minimiser, so
-    there is no error bound, and the tolerance of a call has no effect. Computed on the CPU,
-    without gradients.
-
-    Parameters
-    ----------
-    lam
-        Weight of the sparsity, relative to the image peak; by default in proportion to the noise.
-    change
-        Relative change of the image at which the iteration stops.
-    max_iterations
-        Cap on the iterations.
-
-    Raises
-    ------
-    InputError
-        If an argument is not positive, or sigpy is not installed.
+    less than ``change`` (relative); that says nothing about the distance to the minimiser, so there
+    is no error bound, and the tolerance of a call has no effect. Computed on the CPU, without
+    gradients.
     """
 
     differentiable = False

@@ -19,25 +19,13 @@ SCALE_QUANTILE = 0.999
 
 
 def sense_start(y: Tensor, A: LinearOperator) -> tuple[Tensor, Tensor]:
-    """Return a short SENSE reconstruction, and the scale: the peak of its image.
+    """Return a short SENSE reconstruction and its peak, the scale, of every sample.
 
-    Its weight is relative to ``‖A‖²``: a fixed one would shrink the image, and the scale with it,
-    by ``‖A‖²λ / (1 + ‖A‖²λ)`` for operators of small norm.
-
-    Parameters
-    ----------
-    y
-        Measurements ``(batch, *A.shape_out)``; where they require a gradient, both results have it.
-    A
-        The forward operator.
-
-    Returns
-    -------
-    start
-        ``(batch, *A.shape_in)``.
-    scale
-        ``(batch,)``, a continuous function of ``y``, which the start is not: it jumps where one
-        more iteration is made. Equilibria depend on the scale alone.
+    They are ``(batch, *A.shape_in)`` and ``(batch,)``, with a gradient where the measurements
+    require one. The weight is relative to ``‖A‖²``: a fixed one would shrink the image, and the
+    scale with it, by ``‖A‖²λ / (1 + ‖A‖²λ)`` for operators of small norm. The scale is a continuous
+    function of ``y``, which the start is not: it jumps where one more iteration is made. Equilibria
+    depend on the scale alone.
     """
     unit = magnitude(y.detach())
     lam = START_LAM / A.nominal_norm**2
@@ -106,22 +94,7 @@ def estimated_sigma(y: Tensor, A: LinearOperator, scale: Tensor) -> Tensor:
 
 
 def check_measurements(y: Tensor, A: LinearOperator, model: nn.Module | None = None) -> None:
-    """Refuse measurements with NaN or infinity, of zeros alone, or of another precision.
-
-    Parameters
-    ----------
-    y
-        Measurements ``(batch, *A.shape_out)``.
-    A
-        The forward operator.
-    model
-        A learned method; None where there is none.
-
-    Raises
-    ------
-    InputError
-        If they are such.
-    """
+    """Refuse measurements with NaN or infinity, of zeros alone, or of another precision."""
     check_precision(y, A, model)
     if not bool(torch.isfinite(y).all()):
         raise InputError("the measurements hold NaN or infinite values: check the raw data")
@@ -132,13 +105,7 @@ def check_measurements(y: Tensor, A: LinearOperator, model: nn.Module | None = N
 
 
 def check_scale(scale: Tensor) -> None:
-    """Refuse a scale, ``(batch,)``, that is not positive.
-
-    Raises
-    ------
-    InputError
-        If there is such.
-    """
+    """Refuse a scale, ``(batch,)``, that is not positive."""
     if not bool(torch.all(torch.isfinite(scale) & (scale > 0))):
         raise InputError(
             f"the measurements give images of peak {scale.tolist()}, expected positive numbers: "
@@ -147,13 +114,7 @@ def check_scale(scale: Tensor) -> None:
 
 
 def as_sigma(sigma: Tensor | float, y: Tensor) -> Tensor:
-    """Return the noise level of every sample, ``(batch,)``.
-
-    Raises
-    ------
-    InputError
-        If a value is not positive and finite, or their number does not fit.
-    """
+    """Return the noise level of every sample, ``(batch,)``, positive and finite."""
     values = torch.as_tensor(sigma, dtype=y.real.dtype, device=y.device)
     if values.shape not in ((), (1,), (y.shape[0],)):
         raise InputError(

@@ -156,18 +156,7 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> LearnedReconstruct
 
 
 def resolve(name_or_path: str | Path) -> Path:
-    """Return the weights file of a shipped name or a path.
-
-    Parameters
-    ----------
-    name_or_path
-        Name of a shipped model, or path of a weights file.
-
-    Raises
-    ------
-    InputError
-        If neither exists.
-    """
+    """Return the weights file of a shipped name or a path."""
     shipped = shipped_models()
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
@@ -182,18 +171,7 @@ def resolve(name_or_path: str | Path) -> Path:
 
 
 def read_header(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
-    """Return a weights file's configuration and what its card says.
-
-    Parameters
-    ----------
-    path
-        The weights file.
-
-    Raises
-    ------
-    InputError
-        If it is not a molrecon weights file.
-    """
+    """Return a weights file's configuration and what its card says."""
     from molrecon.reconstructors.configuration import ModelConfig
 
     config, about = read_plain_header(path)
@@ -206,18 +184,7 @@ def read_header(path: Path) -> tuple[ModelConfig, dict[str, Any]]:
 
 
 def read_plain_header(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the same as plain values that nobody has checked.
-
-    Parameters
-    ----------
-    path
-        The weights file.
-
-    Raises
-    ------
-    InputError
-        If it is not a molrecon weights file.
-    """
+    """Return a weights file's configuration and card as plain values, unchecked."""
     with _opened(path) as file:
         metadata = file.metadata() or {}
     try:
@@ -231,18 +198,7 @@ def read_plain_header(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def count_weights(path: Path) -> int:
-    """Return the number of weights in a file, from its header.
-
-    Parameters
-    ----------
-    path
-        The weights file.
-
-    Raises
-    ------
-    InputError
-        If it is not readable.
-    """
+    """Return the number of weights in a file, from its header."""
     with _opened(path) as file:
         return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
 

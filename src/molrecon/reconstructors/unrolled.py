@@ -35,27 +35,6 @@ class Unrolled(LearnedReconstructor):
     every iteration, so that memory grows with their number. Nothing bounds the distance of the
     result to anything, so there is no guarantee. `Solution.relative_residual` is the relative
     change in the last iteration, and the status that of the linear solves.
-
-    Parameters
-    ----------
-    network
-        The denoiser D.
-    weight
-        λ as a function of the noise level; by default a new `DataWeight`.
-    iterations
-        Number of alternations.
-    solver
-        Solver of the data step; by default the operator's closed form or else conjugate gradients
-        to a residual of 1e-4.
-    output
-        ``"fixed-point"``: the image is what the method computes. ``"full-scan"``: it is what a
-        full scan would have shown, ``x + Aᴴ(y − A x)``, which keeps the measured samples with
-        their noise.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of range.
     """
 
     weight: DataWeight
@@ -102,13 +81,7 @@ class Unrolled(LearnedReconstructor):
 
 
 class DataStep:
-    """``z ↦ (I + λAᴴA)⁻¹(z + λAᴴy)``, differentiable, keeping account of its linear solves.
-
-    Attributes
-    ----------
-    forward, backward
-        The accounts of both passes.
-    """
+    """``z ↦ (I + λAᴴA)⁻¹(z + λAᴴy)``, differentiable; ``forward`` and ``backward`` keep account."""
 
     def __init__(self, problem: ScaledProblem, lam: Tensor, solver: Solver) -> None:
         back = problem.A.H(problem.y)

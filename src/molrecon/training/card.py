@@ -11,13 +11,7 @@ from molrecon.reconstructors.store import load, read_header
 
 
 def model_card(weights: str | Path) -> str:
-    """Write a Markdown card from what a weights file says about itself.
-
-    Raises
-    ------
-    InputError
-        If the file is not a molrecon weights file.
-    """
+    """Write a Markdown card from what a weights file says about itself."""
     path = Path(weights)
     config, about = read_header(path)
     model = load(path)

@@ -22,29 +22,16 @@ _VECTOR = {True: "constraint.vector", False: "constraint.real-vector"}
 
 @dataclass
 class Progress:
-    """Where a run stands: plain numbers that belong to its checkpoint.
+    """Where a run stands: plain numbers that belong to its checkpoint."""
 
-    Attributes
-    ----------
-    step
-        Number of steps done.
-    skipped_steps
-        Steps without an update, since no solve succeeded or the gradient was not finite.
-    failed_solves
-        Solves that did not converge, of all batches.
-    best_failed, best_psnr, best_step
-        Failed solves, PSNR in dB and step of the best validation.
-    curve
-        The figures of every validation.
-    """
-
-    step: int = 0
+    step: int = 0  # number of steps done
+    # steps without an update, since no solve succeeded or the gradient was not finite
     skipped_steps: int = 0
-    failed_solves: int = 0
-    best_failed: float = float("inf")
+    failed_solves: int = 0  # solves that did not converge, of all batches
+    best_failed: float = float("inf")  # of the best validation: failed solves, PSNR in dB and step
     best_psnr: float = float("-inf")
     best_step: int = -1
-    curve: list[dict[str, float]] = field(default_factory=list)
+    curve: list[dict[str, float]] = field(default_factory=list)  # the figures of every validation
 
 
 def save_checkpoint(
@@ -59,22 +46,8 @@ def save_checkpoint(
 ) -> None:
     """Write everything that makes a resumed run equal an uninterrupted one.
 
-    Parameters
-    ----------
-    path
-        The file to be written; an existing one is replaced.
-    model
-        What is trained.
-    optimizer
-        The optimiser, whose moments are kept.
-    vector
-        The direction of the Lipschitz constraint, see `LipschitzConstraint`; None if it has none.
-    average
-        The averaged weights, by name.
-    progress
-        Where the run stands.
-    config
-        The settings of the run, as plain values.
+    ``vector`` is the direction of the Lipschitz constraint, see `LipschitzConstraint`; ``average``
+    holds the averaged weights by name, ``config`` the settings of the run as plain values.
     """
     tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
@@ -106,7 +79,7 @@ def load_checkpoint(
     Parameters
     ----------
     path
-        The checkpoint.
+        The checkpoint; one of a run with another configuration is refused.
     model, optimizer, average
         Those of the run that goes on, of the same structure.
     config
@@ -115,11 +88,6 @@ def load_checkpoint(
         Where the vector goes.
     complete
         Adds to the file's settings those that did not exist when it was written.
-
-    Raises
-    ------
-    InputError
-        If the file is not a checkpoint of a run with this configuration.
     """
     try:
         with safe_open(path, framework="pt", device="cpu") as file:

@@ -61,11 +61,7 @@ class DataConfig(Settings):
     def files(self) -> tuple[list[str], list[str]]:
         """Resolve the names (globs allowed) to the files for training and for validation.
 
-        Raises
-        ------
-        InputError
-            If a variable is not set, a name is not relative or matches no file, or a file serves
-            both.
+        None may serve both.
         """
         root = expand_root(self.root)
         train, validation = (find_files(root, names) for names in (self.train, self.validation))
@@ -282,12 +278,9 @@ class TrainingConfig(Settings):
         return sum(stage.steps for stage in self.stages)
 
     def stage_at(self, step: int) -> tuple[Stage, int]:
-        """Return the stage that holds a step, and the step's number within it.
+        """Return the stage that holds a step of the run, from 0, and the step's number within it.
 
-        Parameters
-        ----------
-        step
-            Counted from 0 over all stages; beyond the last step it is the last one.
+        Beyond the last step it is the last one.
         """
         for stage in self.stages:
             if step < stage.steps:
@@ -297,20 +290,10 @@ class TrainingConfig(Settings):
 
 
 def read_config(path: str | Path) -> TrainingConfig:
-    """Read a training configuration.
+    """Return a training configuration from a YAML file with the fields of `TrainingConfig`.
 
     A file may name another one under ``extends``, relative to itself; its own top-level settings
     then take the place of those of the other.
-
-    Parameters
-    ----------
-    path
-        A YAML file with the fields of `TrainingConfig`.
-
-    Raises
-    ------
-    InputError
-        If a file is missing, not YAML, or holds a setting that is unknown or out of range.
     """
     file = Path(path)
     return parse(TrainingConfig, _content(file, ()), file)

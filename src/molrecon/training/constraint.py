@@ -20,20 +20,11 @@ Map = Callable[[Tensor], Tensor]
 class LipschitzConstraint:
     """A log-barrier on a Lipschitz value of H at the images of a batch.
 
-    With kind ``"power"`` the value is ``‖J_H(x) v‖``, as a short difference, for a unit v per
-    image that persists from step to step and is improved by ``iterations`` Lanczos steps each time.
-    One iteration is not enough when every step brings new images: it left the converged value at
-    1.28 where it reported 0.85. ``"published"`` is the ten-step ascent of the paper.
-
-    Parameters
-    ----------
-    config
-        Kind, threshold and weight.
-
-    Attributes
-    ----------
-    vector
-        The direction v of the last step, of the shape of its images; None before the first.
+    With kind ``"power"`` the value is ``‖J_H(x) v‖``, as a short difference, for a unit v per image
+    that persists from step to step (``vector``, None before the first) and is improved by
+    ``iterations`` Lanczos steps each time. One iteration is not enough when every step brings new
+    images: it left the converged value at 1.28 where it reported 0.85. ``"published"`` is the
+    ten-step ascent of the paper.
     """
 
     def __init__(self, config: LipschitzConfig) -> None:
@@ -47,12 +38,7 @@ class LipschitzConstraint:
     def __call__(self, H: Map, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted barrier (a scalar) and the Lipschitz value of H, ``(batch,)``.
 
-        Parameters
-        ----------
-        H
-            The map that is to contract, differentiable.
-        x
-            Images ``(batch, channel, *spatial)`` at which its Lipschitz value is estimated.
+        H is differentiable, and its value is estimated at images ``(batch, channel, *spatial)``.
         """
         # In full precision: rounding to 16 bits swamps the differences the estimate is made of.
         with torch.autocast(x.device.type, enabled=False):

@@ -9,19 +9,10 @@ from molrecon.errors import InputError
 
 
 def launch(devices: str = "1", accelerator: str = "auto") -> Fabric:
-    """Return Lightning Fabric, its processes started.
+    """Return Lightning Fabric, its processes started, on so many devices or ``"auto"`` for all.
 
-    Parameters
-    ----------
-    devices
-        Number of devices, or ``"auto"`` for all.
-    accelerator
-        ``"auto"``, or a kind of device that Fabric knows: ``"cpu"``, ``"cuda"``, ``"mps"``.
-
-    Raises
-    ------
-    InputError
-        If there is no such device, or the number is not positive.
+    The accelerator is ``"auto"``, or a kind of device that Fabric knows: ``"cpu"``, ``"cuda"``,
+    ``"mps"``.
     """
     _check_accelerator(accelerator)
     if devices != "auto" and not (devices.isdigit() and int(devices) > 0):

@@ -26,15 +26,7 @@ _SMOOTHED = ("psnr", "iterations", "adjoint_iterations")
 
 
 class TrainingDisplay:
-    """Live figures on standard error; on anything but a terminal, a line for every validation.
-
-    Parameters
-    ----------
-    name
-        Name of the run.
-    steps
-        Steps of the whole run.
-    """
+    """Live figures on standard error; on anything but a terminal, a line for every validation."""
 
     def __init__(self, name: str, steps: int) -> None:
         self._console = Console(stderr=True)

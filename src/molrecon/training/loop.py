@@ -97,22 +97,11 @@ class Trainer:
         self.progress = Progress()
 
     def run(self, *, resume: bool = False, time_limit: float = math.inf) -> Path:
-        """Train to the end or the time limit; return the file of the best weights.
+        """Train to the end or the time limit in seconds; return the file of the best weights.
 
         The file exists once a validation has found the network contractive and every solve
-        successful.
-
-        Parameters
-        ----------
-        resume
-            Continue from the checkpoint in the output folder, if there is one.
-        time_limit
-            Seconds after which the run stops, with a checkpoint.
-
-        Raises
-        ------
-        InputError
-            If the output folder holds a run that is not to be resumed, or one with other settings.
+        successful. At the time limit the run stops with a checkpoint, which ``resume`` continues
+        from.
         """
         make_folder(self.folder)
         module, optimizer = self.fabric.setup(self.objective, self.optimizer)

@@ -23,17 +23,7 @@ from molrecon.training.losses import LOSSES
 class Objective(nn.Module):
     """A model and its loss, as one module, so that it can be wrapped for several devices.
 
-    Parameters
-    ----------
-    model
-        What is trained.
-    config
-        The run.
-
-    Attributes
-    ----------
-    backward_solution
-        The adjoint `Solution` of the last backward pass, None before it.
+    ``backward_solution`` is the adjoint `Solution` of the last backward pass, None before it.
     """
 
     def __init__(self, model: LearnedReconstructor, config: TrainingConfig) -> None:
@@ -47,16 +37,7 @@ class Objective(nn.Module):
         self.mixed = config.precision == "bf16-mixed"
 
     def forward(self, tensors: dict[str, Tensor], stage: Stage, step: int) -> dict[str, Tensor]:
-        """Compute the loss of a batch.
-
-        Parameters
-        ----------
-        tensors
-            `Batch.tensors` of a batch of the stage's simulation.
-        stage
-            What is computed, and to which tolerance.
-        step
-            Number of the step, counted from 0 over all stages.
+        """Compute the loss of a batch, `Batch.tensors`, at a step counted from 0 over all stages.
 
         Returns
         -------

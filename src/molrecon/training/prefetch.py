@@ -14,18 +14,9 @@ class Prefetch(Generic[T]):
     """Results of a function of the step, computed by other threads before they are asked for.
 
     As a batch depends on its step alone, what is drawn is the same in whatever order it is drawn.
-
-    Parameters
-    ----------
-    draw
-        The function of the step; it is called from several threads at once.
-    steps
-        Number of steps: nothing is drawn for later ones.
-    pool
-        The threads.
-    ahead
-        Number of steps beyond the one that was asked for that are drawn meanwhile; at 0 everything
-        is drawn when it is asked for, in the thread that asks.
+    ``draw`` is called from several threads at once, for at most ``steps`` steps and ``ahead``
+    beyond the one that was asked for; at 0 everything is drawn when it is asked for, in the thread
+    that asks.
     """
 
     def __init__(
@@ -46,13 +37,7 @@ class Prefetch(Generic[T]):
 
 @contextmanager
 def prefetch(draw: Callable[[int], T], steps: int, ahead: int) -> Iterator[Prefetch[T]]:
-    """Hold the threads of a `Prefetch`, as many as steps ahead; what is left is not waited for.
-
-    Parameters
-    ----------
-    draw, steps, ahead
-        Those of `Prefetch`.
-    """
+    """Hold the threads of a `Prefetch`, as many as steps ahead; what is left is not waited for."""
     pool = ThreadPoolExecutor(max(1, ahead))
     try:
         yield Prefetch(draw, steps, pool, ahead)

@@ -25,15 +25,6 @@ def validate(
 ) -> dict[str, float]:
     """Reconstruct held-out images, in batches of one, with the model's own solver.
 
-    Parameters
-    ----------
-    model
-        What is validated; it is in evaluation mode meanwhile.
-    batches
-        Measurements of one image each, with the image.
-    target
-        What a reconstruction is compared with, one of `Batch.targets`.
-
     Returns
     -------
     dict

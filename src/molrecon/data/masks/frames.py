@@ -22,20 +22,10 @@ GOLDEN = (5**0.5 - 1) / 2
 def frames_variable_density(
     centre: BoolArray, count: int, generator: np.random.Generator
 ) -> BoolArray:
-    """Draw the lines of each frame on their own, as `variable_density` does.
+    """Draw the lines of each frame on their own, as `variable_density` does, ``count`` in all.
 
-    Parameters
-    ----------
-    centre
-        True on the calibration lines, ``(t, line)``.
-    count
-        Number of True values wanted, a multiple of the number of frames.
-    generator
-        Source of randomness.
-
-    References
-    ----------
-    M. Lustig et al., "k-t SPARSE", Proc. ISMRM 14 (2006) 2420.
+    ``centre`` is true on the calibration lines, ``(t, line)``; the count is a multiple of the
+    number of frames. (Lustig et al., "k-t SPARSE", Proc. ISMRM 14, 2006, 2420.)
     """
     return _each(
         centre, count, lambda frame, lines, wanted: variable_density(lines, wanted, generator)
@@ -45,15 +35,11 @@ def frames_variable_density(
 def frames_golden_step(centre: BoolArray, count: int, generator: np.random.Generator) -> BoolArray:
     """Take lines in the order of the golden ratio, on from frame to frame, denser at the centre.
 
-    The sequence ``u, u + g, u + 2g, … (mod 1)`` is mapped to lines by the cumulative density
-    ``(1 - r)²`` outside the calibration lines; a line that the frame has already is replaced by
-    the nearest one it has not. So lines of any few successive frames are spread evenly, as spokes
-    of a golden angle are. Arguments as in `frames_variable_density`; ``u`` is random.
-
-    References
-    ----------
-    S. Winkelmann et al., "An optimal radial profile order based on the Golden Ratio for
-    time-resolved MRI", IEEE Trans. Med. Imaging 26 (2007) 68.
+    The sequence ``u, u + g, u + 2g, … (mod 1)`` is mapped to lines by the cumulative density ``(1 -
+    r)²`` outside the calibration lines; a line that the frame has already is replaced by the
+    nearest one it has not. So lines of any few successive frames are spread evenly, as spokes of a
+    golden angle are (Winkelmann et al., IEEE Trans. Med. Imaging 26, 2007, 68). Arguments are those
+    of `frames_variable_density`; ``u`` is random.
     """
     start = generator.random()
 
@@ -75,13 +61,9 @@ def frames_golden_step(centre: BoolArray, count: int, generator: np.random.Gener
 def frames_lattice(centre: BoolArray, count: int, generator: np.random.Generator) -> BoolArray:
     """Take equispaced lines that slide by one line from frame to frame, outside the calibration.
 
-    The pattern is a lattice in k-t space, so a still object aliases to as few places as can be.
-    Arguments as in `frames_variable_density`; the offset of the first frame is random.
-
-    References
-    ----------
-    J. Tsao, P. Boesiger, K. P. Pruessmann, "k-t BLAST and k-t SENSE", Magn. Reson. Med. 50 (2003)
-    1031.
+    The pattern is a lattice in k-t space, so a still object aliases to as few places as can be
+    (Tsao, Boesiger, Pruessmann, "k-t BLAST and k-t SENSE", Magn. Reson. Med. 50, 2003, 1031).
+    Arguments are those of `frames_variable_density`; the offset of the first frame is random.
     """
     start = generator.random()
 

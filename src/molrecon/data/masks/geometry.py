@@ -46,12 +46,7 @@ def polynomial_density(shape: Sequence[int], power: float = 2.0, floor: float = 
 def density_scale(density: FloatArray, count: int) -> float:
     """Return ``s`` with ``sum(min(1, s * density)) = count``, by bisection on ``log s``.
 
-    Parameters
-    ----------
-    density
-        Positive relative densities.
-    count
-        Wanted expected number of samples, in ``1 … density.size``.
+    Densities are positive, and the count lies in ``1 … density.size``.
     """
     low = math.log(count / density.size / float(density.max()))
     high = -math.log(float(density.min()))

@@ -11,28 +11,10 @@ from molrecon.errors import InputError
 def equispaced(centre: BoolArray, count: int, generator: np.random.Generator) -> BoolArray:
     """Sample exactly ``count`` lines: the calibration lines and equispaced ones with an offset.
 
-    The lines outside the calibration block, counted across it, are sampled at a constant
-    (possibly fractional, then rounded down) spacing from a random offset, as fastMRI's
-    "equispaced fraction" masks are.
-
-    Parameters
-    ----------
-    centre
-        True on the calibration lines; one axis.
-    count
-        Number of True values wanted, at least those of ``centre``.
-    generator
-        Source of randomness: it draws the offset.
-
-    Raises
-    ------
-    InputError
-        If ``centre`` has more than one axis.
-
-    References
-    ----------
-    J. Zbontar et al., "fastMRI: an open dataset and benchmarks for accelerated MRI",
-    arXiv:1811.08839.
+    The lines outside the calibration block, counted across it, are sampled at a constant (possibly
+    fractional, then rounded down) spacing from a random offset, as fastMRI's "equispaced fraction"
+    masks are (Zbontar et al., arXiv:1811.08839). ``centre`` is true on the calibration lines; it
+    has one axis.
     """
     if centre.ndim != 1:
         raise InputError(
@@ -60,14 +42,7 @@ def spaced(centre: BoolArray, count: int, offset: float | None) -> BoolArray:
 def random(centre: BoolArray, count: int, generator: np.random.Generator) -> BoolArray:
     """Sample exactly ``count`` positions: the calibration block and uniformly random ones.
 
-    Parameters
-    ----------
-    centre
-        True on the calibration block; one axis (lines) or more.
-    count
-        Number of True values wanted, at least those of ``centre``.
-    generator
-        Source of randomness.
+    ``centre`` is true on the block; it has one axis (lines) or more.
     """
     outside = np.flatnonzero(~centre)
     wanted = count - int(centre.sum())

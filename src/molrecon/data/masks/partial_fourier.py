@@ -9,28 +9,10 @@ from molrecon.errors import InputError
 
 
 def partial_fourier(mask: Tensor, share: float, *, axis: int, low_end: bool) -> Tensor:
-    """Leave the samples at one end of an axis out of a sampling mask.
+    """Leave the samples at one end of an axis, the low or the high one, out of a sampling mask.
 
-    Parameters
-    ----------
-    mask
-        Boolean, of any shape, zero frequency at ``n // 2`` along every axis.
-    share
-        Share of the axis that is kept, above one half and at most 1: so the centre stays.
-    axis
-        The axis.
-    low_end
-        Whether its first samples are left out, or its last ones.
-
-    Returns
-    -------
-    Tensor
-        Boolean, of the same shape.
-
-    Raises
-    ------
-    InputError
-        If the share is out of its range.
+    Zero frequency is at ``n // 2`` of it; the share that is kept is above one half and at most 1,
+    so that the centre stays.
     """
     if not 0.5 < share <= 1:
         raise InputError(

@@ -37,26 +37,13 @@ def mean_spacing(centre: BoolArray, count: int) -> FloatArray:
 def poisson_disc(centre: BoolArray, count: int, generator: np.random.Generator) -> BoolArray:
     """Draw exactly ``count`` points, the calibration block included, by dart throwing.
 
-    Darts are thrown in a random order; a point blocks the disc around it whose radius is the
-    local minimum distance. When no dart fits any more, all distances shrink by 5 % and the
-    throwing goes on, until the budget is spent. So the count is exact without removing or adding
-    points against the rule: any two points that are not both in the calibration block are at
-    least ``f * min(d1, d2)`` apart, where ``d`` is `mean_spacing` at each and ``f`` the last
-    factor reached (0.65 to 0.9).
-
-    Parameters
-    ----------
-    centre
-        True on the calibration block.
-    count
-        Number of True values wanted, at least those of ``centre``.
-    generator
-        Source of randomness.
-
-    References
-    ----------
-    M. McCool, E. Fiume, "Hierarchical Poisson disk sampling distributions", Graphics Interface
-    (1992) 94.
+    Darts are thrown in a random order; a point blocks the disc around it whose radius is the local
+    minimum distance. When no dart fits any more, all distances shrink by 5 % and the throwing goes
+    on, until the budget is spent. So the count is exact without removing or adding points against
+    the rule: any two points that are not both in the calibration block, where ``centre`` is true,
+    are at least ``f * min(d1, d2)`` apart, where ``d`` is `mean_spacing` at each and ``f`` the last
+    factor reached (0.65 to 0.9). (McCool, Fiume, "Hierarchical Poisson disk sampling
+    distributions", Graphics Interface 1992, 94.)
     """
     if count == int(centre.sum()):
         return centre.copy()

@@ -10,24 +10,11 @@ from molrecon.data.masks.geometry import BoolArray, density_scale, polynomial_de
 def variable_density(centre: BoolArray, count: int, generator: np.random.Generator) -> BoolArray:
     """Draw exactly ``count`` points, the calibration block included, of falling density.
 
-    The inclusion probability outside the block is ``min(1, s * (1 - r)**2)``, with ``s`` solved
-    for the budget. Points are then drawn without replacement by Pareto order sampling, which
-    keeps the count exact and the inclusion probabilities as prescribed to a fraction of a
-    percent.
-
-    Parameters
-    ----------
-    centre
-        True on the calibration block.
-    count
-        Number of True values wanted, at least those of ``centre``.
-    generator
-        Source of randomness.
-
-    References
-    ----------
-    B. Rosén, "On sampling with probability proportional to size",
-    J. Statist. Plann. Inference 62 (1997) 159.
+    The inclusion probability outside the block, where ``centre`` is true, is ``min(1, s * (1 -
+    r)**2)``, with ``s`` solved for the budget. Points are then drawn without replacement by Pareto
+    order sampling, which keeps the count exact and the inclusion probabilities as prescribed to a
+    fraction of a percent (Rosén, "On sampling with probability proportional to size", J. Statist.
+    Plann. Inference 62, 1997, 159).
     """
     outside = np.flatnonzero(~centre)
     wanted = count - int(centre.sum())

@@ -24,24 +24,10 @@ PROCEDURAL = {
 
 
 def procedural_image(kind: str, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Draw an image of one kind.
+    """Draw an image of one kind of `PROCEDURAL`, float32 ``(y, x)``, 99.9th percentile 1.
 
     It is drawn with twice as many pixels and shrunk by cutting its k-space, so that its edges have
-    the resolution, and the ringing, of a measured image.
-
-    Parameters
-    ----------
-    kind
-        One of `PROCEDURAL`.
-    size
-        Rows and columns.
-    generator
-        Source of randomness.
-
-    Returns
-    -------
-    Tensor
-        float32 ``(y, x)``, not negative, 99.9th percentile 1.
+    the resolution, and the ringing, of a measured image. It is not negative.
     """
     canvas = (OVERSAMPLING * size[0], OVERSAMPLING * size[1])
     drawn = PROCEDURAL[kind](canvas, numpy_generator(generator))

@@ -15,15 +15,8 @@ POWER = 3.0
 def dead_leaves(size: tuple[int, int], rng: np.random.Generator) -> Canvas:
     """Draw overlapping discs, ellipses and rectangles of random grey, shaded or textured.
 
-    The statistics of edges are those of natural images at every scale (A. B. Lee, D. Mumford,
-    J. Huang, Int. J. Comput. Vis. 41 (2001) 35).
-
-    Parameters
-    ----------
-    size
-        Rows and columns.
-    rng
-        Source of randomness.
+    The statistics of edges are those of natural images at every scale (A. B. Lee, D. Mumford, J.
+    Huang, Int. J. Comput. Vis. 41 (2001) 35).
     """
     canvas = np.full(size, rng.uniform(0, 0.4), dtype=np.float32)
     small, large = 3.0, 0.35 * min(size)

@@ -10,15 +10,7 @@ from molrecon.data.procedural.canvas import Canvas, coordinates
 
 
 def ellipses(size: tuple[int, int], rng: np.random.Generator) -> Canvas:
-    """Draw a bright rim, tissue within it, and ellipses that add to it or take from it.
-
-    Parameters
-    ----------
-    size
-        Rows and columns.
-    rng
-        Source of randomness.
-    """
+    """Draw a bright rim, tissue within it, and ellipses that add to it or take from it."""
     canvas = np.zeros(size, dtype=np.float32)
     half = np.array([rng.uniform(0.35, 0.49) * n for n in size])
     middle = np.array([n * rng.uniform(0.47, 0.53) for n in size])

@@ -10,15 +10,7 @@ from molrecon.data.procedural.canvas import OVERSAMPLING, Canvas, coordinates
 
 
 def gratings(size: tuple[int, int], rng: np.random.Generator) -> Canvas:
-    """Draw patches of stripes of 2 to 12 image pixels a period, some of low contrast, and points.
-
-    Parameters
-    ----------
-    size
-        Rows and columns.
-    rng
-        Source of randomness.
-    """
+    """Draw patches of stripes of 2 to 12 image pixels a period, some of low contrast; points."""
     rows, columns = coordinates(size)
     canvas = np.full(size, rng.uniform(0.1, 0.6), dtype=np.float32)
     for _ in range(int(rng.integers(4, 16))):

@@ -13,15 +13,7 @@ STEPS = 60
 
 
 def vessels(size: tuple[int, int], rng: np.random.Generator) -> Canvas:
-    """Draw trees of vessels of half to four image pixels' width on a smooth background.
-
-    Parameters
-    ----------
-    size
-        Rows and columns.
-    rng
-        Source of randomness.
-    """
+    """Draw trees of vessels of half to four image pixels' width on a smooth background."""
     ny, nx = size
     y, x = (
         np.linspace(-1, 1, ny, dtype=np.float32)[:, None],

@@ -76,13 +76,7 @@ class Simulation(Settings, ABC):
 
     @abstractmethod
     def pool(self, files: Files) -> Pool:
-        """Read the images to train on.
-
-        Raises
-        ------
-        InputError
-            If no file is given, or one cannot be read.
-        """
+        """Read the images to train on; there has to be a file."""
 
     @abstractmethod
     def held_out(self, files: Files, count: int, size: tuple[int, ...]) -> list[Tensor]:
@@ -101,16 +95,9 @@ class Simulation(Settings, ABC):
         return self.batch_type(**tensors)
 
     def sample(self, pool: Pool, *, seed: int, step: int) -> Batch:
-        """Draw a training batch that depends on ``(seed, step)`` alone.
+        """Draw a training batch of images of a pool that depends on ``(seed, step)`` alone.
 
         Every image of the batch has its own crop, noise level and noise.
-
-        Parameters
-        ----------
-        pool
-            Where images come from, see `pool`.
-        seed, step
-            Non-negative; the same pair gives the same batch, whatever was drawn before.
         """
         generator = make_generator(STREAM["training"], seed, step)
         images = [pool.sample(self.size, generator) for _ in range(self.batch_size)]
@@ -119,18 +106,10 @@ class Simulation(Settings, ABC):
     def validation(
         self, files: Files, *, seed: int, count: int, size: tuple[int, ...] | None = None
     ) -> list[Batch]:
-        """Make a fixed list of measurements of held-out images, in batches of one.
+        """Make a fixed list of ``count`` measurements of held-out images, in batches of one.
 
-        Parameters
-        ----------
-        files
-            Files that are not used in training.
-        seed
-            Non-negative; the same seed gives the same list.
-        count
-            Length of the list, see `held_out`.
-        size
-            In place of ``validation_size``.
+        The files are not used in training; the same seed gives the same list. ``size`` takes the
+        place of ``validation_size``.
         """
         images = self.held_out(files, count, size or self.validation_size)
         return [

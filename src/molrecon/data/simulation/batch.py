@@ -15,20 +15,10 @@ from molrecon.operators.base import LinearOperator
 
 @dataclass(frozen=True)
 class Batch(ABC):
-    """Measurements, what they were made of and what a reconstruction is compared with.
+    """Measurements, what they were made of and what a reconstruction is compared with."""
 
-    Attributes
-    ----------
-    image
-        The truth, ``(batch, channel, *spatial)``.
-    sigma
-        float ``(batch,)``, noise per measured sample, in the units of ``image``.
-    targets
-        What a reconstruction may be compared with: the name in a configuration, and the attribute.
-    """
-
-    image: Tensor
-    sigma: Tensor
+    image: Tensor  # the truth, ``(batch, channel, *spatial)``
+    sigma: Tensor  # ``(batch,)``, noise per measured sample, in the units of image
     targets: ClassVar[Mapping[str, str]] = {"noise-free": "image"}
 
     @property

@@ -21,12 +21,7 @@ def roughened_maps(maps: Tensor, generator: torch.Generator) -> Tensor:
     """Give smooth maps ``(coil, y, x)`` ripples of a few periods over the image, each its own.
 
     Conductors, loading and shielding make the fields of real coils rougher than those of loops in
-    empty space.
-
-    Returns
-    -------
-    Tensor
-        complex64 of the same shape, root sum of squares 1.
+    empty space. The root sum of squares is 1 again.
     """
     shape = tuple(maps.shape[1:])
     strength = uniform((0.1, _RIPPLE), generator)
@@ -44,23 +39,9 @@ def calibrated_maps(kspace: Tensor, width: int, margin: int, generator: torch.Ge
     Low-resolution images of the coils divided by their root sum of squares, their common phase that
     of the strongest combination of coils, zero where the object is faint. It stands for ESPIRiT,
     which takes longer than a training step: the same noise, smoothing at edges, holes and steps of
-    the phase, if not the same at every pixel.
-
-    Parameters
-    ----------
-    kspace
-        Noisy k-space ``(coil, y, x)``, of which the centre is used.
-    width
-        Width of the calibration region.
-    margin
-        Pixels by which maps reach beyond what is not faint.
-    generator
-        Source of randomness: it draws the threshold.
-
-    Returns
-    -------
-    Tensor
-        complex64 of the same shape, root sum of squares 1 or 0.
+    the phase, if not the same at every pixel. K-space is ``(coil, y, x)``, its centre ``width``
+    samples wide; maps reach ``margin`` pixels beyond what is not faint, and the threshold of that
+    is drawn.
     """
     shape = kspace.shape[1:]
     part = centred_slices(shape, [min(width, n) for n in shape])

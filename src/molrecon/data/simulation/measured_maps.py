@@ -27,23 +27,9 @@ def read_measured_maps(path: str) -> Tensor:
 
     Maps estimated where there is no signal point in random directions of the coil space. A pixel is
     kept as far as its unit vector of sensitivities agrees with those around it; the rest is an
-    average of what is kept, by ever wider Gaussians until all is filled.
-
-    Parameters
-    ----------
-    path
-        A file of complex maps ``(coil, y, x)`` or ``(y, x, coil)``, of any format (see
-        `read_array`): the shortest axis is that of the coils.
-
-    Returns
-    -------
-    Tensor
-        complex64 ``(coil, y, x)``, root sum of squares 1 everywhere.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or unreadable or holds no such maps.
+    average of what is kept, by ever wider Gaussians until all is filled. Of the three axes of the
+    file's array the shortest is that of the coils; the result is complex64 ``(coil, y, x)``, root
+    sum of squares 1 everywhere.
     """
     array = read_array(path, prefer=("coil_maps",))
     if array.ndim != 3 or array.dtype.kind != "c" or not (np.isfinite(array).all() and array.any()):
@@ -56,13 +42,7 @@ def read_measured_maps(path: str) -> Tensor:
 
 
 def varied_maps(maps: Tensor, size: tuple[int, ...], *, generator: torch.Generator) -> Tensor:
-    """Take a random part of maps ``(coil, y, x)``, turned and flipped, and interpolate to ``size``.
-
-    Returns
-    -------
-    Tensor
-        complex64 ``(coil, *size)``, root sum of squares 1.
-    """
+    """Take a random part of maps ``(coil, y, x)``, turned and flipped, and resample it."""
     if integer((0, 1), generator):
         maps = maps.mT
     for axis in (1, 2):

@@ -26,23 +26,8 @@ def undersample(
 ) -> Scan:
     """Return the scan as if only a part of k-space had been measured, the same in every item.
 
-    Parameters
-    ----------
-    scan
-        Fully sampled; zero padding at the edges and cut corners are accepted and stay unmeasured.
-    acceleration
-        Size of k-space over the number of its sampled points, at least 1.
-    mask_kind
-        One of `molrecon.data.masks.MASK_KINDS`.
-    calibration
-        Width of the fully sampled centre of k-space, in samples.
-    seed
-        Seed of the mask, at least 0.
-
-    Raises
-    ------
-    InputError
-        If the scan is undersampled already, is one of frames, or an argument is out of its range.
+    It is fully sampled, see `make_mask` for the arguments; zero padding at the edges and cut
+    corners are accepted and stay unmeasured.
     """
     if scan.axes.time:
         raise InputError(
@@ -63,27 +48,10 @@ def undersample(
 
 
 def reference_image(full: Scan, undersampled: Scan) -> Tensor:
-    """Return the image to compare reconstructions of an undersampled scan with.
+    """Return the image ``(batch, 1, *spatial)`` that reconstructions are compared with.
 
     It is the fully sampled scan combined with the coil maps that a reconstruction will use: those
     of the scan, or else those estimated from the calibration region that is left.
-
-    Parameters
-    ----------
-    full
-        The fully sampled scan.
-    undersampled
-        What `undersample` made of it.
-
-    Returns
-    -------
-    Tensor
-        complex64 ``(batch, 1, *spatial)``.
-
-    Raises
-    ------
-    InputError
-        If the scan has no coil maps and no calibration region is left.
     """
     maps = undersampled.coil_maps
     if maps is None:
@@ -94,10 +62,7 @@ def reference_image(full: Scan, undersampled: Scan) -> Tensor:
 def require_full(measured: Tensor, source: str) -> None:
     """Refuse sampling masks ``(batch or 1, 1, *spatial)`` of less than a full scan.
 
-    Raises
-    ------
-    InputError
-        If less than `FULL` of the bounding box of the samples was measured.
+    That is where less than `FULL` of the bounding box of the samples was measured.
     """
     for item in measured[:, 0]:
         box = item

@@ -19,21 +19,9 @@ from molrecon.operators.super_resolution import SuperResolution
 
 @dataclass(frozen=True)
 class Decimation(Batch):
-    """Real images and their noisy measurements with fewer pixels.
+    """Real images and their noisy measurements with fewer pixels."""
 
-    Attributes
-    ----------
-    image
-        ``(batch, channel, *spatial)``.
-    sigma
-        ``(batch,)``, noise per measured pixel, in the units of ``image``.
-    pixels
-        ``(batch, channel, *measured)``, the noisy measurements.
-    factor
-        Decimation factor.
-    """
-
-    pixels: Tensor
+    pixels: Tensor  # ``(batch, channel, *measured)``, the noisy measurements
     factor: int
 
     @property
@@ -50,23 +38,10 @@ class Decimation(Batch):
 def decimate(
     image: Tensor, factor: int, sigma: Tensor, *, generator: torch.Generator
 ) -> Decimation:
-    """Measure images: ``A image + noise`` with the `SuperResolution` operator A.
+    """Measure images: ``A image + noise`` with the `SuperResolution` operator A of a factor.
 
-    Parameters
-    ----------
-    image
-        Real ``(batch, channel, *spatial)``.
-    factor
-        Decimation factor.
-    sigma
-        Standard deviation of the noise per measured pixel, ``(batch,)``.
-    generator
-        Source of the noise.
-
-    Raises
-    ------
-    InputError
-        If the factor is larger than the image.
+    Images are real ``(batch, channel, *spatial)``; sigma is that of the noise per measured pixel,
+    ``(batch,)``.
     """
     y = _operator(image, factor)(image)
     noise = torch.randn(y.shape, dtype=y.dtype, generator=generator)

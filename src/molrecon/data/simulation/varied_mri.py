@@ -100,15 +100,7 @@ class VariedMRISimulation(ParallelMRISimulation):
         return MixedImages(files, procedural=self.procedural)
 
     def sample(self, pool: Pool, *, seed: int, step: int) -> Acquisition:
-        """Draw a training batch that depends on ``(seed, step)`` alone.
-
-        Parameters
-        ----------
-        pool
-            Where images come from, see `pool`.
-        seed, step
-            Non-negative; the same pair gives the same batch, whatever was drawn before.
-        """
+        """Draw a training batch that depends on ``(seed, step)`` alone."""
         generator = make_generator(STREAM["training"], seed, step)
         size = self._draw_size(generator)
         count = max(1, self.pixels // math.prod(size))
