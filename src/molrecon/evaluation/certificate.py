@@ -20,101 +20,57 @@ from molrecon.settings import Settings
 
 
 class ImageValues(Settings):
-    """What was measured at one image.
+    """What was measured at one image."""
 
-    Attributes
-    ----------
-    image
-        File and slice, or what was simulated.
-    status
-        How the reconstruction of the image ended; the values are those at its result.
-    sigma, lam
-        Noise relative to the peak, and data weight λ; null where a method has none.
-    attack
-        Largest difference quotient found around the image.
-    local, local_error, local_probable
-        ‖J‖₂, a distance within which a singular value lies, and what ‖J‖₂ does not exceed with a
-        probability of 99 %.
-    symmetric, symmetric_error, symmetric_probable
-        The same for ``λ_max((J + Jᵀ)/2)``.
-    robustness
-        Proved bound on ``‖Δimage‖ / ‖Δy‖`` at this λ, for the image the model returns; null if not
-        certified.
-    violated
-        The conditions that do not hold here.
-    """
-
-    image: str
-    status: str
+    image: str  # file and slice, or what was simulated
+    status: str  # how the reconstruction of the image ended; the values are those at its result
+    # Noise relative to the peak, and data weight λ; null where a method has none.
     sigma: float | None
     lam: float | None
-    attack: float
+    attack: float  # largest difference quotient found around the image
+    # ‖J‖₂, a distance within which a singular value lies, and what ‖J‖₂ does not exceed with a
+    # probability of 99 %.
     local: float
     local_error: float
     local_probable: float | None
-    symmetric: float
+    symmetric: float  # the same for ``λ_max((J + Jᵀ)/2)``
     symmetric_error: float
     symmetric_probable: float | None
+    # Proved bound on ``‖Δimage‖ / ‖Δy‖`` at this λ, for the image the model returns; null if not
+    # certified.
     robustness: float | None
-    violated: tuple[str, ...]
+    violated: tuple[str, ...]  # the conditions that do not hold here
 
 
 class Certificate(Settings):
-    """What is proved and what was measured of a model; the JSON file has these fields.
+    """What is proved and what was measured of a model; the JSON file has these fields."""
 
-    Attributes
-    ----------
-    format, version
-        Of the file, and of the molrecon that wrote it.
-    weights, sha256
-        Name and SHA-256 of the weights file.
-    method
-        Of the model.
-    certified
-        Whether ``bound ≤ limit`` is proved and convergence, uniqueness and robustness follow.
-    map
-        The map whose Lipschitz constant is meant.
-    limit
-        What it must not exceed: 1 − m for `MOL`; null where a method rests on no such constant.
-    attack, local, symmetric
-        The largest of the values of all images.
-    bound, refusal
-        The certified bound of `certified_bound`, or why there is none.
-    holds_for
-        The map and the inputs that the bound is proved for.
-    monotonicity
-        The proved m; null if not certified.
-    contraction
-        Factor by which each plain iteration, its linear system solved exactly, reduces the distance
-        to the solution; null if not certified.
-    tolerance, iterations
-        So many plain iterations reduce the starting distance to this share of it.
-    output
-        The image that the model returns and ``robustness`` is for.
-    images
-        Every image that was measured.
-    """
-
+    # Of the file, and of the molrecon that wrote it.
     format: Literal["molrecon-certificate-1"] = "molrecon-certificate-1"
     version: str
-    weights: str
+    weights: str  # name and SHA-256 of the weights file
     sha256: str
-    method: str
+    method: str  # of the model
+    # Whether ``bound ≤ limit`` is proved and convergence, uniqueness and robustness follow.
     certified: bool
-    map: str
+    map: str  # the map whose Lipschitz constant is meant
+    # What it must not exceed: 1 − m for `MOL`; null where a method rests on no such constant.
     limit: float | None
-    attack: float
+    attack: float  # the largest of the values of all images
     local: float
     symmetric: float
-    bound: float | None
+    bound: float | None  # the certified bound of `certified_bound`, or why there is none
     refusal: str | None
-    holds_for: str
-    monotonicity: float | None
+    holds_for: str  # the map and the inputs that the bound is proved for
+    monotonicity: float | None  # the proved m; null if not certified
+    # Factor by which each plain iteration, its linear system solved exactly, reduces the distance
+    # to the solution; null if not certified.
     contraction: float | None
+    # So many plain iterations reduce the starting distance to this share of it.
     tolerance: float = Field(gt=0, lt=1)
     iterations: int | None
-    output: str
-    images: tuple[ImageValues, ...]
+    output: str  # the image that the model returns and ``robustness`` is for
+    images: tuple[ImageValues, ...]  # every image that was measured
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

@@ -22,34 +22,20 @@ not before the bound is of use."""
 
 @dataclass(frozen=True)
 class Ritz:
-    """Largest Ritz value of every sample, each ``(batch,)``.
+    """Largest Ritz value of every sample, each ``(batch,)``."""
 
-    Attributes
-    ----------
-    largest, smallest
-        Ritz values: the map has eigenvalues at least as large and as small.
-    residual
-        ``‖Bv − θv‖`` of the largest: an eigenvalue lies within this distance of it.
-    probable
-        The largest eigenvalue is at most this, but for a probability of `FAILURE` over the random
-        start; infinite after few steps. After k steps in n dimensions
-        ``P[λ_max − θ > ε (λ_max − λ_min)] ≤ 1.648 √n e^{−√ε (2k − 1)}`` (Kuczyński and Woźniakowski
-        1992, Theorem 4.2a) holds for a k that was fixed before. The spread ``λ_max − λ_min`` is not
-        known and is bounded by the same statement for both ends (unless ``lowest`` is given), and k
-        depends on the start; so the probability is that of the union over the ends and all checks
-        up to ``max_steps``.
-    vector
-        The unit Ritz vector, ``(batch, …)``.
-    steps
-        Applications of the map.
-    """
-
-    largest: Tensor
+    largest: Tensor  # ritz values: the map has eigenvalues at least as large and as small
     smallest: Tensor
-    residual: Tensor
+    residual: Tensor  # ``‖Bv − θv‖`` of the largest: an eigenvalue lies within this distance of it
+    # The largest eigenvalue is at most this, but for a probability of `FAILURE` over the random
+    # start; infinite after few steps. After k steps in n dimensions ``P[λ_max − θ > ε (λ_max −
+    # λ_min)] ≤ 1.648 √n e^{−√ε (2k − 1)}`` (Kuczyński and Woźniakowski 1992, Theorem 4.2a) holds
+    # for a k that was fixed before. The spread ``λ_max − λ_min`` is not known and is bounded by the
+    # same statement for both ends (unless ``lowest`` is given), and k depends on the start; so the
+    # probability is that of the union over the ends and all checks up to ``max_steps``.
     probable: Tensor
-    vector: Tensor
-    steps: int
+    vector: Tensor  # the unit Ritz vector, ``(batch, …)``
+    steps: int  # applications of the map
 
 
 def largest_eigenvalue(

@@ -19,29 +19,18 @@ START_GAIN = 0.9
 
 
 class ChainSettings(ConvolutionalSettings):
-    """Settings of a plain chain of convolutions.
-
-    Attributes
-    ----------
-    layers
-        Number of convolutions, at least 2.
-    """
+    """Settings of a plain chain of convolutions."""
 
     features: Width = 64
-    layers: int = Field(5, ge=2, le=1000)
+    layers: int = Field(5, ge=2, le=1000)  # number of convolutions, at least 2
 
 
 class CNNSettings(ChainSettings):
-    """Settings of a `CNN`.
-
-    Attributes
-    ----------
-    residual
-        Whether the image is added to what the chain computes, ``x + N(x)``, as in unrolled methods
-        (MoDL, Aggarwal et al. 2019); a new network is then the identity.
-    """
+    """Settings of a `CNN`."""
 
     kind: Literal["cnn"] = "cnn"
+    # Whether the image is added to what the chain computes, ``x + N(x)``, as in unrolled methods
+    # (MoDL, Aggarwal et al. 2019); a new network is then the identity.
     residual: bool = False
 
 

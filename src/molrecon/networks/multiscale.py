@@ -27,26 +27,18 @@ QUIET = 0.25
 
 
 class MultiscaleStrictSettings(StrictSettings):
-    """Settings of a `MultiscaleStrictCNN`.
-
-    Attributes
-    ----------
-    scales
-        Width of the blocks of every step in pixels, in the order of the steps.
-    coarse_channels
-        Channels that steps at scales above 1 read and change: at least those of the image, at most
-        the features.
-    coarse_features
-        Width of steps at scales above 1.
-    """
+    """Settings of a `MultiscaleStrictCNN`."""
 
     kind: Literal["multiscale-strict"] = "multiscale-strict"
     # A list in YAML and JSON becomes a tuple; its numbers stay strict.
+    # Width of the blocks of every step in pixels, in the order of the steps.
     scales: tuple[Annotated[int, Field(strict=True, ge=1, le=64)], ...] = Field(
         (1, 2, 1, 2, 1, 2, 1, 1), min_length=1, max_length=1000, strict=False
     )
+    # Channels that steps at scales above 1 read and change: at least those of the image, at most
+    # the features.
     coarse_channels: Width = 8
-    coarse_features: Width = 64
+    coarse_features: Width = 64  # width of steps at scales above 1
 
     @model_validator(mode="after")
     def _coarse_steps_fit_the_lift(self) -> Self:

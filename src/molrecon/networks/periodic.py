@@ -15,23 +15,13 @@ from molrecon.networks.strict import StrictSteps
 
 
 class PeriodicStrictSettings(StrictSettings):
-    """Settings of a `PeriodicStrictCNN`.
-
-    Attributes
-    ----------
-    steps
-        Number of pairs of a local and a temporal step, at least 1.
-    temporal_features
-        Width of the temporal steps.
-    temporal_width
-        Odd width of the kernels of the temporal steps, in frames.
-    """
+    """Settings of a `PeriodicStrictCNN`."""
 
     kind: Literal["periodic-strict"] = "periodic-strict"
     ndim: Literal[3] = 3
-    steps: Depth = 5
-    temporal_features: Width = 32
-    temporal_width: OddWidth = 9
+    steps: Depth = 5  # number of pairs of a local and a temporal step, at least 1
+    temporal_features: Width = 32  # width of the temporal steps
+    temporal_width: OddWidth = 9  # odd width of the kernels of the temporal steps, in frames
 
 
 class PeriodicStrictCNN(StrictSteps):

@@ -15,17 +15,11 @@ from molrecon.networks.settings import AnyNetwork, ConvolutionalSettings, Networ
 
 
 class PlanesSettings(NetworkSettings):
-    """Settings of a `PlanesNetwork`.
-
-    Attributes
-    ----------
-    plane
-        Settings of the network of slices, of any kind in two axes.
-    """
+    """Settings of a `PlanesNetwork`."""
 
     kind: Literal["planes"] = "planes"
     ndim: Literal[3] = 3
-    plane: AnyNetwork
+    plane: AnyNetwork  # settings of the network of slices, of any kind in two axes
 
     @property
     def images(self) -> ConvolutionalSettings:

@@ -27,18 +27,11 @@ from molrecon.networks.strict import ResidualStrictCNN
 
 
 class ResidualSettings(LiftedSettings):
-    """Settings of a `ResidualCNN`.
-
-    Attributes
-    ----------
-    layers
-        Number of residual steps, at least 1.
-    gain
-        Factor of the whole network at the start, positive; it is learned.
-    """
+    """Settings of a `ResidualCNN`."""
 
     kind: Literal["residual"] = "residual"
-    layers: Depth = 5
+    layers: Depth = 5  # number of residual steps, at least 1
+    # Factor of the whole network at the start, positive; it is learned.
     gain: float = Field(0.98, gt=0)
 
 

@@ -29,21 +29,13 @@ NETWORKS: dict[str, type[Network]] = {}
 
 
 class NetworkSettings(Settings, ABC):
-    """Settings of a network; every kind has its own class.
-
-    Attributes
-    ----------
-    kind
-        Name of the network in `NETWORKS`.
-    ndim
-        Spatial axes of the images: 2 for slices, 3 for volumes and series.
-    """
+    """Settings of a network; every kind has its own class."""
 
     # Strict: "32" is a mistake, not the number 32.
     model_config = ConfigDict(strict=True)
 
-    kind: str
-    ndim: Literal[2, 3] = 2
+    kind: str  # name of the network in `NETWORKS`
+    ndim: Literal[2, 3] = 2  # spatial axes of the images: 2 for slices, 3 for volumes and series
 
     @property
     @abstractmethod
@@ -81,24 +73,13 @@ Depth = Annotated[int, Field(ge=1, le=1000)]
 
 
 class ConvolutionalSettings(NetworkSettings):
-    """Settings of networks of convolutions.
+    """Settings of networks of convolutions."""
 
-    Attributes
-    ----------
-    channels
-        Real channels of the images: 2 for complex images, else the number of their channels.
-    features
-        Channels of the hidden layers.
-    kernel_size
-        Odd width of the kernels along every axis, in pixels.
-    noise_conditioned
-        Whether the network is told the noise level of the image.
-    """
-
+    # Real channels of the images: 2 for complex images, else the number of their channels.
     channels: Width = 2
-    features: Width = 32
-    kernel_size: OddWidth = 3
-    noise_conditioned: bool = True
+    features: Width = 32  # channels of the hidden layers
+    kernel_size: OddWidth = 3  # odd width of the kernels along every axis, in pixels
+    noise_conditioned: bool = True  # whether the network is told the noise level of the image
 
     @property
     def images(self) -> ConvolutionalSettings:
@@ -119,15 +100,9 @@ class LiftedSettings(ConvolutionalSettings):
 
 
 class StrictSettings(LiftedSettings):
-    """Settings of networks with a Lipschitz bound by construction.
+    """Settings of networks with a Lipschitz bound by construction."""
 
-    Attributes
-    ----------
-    lipschitz
-        The bound 1 − m on Lip(H), in (0, 1].
-    """
-
-    lipschitz: float = Field(0.98, gt=0, le=1)
+    lipschitz: float = Field(0.98, gt=0, le=1)  # the bound 1 − m on Lip(H), in (0, 1]
 
 
 def _of_its_kind(settings: Any) -> Any:

@@ -76,16 +76,10 @@ class StrictSteps(StrictNetwork):
 
 
 class ResidualStrictSettings(StrictSettings):
-    """Settings of a `ResidualStrictCNN`.
-
-    Attributes
-    ----------
-    layers
-        Number of residual steps, at least 1.
-    """
+    """Settings of a `ResidualStrictCNN`."""
 
     kind: Literal["residual-strict"] = "residual-strict"
-    layers: Depth = 5
+    layers: Depth = 5  # number of residual steps, at least 1
 
 
 class ResidualStrictCNN(StrictSteps):

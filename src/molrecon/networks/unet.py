@@ -18,16 +18,10 @@ POOLS = {2: nn.functional.max_pool2d, 3: nn.functional.max_pool3d}
 
 
 class UNetSettings(ConvolutionalSettings):
-    """Settings of a `UNet`.
-
-    Attributes
-    ----------
-    poolings
-        Number of times the resolution is halved, at least 1.
-    """
+    """Settings of a `UNet`."""
 
     kind: Literal["unet"] = "unet"
-    poolings: int = Field(2, ge=1, le=12)
+    poolings: int = Field(2, ge=1, le=12)  # number of times the resolution is halved, at least 1
 
 
 class UNet(Network):

@@ -21,35 +21,20 @@ from molrecon.settings_files import parse, read_yaml
 
 
 class DataConfig(Settings):
-    """Where images come from. What is measured for validation is that of the last stage.
+    """Where images come from. What is measured for validation is that of the last stage."""
 
-    Attributes
-    ----------
-    root
-        Folder that file names are relative to; it may name ``${VARIABLES}``.
-    train
-        Names or patterns of the files to train on.
-    validation
-        Names or patterns of the files to validate on, none of which may serve training too:
-        validation is on subjects that the network has not seen.
-    validation_count
-        Number of images validated on.
-    validation_acceleration
-        Size of k-space over the number of its sampled points, for MRI.
-    validation_sigma
-        Noise per measured sample, relative to the image's peak; of several levels every image
-        gets one, in turn, and what is best is best in the mean over them.
-    validation_size
-        Largest size of a validation image, pixels along each axis; by default as the simulation
-        says.
-    """
-
-    root: str = "."
-    train: list[str] = Field(min_length=1)
+    root: str = "."  # folder that file names are relative to; it may name ``${VARIABLES}``
+    train: list[str] = Field(min_length=1)  # names or patterns of the files to train on
+    # Names or patterns of the files to validate on, none of which may serve training too:
+    # validation is on subjects that the network has not seen.
     validation: list[str] = Field(min_length=1)
-    validation_count: int = Field(12, ge=1)
+    validation_count: int = Field(12, ge=1)  # number of images validated on
+    # Size of k-space over the number of its sampled points, for MRI.
     validation_acceleration: float = Field(4.0, ge=1)
+    # Noise per measured sample, relative to the image's peak; of several levels every image gets
+    # one, in turn, and what is best is best in the mean over them.
     validation_sigma: Positive | Annotated[list[Positive], Field(min_length=1)] = 0.01
+    # Largest size of a validation image, pixels along each axis; by default as the simulation says.
     validation_size: list[int] | None = None
 
     @property
@@ -83,29 +68,18 @@ class LipschitzConfig(Settings):
     """The constraint of MOL-LR, a log-barrier on a Lipschitz value at the training images.
 
     It has no effect on methods whose convergence rests on no Lipschitz constant.
-
-    Attributes
-    ----------
-    kind
-        ``"power"``, the norm of the Jacobian by power iteration; ``"published"``, the ten-step
-        ascent of the paper; or ``"none"``.
-    threshold
-        The value that the barrier keeps the Lipschitz value below.
-    margin
-        Distance from the threshold at which the barrier goes over into a straight line.
-    weight
-        Factor of the barrier in the loss.
-    every
-        Steps from one evaluation of the constraint to the next.
-    iterations
-        Improvements of the maximising direction at each evaluation, with kind ``"power"``.
     """
 
+    # ``"power"``, the norm of the Jacobian by power iteration; ``"published"``, the ten-step ascent
+    # of the paper; or ``"none"``.
     kind: Literal["none", "power", "published"] = "power"
+    # The value that the barrier keeps the Lipschitz value below.
     threshold: float = Field(0.98, gt=0, lt=1)
+    # Distance from the threshold at which the barrier goes over into a straight line.
     margin: float = Field(3e-3, gt=0)
-    weight: float = Field(0.02, ge=0)
-    every: int = Field(2, ge=1)
+    weight: float = Field(0.02, ge=0)  # factor of the barrier in the loss
+    every: int = Field(2, ge=1)  # steps from one evaluation of the constraint to the next
+    # Improvements of the maximising direction at each evaluation, with kind ``"power"``.
     iterations: int = Field(4, ge=1)
 
 
@@ -114,127 +88,68 @@ class Stage(Settings):
 
     Tolerances and limits are those of equilibrium methods; methods of a fixed number of iterations
     keep their own.
-
-    Attributes
-    ----------
-    objective
-        ``"denoise"``, the network alone removes noise, which is a cheap pre-training; or
-        ``"reconstruct"``, the whole method.
-    steps
-        Number of batches.
-    learning_rate, final_learning_rate
-        First and last learning rate of the stage; a cosine lies between.
-    simulation
-        What is measured, and the size of images and batches.
-    forward_tol
-        Relative residual at which the solve for the image stops.
-    backward_tol
-        Relative residual at which the solve for the gradient stops.
-    max_iterations
-        Limit of both.
-    inner_reduction
-        Factor by which the linear solve of an iteration reduces its residual.
-    inner_iterations
-        Limit of the linear solve.
     """
 
+    # ``"denoise"``, the network alone removes noise, which is a cheap pre-training; or
+    # ``"reconstruct"``, the whole method.
     objective: Literal["denoise", "reconstruct"] = "reconstruct"
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1)  # number of batches
+    # First and last learning rate of the stage; a cosine lies between.
     learning_rate: float = Field(1e-3, gt=0)
     final_learning_rate: float = Field(1e-6, ge=0)
+    # What is measured, and the size of images and batches.
     simulation: AnySimulation = ParallelMRISimulation()
+    # Relative residual at which the solve for the image stops.
     forward_tol: float = Field(1e-2, gt=0)
+    # Relative residual at which the solve for the gradient stops.
     backward_tol: float = Field(5e-2, gt=0)
-    max_iterations: int = Field(40, ge=1)
+    max_iterations: int = Field(40, ge=1)  # limit of both
+    # Factor by which the linear solve of an iteration reduces its residual.
     inner_reduction: float = Field(0.1, ge=0, lt=1)
-    inner_iterations: int = Field(30, ge=1)
+    inner_iterations: int = Field(30, ge=1)  # limit of the linear solve
 
 
 class CardConfig(Settings):
-    """What the model card says beyond the settings.
+    """What the model card says beyond the settings."""
 
-    Attributes
-    ----------
-    licence
-        Licence of the weights.
-    data
-        Origin and licence of the training images.
-    not_for
-        What the model must not be used for.
-    """
-
-    licence: str = "not stated"
-    data: str = ""
-    not_for: str = "not stated"
+    licence: str = "not stated"  # licence of the weights
+    data: str = ""  # origin and licence of the training images
+    not_for: str = "not stated"  # what the model must not be used for
 
 
 class TrainingConfig(Settings):
-    """A whole training run.
+    """A whole training run."""
 
-    Attributes
-    ----------
-    name
-        Name of the model, and of the folder in ``output`` that receives all files.
-    description
-        One sentence for the model card.
-    card
-        What the model card says beyond the settings.
-    seed
-        Seed of initial weights, images, masks and noise.
-    output
-        Folder of the runs.
-    model
-        The method, with its network.
-    initial
-        A shipped model or a weights file to start from; by default fresh weights.
-    data
-        Where images come from.
-    stages
-        Parts of the run, one after the other.
-    loss
-        One of `molrecon.training.losses.LOSSES`.
-    target
-        What a reconstruction is compared with: ``"full-scan"``, the full scan with its noise, which
-        is what real data offer and which keeps the model faithful to the samples it was given; or
-        ``"noise-free"``, which teaches it to remove the noise of measured samples too.
-    trained_output
-        Which image of the method is compared; by default the one it returns.
-    lipschitz
-        The Lipschitz constraint.
-    lam_learning_rate
-        Learning rate of the data weight at the start of the last stage; it follows the schedule.
-    clip_gradient
-        Norm that the gradient is cut to.
-    averaging
-        Share of the averaged weights that stays at every step; the average is what is validated
-        and kept. 0 keeps the weights of the step itself.
-    validate_every, checkpoint_every
-        Steps from one to the next.
-    precision
-        ``"bf16-mixed"`` computes convolutions in 16 bits.
-    checkpointing
-        Whether the network computes intermediate results twice, to need less memory.
-    """
-
-    name: str
-    description: str = ""
-    card: CardConfig = CardConfig()
-    seed: int = Field(0, ge=0)
-    output: str = "runs"
-    model: AnyModelConfig = MOLConfig()
+    name: str  # name of the model, and of the folder in ``output`` that receives all files
+    description: str = ""  # one sentence for the model card
+    card: CardConfig = CardConfig()  # what the model card says beyond the settings
+    seed: int = Field(0, ge=0)  # seed of initial weights, images, masks and noise
+    output: str = "runs"  # folder of the runs
+    model: AnyModelConfig = MOLConfig()  # the method, with its network
+    # A shipped model or a weights file to start from; by default fresh weights.
     initial: str | None = None
-    data: DataConfig
-    stages: list[Stage] = Field(min_length=1)
+    data: DataConfig  # where images come from
+    stages: list[Stage] = Field(min_length=1)  # parts of the run, one after the other
+    # One of `molrecon.training.losses.LOSSES`.
     loss: Literal["psnr", "mse", "magnitude-mse"] = "psnr"
+    # What a reconstruction is compared with: ``"full-scan"``, the full scan with its noise, which
+    # is what real data offer and which keeps the model faithful to the samples it was given; or
+    # ``"noise-free"``, which teaches it to remove the noise of measured samples too.
     target: Literal["full-scan", "noise-free"] = "full-scan"
+    # Which image of the method is compared; by default the one it returns.
     trained_output: Output | None = None
-    lipschitz: LipschitzConfig = LipschitzConfig()
+    lipschitz: LipschitzConfig = LipschitzConfig()  # the Lipschitz constraint
+    # Learning rate of the data weight at the start of the last stage; it follows the schedule.
     lam_learning_rate: float = Field(1e-2, gt=0)
-    clip_gradient: float = Field(1.0, gt=0)
+    clip_gradient: float = Field(1.0, gt=0)  # norm that the gradient is cut to
+    # Share of the averaged weights that stays at every step; the average is what is validated and
+    # kept. 0 keeps the weights of the step itself.
     averaging: float = Field(0.0, ge=0, lt=1)
-    validate_every: int = Field(250, ge=1)
+    validate_every: int = Field(250, ge=1)  # steps from one to the next
     checkpoint_every: int = Field(100, ge=1)
+    # ``"bf16-mixed"`` computes convolutions in 16 bits.
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    # Whether the network computes intermediate results twice, to need less memory.
     checkpointing: bool = False
 
     @field_validator("name")

@@ -36,34 +36,17 @@ class Pool(Protocol):
 
 
 class Simulation(Settings, ABC):
-    """What training batches of a problem are made of; pairs are the bounds of a random draw.
+    """What training batches of a problem are made of; pairs are the bounds of a random draw."""
 
-    Attributes
-    ----------
-    kind
-        One of `molrecon.data.simulation.registry.SIMULATIONS`.
-    size
-        Pixels of the crops along each axis.
-    batch_size
-        Images per batch.
-    sigma
-        Noise per measured sample, log-uniform, relative to an image peak of 1.
-    axes
-        The spatial axes by their letters.
-    batch_type
-        What batches are.
-    validation_size
-        Largest size of validation images.
-    """
-
-    kind: str
-    size: tuple[Count, ...]
-    batch_size: Count = 4
+    kind: str  # one of `molrecon.data.simulation.registry.SIMULATIONS`
+    size: tuple[Count, ...]  # pixels of the crops along each axis
+    batch_size: Count = 4  # images per batch
+    # Noise per measured sample, log-uniform, relative to an image peak of 1.
     sigma: tuple[Positive, Positive] = (1e-3, 5e-2)
 
-    axes: ClassVar[str] = "yx"
-    batch_type: ClassVar[type[Batch]]
-    validation_size: ClassVar[tuple[int, ...]]
+    axes: ClassVar[str] = "yx"  # the spatial axes by their letters
+    batch_type: ClassVar[type[Batch]]  # what batches are
+    validation_size: ClassVar[tuple[int, ...]]  # largest size of validation images
     pairs: ClassVar[tuple[str, ...]] = ("sigma",)
 
     @model_validator(mode="after")

@@ -45,13 +45,6 @@ class CineMRISimulation(ParallelMRISimulation):
 
     Maps are shared by the frames; the phase changes little with time; every frame has its own
     noise, and by the kind of mask its own lines.
-
-    Attributes
-    ----------
-    coil_maps
-        A file of measured maps, see `read_measured_maps`, which may name ``${VARIABLES}``; each
-        image gets a part of them, turned and enlarged at random, and ``coils`` has no effect.
-        Without it maps are simulated.
     """
 
     kind: Literal["cine-mri"] = "cine-mri"  # type: ignore[assignment]
@@ -67,6 +60,9 @@ class CineMRISimulation(ParallelMRISimulation):
     )
     calibration: tuple[Count, Count] = (4, 12)
     support_share: float = Field(0.0, ge=0, le=1)
+    # A file of measured maps, see `read_measured_maps`, which may name ``${VARIABLES}``; each image
+    # gets a part of them, turned and enlarged at random, and ``coils`` has no effect. Without it
+    # maps are simulated.
     coil_maps: str | None = None
 
     axes: ClassVar[str] = "tyx"

@@ -32,42 +32,29 @@ class ParallelMRISimulation(Simulation):
 
     Every image of a batch has its own phase, maps, mask, acceleration and noise; the coil count is
     shared.
-
-    Attributes
-    ----------
-    coils
-        Coil count, one for the whole batch.
-    accelerations
-        Undersampling factor, uniform.
-    mask_kinds
-        Kinds of `molrecon.data.masks.make_mask` and the weights with which they are drawn.
-    calibration
-        Size of the fully sampled centre, at most that of the crops; reduced where it would take
-        more than half of the samples.
-    masks_per_kind
-        Number of different masks of each kind; each has its own acceleration and calibration.
-    phase
-        Strength of the smooth phase, uniform; see `simulate_phase`.
-    support_share
-        Share of images whose maps are zero away from the object, as estimated maps are.
-    mask_axes
-        The undersampled axes; by default those of the kind of mask.
     """
 
     kind: Literal["parallel-mri"] = "parallel-mri"
     size: tuple[Count, ...] = (128, 128)
-    coils: tuple[Count, Count] = (4, 16)
-    accelerations: tuple[Positive, Positive] = (2.0, 8.0)
+    coils: tuple[Count, Count] = (4, 16)  # coil count, one for the whole batch
+    accelerations: tuple[Positive, Positive] = (2.0, 8.0)  # undersampling factor, uniform
+    # Kinds of `molrecon.data.masks.make_mask` and the weights with which they are drawn.
     mask_kinds: dict[str, Positive] = Field(
         default={"variable-density": 0.6, "poisson-disc": 0.2, "equispaced": 0.1, "random": 0.1},
         min_length=1,
     )
+    # Size of the fully sampled centre, at most that of the crops; reduced where it would take more
+    # than half of the samples.
     calibration: tuple[Count, Count] = (12, 28)
+    # Number of different masks of each kind; each has its own acceleration and calibration.
     masks_per_kind: Count = 256
+    # Strength of the smooth phase, uniform; see `simulate_phase`.
     phase: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] = (0.0, 1.5)
+    # Share of images whose maps are zero away from the object, as estimated maps are.
     support_share: Annotated[float, Field(ge=0, le=1)] = 0.6
 
     batch_type: ClassVar[type[Batch]] = Acquisition
+    # The undersampled axes; by default those of the kind of mask.
     mask_axes: ClassVar[tuple[int, ...] | None] = None
     validation_size: ClassVar[tuple[int, ...]] = (200, 170)
     pairs: ClassVar[tuple[str, ...]] = ("coils", "accelerations", "calibration", "sigma", "phase")

@@ -49,17 +49,12 @@ def decimate(
 
 
 class SuperResolutionSimulation(Simulation):
-    """Crops of pictures, blurred, decimated and with white noise; see `Simulation`.
-
-    Attributes
-    ----------
-    factor
-        Decimation factor; crops are multiples of it, as the direct solve of the operator needs.
-    """
+    """Crops of pictures, blurred, decimated and with white noise; see `Simulation`."""
 
     kind: Literal["super-resolution"] = "super-resolution"
     size: tuple[Count, Count] = (96, 96)
     sigma: tuple[Positive, Positive] = (2e-3, 5e-2)
+    # Decimation factor; crops are multiples of it, as the direct solve of the operator needs.
     factor: Count = 3
 
     batch_type: ClassVar[type[Batch]] = Decimation

@@ -40,37 +40,20 @@ class VariedMRISimulation(ParallelMRISimulation):
     images where they are small; images are in random contrasts, shaded, or drawn by a program; maps
     are smooth or rough, and known exactly or estimated from the calibration region; the phase is
     smooth or rough, with or without jumps of the sign; partial Fourier sampling.
-
-    Attributes
-    ----------
-    size
-        Shortest sides of the crops.
-    largest
-        Longest sides of the crops; sides are log-uniform and multiples of 8.
-    pixels
-        Pixels of a batch, which sets its number of images; a single image may have up to twice as
-        many.
-    coils
-        Coil count, log-uniform, one for the whole batch.
-    coil_pixels
-        Most pixels times coils of a batch: it bounds the coil count of large images.
-    accelerations
-        Undersampling factor, log-uniform. At most 2 plus the coil count for points, and half of
-        that for lines, so that there is something to reconstruct.
-    procedural
-        Share of images that are drawn, see `molrecon.data.procedural`.
-    estimated_share
-        Share of images whose maps are estimated from the calibration region.
-    rough_maps, rough_phase, sign_jumps, partial_fourier
-        Shares of images that have these.
     """
 
     kind: Literal["varied-mri"] = "varied-mri"  # type: ignore[assignment]
-    size: tuple[Count, ...] = (64, 64)
+    size: tuple[Count, ...] = (64, 64)  # shortest sides of the crops
+    # Longest sides of the crops; sides are log-uniform and multiples of 8.
     largest: tuple[Count, ...] = (256, 256)
+    # Pixels of a batch, which sets its number of images; a single image may have up to twice as
+    # many.
     pixels: Count = 32768
-    coils: tuple[Count, Count] = (1, 32)
+    coils: tuple[Count, Count] = (1, 32)  # coil count, log-uniform, one for the whole batch
+    # Most pixels times coils of a batch: it bounds the coil count of large images.
     coil_pixels: Count = 400_000
+    # Undersampling factor, log-uniform. At most 2 plus the coil count for points, and half of that
+    # for lines, so that there is something to reconstruct.
     accelerations: tuple[Positive, Positive] = (1.0, 12.0)
     calibration: tuple[Count, Count] = (8, 32)
     sigma: tuple[Positive, Positive] = (1e-4, 0.15)
@@ -78,9 +61,10 @@ class VariedMRISimulation(ParallelMRISimulation):
         default={"variable-density": 0.4, "equispaced": 0.4, "random": 0.1, "poisson-disc": 0.1},
         min_length=1,
     )
-    procedural: Share = 0.25
+    procedural: Share = 0.25  # share of images that are drawn, see `molrecon.data.procedural`
+    # Share of images whose maps are estimated from the calibration region.
     estimated_share: Share = 0.4
-    rough_maps: Share = 0.3
+    rough_maps: Share = 0.3  # shares of images that have these
     rough_phase: Share = 0.3
     sign_jumps: Share = 0.15
     partial_fourier: Share = 0.15

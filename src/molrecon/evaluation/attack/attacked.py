@@ -32,31 +32,20 @@ OnProgress = Callable[[str, int], None]
 class AttackEffort:
     """How hard to attack.
 
-    Attributes
-    ----------
-    restarts
-        Starts for every ε: the perturbation found for the smaller one, the strongest Gaussian
-        draw, then random ones.
-    steps
-        Steps from every start.
-    draws
-        Gaussian perturbations, of whose figures the means are reported.
-    tol
-        Of the solves that are reported: largest relative distance to the exact solution.
-    seed
-        Of starts and draws.
-
     Raises
     ------
     InputError
         If a value is out of range.
     """
 
+    # Starts for every ε: the perturbation found for the smaller one, the strongest Gaussian draw,
+    # then random ones.
     restarts: int = 2
-    steps: int = 12
-    draws: int = 3
+    steps: int = 12  # steps from every start
+    draws: int = 3  # gaussian perturbations, of whose figures the means are reported
+    # Of the solves that are reported: largest relative distance to the exact solution.
     tol: float = 1e-4
-    seed: int = 0
+    seed: int = 0  # of starts and draws
 
     def __post_init__(self) -> None:
         for name, least in (("restarts", 1), ("steps", 1), ("draws", 1)):

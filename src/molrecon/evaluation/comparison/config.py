@@ -20,30 +20,16 @@ from molrecon.settings_files import of_kind, parse, read_yaml
 
 
 class MethodConfig(Settings):
-    """A method of the comparison.
+    """A method of the comparison."""
 
-    Attributes
-    ----------
-    method
-        One of `molrecon.reconstructors.methods.METHODS`.
-    label
-        Its name in tables; by default the method's name, and the model's.
-    model
-        A shipped model or a weights file, for methods that need one.
-    tol
-        Tolerance on the relative distance to the method's own solution.
-    options
-        Further arguments of the method.
-    oracle
-        Values of options among which the reference decides, image by image, for the highest PSNR:
-        what the method could reach if its settings were ideal, and what no user can know.
-    """
-
-    method: str
-    label: str = ""
-    model: str | None = None
+    method: str  # one of `molrecon.reconstructors.methods.METHODS`
+    label: str = ""  # its name in tables; by default the method's name, and the model's
+    model: str | None = None  # a shipped model or a weights file, for methods that need one
+    # Tolerance on the relative distance to the method's own solution.
     tol: float = Field(1e-3, gt=0)
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)  # further arguments of the method
+    # Values of options among which the reference decides, image by image, for the highest PSNR:
+    # what the method could reach if its settings were ideal, and what no user can know.
     oracle: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
 
     @property
@@ -70,39 +56,21 @@ class MethodConfig(Settings):
 
 
 class BootstrapConfig(Settings):
-    """How confidence intervals are made, see `paired_interval`.
+    """How confidence intervals are made, see `paired_interval`."""
 
-    Attributes
-    ----------
-    resamples
-        Number of bootstrap samples.
-    confidence
-        Probability, between 0 and 1, with which intervals made like this hold the true mean.
-    seed
-        Seed of the random draw.
-    """
-
-    resamples: int = Field(10_000, ge=100)
+    resamples: int = Field(10_000, ge=100)  # number of bootstrap samples
+    # Probability, between 0 and 1, with which intervals made like this hold the true mean.
     confidence: float = Field(0.95, gt=0, lt=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0)  # seed of the random draw
 
 
 class FigureConfig(Settings):
-    """An image to show.
+    """An image to show."""
 
-    Attributes
-    ----------
-    image_set
-        Name of the set.
-    image
-        Name of the image as in the tables; by default the first.
-    zoom
-        First row, last row, first column, last column of the part to magnify; by default the
-        most detailed part of the reference.
-    """
-
-    image_set: str
-    image: str | None = None
+    image_set: str  # name of the set
+    image: str | None = None  # name of the image as in the tables; by default the first
+    # First row, last row, first column, last column of the part to magnify; by default the most
+    # detailed part of the reference.
     zoom: tuple[int, int, int, int] | None = None
 
     @field_validator("zoom")
@@ -117,35 +85,20 @@ class FigureConfig(Settings):
 
 
 class ComparisonConfig(Settings):
-    """A whole comparison.
+    """A whole comparison."""
 
-    Attributes
-    ----------
-    name, description
-        Head the tables.
-    root
-        Folder that file names are relative to; may name ``${VARIABLES}``.
-    image_sets
-        What is reconstructed.
-    methods
-        By what.
-    baseline
-        Label of the method that tables compare the others with; by default all pairs are shown.
-    bootstrap
-        How differences are bounded.
-    figures
-        What is shown; by default the first image of every set.
-    """
-
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1)  # heads the tables, and so does the description
     description: str = ""
-    root: str = "."
+    root: str = "."  # folder that file names are relative to; may name ``${VARIABLES}``
+    # What is reconstructed, and by which methods.
     image_sets: list[
         Annotated[SerializeAsAny[ImageSet], BeforeValidator(of_kind(IMAGE_SETS, "kind"))]
     ] = Field(min_length=1)
     methods: list[MethodConfig] = Field(min_length=1)
+    # Label of the method that tables compare the others with; by default all pairs are shown.
     baseline: str | None = None
-    bootstrap: BootstrapConfig = BootstrapConfig()
+    bootstrap: BootstrapConfig = BootstrapConfig()  # how differences are bounded
+    # What is shown; by default the first image of every set.
     figures: list[FigureConfig] | None = None
 
     @model_validator(mode="after")

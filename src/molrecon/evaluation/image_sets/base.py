@@ -46,20 +46,11 @@ class Case(ABC):
 
 
 class ImageSet(Settings, ABC):
-    """A set of images, as it stands in a configuration.
+    """A set of images, as it stands in a configuration."""
 
-    Attributes
-    ----------
-    name
-        Names the set in tables.
-    kind
-        One of `molrecon.evaluation.image_sets.IMAGE_SETS`.
-    files
-        Names or patterns relative to the root of the configuration.
-    """
-
-    name: str = Field(min_length=1)
-    kind: str
+    name: str = Field(min_length=1)  # names the set in tables
+    kind: str  # one of `molrecon.evaluation.image_sets.IMAGE_SETS`
+    # Names or patterns relative to the root of the configuration.
     files: list[str] = Field(min_length=1)
 
     def sources(self, root: Path) -> dict[str, str]:
@@ -91,23 +82,14 @@ class Draw(NamedTuple):
 
 
 class SampledSet(ImageSet):
-    """A set whose images are sampled in k-space with every combination of the settings.
+    """A set whose images are sampled in k-space with every combination of the settings."""
 
-    Attributes
-    ----------
-    mask_kinds
-        Names of `molrecon.data.masks.MASK_KINDS`.
-    accelerations
-        Sizes of k-space over the number of its sampled points.
-    calibration
-        Width of the fully sampled centre of k-space, in samples.
-    seeds
-        Seeds of the masks, and of the noise if that is simulated.
-    """
-
+    # Names of `molrecon.data.masks.MASK_KINDS`.
     mask_kinds: list[str] = Field(["variable-density"], min_length=1)
+    # Sizes of k-space over the number of its sampled points.
     accelerations: list[Annotated[float, Field(ge=1)]] = Field(min_length=1)
-    calibration: int = Field(24, ge=8)
+    calibration: int = Field(24, ge=8)  # width of the fully sampled centre of k-space, in samples
+    # Seeds of the masks, and of the noise if that is simulated.
     seeds: list[Seed] = Field([0], min_length=1)
 
     def draws(self) -> Iterator[Draw]:

@@ -38,16 +38,10 @@ class FullScanCase(Case):
 
 
 class FullScans(SampledSet):
-    """Fully sampled scans, every slice under every mask; one file is one group.
-
-    Attributes
-    ----------
-    slices
-        Slices to take from every file; all by default.
-    """
+    """Fully sampled scans, every slice under every mask; one file is one group."""
 
     kind: Literal["full-scans"] = "full-scans"
-    slices: list[Seed] | None = None
+    slices: list[Seed] | None = None  # slices to take from every file; all by default
 
     def cases(self, root: Path) -> list[Case]:
         """List every slice under every mask."""

@@ -79,41 +79,24 @@ class SimulatedCase(Case):
 
 
 class SimulatedScans(SampledSet):
-    """Simulated scans of magnitude images, whose 99.9th percentile is brought to 1.
-
-    Attributes
-    ----------
-    dimensions
-        2: the slices of each file; 3: each volume as a whole.
-    slices
-        Number of slices taken from every stack or contrast, evenly spaced; all by default.
-    longest
-        Pixels of the longer side after resampling as a scanner would; by default as stored.
-    coils
-        Number of simulated coils.
-    coil_maps
-        A file of maps ``(coil, *spatial)`` to use in place of simulated ones; all images must then
-        have their size.
-    sigma
-        Noise per complex k-space sample, relative to the image's peak.
-    phase
-        Strength of the simulated phase, see `simulate_phase`.
-    maps
-        Whether reconstructions are given maps estimated from the calibration region or the true.
-    reference
-        See `simulated_problem`.
-    """
+    """Simulated scans of magnitude images, whose 99.9th percentile is brought to 1."""
 
     kind: Literal["simulated"] = "simulated"
-    dimensions: Literal[2, 3] = 2
+    dimensions: Literal[2, 3] = 2  # 2: the slices of each file; 3: each volume as a whole
+    # Number of slices taken from every stack or contrast, evenly spaced; all by default.
     slices: Annotated[int, Field(ge=1)] | None = None
+    # Pixels of the longer side after resampling as a scanner would; by default as stored.
     longest: Annotated[int, Field(ge=16)] | None = None
-    coils: int = Field(8, ge=1)
+    coils: int = Field(8, ge=1)  # number of simulated coils
+    # A file of maps ``(coil, *spatial)`` to use in place of simulated ones; all images must then
+    # have their size.
     coil_maps: str | None = None
+    # Noise per complex k-space sample, relative to the image's peak.
     sigma: list[Annotated[float, Field(gt=0)]] = Field([0.01], min_length=1)
-    phase: float = Field(1.0, ge=0)
+    phase: float = Field(1.0, ge=0)  # strength of the simulated phase, see `simulate_phase`
+    # Whether reconstructions are given maps estimated from the calibration region or the true.
     maps: Literal["estimated", "true"] = "estimated"
-    reference: Reference = "noise-free"
+    reference: Reference = "noise-free"  # see `simulated_problem`
 
     def cases(self, root: Path) -> list[Case]:
         """List every image at every noise level under every mask."""

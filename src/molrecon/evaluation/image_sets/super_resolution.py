@@ -49,28 +49,16 @@ class SuperResolutionCase(Case):
 
 
 class SuperResolutionSet(ImageSet):
-    """Grey pictures with values between 0 and 1; every file is a group of its own.
-
-    Attributes
-    ----------
-    factors
-        Decimation factors.
-    sigma
-        Noise per measured pixel.
-    seeds
-        Of the noise.
-    colours
-        ``"refused"``, or ``"luminance"`` to convert colour pictures.
-    crop
-        Cut the bottom and right edges to multiples of the factor, as is usual and as the direct
-        solution needs.
-    """
+    """Grey pictures with values between 0 and 1; every file is a group of its own."""
 
     kind: Literal["super-resolution"] = "super-resolution"
-    factors: list[Annotated[int, Field(ge=1)]] = Field([3], min_length=1)
+    factors: list[Annotated[int, Field(ge=1)]] = Field([3], min_length=1)  # decimation factors
+    # Noise per measured pixel.
     sigma: list[Annotated[float, Field(gt=0)]] = Field([0.01], min_length=1)
-    seeds: list[Seed] = Field([0], min_length=1)
-    colours: Colours = "refused"
+    seeds: list[Seed] = Field([0], min_length=1)  # of the noise
+    colours: Colours = "refused"  # ``"refused"``, or ``"luminance"`` to convert colour pictures
+    # Cut the bottom and right edges to multiples of the factor, as is usual and as the direct
+    # solution needs.
     crop: bool = True
 
     def cases(self, root: Path) -> list[Case]:
