@@ -1,0 +1,200 @@
+"""How an image changes with its measurements, while unit, noise level and weight stay fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from molrecon.equilibrium.forward_backward import ForwardBackward
+from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.errors import ConvergenceError, InputError
+from molrecon.lipschitz.linearised import Linearised
+from molrecon.operators.base import LinearOperator, norm
+from molrecon.reconstructors.base import Held, Reconstructor
+from molrecon.reconstructors.learned import LearnedReconstructor
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many steps are done, and how many there are."""
+
+ACCURACY = 0.02
+"""Error of a change of the image, relative to it: less than the statistics of the maps leave."""
+
+
+def silent(text: str, done: int, total: int) -> None:
+    """Report no progress."""
+
+
+class Response:
+    """The change of one image with its measurements, exact or to first order.
+
+    What the method derives from the measurements (unit, σ, λ) is fixed at its values for ``y``
+    (`Reconstructor.held`). Methods whose answer does not depend on the start begin at the image. No
+    bounds are computed: an equilibrium stops at its residual, where the error of a change is about
+    ``accuracy`` times the change.
+
+    Parameters
+    ----------
+    method
+        The method.
+    y
+        Measurements ``(1, *A.shape_out)``.
+    A
+        The forward operator.
+    change
+        Expected size of the changes, as a function of the image: their Euclidean norm, in its unit.
+    sigma
+        Standard deviation of the noise per sample in the unit of ``y``; by default estimated where
+        the method needs it.
+    x0
+        The image, if it is known, ``(1, *A.shape_in)``: where the solves begin.
+    accuracy
+        Error that is allowed of a change, relative to the expected size.
+
+    Attributes
+    ----------
+    image
+        The image of ``y``, ``(1, *A.shape_in)``.
+
+    Raises
+    ------
+    InputError
+        If the measurements are not those of one image, or are wrong.
+    ConvergenceError
+        If a solve does not converge.
+    """
+
+    def __init__(
+        self,
+        method: Reconstructor,
+        y: Tensor,
+        A: LinearOperator,
+        change: Callable[[Tensor], float],
+        *,
+        sigma: Tensor | float | None = None,
+        x0: Tensor | None = None,
+        accuracy: float = ACCURACY,
+    ) -> None:
+        if y.shape[0] != 1:
+            raise InputError(
+                f"y holds {y.shape[0]} samples, expected one; examine one image after the other"
+            )
+        self.A, self._y = A, y
+        self._held = method.held(y, A, sigma=sigma)
+        with torch.no_grad():
+            image = self._held(y, A, x0=x0).value if x0 is None else x0
+            self._tol = accuracy * change(image) / max(float(norm(image)), 1e-30)
+            self._accuracy = accuracy
+            # The error of this image is in every change, so it has to be the smaller one.
+            self.image = self._reconstruct(y, image, self._tol / 3)
+        self._derivatives: dict[int, Linearised] = {}
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether the method has a derivative."""
+        return self._held.differentiable
+
+    @torch.no_grad()
+    def difference(self, dy: Tensor) -> Tensor:
+        """Return what the image changes by when the measurements change by ``dy``.
+
+        Parameters
+        ----------
+        dy
+            Changes ``(batch, *A.shape_out)``, each by itself.
+        """
+        return self._reconstruct(self._y + dy, self.image, self._tol) - self.image
+
+    def derivative(self, dy: Tensor) -> Tensor:
+        """Return the derivative of the image in the direction ``dy``.
+
+        Of an equilibrium it solves ``(I − J + λAᴴA) dx = λAᴴ dy``, J being the Jacobian of the
+        network at the image.
+
+        Parameters
+        ----------
+        dy
+            Directions ``(batch, *A.shape_out)``, each by itself.
+
+        Raises
+        ------
+        InputError
+            If the method has no derivative.
+        """
+        if not self.differentiable:
+            raise InputError(
+                f"the method {self._held.name} has no derivative, expected one that has; use "
+                "differences"
+            )
+        count = dy.shape[0]
+        if count not in self._derivatives:
+            self._derivatives = {
+                count: Linearised(
+                    lambda y: self._reconstruct(y, self.image, self._tol), _expanded(self._y, count)
+                )
+            }
+        return self._derivatives[count].forward(dy)
+
+    def _reconstruct(self, y: Tensor, start: Tensor, tol: float) -> Tensor:
+        count = y.shape[0]
+        fixed: dict[str, Any] = {
+            name: _expanded(value, count) if isinstance(value, Tensor) and value.ndim else value
+            for name, value in self._held.fixed.items()
+        }
+        method = self._held.method
+        # Single precision goes no further.
+        tol = max(tol, 10 * float(torch.finfo(y.dtype).eps))
+        if isinstance(method, LearnedReconstructor) and method.equilibrium is not None:
+            fixed["equilibrium"] = _economical(method, method.equilibrium, tol, self._accuracy)
+            tol_of_call = None
+        else:
+            tol_of_call = tol
+        held = Held(method, fixed)
+        solution = held(
+            y, self.A, x0=_expanded(start, count), tol=tol_of_call, raise_on_failure=False
+        )
+        failure = solution.failure("reconstruction")
+        if failure is not None:
+            raise ConvergenceError(failure[0].upper() + failure[1:])
+        return solution.value
+
+
+def _economical(
+    method: LearnedReconstructor, own: Equilibrium, forward: float, backward: float
+) -> Equilibrium:
+    """Return solvers that stop at a residual, relative to the length of their steps."""
+    step = 1.0
+    if method.contraction is not None and method.monotonicity is not None:
+        step = (1 - method.contraction) / method.monotonicity
+
+    def stopping_at(solver: ForwardBackward, tol: float) -> ForwardBackward:
+        if solver.stopping == "relative-change":
+            return solver
+        return replace(solver, stopping="residual", tol=tol * step)
+
+    return replace(
+        own,
+        forward=stopping_at(own.forward, forward),
+        backward=stopping_at(own.backward, backward),
+    )
+
+
+def _expanded(values: Tensor, count: int) -> Tensor:
+    return values.expand(count, *values.shape[1:])
+
+
+def sampled(A: LinearOperator, y: Tensor) -> Tensor:
+    """Return which measurements there are, bool, broadcastable to ``y``.
+
+    Parameters
+    ----------
+    A
+        The forward operator.
+    y
+        Measurements ``(batch, *A.shape_out)``.
+    """
+    mask: Tensor | None = getattr(A, "mask", None)
+    return torch.ones_like(y, dtype=torch.bool) if mask is None else mask != 0

@@ -1,0 +1,125 @@
+"""Noise maps: against exact covariances, closed forms and their own standard errors."""
+
+import pytest
+import torch
+
+from molrecon.errors import InputError
+from molrecon.operators.base import norm
+from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.operators.denoising import Denoising
+from molrecon.reconstructors.sense import SENSE
+from molrecon.reconstructors.total_variation import TotalVariation
+from molrecon.trust.noise import noise_map
+
+from ..reconstructors.methods import ALL, model, scan
+from ..support import cartesian_mri, dense_matrices, normal
+
+SIGMA, LAM = 0.05, 20.0
+WAYS = ["replicas", "linearised"]
+
+
+def assert_within_statistics(found, exact):
+    """The errors are about as large as the standard errors say."""
+    scores = (found.std - exact) / found.standard_error
+    assert scores.abs().max() < 5
+    # The mean of squares of so many values that hardly depend on each other is near 1.
+    assert 0.6 < scores.square().mean() < 1.5
+
+
+def sense_std(A, lam):
+    """The standard deviation of a component of every pixel, from the dense matrix."""
+    matrix = dense_matrices(A)[0]
+    gram = matrix.mH @ matrix
+    inverse = torch.linalg.inv(torch.eye(len(gram)) + lam * gram)
+    rows = inverse @ (lam * matrix.mH)
+    return SIGMA * (rows.abs().square().sum(1) / 2).sqrt().reshape(1, *A.shape_in)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_equals_the_exact_covariance_of_a_linear_method(way):
+    A = cartesian_mri((9, 8))
+    y = A(normal(1, 1, 9, 8))
+    found = noise_map(SENSE(LAM), y, A, sigma=SIGMA, way=way, count=800, batch=100)
+    assert found.std.shape == found.standard_error.shape == (1, 1, 9, 8)
+    assert_within_statistics(found, sense_std(A, LAM))
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_g_factor_of_sense_is_the_closed_form(rows):
+    """Of every R-th line: √([SᴴS]ᵢᵢ [(SᴴS)⁻¹]ᵢᵢ) with S the maps where R pixels alias."""
+    size, coils = (12, 6), 4
+    maps = cartesian_mri(size, coils=coils, seed=3).coil_maps
+    maps = maps * torch.linspace(0.5, 2, size[1], dtype=torch.float64)  # any root sum of squares
+    mask = (torch.arange(size[0]) % rows == 0)[None, None, :, None].expand(1, 1, *size)
+    A = CartesianMRI(maps, mask)
+    exact = torch.zeros(1, 1, *size, dtype=torch.float64)
+    for column in range(size[1]):
+        for row in range(size[0] // rows):
+            aliased = torch.arange(row, size[0], size[0] // rows)
+            S = maps[0, :, aliased, column]
+            gram = S.mH @ S
+            g = (torch.linalg.inv(gram).diagonal() * gram.diagonal()).real.sqrt()
+            exact[0, 0, aliased, column] = g
+    y = A(normal(1, 1, *size))
+    found = noise_map(SENSE(1e7), y, A, sigma=SIGMA, count=800, batch=200, accuracy=1e-4)
+    assert found.g_factor is not None
+    scores = (found.g_factor / exact - 1) * (2 * 799) ** 0.5
+    assert scores.abs().max() < 5
+    assert 0.6 < scores.square().mean() < 1.5
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_both_ways_agree_where_the_noise_is_small(name):
+    """The same draws, so that they differ by curvature and the mean of the replicas alone."""
+    A, y = scan((8, 7))
+    method = model(name).requires_grad_(False)
+    options = {"sigma": 1e-4, "count": 24, "batch": 8, "accuracy": 1e-6}
+    replicas, linearised = (noise_map(method, y, A, way=way, **options) for way in WAYS)
+    squares = linearised.std.square() * 24 - replicas.std.square() * 23
+    # What is left is 24 times the square of the mean of the draws: positive, one draw on average.
+    assert (squares > -1e-3 * linearised.std.square()).all()
+    share = (squares / linearised.std.square()).mean()
+    assert abs(share - 1) < 5 * (2 / squares.numel()) ** 0.5
+    assert torch.allclose(replicas.image, linearised.image)
+
+
+def test_snr_is_the_image_over_its_noise():
+    A = Denoising((1, 16, 16), dtype=torch.float64)
+    y = 3 * torch.ones(1, 1, 16, 16, dtype=torch.float64)
+    found = noise_map(SENSE(9.0), y, A, sigma=0.1, count=100)
+    assert torch.allclose(found.snr, found.image / found.std)
+    assert found.g_factor is None
+
+
+def test_where_no_coil_sees_anything_there_is_neither_noise_nor_signal():
+    A = cartesian_mri((8, 7))
+    seen = torch.ones(1, 1, 8, 7, dtype=torch.bool)
+    seen[..., :3] = False
+    A = CartesianMRI(A.coil_maps * seen, A.mask)
+    found = noise_map(SENSE(LAM), A(normal(1, 1, 8, 7)), A, sigma=SIGMA, count=4)
+    for values in (found.std, found.snr, found.g_factor):
+        assert (values[~seen] == 0).all()
+        assert (values[seen] > 0).all()
+
+
+def test_a_batch_is_its_draws_one_by_one():
+    A, y = scan((8, 7))
+    method = model("mol").requires_grad_(False)
+    one, three = (
+        noise_map(method, y, A, sigma=SIGMA, count=6, batch=batch, accuracy=1e-8)
+        for batch in (1, 3)
+    )
+    assert norm(one.std - three.std) < 1e-6 * norm(one.std)
+
+
+def test_refuses_what_cannot_be():
+    A, y = scan((8, 7))
+    with pytest.raises(InputError, match="way is 'bootstrap'"):
+        noise_map(SENSE(), y, A, sigma=SIGMA, way="bootstrap")
+    with pytest.raises(InputError, match="count is 1"):
+        noise_map(SENSE(), y, A, sigma=SIGMA, count=1)
+    with pytest.raises(InputError, match="y holds 2 samples"):
+        noise_map(SENSE(), torch.cat([y, y]), A, sigma=SIGMA)
+    pytest.importorskip("sigpy")
+    with pytest.raises(InputError, match="tv has no derivative"):
+        noise_map(TotalVariation(0.1), y, A, sigma=SIGMA, way="linearised")
