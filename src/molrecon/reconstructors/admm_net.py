@@ -69,8 +69,5 @@ class ADMMNet(Unrolled):
 class ADMMNetConfig(UnrolledConfig):
     """Settings of an `ADMMNet` model."""
 
+    builds = ADMMNet
     method: Literal["admm-net"] = "admm-net"
-
-    def build(self) -> ADMMNet:
-        """Return a new model with these settings and fresh weights."""
-        return ADMMNet(**self.arguments())

@@ -131,18 +131,9 @@ class DEGrad(LearnedReconstructor):
 class DEGradConfig(EquilibriumModelConfig):
     """Settings of a `DEGrad` model: the paper's network, every kernel normalised."""
 
+    builds = DEGrad
     method: Literal["de-grad"] = "de-grad"
     network: AnyNetwork = KernelNormalisedSettings()
     step: float = Field(0.5, gt=0, le=2 / 3)
     forward: SolverConfig = SolverConfig(stopping="residual", tol=1e-4, max_iterations=1000)
     backward: SolverConfig = SolverConfig(stopping="residual", tol=1e-4, max_iterations=1000)
-
-    def build(self) -> DEGrad:
-        """Return a new model with these settings and fresh weights."""
-        return DEGrad(
-            self.network.build(),
-            step=self.step,
-            monotonicity=self.monotonicity,
-            equilibrium=self.build_equilibrium(),
-            output=self.output,
-        )

@@ -140,20 +140,10 @@ class MnMMOL(LearnedReconstructor):
 class MnMMOLConfig(EquilibriumModelConfig):
     """Settings of an `MnMMOL` model."""
 
+    builds = MnMMOL
     method: Literal["mnm-mol"] = "mnm-mol"
     network: AnyNetwork = CNNSettings()
     weight: WeightConfig = WeightConfig(kind="fixed", lam0=1.0)
     step: float = Field(1.0, gt=0, le=1)
     forward: SolverConfig = SolverConfig(max_iterations=1000)
     backward: SolverConfig = SolverConfig(max_iterations=1000)
-
-    def build(self) -> MnMMOL:
-        """Return a new model with these settings and fresh weights."""
-        return MnMMOL(
-            self.network.build(),
-            self.weight.build(),
-            step=self.step,
-            monotonicity=self.monotonicity,
-            equilibrium=self.build_equilibrium(),
-            output=self.output,
-        )

@@ -64,8 +64,5 @@ class MoDL(Unrolled):
 class MoDLConfig(UnrolledConfig):
     """Settings of a `MoDL` model."""
 
+    builds = MoDL
     method: Literal["modl"] = "modl"
-
-    def build(self) -> MoDL:
-        """Return a new model with these settings and fresh weights."""
-        return MoDL(**self.arguments())

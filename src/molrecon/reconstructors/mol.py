@@ -193,23 +193,12 @@ class MOL(LearnedReconstructor):
 class MOLConfig(EquilibriumModelConfig):
     """Settings of a `MOL` model."""
 
+    builds = MOL
     method: Literal["mol"] = "mol"
     network: AnyNetwork = CNNSettings()
     weight: WeightConfig = WeightConfig()
     shift: float = Field(0.0, ge=0)
     unshrunk: bool = False
-
-    def build(self) -> MOL:
-        """Return a new model with these settings and fresh weights."""
-        return MOL(
-            self.network.build(),
-            self.weight.build(),
-            monotonicity=self.monotonicity,
-            equilibrium=self.build_equilibrium(),
-            shift=self.shift,
-            output=self.output,
-            unshrunk=self.unshrunk,
-        )
 
 
 def published_equilibrium() -> Equilibrium:

@@ -61,9 +61,6 @@ class PostProcessing(LearnedReconstructor):
 class PostProcessingConfig(ModelConfig):
     """Settings of a `PostProcessing` model; by default its network is the `UNet`."""
 
+    builds = PostProcessing
     method: Literal["unet"] = "unet"
     network: AnyNetwork = UNetSettings()
-
-    def build(self) -> PostProcessing:
-        """Return a new model with these settings and fresh weights."""
-        return PostProcessing(self.network.build(), output=self.output)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, TypeAdapter, model_validator
 
@@ -64,8 +63,10 @@ class SolverConfig(Settings):
         )
 
 
-class ModelConfig(Settings, ABC):
+class ModelConfig(Settings):
     """Settings of a model; each method has its own class, told apart by ``method``.
+
+    A subclass says what it ``builds``; its other fields are arguments of that class.
 
     Parameters
     ----------
@@ -91,6 +92,8 @@ class ModelConfig(Settings, ABC):
     >>> ModelConfig.model_validate(settings).build().iterations
     5
     """
+
+    builds: ClassVar[type[LearnedReconstructor]]
 
     method: str
     network: AnyNetwork
@@ -131,15 +134,18 @@ class ModelConfig(Settings, ABC):
             return _ANY_MODEL.validate_python(obj, **options)
         return super().model_validate(obj, **options)
 
-    @abstractmethod
     def build(self) -> LearnedReconstructor:
-        """Return a new model with these settings and fresh weights.
+        """Return a new model with these settings and fresh weights."""
+        return self.builds(**self.arguments())
 
-        Raises
-        ------
-        InputError
-            If the network's kind or arguments are unknown.
-        """
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the model: its settings, what they describe being built."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {
+            name: value.build() if hasattr(value, "build") else value
+            for name, value in values.items()
+            if name not in ("method", "axes")
+        }
 
 
 AnyModelConfig = Annotated[
@@ -157,6 +163,7 @@ class EquilibriumModelConfig(ModelConfig):
     forward: SolverConfig = SolverConfig()
     backward: SolverConfig = SolverConfig()
 
-    def build_equilibrium(self) -> Equilibrium:
-        """Return the solvers of the equation and of its adjoint."""
-        return Equilibrium(self.forward.build(), self.backward.build())
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the model; the solvers of both equations are one of them."""
+        values = super().arguments()
+        return values | {"equilibrium": Equilibrium(values.pop("forward"), values.pop("backward"))}

@@ -170,11 +170,6 @@ class UnrolledConfig(ModelConfig):
     data_step: DataStepConfig = DataStepConfig()
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of `Unrolled`."""
-        return {
-            "network": self.network.build(),
-            "weight": self.weight.build(),
-            "iterations": self.iterations,
-            "solver": self.data_step.build(),
-            "output": self.output,
-        }
+        """Return the arguments of the model, of which the data step is the solver."""
+        values = super().arguments()
+        return values | {"solver": values.pop("data_step")}
