@@ -186,7 +186,16 @@ def test_other_learned_methods(method, files, run_json, run, refused, tmp_path):
     assert (facts["error_bound"] is not None) is bounded
     text = run(*common, "--method", method).stdout
     assert ("not known: the method bounds no distance" in text) is not bounded
-    refused(*common, naming=[f"trained for the method {method}", "mol is wanted"])
+    assert run_json(*common)["method"] == method
+    refused(
+        *common, "--method", "mol", naming=[f"trained for the method {method}", "mol is wanted"]
+    )
+
+
+def test_maps_beside_what_they_are_estimated_from_are_refused(files, refused, tmp_path):
+    common = ("reconstruct", files.under, "-o", tmp_path / "image.npy", "--method", "sense")
+    both = ("--coil-maps", files.full, "--calibration", files.full)
+    refused(*common, *both, naming=["--coil-maps is given beside calibration", "leave one out"])
 
 
 @pytest.mark.parametrize("method", ["tikhonov", "l1-wavelet", "tv"])

@@ -163,6 +163,31 @@ def test_calibration_is_attached_with_or_without_batch(shape):
     )
 
 
+NAN, ZERO = kspace(2, 8, 6) * torch.nan, torch.zeros(2, 8, 6)
+
+
+@pytest.mark.parametrize("what", ["coil_maps", "calibration"])
+@pytest.mark.parametrize(("values", "found"), [(NAN, "NaN or infinite"), (ZERO, "zeros every")])
+def test_unusable_values_are_refused_by_the_name_of_their_own_file(what, values, found):
+    name = what.replace("_", " ")
+    with pytest.raises(InputError, match=f"The {name} of m.npy: found {found}"):
+        getattr(Scan(kspace(1, 2, 8, 6)), f"with_{what}")(values, source="m.npy")
+
+
+@pytest.mark.parametrize("what", ["mask", "coil_maps", "calibration"])
+@pytest.mark.parametrize("value", ["m.npy", None, np.ones((8, 6), dtype=object)])
+def test_what_is_no_array_of_numbers_is_refused(what, value):
+    attach = getattr(Scan(kspace(1, 2, 8, 6)), f"with_{what}")
+    with pytest.raises(InputError, match=f"of type {type(value).__name__}, expected an array"):
+        attach(value)
+
+
+@pytest.mark.parametrize("value", [kspace(1, 2, 8, 6).numpy(), "scan.npy"])
+def test_kspace_is_a_tensor(value):
+    with pytest.raises(InputError, match=f"is of type {type(value).__name__}, expected torch.Te"):
+        Scan(value)
+
+
 @pytest.mark.parametrize("shape", [(3, 4, 6), (2, 9, 6), (2, 6), (4, 6)])
 def test_calibration_of_another_scan_is_refused(shape):
     with pytest.raises(InputError, match="calibration of"):

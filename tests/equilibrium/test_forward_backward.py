@@ -177,7 +177,8 @@ def test_zero_is_the_solution_of_the_homogeneous_equation():
     [
         ({"alpha": 0.0}, "alpha is 0.0"),
         ({"alpha": 1.2}, "alpha is 1.2"),
-        ({"tol": 0.0}, "tol is 0.0"),
+        ({"tol": 0.0}, "tol is 0, expected a positive number"),
+        ({"tol": 2.0}, "tol is 2, expected a positive number of at most 1"),
         ({"tol": float("nan")}, "tol is nan"),
         ({"max_iterations": 0}, "max_iterations is 0"),
         ({"memory": -1}, "memory -1"),

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -51,3 +52,18 @@ def test_messages_tell_images_from_measurements():
         operator(normal(1, 1, 5))
     with pytest.raises(InputError, match=r"^Dense: found measurements of shape \(1, 1, 5\)"):
         operator.H(normal(1, 1, 5))
+
+
+@pytest.mark.parametrize("x", [np.ones((1, 1, 6)), None, 3])
+def test_what_is_no_tensor_is_refused(x):
+    operator = Dense(normal(1, 4, 6))
+    for apply in (operator, operator.H, operator.normal):
+        with pytest.raises(InputError, match=f"for .* is of type {type(x).__name__}, expected"):
+            apply(x)
+
+
+def test_an_empty_batch_is_refused():
+    A = cartesian_mri((3, 4))
+    for apply in (A, A.normal):
+        with pytest.raises(InputError, match=r"shape \(0, 1, 3, 4\), expected .* one sample or"):
+            apply(normal(0, 1, 3, 4))

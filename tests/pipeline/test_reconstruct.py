@@ -247,6 +247,12 @@ def test_a_network_works_in_tiles_only_while_it_must(model):
         ({"device": "abacus"}, "device is 'abacus', expected auto, cpu, cuda or cuda:N"),
         ({"method": "sense", "model": "brain2d-sn"}, "sense takes none"),
         ({"method": "magic"}, "magic"),
+        ({"method": 3}, "method is of type int, expected a name or a Reconstructor"),
+        ({"model": molrecon.SENSE()}, "model is of type SENSE, .* is given as the method"),
+        ({"tol": 1e300}, r"tol is 1e\+300, expected a positive number of at most 1"),
+        ({"tol": "small"}, "tol is 'small', expected a positive number"),
+        ({"sigma": torch.ones(2)}, r"sigma is tensor\(\[1., 1.\]\), expected a positive number"),
+        ({"max_memory": 1e300}, r"max_memory is 1e\+300, expected a positive number"),
         ({"output": "image.txt"}, "image.txt"),
         ({"output": "nowhere/image.npy"}, "nowhere"),
     ],
@@ -255,6 +261,17 @@ def test_unusable_arguments_are_refused(arguments, sentence):
     with pytest.raises(InputError, match=sentence) as refused:
         reconstruct("there is no such scan", **arguments)
     assert "--" not in str(refused.value)
+
+
+@pytest.mark.parametrize("scan", [torch.ones(1, 4, 8, 8), None, b"scan.npy"])
+def test_what_is_neither_a_scan_nor_a_path_is_refused(scan):
+    with pytest.raises(InputError, match=f"of type {type(scan).__name__}, expected str or"):
+        reconstruct(scan)
+
+
+def test_the_device_may_be_an_object_of_torch():
+    found = reconstruct(plane(), "zero-filled", device=torch.device("cpu"))
+    assert found.device == "cpu"
 
 
 def test_what_fails_is_not_written(tmp_path):

@@ -51,6 +51,18 @@ def test_a_scan_of_an_image_has_noise_of_one_percent(image):
     assert torch.equal(made.scan.coil_maps, clean.scan.coil_maps)
 
 
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        ({"coils": 10**9}, r"^coils is 1000000000, which takes about 4.01e\+04 GiB of memory"),
+        ({"sigma": 1e300}, r"^sigma is 1e\+300, expected a positive number of at most 3.4e\+38"),
+    ],
+)
+def test_what_no_machine_holds_is_refused_at_once(image, extra, sentence):
+    with pytest.raises(InputError, match=sentence):
+        simulate_scan(image, HOW, **extra)
+
+
 @pytest.mark.parametrize("extra", [{"coils": 2}, {"sigma": 0.1}, {"include_maps": True}])
 def test_what_is_for_images_is_refused_of_scans(full, extra):
     with pytest.raises(InputError, match="is a scan, with coils and noise"):
@@ -73,6 +85,13 @@ def test_contents_of_a_scan_an_image_and_several_arrays(full, image, tmp_path):
     facts = contents_of(tmp_path / "two.npz")
     assert facts["kind"] == "several arrays"
     assert list(facts["missing"]) == ["choice"]
+
+
+@pytest.mark.parametrize("unit", [1e-38, 1e30])
+def test_relative_noise_has_no_unit(full, tmp_path, unit):
+    np.save(tmp_path / "scaled.npy", np.load(full) * np.float32(unit))
+    found, expected = contents_of(tmp_path / "scaled.npy"), contents_of(full)
+    assert found["relative_sigma"] == pytest.approx(expected["relative_sigma"], rel=1e-2)
 
 
 def test_contents_say_what_is_missing(full, tmp_path):

@@ -220,6 +220,21 @@ def test_mixed_precision_is_refused(name):
             made(y.to(torch.complex64), A.to(dtype=torch.complex64), sigma=SIGMA)
 
 
+def test_what_are_no_measurements_is_refused_before_work_starts(name):
+    A, y = scan()
+    made = method(name)
+    for wrong, sentence in (
+        (y * torch.nan, "the measurements hold NaN or infinite values"),
+        (y[:0], r"the measurements have shape \(0, "),
+        (y.numpy(), "y is of type ndarray, expected torch.Tensor"),
+        (None, "y is of type NoneType, expected torch.Tensor"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            made(wrong, A, sigma=SIGMA)
+    with pytest.raises(InputError, match="A is of type Tensor, expected a LinearOperator"):
+        made(y, y, sigma=SIGMA)
+
+
 @pytest.mark.parametrize(("unit", "loss"), [(1e-12, 1e-20), (1e12, 1e20), (1, 1e-20), (1e-12, 1)])
 def test_gradients_in_single_precision_are_those_in_double(name, unit, loss):
     """Squares of small gradients vanish in single precision, and those of large ones overflow."""

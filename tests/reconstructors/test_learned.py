@@ -205,6 +205,7 @@ A_SCAN, Y_SCAN = scan()
     [
         (Y_SCAN, -0.1, r"sigma is -0.1, expected positive finite"),
         (Y_SCAN, torch.tensor([0.1, 0.2]), r"sigma has shape \(2,\), expected a number or \(1,\)"),
+        (Y_SCAN, "low", r"sigma is 'low', expected a number or \(1,\) of them"),
         (Y_SCAN * math.nan, 0.1, "measurements hold NaN"),
         (Y_SCAN * 0, 0.1, "measurements of a sample are all zero"),
         (Y_SCAN[:, :2], 0.1, r"measurements of shape \(1, 2, 10, 9\)"),
@@ -224,6 +225,9 @@ def test_networks_of_other_images_are_refused(method):
 def test_a_wrong_output_is_refused(method):
     with pytest.raises(InputError, match="output is 'both', expected one of fixed-point"):
         config(method).model_copy(update={"output": "both"}).build()
+    A, y = scan()
+    with pytest.raises(InputError, match="output is 'both', expected one of fixed-point"):
+        model(method)(y, A, sigma=SIGMA, output="both")
 
 
 def test_store_round_trip(method, tmp_path):

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -46,6 +48,13 @@ def test_any_unit_will_do(exponent):
     one, other = SENSE()(y, A), SENSE()(y * 2.0**exponent, A)
     assert torch.allclose(other.value * 2.0**-exponent, one.value, rtol=1e-5)
     assert other.error_bound.item() == pytest.approx(one.error_bound.item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("tol", [-1, 0, 2.0, math.nan])
+def test_a_tolerance_out_of_range_is_refused(tol):
+    A = cartesian_mri((4, 5))
+    with pytest.raises(InputError, match=f"tol is {tol:g}, expected a positive number"):
+        SENSE()(normal(1, 3, 4, 5), A, tol=tol)
 
 
 def test_zero_measurements_give_a_zero_image():

@@ -82,11 +82,11 @@ def attack(
     import time
     from pathlib import Path
 
+    from molrecon.arguments import require_positive, resolve_device
     from molrecon.data.atomic import check_folder
     from molrecon.evaluation.attack.attacked import HELD_FIXED, AttackEffort, check_sizes
     from molrecon.evaluation.attack.results import write_results
     from molrecon.evaluation.attack.scan import attack_scan, read_reference, read_slice
-    from molrecon.pipeline.arguments import require_positive, resolve_device
     from molrecon.reconstructors.methods import named_method
 
     started = time.perf_counter()

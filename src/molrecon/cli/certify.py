@@ -56,11 +56,11 @@ def certify(
     """
     import time
 
+    from molrecon.arguments import resolve_device
     from molrecon.data.axes import Axes
     from molrecon.evaluation.certification_images import images_of, read_scans, simulated_images
     from molrecon.evaluation.certify import MeasuringEffort
     from molrecon.evaluation.certify import certify as run
-    from molrecon.pipeline.arguments import resolve_device
     from molrecon.reconstructors.store import read_header, resolve
 
     started = time.perf_counter()

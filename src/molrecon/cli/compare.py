@@ -44,9 +44,9 @@ def compare(
     if workers is not None and workers < 1:
         raise InputError(f"--workers is {workers}, but a number of at least 1 was expected.")
     with keep_interrupts():
+        from molrecon.arguments import resolve_device
         from molrecon.evaluation.comparison import compare as run
         from molrecon.evaluation.comparison import prepare, read_config
-        from molrecon.pipeline.arguments import resolve_device
 
         plan = prepare(read_config(config), folder, device=resolve_device(device))
     convention = "published" if as_published else "molrecon"

@@ -32,8 +32,8 @@ def demo(
     with matplotlib, undersampled four times, and reconstructed by zero filling, SENSE and MOL.
     The folder receives the scan, the reference and comparison.png.
     """
+    from molrecon.arguments import resolve_device
     from molrecon.evaluation.demo import demonstrate
-    from molrecon.pipeline.arguments import resolve_device
     from molrecon.reconstructors.methods import build_method
 
     device = resolve_device(device)

@@ -19,15 +19,15 @@ Out = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="Image to write: .npy, .npz, .h5, .cfl, .nii.gz or .png.",
+        help="Image to write: .npy, .npz, .h5, .cfl, .nii.gz, .dcm or .png.",
         metavar="FILE",
     ),
 ]
 Method = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="mol, modl, admm-net, de-grad, mnm-mol or unet, which use a model; sense, "
-        "tikhonov, l1-wavelet, tv or zero-filled.",
+        "tikhonov, l1-wavelet, tv or zero-filled. By default that of the model; mol without one.",
         metavar="NAME",
     ),
 ]
@@ -92,7 +92,7 @@ Tolerance = Annotated[
 def reconstruct(
     under: Scan,
     out: Out,
-    method: Method = "mol",
+    method: Method = None,
     model: Model = None,
     coil_maps: CoilMaps = None,
     mask: Mask = None,
@@ -174,7 +174,12 @@ def _read(
     max_memory: float | None,
 ) -> ScanItems:
     from molrecon.data.formats import read_calibration, read_coil_maps, read_mask, scan_items
+    from molrecon.errors import InputError
 
+    if coil_maps is not None and calibration is not None:
+        raise InputError(
+            "coil_maps is given beside calibration, which maps are estimated from; leave one out."
+        )
     scan = scan_items(under, max_memory=max_memory)
     if mask is not None:
         scan = scan.with_mask(read_mask(mask, max_memory=max_memory), source=mask)

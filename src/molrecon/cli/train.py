@@ -53,8 +53,8 @@ def train(
     solver, and how many solves failed and steps were skipped. The weights that did best on the
     validation images are kept.
     """
+    from molrecon.arguments import require_positive
     from molrecon.data.atomic import check_folder
-    from molrecon.pipeline.arguments import require_positive
     from molrecon.training.configuration import read_config
     from molrecon.training.devices import launch
     from molrecon.training.display import TrainingDisplay

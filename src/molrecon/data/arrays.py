@@ -2,23 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from molrecon.errors import InputError
 
 Array = npt.NDArray[Any]
 
+_SOUND: MutableMapping[Tensor, int | None] = WeakIdKeyDictionary()
+"""The version of every tensor, for as long as it lives, whose values were found to be sound."""
+
 
 def as_array(value: Array | Tensor) -> Array:
-    """Return a tensor on any device, or what NumPy takes for an array, as an array."""
+    """Return a tensor on any device, or what NumPy takes for an array of numbers, as an array.
+
+    Raises
+    ------
+    InputError
+        If it holds anything but numbers, as the name of a file does.
+    """
     if isinstance(value, Tensor):
         return value.detach().cpu().resolve_conj().numpy()
-    return np.asarray(value)
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufc":
+        raise InputError(
+            f"Found {value!r:.40} of type {type(value).__name__}, expected an array or a tensor of "
+            "numbers; read a file first."
+        )
+    return array
+
+
+def check_values(subject: str, value: Tensor) -> None:
+    """Refuse a complex tensor with NaN or infinity, and any with an item that is all zero.
+
+    A tensor that was looked through is not looked through again: a scan that is made of another
+    shares its tensors.
+    """
+    version = None if value.is_inference() else value._version
+    if version is not None and _SOUND.get(value) == version:
+        return
+    if value.is_complex() and not bool(torch.isfinite(value).all()):
+        raise InputError(
+            f"{subject}: found NaN or infinite values (in single precision), expected finite ones; "
+            "repair or export the data again."
+        )
+    empty = [i for i, item in enumerate(value) if not bool(item.any())]
+    if empty:
+        where = "everywhere" if len(empty) == len(value) else f"throughout item {empty[0]}"
+        raise InputError(
+            f"{subject}: found zeros {where}, expected data; check the file or leave that item out."
+        )
+    _SOUND[value] = version
 
 
 def complex_tensor(array: Array) -> Tensor:

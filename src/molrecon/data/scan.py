@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import cast
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from molrecon.data.arrays import (
     Array,
     as_array,
+    check_values,
     coil_maps_tensor,
     complex_tensor,
     mask_tensor,
@@ -22,9 +21,7 @@ from molrecon.data.arrays import (
 from molrecon.data.axes import Axes
 from molrecon.data.geometry import Geometry
 from molrecon.errors import InputError, shape_text
-
-_SOUND: MutableMapping[Tensor, int | None] = WeakIdKeyDictionary()
-"""The version of every tensor, for as long as it lives, whose values were found to be sound."""
+from molrecon.operators.checks import check_tensor
 
 FRAMES_NOTE = "one set of coil maps for all frames: the third axis from the end is time"
 
@@ -132,6 +129,7 @@ class Scan:
         return f"Scan({', '.join(parts)}, {float(self.mask.float().mean()):.1%} sampled)"
 
     def __post_init__(self) -> None:
+        check_tensor(f"The k-space of {self.source}", self.kspace)
         if self.kspace.ndim not in (4, 5) or 0 in self.kspace.shape:
             raise InputError(
                 f"The k-space of {self.source} has shape {tuple(self.kspace.shape)}, but "
@@ -216,6 +214,7 @@ class Scan:
         rest: tuple[int, ...],
     ) -> None:
         """Refuse a tensor of the wrong type or shape, with bad values, or with an empty item."""
+        check_tensor(f"The {name} of {self.source}", value)
         shape = tuple(value.shape)
         if value.dtype != dtype:
             raise InputError(
@@ -227,23 +226,7 @@ class Scan:
                 f"The {name} of {self.source}: found shape {shape}, expected {expected} to fit "
                 "k-space; give one of the same scan."
             )
-        # A scan that is made of another shares its tensors, which were looked through already.
-        version = None if value.is_inference() else value._version
-        if version is not None and _SOUND.get(value) == version:
-            return
-        if dtype.is_complex and not bool(torch.isfinite(value).all()):
-            raise InputError(
-                f"The {name} of {self.source}: found NaN or infinite values (in single precision), "
-                "expected finite ones; repair or export the data again."
-            )
-        empty = [i for i, item in enumerate(value) if not bool(item.any())]
-        if empty:
-            where = "everywhere" if len(empty) == shape[0] else f"throughout item {empty[0]}"
-            raise InputError(
-                f"The {name} of {self.source}: found zeros {where}, expected data; check the file "
-                "or leave that item out."
-            )
-        _SOUND[value] = version
+        check_values(f"The {name} of {self.source}", value)
 
     @property
     def ndim(self) -> int:
@@ -277,7 +260,7 @@ class Scan:
         """
         return self.mask.any(2) if self.axes.time else self.mask
 
-    def with_mask(self, mask: Array | Tensor, *, source: str = "the mask") -> Scan:
+    def with_mask(self, mask: Array | Tensor, *, source: str = "the array") -> Scan:
         """Return the scan as if only the samples of a mask had been measured.
 
         Parameters
@@ -299,7 +282,7 @@ class Scan:
         notes = (*self.notes, *notes)
         return replace(self, kspace=kspace, mask=found, mask_given=True, notes=notes)
 
-    def with_coil_maps(self, coil_maps: Array | Tensor, *, source: str = "the maps") -> Scan:
+    def with_coil_maps(self, coil_maps: Array | Tensor, *, source: str = "the array") -> Scan:
         """Return the scan with these coil maps in place of its own.
 
         Parameters
@@ -316,14 +299,13 @@ class Scan:
             If their coils or shape are not those of the scan, or values are NaN or all zero.
         """
         maps = coil_maps_tensor(as_array(coil_maps), self.kspace, source)
+        check_values(f"The coil maps of {source}", maps)
         if not self.axes.settled and shared_by_frames(maps, self.kspace):
             notes = (*self.notes, FRAMES_NOTE)
             return replace(self, coil_maps=maps, axes=Axes("tyx"), notes=notes)
         return replace(self, coil_maps=maps)
 
-    def with_calibration(
-        self, calibration: Array | Tensor, *, source: str = "the calibration"
-    ) -> Scan:
+    def with_calibration(self, calibration: Array | Tensor, *, source: str = "the array") -> Scan:
         """Return the scan with calibration data that were measured by themselves.
 
         Parameters
@@ -355,6 +337,7 @@ class Scan:
                 f"({coils} coils, {', '.join(f'at most {n}' for n in fourier)}) to fit k-space; "
                 "give that of the same scan, or leave it out."
             )
+        check_values(f"The calibration of {source}", found)
         return replace(self, calibration=found)
 
     def item(self, number: int) -> Scan:

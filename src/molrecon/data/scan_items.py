@@ -64,14 +64,14 @@ class ScanItems:
         """Return all items in their order, one at a time."""
         return (self.read(number) for number in range(self.count))
 
-    def with_mask(self, mask: Array | Tensor, *, source: str = "the mask") -> ScanItems:
+    def with_mask(self, mask: Array | Tensor, *, source: str = "the array") -> ScanItems:
         """Return the items with another mask; parameters and exceptions of `Scan.with_mask`."""
         if self.whole is not None:
             return ScanItems.of(self.whole.with_mask(mask, source=source))
         part = self._part_of(as_array(mask))
         return self._changed(lambda item, i: item.with_mask(part(i, item.ndim), source=source))
 
-    def with_coil_maps(self, coil_maps: Array | Tensor, *, source: str = "the maps") -> ScanItems:
+    def with_coil_maps(self, coil_maps: Array | Tensor, *, source: str = "the array") -> ScanItems:
         """Return the items with other maps; parameters and exceptions of `Scan.with_coil_maps`."""
         if self.whole is not None:
             return ScanItems.of(self.whole.with_coil_maps(coil_maps, source=source))
@@ -81,7 +81,7 @@ class ScanItems:
         )
 
     def with_calibration(
-        self, calibration: Array | Tensor, *, source: str = "the calibration"
+        self, calibration: Array | Tensor, *, source: str = "the array"
     ) -> ScanItems:
         """Return the items with calibration data; see `Scan.with_calibration`."""
         if self.whole is not None:

@@ -8,6 +8,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from molrecon.arguments import require_positive
 from molrecon.equilibrium import rounding
 from molrecon.equilibrium.fixed_point import (
     Equation,
@@ -49,7 +50,7 @@ class ForwardBackward:
     alpha
         Step in (0, 1].
     tol
-        Tolerance of the stopping rule, positive.
+        Tolerance of the stopping rule, in (0, 1].
     stopping
         ``"bound"``: the a-posteriori bound on ``‖x − x*‖ / ‖x‖`` is at most ``tol``;
         ``"residual"``: ``‖x − T(x)‖ / ‖x‖`` is at most ``tol``;
@@ -91,8 +92,7 @@ class ForwardBackward:
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 1:
             raise InputError(f"alpha is {self.alpha}, expected a step in (0, 1]")
-        if not self.tol > 0:
-            raise InputError(f"tol is {self.tol}, expected a positive tolerance")
+        require_positive("tol", self.tol, most=1)
         if self.stopping not in get_args(Stopping):
             raise InputError(
                 f"stopping is {self.stopping!r}, expected one of {', '.join(get_args(Stopping))}"

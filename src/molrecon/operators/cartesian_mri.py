@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from molrecon.operators.checks import check_tensor
 from molrecon.operators.multi_coil import MultiCoilMRI
 
 
@@ -42,4 +43,5 @@ class CartesianMRI(MultiCoilMRI):
     """
 
     def __init__(self, coil_maps: Tensor, mask: Tensor) -> None:
+        check_tensor("coil_maps", coil_maps)
         super().__init__(coil_maps, mask, transformed=max(1, coil_maps.ndim - 2))

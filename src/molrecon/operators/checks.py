@@ -35,15 +35,32 @@ def image_dtype(dtype: torch.dtype) -> torch.dtype:
     return dtype
 
 
+def check_tensor(name: str, value: object) -> None:
+    """Check that an argument is a tensor.
+
+    Raises
+    ------
+    InputError
+        If it is anything else, such as an array of NumPy.
+    """
+    if not isinstance(value, Tensor):
+        raise InputError(
+            f"{name} is of type {type(value).__name__}, expected torch.Tensor; convert it, an "
+            "array by torch.from_numpy"
+        )
+
+
 def check_shape(
     operator: LinearOperator, values: Tensor, shape: tuple[int, ...], what: str
 ) -> None:
     """Refuse values, called ``what`` in the error, that are not ``(batch, *shape)``."""
     name = type(operator).__name__
-    if tuple(values.shape[1:]) != shape:
+    check_tensor(f"{what} for {name}", values)
+    if tuple(values.shape[1:]) != shape or values.shape[0] == 0:
         raise InputError(
             f"{name}: found {what} of shape {tuple(values.shape)}, expected "
-            f"(batch, {', '.join(map(str, shape))}); A(x) takes images, A.H(y) measurements"
+            f"(batch, {', '.join(map(str, shape))}) of one sample or more; A(x) takes "
+            "images, A.H(y) measurements"
         )
     if operator.batch not in (1, values.shape[0]):
         raise InputError(
@@ -52,12 +69,20 @@ def check_shape(
         )
 
 
-def check_precision(y: Tensor, A: LinearOperator, model: nn.Module | None = None) -> None:
-    """Refuse measurements, operator and model that do not compute in one precision.
+def check_measurements(y: Tensor, A: LinearOperator, model: nn.Module | None = None) -> None:
+    """Refuse measurements that are not finite, or not of the precision of A and of the model.
 
     The model is the network of a learned method, or the method itself. Mixed precision by autocast
     does not show in its weights and is left to it.
     """
+    from molrecon.operators.base import LinearOperator
+
+    check_tensor("y", y)
+    if not isinstance(A, LinearOperator):
+        raise InputError(
+            f"A is of type {type(A).__name__}, expected a LinearOperator, such as CartesianMRI; "
+            "methods are called with measurements and operator: method(y, A)"
+        )
     if y.dtype != A.dtype:
         found, expected = _dtype_name(y.dtype), _dtype_name(A.dtype)
         raise InputError(
@@ -73,6 +98,13 @@ def check_precision(y: Tensor, A: LinearOperator, model: nn.Module | None = None
             f"expected weights in {expected}; convert the model by model.to(torch.{expected}), "
             "or the measurements and A"
         )
+    if y.ndim == 0 or not y.numel():
+        raise InputError(
+            f"the measurements have shape {tuple(y.shape)}, expected (batch, "
+            f"{', '.join(map(str, A.shape_out))}) with one sample or more; give some"
+        )
+    if not bool(torch.isfinite(y).all()):
+        raise InputError("the measurements hold NaN or infinite values: check the raw data")
 
 
 def _dtype_name(dtype: torch.dtype) -> str:
@@ -84,6 +116,7 @@ def check_parameter(name: str, values: Tensor, shape: tuple[int, ...]) -> None:
 
     It has to be finite and not empty.
     """
+    check_tensor(name, values)
     if values.ndim != len(shape) + 1 or values.shape[1] not in (1, shape[0]) or not values.numel():
         raise InputError(
             f"{name} has shape {tuple(values.shape)}, expected (batch or 1, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from molrecon.errors import InputError
+from molrecon.operators.checks import check_tensor
 from molrecon.operators.multi_coil import MultiCoilMRI
 from molrecon.operators.noise import estimate_frames_sigma
 
@@ -42,6 +43,7 @@ class DynamicMRI(MultiCoilMRI):
     """
 
     def __init__(self, coil_maps: Tensor, mask: Tensor) -> None:
+        check_tensor("coil_maps", coil_maps)
         if coil_maps.ndim != 5:
             raise InputError(
                 f"coil_maps has shape {tuple(coil_maps.shape)}, expected (batch, coil, t, y, x) "

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator
+from molrecon.operators.checks import check_tensor
 from molrecon.operators.fourier import fft_centred, ifft_centred, spatial_dims
 from molrecon.operators.noise import estimate_sigma
 
@@ -181,15 +182,18 @@ def _add(image: Tensor | None, part: Tensor) -> Tensor:
 
 
 def _check_arguments(coil_maps: Tensor, mask: Tensor, transformed: int) -> None:
-    if not coil_maps.is_complex() or coil_maps.ndim < 3:
+    check_tensor("coil_maps", coil_maps)
+    check_tensor("mask", mask)
+    if not coil_maps.is_complex() or coil_maps.ndim < 3 or not coil_maps.numel():
         raise InputError(
             f"coil_maps is {coil_maps.dtype} of shape {tuple(coil_maps.shape)}, expected a complex "
-            "tensor (batch, coil, *spatial); convert or reshape it"
+            "tensor (batch, coil, *spatial) that is not empty; convert or reshape it"
         )
     if mask.is_complex() or mask.ndim != coil_maps.ndim or mask.shape[1] != 1:
         raise InputError(
-            f"mask is {mask.dtype} of shape {tuple(mask.shape)}, expected a real or boolean tensor "
-            f"(batch, 1, *spatial) with {coil_maps.ndim - 2} spatial axes; convert or reshape it"
+            f"mask is {mask.dtype} of shape {tuple(mask.shape)} and coil_maps has shape "
+            f"{tuple(coil_maps.shape)}, expected a real or boolean mask (batch, 1, *spatial) and "
+            "maps (batch, coil, *spatial) with the same spatial axes; convert or reshape one"
         )
     shared = tuple(
         n if n == 1 else m

@@ -119,8 +119,10 @@ def _noise(scan: Scan) -> tuple[float | None, str]:
 
 def _peak(scan: Scan) -> float:
     """Return the peak of the root-sum-of-squares image, the unit of relative noise."""
-    images = ifft_centred(scan.kspace, scan.axes.fourier)
-    return float(images.abs().square().sum(1).sqrt().max())
+    # Squares of k-space in small units would vanish.
+    largest = float(scan.kspace.abs().max())
+    images = ifft_centred(scan.kspace / largest, scan.axes.fourier)
+    return largest * float(images.abs().square().sum(1).sqrt().max())
 
 
 def _missing(scan: Scan, sampling: Sampling, sigma: float | None) -> dict[str, str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from molrecon.arguments import require_positive
 from molrecon.data.axial import axial_slices, slice_geometry
 from molrecon.data.calibration import calibration_region
 from molrecon.data.formats import ImageData, kind_of, read_image, read_scan
@@ -15,9 +17,12 @@ from molrecon.data.scan import Scan
 from molrecon.data.simulation import simulate_acquisition
 from molrecon.data.simulation.retrospective import reference_image, undersample
 from molrecon.errors import InputError
-from molrecon.pipeline.arguments import require_positive
+from molrecon.pipeline.free_memory import available_memory
+from molrecon.pipeline.memory import GIB
 
 COILS = 8
+COPIES = 6
+"""Images of all coils that simulating a scan holds at once: coil maps, k-space, noise, …."""
 RELATIVE_SIGMA = 0.01
 
 
@@ -120,10 +125,10 @@ def _of_image(
     include_maps: bool,
 ) -> SimulatedScan:
     image, number = axial_slices(stored, number)
+    coils = COILS if coils is None else coils
+    _require_memory(image, coils)
     sigma = RELATIVE_SIGMA * float(image.abs().max()) if sigma is None else sigma
-    acquisition = simulate_acquisition(
-        image, coils=COILS if coils is None else coils, sigma=sigma, **vars(sampling)
-    )
+    acquisition = simulate_acquisition(image, coils=coils, sigma=sigma, **vars(sampling))
     scan = Scan(
         kspace=acquisition.kspace,
         mask=acquisition.mask,
@@ -132,3 +137,14 @@ def _of_image(
         geometry=slice_geometry(stored, number),
     )
     return SimulatedScan(scan, acquisition.image, "image", number, sigma)
+
+
+def _require_memory(image: Tensor, coils: int) -> None:
+    """Refuse so many coils that their images do not fit the memory that is free."""
+    needed = COPIES * coils * image.numel() * torch.complex64.itemsize
+    free = available_memory("cpu")
+    if free is not None and needed > free:
+        raise InputError(
+            f"coils is {coils}, which takes about {needed / GIB:.3g} GiB of memory, but "
+            f"{free / GIB:.3g} GiB are free; simulate fewer."
+        )

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
+from molrecon.arguments import require_positive, resolve_device
 from molrecon.data.formats import check_image_path, scan_items
 from molrecon.data.formats.kinds import peaks_more_than_its_transform
 from molrecon.data.formats.reading import PathLike
@@ -14,7 +17,6 @@ from molrecon.data.image_items import ImageFile
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError, shape_text
-from molrecon.pipeline.arguments import require_positive, resolve_device
 from molrecon.pipeline.match import Matched, match_axes
 from molrecon.pipeline.measurements import Progress, require_coil_maps, silent
 from molrecon.pipeline.memory import fit_memory, in_tiles, memory_limit
@@ -28,14 +30,14 @@ from molrecon.reconstructors.methods import build_method
 
 def reconstruct(
     scan: Scan | ScanItems | PathLike,
-    method: str | Reconstructor = "mol",
+    method: str | Reconstructor | None = None,
     *,
     model: str | None = None,
     preparation: Preparation | None = None,
     tol: float = 1e-3,
     sigma: float | None = None,
     max_memory: float | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     output: PathLike | None = None,
     progress: Progress | None = None,
 ) -> Reconstruction:
@@ -53,7 +55,8 @@ def reconstruct(
         BART and ``.npy`` files are read, reconstructed and written one after the other, so that
         the memory does not grow with their number.
     method
-        Name of a method (``"mol"``, ``"sense"``, …), or a method that is built.
+        Name of a method (``"mol"``, ``"sense"``, …), or a method that is built; by default the
+        one that the model was trained for.
     model
         A shipped model or a weights file trained for the method; ``"brain2d-sn"`` by default.
     preparation
@@ -104,8 +107,9 @@ def reconstruct(
     started = time.perf_counter()
     if output is not None:
         check_image_path(output)
-    for name, value in (("sigma", sigma), ("tol", tol), ("max_memory", max_memory)):
-        require_positive(name, value)
+    require_positive("sigma", sigma)
+    require_positive("tol", tol, most=1)
+    require_positive("max_memory", max_memory)
     device = resolve_device(device)
     chosen = _method(method, model, device)
     items = _items(scan, max_memory)
@@ -194,9 +198,14 @@ def _folder(output: PathLike | None) -> Path | None:
     return None if output is None else Path(output).absolute().parent
 
 
-def _method(method: str | Reconstructor, model: str | None, device: str) -> Reconstructor:
-    if isinstance(method, str):
+def _method(method: str | Reconstructor | None, model: str | None, device: str) -> Reconstructor:
+    if method is None or isinstance(method, str):
         return build_method(method, model=model, device=device)
+    if not isinstance(method, Reconstructor):
+        raise InputError(
+            f"method is of type {type(method).__name__}, expected a name or a Reconstructor; "
+            "correct it."
+        )
     if model is not None:
         raise InputError(f"model is {model}, but the method {method.name} is built; leave it out.")
     return method

@@ -22,8 +22,8 @@ from molrecon.operators.base import LinearOperator, norm, per_sample
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.start import (
     as_sigma,
-    check_measurements,
     check_scale,
+    check_signal,
     estimated_sigma,
     sense_start,
 )
@@ -145,8 +145,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         monotonicity: float | None = None,
     ) -> None:
         super().__init__()
-        if output not in get_args(Output):
-            raise InputError(f"output is {output!r}, expected one of {', '.join(get_args(Output))}")
+        _check_output(output)
         if monotonicity is not None and not 0 < monotonicity < 1:
             raise InputError(f"monotonicity is {monotonicity}, expected m in (0, 1)")
         self.axes = Axes.of(network.ndim)
@@ -286,6 +285,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
             If a solve does not converge and failures are to raise.
         """
         started = time.perf_counter()
+        _check_output(output or self.output)
         problem, scale, noise = self._scaled(y, A, sigma, x0, scale)
         asked = (tol, equilibrium, raise_on_failure, on_backward)
         solution = self._solved(ScaledProblem(*problem, *asked), output or self.output)
@@ -339,7 +339,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         scale: Tensor | None,
     ) -> tuple[tuple[LinearOperator, Tensor, Tensor, Tensor], Tensor, Tensor]:
         """Return the problem in units of the image peak, the peak and σ in the unit of ``y``."""
-        check_measurements(y, A, self)
+        check_signal(y, A, self)
         start, own = (x0, scale) if x0 is not None and scale is not None else sense_start(y, A)
         scale = own if scale is None else scale
         check_scale(scale)
@@ -349,3 +349,8 @@ class LearnedReconstructor(nn.Module, Reconstructor):
             start = start * A.support
         start = start / per_sample(scale, start)
         return (A, y / per_sample(scale, y), noise / scale, start), scale, noise
+
+
+def _check_output(output: str) -> None:
+    if output not in get_args(Output):
+        raise InputError(f"output is {output!r}, expected one of {', '.join(get_args(Output))}")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from molrecon.arguments import require_positive
 from molrecon.equilibrium.robustness import robustness_constant
 from molrecon.equilibrium.rounding import OPERATOR
 from molrecon.equilibrium.solution import Guarantee, Solution
@@ -16,7 +17,7 @@ from molrecon.linear.solution import LinearSolution
 from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
-from molrecon.operators.checks import check_precision
+from molrecon.operators.checks import check_measurements
 
 DEFAULT_TOL = 1e-3
 
@@ -27,7 +28,7 @@ SHARE_OF_TOLERANCE = 0.1
 def regularised_least_squares(
     y: Tensor,
     A: LinearOperator,
-    lam: Tensor,
+    lam: Tensor | float,
     *,
     tol: float | None = None,
     max_iterations: int = 500,
@@ -42,9 +43,10 @@ def regularised_least_squares(
     A
         The forward operator.
     lam
-        λ of every sample, ``(batch,)``.
+        λ of every sample, ``(batch,)``, or a number for all.
     tol
-        Largest relative distance to the minimiser, 1e-3 by default; that of the gradient too.
+        Largest relative distance to the minimiser, in (0, 1], 1e-3 by default; that of the
+        gradient too.
     max_iterations
         Cap on the iterations of a linear solve.
     raise_on_failure
@@ -54,13 +56,15 @@ def regularised_least_squares(
     Raises
     ------
     InputError
-        If y and A are of different precision or do not fit together.
+        If y and A are of different precision or do not fit together, or y is not finite.
     ConvergenceError
         If a solve fails, or rounding keeps it from its tolerance, and failures are to raise.
     """
     started = time.perf_counter()
-    check_precision(y, A)
+    check_measurements(y, A)
     tol = DEFAULT_TOL if tol is None else tol
+    require_positive("tol", tol, most=1)
+    lam = torch.as_tensor(lam, dtype=y.real.dtype, device=y.device).expand(y.shape[0])
     # The map is linear, so the unit is a constant as far as the gradient is concerned.
     unit = magnitude(y.detach())
     y = y / per_sample(unit, y)

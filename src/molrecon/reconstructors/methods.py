@@ -45,14 +45,18 @@ DEFAULT_MODEL = "brain2d-sn"
 
 
 def build_method(
-    name: str, *, model: str | Path | None = None, device: str = "cpu", **settings: Any
+    name: str | None = None,
+    *,
+    model: str | Path | None = None,
+    device: str = "cpu",
+    **settings: Any,
 ) -> Reconstructor:
     """Return a method by its name, ready to reconstruct.
 
     Parameters
     ----------
     name
-        One of `METHODS`.
+        One of `METHODS`; by default the one that the model was trained for, mol without a model.
     model
         For a learned method, a shipped model or a weights file that was trained for it; by
         default `DEFAULT_MODEL`. Other methods have none.
@@ -75,6 +79,8 @@ def build_method(
     >>> build_method("mol", model="brain2d-sn").axes
     Axes('yx')
     """
+    if name is None:
+        name = MOL.name if model is None else read_header(resolve(model))[0].method
     if name not in METHODS:
         raise InputError(f"method is {name!r}, expected one of {', '.join(METHODS)}; correct it.")
     kind = METHODS[name]

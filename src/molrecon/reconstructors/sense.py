@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from molrecon.equilibrium.solution import Solution
@@ -61,11 +60,10 @@ class SENSE(Reconstructor):
         raise_on_failure: bool = True,
     ) -> Solution:
         """Reconstruct, see `Reconstructor`; ``tol`` is 1e-3 by default."""
-        lam = torch.full((y.shape[0],), self.lam, dtype=y.real.dtype, device=y.device)
         return regularised_least_squares(
             y,
             A,
-            lam,
+            self.lam,
             tol=tol,
             max_iterations=self.max_iterations,
             raise_on_failure=raise_on_failure,

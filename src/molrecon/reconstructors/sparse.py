@@ -19,8 +19,8 @@ from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.start import (
     as_sigma,
-    check_measurements,
     check_scale,
+    check_signal,
     sense_start,
 )
 
@@ -60,7 +60,7 @@ class Sparse(Reconstructor):
     @torch.no_grad()
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
         """Return the unit and, where the weight rests on it, the noise level for ``y``."""
-        check_measurements(y, A)
+        check_signal(y, A)
         _, scale = sense_start(y, A)
         check_scale(scale)
         if self.lam is not None:
@@ -106,7 +106,7 @@ class Sparse(Reconstructor):
             If an iteration does not converge and failures are to raise.
         """
         started = time.perf_counter()
-        check_measurements(y, A)
+        check_signal(y, A)
         fixed = {"scale": scale, "sigma": sigma} if scale is not None else self.settled(y, A, sigma)
         solution = self._solve(y, A, **fixed)
         if raise_on_failure:

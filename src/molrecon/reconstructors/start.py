@@ -9,7 +9,7 @@ from molrecon.errors import InputError
 from molrecon.linear.regularised import solve_regularised
 from molrecon.linear.solver import LinearSolver
 from molrecon.operators.base import LinearOperator, inner, magnitude, per_sample
-from molrecon.operators.checks import check_precision
+from molrecon.operators.checks import check_measurements
 
 START_LAM = 100.0
 START_RTOL = 1e-2
@@ -93,11 +93,9 @@ def estimated_sigma(y: Tensor, A: LinearOperator, scale: Tensor) -> Tensor:
     return torch.maximum(A.estimate_sigma(y), 1e-6 * scale)
 
 
-def check_measurements(y: Tensor, A: LinearOperator, model: nn.Module | None = None) -> None:
-    """Refuse measurements with NaN or infinity, of zeros alone, or of another precision."""
-    check_precision(y, A, model)
-    if not bool(torch.isfinite(y).all()):
-        raise InputError("the measurements hold NaN or infinite values: check the raw data")
+def check_signal(y: Tensor, A: LinearOperator, model: nn.Module | None = None) -> None:
+    """Refuse measurements of zeros alone, and those that `check_measurements` refuses."""
+    check_measurements(y, A, model)
     if not bool((y.flatten(1) != 0).any(1).all()):
         raise InputError(
             "the measurements of a sample are all zero: there is nothing to reconstruct"
@@ -115,7 +113,12 @@ def check_scale(scale: Tensor) -> None:
 
 def as_sigma(sigma: Tensor | float, y: Tensor) -> Tensor:
     """Return the noise level of every sample, ``(batch,)``, positive and finite."""
-    values = torch.as_tensor(sigma, dtype=y.real.dtype, device=y.device)
+    try:
+        values = torch.as_tensor(sigma, dtype=y.real.dtype, device=y.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(
+            f"sigma is {sigma!r}, expected a number or ({y.shape[0]},) of them"
+        ) from None
     if values.shape not in ((), (1,), (y.shape[0],)):
         raise InputError(
             f"sigma has shape {tuple(values.shape)}, expected a number or ({y.shape[0]},)"

@@ -157,6 +157,11 @@ def load(name_or_path: str | Path, *, device: str = "cpu") -> LearnedReconstruct
 
 def resolve(name_or_path: str | Path) -> Path:
     """Return the weights file of a shipped name or a path."""
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise InputError(
+            f"model is of type {type(name_or_path).__name__}, expected the name of a shipped model "
+            "or a weights file; a model that is loaded already is given as the method"
+        )
     shipped = shipped_models()
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]

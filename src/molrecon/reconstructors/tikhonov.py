@@ -16,7 +16,7 @@ from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.least_squares import regularised_least_squares
 from molrecon.reconstructors.sense import require_weight
-from molrecon.reconstructors.start import as_sigma, check_measurements
+from molrecon.reconstructors.start import as_sigma, check_signal
 
 RANGE = (1e-2, 1e5)
 """Weights that are considered, in units of 1 / nominal_norm²."""
@@ -100,7 +100,7 @@ class Tikhonov(Reconstructor):
             If a linear solve does not converge and failures are to raise.
         """
         started = time.perf_counter()
-        check_measurements(y, A)
+        check_signal(y, A)
         noise = None
         if weight is None:
             weight, noise = self._choose(y, A, sigma)
@@ -116,7 +116,7 @@ class Tikhonov(Reconstructor):
 
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
         """Return λ as chosen for ``y``."""
-        check_measurements(y, A)
+        check_signal(y, A)
         with torch.no_grad():
             return {"weight": self._choose(y, A, sigma)[0]}
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from molrecon.equilibrium.solution import Solution
 from molrecon.operators.base import LinearOperator
-from molrecon.operators.checks import check_precision
+from molrecon.operators.checks import check_measurements
 from molrecon.reconstructors.base import Reconstructor, direct_solution
 
 
@@ -41,6 +41,6 @@ class ZeroFilled(Reconstructor):
     ) -> Solution:
         """Reconstruct, see `Reconstructor`."""
         started = time.perf_counter()
-        check_precision(y, A)
+        check_measurements(y, A)
         solution = direct_solution(A.H(y), raise_on_failure=raise_on_failure)
         return replace(solution, seconds=time.perf_counter() - started)

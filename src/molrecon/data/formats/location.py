@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from molrecon.arguments import require_positive
 from molrecon.data.axes import Axes
 from molrecon.errors import InputError, MolreconError
 
@@ -45,6 +46,9 @@ class Location:
     frames: bool = False
     max_memory: float | None = None
 
+    def __post_init__(self) -> None:
+        require_positive("max_memory", self.max_memory)
+
     def __str__(self) -> str:
         meaning = _SLICES if self.slices else _FRAMES if self.frames else None
         parts = [str(self.path), self.key, meaning]
@@ -66,6 +70,11 @@ class Location:
         InputError
             If there are more or empty parts.
         """
+        if not isinstance(text, str | os.PathLike):
+            raise InputError(
+                f"The path is of type {type(text).__name__}, expected str or pathlib.Path; name a "
+                "file, or make a Scan of k-space."
+            )
         path, *rest = os.fspath(text).split("::")
         meaning = rest[-1] if rest and rest[-1] in (_SLICES, _FRAMES) else None
         keys = rest[:-1] if meaning else rest

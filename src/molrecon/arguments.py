@@ -8,20 +8,31 @@ import torch
 
 from molrecon.errors import InputError
 
+_LARGEST = torch.finfo(torch.float32).max
 
-def require_positive(name: str, value: float | None) -> None:
-    """Refuse a number that is not positive and finite, by its name; None passes."""
-    if value is not None and not (value > 0 and math.isfinite(value)):
+
+def require_positive(name: str, value: float | None, *, most: float = _LARGEST) -> None:
+    """Refuse what is not one positive number of at most ``most``, by its name; None passes."""
+    if value is None:
+        return
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        number = math.nan
+    if not 0 < number <= most:
+        limit = f" of at most {most:.2g}" if number > most else ""
+        found = f"{value:g}" if isinstance(value, int | float) else repr(value)
         raise InputError(
-            f"{name} is {value:g}, expected a positive number; correct it or leave it out."
+            f"{name} is {found}, expected a positive number{limit}; correct it or leave it out."
         )
 
 
-def resolve_device(name: str) -> str:
+def resolve_device(name: str | torch.device) -> str:
     """Return the device to compute on; ``"auto"`` is a GPU if there is one.
 
     One that is unknown, or that this machine has not, is refused.
     """
+    name = str(name)
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = name.partition(":")
