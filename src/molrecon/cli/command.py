@@ -8,21 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Command:
-    """One command.
+    """One command."""
 
-    Attributes
-    ----------
-    name
-        What the user types.
-    function
-        Its docstring and annotations are the help.
-    example
-        One line that works, shown by ``--help``.
-    """
-
-    name: str
-    function: Callable[..., None]
-    example: str
+    name: str  # what the user types
+    function: Callable[..., None]  # its docstring and annotations are the help
+    example: str  # one line that works, shown by ``--help``
 
     @property
     def epilog(self) -> str:

@@ -58,24 +58,10 @@ class LinearSolver(ConjugateGradient):
     def __call__(
         self, A: LinearOperator, c: Tensor | float, r: Tensor, x0: Tensor | None = None
     ) -> LinearSolution:
-        """Solve without recording gradients; see `solve_regularised` for the differentiable call.
+        """Solve without recording gradients; see `ConjugateGradient` for the arguments.
 
-        Parameters
-        ----------
-        A
-            The operator.
-        c
-            Non-negative weight, a number or ``(batch,)``.
-        r
-            Right-hand side, ``(batch, *shape_in)``.
-        x0
-            Warm start of conjugate gradients, of the same shape; zero if not given. A closed form
-            needs none: its solution starts at zero and counts passes as iterations.
-
-        Raises
-        ------
-        InputError
-            If ``c`` is negative or not finite, or a shape does not fit.
+        A closed form needs no start: its solution starts at zero and counts passes as iterations.
+        `solve_regularised` is the differentiable call.
         """
         weights = as_weights(c, r)
         correction = A.resolvent(weights, r)

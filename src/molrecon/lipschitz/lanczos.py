@@ -24,7 +24,7 @@ not before the bound is of use."""
 class Ritz:
     """Largest Ritz value of every sample, each ``(batch,)``."""
 
-    largest: Tensor  # ritz values: the map has eigenvalues at least as large and as small
+    largest: Tensor  # Ritz values: the map has eigenvalues at least as large and as small
     smallest: Tensor
     residual: Tensor  # ``‖Bv − θv‖`` of the largest: an eigenvalue lies within this distance of it
     # The largest eigenvalue is at most this, but for a probability of `FAILURE` over the random

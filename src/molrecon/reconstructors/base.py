@@ -160,30 +160,13 @@ class Held(Reconstructor):
         raise_on_failure: bool = True,
         x0: Tensor | None = None,
     ) -> Solution:
-        """Reconstruct, see `Reconstructor`.
+        """Reconstruct, see `Reconstructor`; ``sigma``, which is fixed, must be left out.
 
         Parameters
         ----------
-        y
-            Measurements ``(batch, *A.shape_out)``, in any unit.
-        A
-            The forward operator.
-        sigma
-            Must be left out: the noise level is fixed.
-        tol
-            Largest relative distance to the exact solution of the method.
-        raise_on_failure
-            Whether a solve that fails raises; if False, it is a status of the solution.
         x0
             Starting image ``(batch, *A.shape_in)`` in the unit of ``y``; methods whose answer
             depends on the start begin at their own.
-
-        Raises
-        ------
-        InputError
-            If ``sigma`` is given, or the measurements are wrong.
-        ConvergenceError
-            If a solve does not converge and failures are to raise.
         """
         if sigma is not None:
             raise InputError(f"sigma is {sigma}, expected none: it is fixed; leave it out")

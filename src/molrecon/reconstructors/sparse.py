@@ -79,31 +79,13 @@ class Sparse(Reconstructor):
         raise_on_failure: bool = True,
         scale: Tensor | None = None,
     ) -> Solution:
-        """Reconstruct.
+        """Reconstruct, see `Reconstructor`; σ is for the default weight, ``tol`` has no effect.
 
         Parameters
         ----------
-        y
-            Measurements ``(batch, *A.shape_out)``, in any unit.
-        A
-            The forward operator.
-        sigma
-            Standard deviation of the noise per sample in the unit of ``y``, a number or
-            ``(batch,)``, for the default weight; estimated from the data if not given.
-        tol
-            Without effect.
-        raise_on_failure
-            Whether an iteration that does not converge raises; if False, it is a status.
         scale
             The image peak ``(batch,)`` to compute in units of, in the unit of ``y``; by default
             that of a short SENSE reconstruction.
-
-        Raises
-        ------
-        InputError
-            If the measurements hold NaN or are all zero, or sigma is out of range.
-        ConvergenceError
-            If an iteration does not converge and failures are to raise.
         """
         started = time.perf_counter()
         check_signal(y, A)

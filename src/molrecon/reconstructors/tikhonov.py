@@ -74,30 +74,13 @@ class Tikhonov(Reconstructor):
         raise_on_failure: bool = True,
         weight: Tensor | None = None,
     ) -> Solution:
-        """Reconstruct.
+        """Reconstruct, see `Reconstructor`; ``tol`` is 1e-3 by default.
 
         Parameters
         ----------
-        y
-            Measurements ``(batch, *A.shape_out)``, in any unit.
-        A
-            The forward operator.
-        tol
-            Largest relative distance to the minimiser, 1e-3 by default.
-        raise_on_failure
-            Whether a solve that fails raises; if False, it is a status of the solution.
-        sigma
-            Standard deviation of the noise per sample in the unit of ``y``, a number or
-            ``(batch,)``; estimated from the data if not given. It has no effect if λ is given.
         weight
-            λ of every sample, ``(batch,)``, in place of the chosen one.
-
-        Raises
-        ------
-        InputError
-            If y holds NaN or is zero throughout, or sigma is out of range.
-        ConvergenceError
-            If a linear solve does not converge and failures are to raise.
+            λ of every sample, ``(batch,)``, in place of the chosen one; σ then has no effect, nor if λ
+            is given.
         """
         started = time.perf_counter()
         check_signal(y, A)
