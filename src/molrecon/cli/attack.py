@@ -14,7 +14,6 @@ from molrecon.errors import InputError
 if TYPE_CHECKING:
     from molrecon.evaluation.attack.attacked import Attacked, Effect
 
-
 Model = Annotated[
     str,
     typer.Argument(

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from molrecon.evaluation.certificate import Certificate
 
-
 Data = Annotated[
     list[str] | None,
     typer.Option(
@@ -27,8 +26,7 @@ Data = Annotated[
     ),
 ]
 Tolerance = Annotated[
-    float,
-    typer.Option(help="Share of the starting distance, for the number of iterations."),
+    float, typer.Option(help="Share of the starting distance, for the number of iterations.")
 ]
 Accuracy = Annotated[
     float, typer.Option(help="Relative tolerance of the local values, on their residuals.")

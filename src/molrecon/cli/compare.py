@@ -69,24 +69,22 @@ def compare(
         )
     from molrecon.evaluation.conventions import CONVENTIONS
 
+    basis = CONVENTIONS[convention].summary
     if json:
-        basis = CONVENTIONS[convention].summary
-        output.print_json(
-            {"folder": folder, "convention": convention, "basis": basis, **result.facts()}
-        )
+        facts = {"folder": folder, "convention": convention, "basis": basis}
+        output.print_json(facts | result.facts())
     else:
-        _print(result, convention)
+        _print(result, basis)
 
 
-def _print(result: Comparison, convention: str) -> None:
+def _print(result: Comparison, basis: str) -> None:
     from molrecon.evaluation.comparison.tables import columns, failure_lines, summary_table
-    from molrecon.evaluation.conventions import CONVENTIONS
 
     shown = [column for column in columns() if column.on_screen]
     for section in result.sections:
         title = f"{section.image_set}: {section.condition}"
         output.print_table(title, *summary_table(section, shown))
-    output.print_note(CONVENTIONS[convention].summary)
+    output.print_note(basis)
     for line in failure_lines(result.records):
         output.print_note(f"Failed: {line}")
     output.print_facts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,12 +11,10 @@ from molrecon.cli.command import Command
 from molrecon.cli.options import AsPublished, Json, ReadMemory
 from molrecon.errors import InputError
 
-Unit = Literal["slice", "volume"]
-UNITS: dict[str, Unit] = {"slice": "slice", "volume": "volume"}
-
 if TYPE_CHECKING:
-    from molrecon.evaluation.metrics import DataRange
+    from molrecon.evaluation.metrics import DataRange, Unit
 
+UNITS: dict[str, Unit] = {"slice": "slice", "volume": "volume"}
 
 Range = Annotated[
     str | None,
@@ -30,8 +28,7 @@ Range = Annotated[
 Over = Annotated[
     str,
     typer.Option(
-        help="Average the figures of all slices, or take the volume as one.",
-        metavar="slice|volume",
+        help="Average the figures of all slices, or take the volume as one.", metavar="slice|volume"
     ),
 ]
 Complex = Annotated[

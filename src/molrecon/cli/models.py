@@ -68,14 +68,8 @@ def _rows(item: dict[str, Any]) -> list[tuple[str, str]]:
         ("Monotone", _monotone(item)),
         ("Certificate", certificate_text(item)),
     ]
-    for label, key in (
-        ("Trained on", "data"),
-        ("Licence", "licence"),
-        ("Validation", "validation"),
-    ):
-        if item[key]:
-            rows.append((label, _text(item[key])))
-    return rows
+    optional = {"Trained on": "data", "Licence": "licence", "Validation": "validation"}
+    return rows + [(label, _text(item[key])) for label, key in optional.items() if item[key]]
 
 
 def _monotone(item: dict[str, Any]) -> str:

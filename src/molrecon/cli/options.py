@@ -28,8 +28,7 @@ Folder = Annotated[
 MaskKind = Annotated[
     str,
     typer.Option(
-        help="variable-density, poisson-disc, equispaced (lines) or random (lines).",
-        metavar="KIND",
+        help="variable-density, poisson-disc, equispaced (lines) or random (lines).", metavar="KIND"
     ),
 ]
 Acceleration = Annotated[

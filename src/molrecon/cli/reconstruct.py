@@ -43,14 +43,12 @@ CoilMaps = Annotated[
     typer.Option(help="Coil maps, in place of those of the scan or an estimate.", metavar="FILE"),
 ]
 Mask = Annotated[
-    str | None,
-    typer.Option(help="Sampling mask, in place of that of the scan.", metavar="FILE"),
+    str | None, typer.Option(help="Sampling mask, in place of that of the scan.", metavar="FILE")
 ]
 CalibrationData = Annotated[
     str | None,
     typer.Option(
-        help="Calibration data measured by themselves, to estimate coil maps from.",
-        metavar="FILE",
+        help="Calibration data measured by themselves, to estimate coil maps from.", metavar="FILE"
     ),
 ]
 Whiten = Annotated[
@@ -84,8 +82,7 @@ Compression = Annotated[
     ),
 ]
 Tolerance = Annotated[
-    float,
-    typer.Option(help="Largest relative distance to the exact solution of the method."),
+    float, typer.Option(help="Largest relative distance to the exact solution of the method.")
 ]
 
 
@@ -122,10 +119,7 @@ def reconstruct(
 
     check_image_path(out)
     preparation = pipeline.Preparation(
-        whiten=whiten,
-        cut_readout=cut_readout,
-        coils=_number(coils),
-        compression=compression,
+        whiten=whiten, cut_readout=cut_readout, coils=_number(coils), compression=compression
     )
     keep_inputs(out, under, mask, coil_maps, calibration, model)
     scan = _read(under, mask, coil_maps, calibration, max_memory)

@@ -8,14 +8,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import (
-    Acceleration,
-    Calibration,
-    Json,
-    MaskKind,
-    ReadMemory,
-    Seed,
-)
+from molrecon.cli.options import Acceleration, Calibration, Json, MaskKind, ReadMemory, Seed
 
 if TYPE_CHECKING:
     from molrecon.data.scan import Scan as ScanData
@@ -37,8 +30,6 @@ Sigma = Annotated[
         "units of the image (1 % of its peak by default)."
     ),
 ]
-
-
 Source = Annotated[
     str,
     typer.Argument(

@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
 NO_WEIGHTS = "none yet: at no validation was the network contracting and every solve successful"
 
-
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue from the checkpoint of an earlier run.")
 ]
 TimeLimit = Annotated[
-    float | None,
-    typer.Option(help="Stop after so many seconds, with a checkpoint to resume from."),
+    float | None, typer.Option(help="Stop after so many seconds, with a checkpoint to resume from.")
 ]
 Runs = Annotated[
     str | None,

@@ -132,10 +132,7 @@ def _measured(
 
 
 def _values(
-    model: LearnedReconstructor,
-    one: CertificationImage,
-    certified: bool,
-    effort: MeasuringEffort,
+    model: LearnedReconstructor, one: CertificationImage, certified: bool, effort: MeasuringEffort
 ) -> ImageValues:
     y, A = one.y, one.A
     with torch.no_grad():

@@ -23,11 +23,7 @@ from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_h
 
 from molrecon.errors import NoBoundError
 from molrecon.networks.base import Network
-from molrecon.networks.convolution_norm import (
-    VERIFICATION_MARGIN,
-    absolute_norm,
-    certified_norm,
-)
+from molrecon.networks.convolution_norm import VERIFICATION_MARGIN, absolute_norm, certified_norm
 from molrecon.networks.layers import Convolution, SoftClip
 from molrecon.networks.normalised import NormalisedConvolution
 

@@ -74,13 +74,12 @@ class Tikhonov(Reconstructor):
         raise_on_failure: bool = True,
         weight: Tensor | None = None,
     ) -> Solution:
-        """Reconstruct, see `Reconstructor`; ``tol`` is 1e-3 by default.
+        """Reconstruct, see `Reconstructor`; ``tol`` is 1e-3 by default, σ is used if λ is chosen.
 
         Parameters
         ----------
         weight
-            λ of every sample, ``(batch,)``, in place of the chosen one; σ then has no effect, nor if λ
-            is given.
+            λ of every sample, ``(batch,)``, in place of the chosen one.
         """
         started = time.perf_counter()
         check_signal(y, A)

@@ -130,10 +130,7 @@ COSTS: dict[str, Callable[[Record], float | None]] = {
 
 
 def summarise(
-    records: Sequence[Record],
-    methods: Sequence[str],
-    convention: str,
-    bootstrap: BootstrapConfig,
+    records: Sequence[Record], methods: Sequence[str], convention: str, bootstrap: BootstrapConfig
 ) -> list[Section]:
     """Summarise results, one section per image set and condition, in the order they come.
 
@@ -192,10 +189,7 @@ def _difference(
 
 
 def overviews(
-    sections: Sequence[Section],
-    records: Sequence[Record],
-    convention: str,
-    baseline: str | None,
+    sections: Sequence[Section], records: Sequence[Record], convention: str, baseline: str | None
 ) -> list[Overview]:
     """Put the sections of every set that has several side by side, in every metric.
 
