@@ -228,3 +228,30 @@ def test_steps_of_the_preparation_are_options_and_listed(files, run_json, run, t
     refused = run(*arguments, "--coils", "many")
     assert refused.exit_code == 2
     assert "expected a whole number from 1, or 'auto'" in refused.stderr
+
+
+def test_noise_map(files, run_json, run, tmp_path):
+    out, noise = tmp_path / "image.npy", tmp_path / "noise.npy"
+    asked = ("reconstruct", files.under, "--model", files.model, "-o", out, "--sigma", 0.02)
+    facts = run_json(*asked, "--noise-map", noise, "--draws", 8)
+    scan = read_scan(files.under)
+    A = operator(scan)
+    expected = molrecon.noise_map(
+        molrecon.load(files.model), scan.kspace, A, sigma=0.02, count=8, batch=1
+    )
+    found = np.load(noise)
+    assert found.shape == SHAPE
+    assert np.abs(found - expected.std[0, 0].numpy()).max() < 0.1 * found.max()
+    assert facts["noise_map"]["draws"] == 8
+    assert facts["noise_map"]["relative_standard_error"] == pytest.approx(14**-0.5)
+    assert facts["noise_map"]["median_snr"] > 1
+    text = run(*asked, "--noise-map", noise, "--draws", 2).stdout
+    assert "from 2 replicas" in " ".join(text.split())
+
+
+def test_noise_map_is_refused_before_work(files, refused, tmp_path):
+    out = tmp_path / "image.npy"
+    asked = ("reconstruct", files.under, "--model", files.model, "-o", out)
+    refused(*asked, "--noise-map", tmp_path / "noise.xyz", naming=["noise.xyz"])
+    refused(*asked, "--noise-map", out, naming=["image.npy"])
+    refused(*asked, "--noise-map", tmp_path / "n.npy", "--draws", 1, naming=["1"])

@@ -81,6 +81,17 @@ Compression = Annotated[
         metavar="KIND",
     ),
 ]
+NoiseMap = Annotated[
+    str | None,
+    typer.Option(
+        help="Image of the standard deviation of every pixel under the noise of the scan, to "
+        "write; in the formats of the image.",
+        metavar="FILE",
+    ),
+]
+Draws = Annotated[
+    int, typer.Option(help="Draws of the noise for the noise map, each a reconstruction.")
+]
 Tolerance = Annotated[
     float, typer.Option(help="Largest relative distance to the exact solution of the method.")
 ]
@@ -99,6 +110,8 @@ def reconstruct(
     coils: Coils = None,
     compression: Compression = "geometric",
     sigma: Sigma = None,
+    noise_map: NoiseMap = None,
+    draws: Draws = 32,
     tol: Tolerance = 1e-3,
     max_memory: MaxMemory = None,
     device: Device = "auto",
@@ -118,6 +131,9 @@ def reconstruct(
     from molrecon.data.formats import check_image_path
 
     check_image_path(out)
+    if noise_map is not None:
+        check_image_path(noise_map)
+        keep_inputs(noise_map, under, mask, coil_maps, calibration, model, out)
     preparation = pipeline.Preparation(
         whiten=whiten, cut_readout=cut_readout, coils=_number(coils), compression=compression
     )
@@ -131,11 +147,14 @@ def reconstruct(
             preparation=preparation,
             tol=tol,
             sigma=sigma,
+            noise_draws=0 if noise_map is None else draws,
             max_memory=max_memory,
             device=device,
             output=out,
             progress=show,
         )
+    if noise_map is not None:
+        found.save_noise_map(noise_map)
     for subject in ("kind", "axes", "field of view"):
         if subject in found.assumed:
             output.print_note(found.assumed[subject])

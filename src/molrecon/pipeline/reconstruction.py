@@ -16,10 +16,13 @@ from molrecon.data.image_items import ImageItems
 from molrecon.data.oversampling import crop_image
 from molrecon.data.sampling import Sampling
 from molrecon.equilibrium.solution import Guarantee, Solution
-from molrecon.errors import shape_text
+from molrecon.errors import InputError, shape_text
 from molrecon.pipeline.memory import MemoryPlan
 from molrecon.pipeline.preparation import Step
 from molrecon.pipeline.summary import summary_of
+
+BRIGHT = 0.1
+"""Magnitude, relative to the largest, above which pixels count in a median."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,6 +66,11 @@ class Reconstruction:
         Where it was computed.
     geometry
         Size and place of the pixels, where they are known.
+    noise_map
+        Standard deviation of the magnitude of every pixel under the noise of the scan, of the shape
+        and in the unit of the image; None if none was asked for. See `molrecon.noise_map`.
+    noise_draws
+        Number of draws that it rests on.
     image_shape
         Spatial shape that `save` cuts out of the centre; None for all of the image.
     seconds
@@ -99,6 +107,8 @@ class Reconstruction:
     seconds: float
     geometry: Geometry | None = None
     image_shape: tuple[int, ...] | None = None
+    noise_map: Tensor | None = None
+    noise_draws: int = 0
 
     @property
     def worst(self) -> int:
@@ -134,6 +144,7 @@ class Reconstruction:
             "sigma_estimated": self.sigma_estimated,
             "coil_maps": self.coil_maps,
             "steps": [step.facts() for step in self.steps],
+            "noise_map": self._noise_facts(),
             "assumed": dict(self.assumed),
             "slice": self.worst,
             "slices": slices,
@@ -172,6 +183,40 @@ class Reconstruction:
         _, first = crop_image(self.image[:1], self.image_shape)
         geometry = None if self.geometry is None else self.geometry.moved(first)
         write_image(path, ImageItems((*items.shape[:2], *shape), cropped), geometry=geometry)
+
+    def save_noise_map(self, path: PathLike) -> None:
+        """Write the noise map in the format that the extension names, see `write_image`.
+
+        Parameters
+        ----------
+        path
+            The file; it is replaced as a whole or not at all.
+
+        Raises
+        ------
+        InputError
+            If there is no noise map, the extension is unknown or the folder cannot be written to.
+        """
+        if self.noise_map is None:
+            raise InputError(
+                "there is no noise map to write; reconstruct with noise_draws of at least 2"
+            )
+        values, first = crop_image(self.noise_map, self.image_shape)
+        geometry = None if self.geometry is None else self.geometry.moved(first)
+        write_image(path, values, geometry=geometry)
+
+    def _noise_facts(self) -> dict[str, float] | None:
+        """Return what the noise map rests on and the median SNR where the image is bright."""
+        if self.noise_map is None:
+            return None
+        magnitude = self.image.abs()
+        bright = (magnitude > BRIGHT * magnitude.max()) & (self.noise_map > 0)
+        snr = magnitude[bright] / self.noise_map[bright]
+        return {
+            "draws": self.noise_draws,
+            "relative_standard_error": (2 * (self.noise_draws - 1)) ** -0.5,
+            "median_snr": float(snr.median()) if snr.numel() else 0.0,
+        }
 
     def summary(self) -> list[tuple[str, str]]:
         """Return what is known, as a list of subjects and sentences; figures of the worst part."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from molrecon.pipeline.measurements import (
 )
 from molrecon.pipeline.preparation import Step, worst
 from molrecon.reconstructors.base import Reconstructor
+from molrecon.trust.noise import noise_map
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,8 @@ class Solved:
         ``(batch, 1, *spatial)`` of the scan, on the CPU or mapped from disk.
     items
         The same, to go through one by one.
+    noise_map
+        Standard deviation of every pixel, of the shape of the image; None if none was asked for.
     solutions
         One for every part that was solved for by itself, on the CPU; their values are parts of
         the image.
@@ -50,6 +54,7 @@ class Solved:
 
     image: Tensor
     items: ImageItems
+    noise_map: Tensor | None
     solutions: tuple[Solution, ...]
     places: tuple[str, ...]
     sampling: Sampling
@@ -65,6 +70,7 @@ def solve(
     tol: float,
     device: str,
     stored: ImageFile | None = None,
+    noise_draws: int = 0,
     progress: Progress = silent,
 ) -> Solved:
     """Reconstruct all a scan holds; coil maps are estimated where it has none.
@@ -83,6 +89,8 @@ def solve(
         Where to compute.
     stored
         Where the images are kept; None for the memory.
+    noise_draws
+        Draws of the noise for a noise map, which is kept in memory; 0 for none.
     progress
         Called with what is being done, the number of solves done and their number.
 
@@ -94,6 +102,7 @@ def solve(
         If a solve did not converge.
     """
     images: list[Tensor] = []
+    noises: list[Tensor] = []
     solved: list[_Part] = []
     sampling, steps = SamplingCount(), []
     for number, matched in enumerate(items):
@@ -104,26 +113,39 @@ def solve(
             text = f"{item.axes.item} {number + 1} of {count}: coil maps"
             progress(text, len(solved), total)
         parts = _parts(ensure_coil_maps(item), matched.split)
-        values = []
+        values, stds = [], []
         for index, plane in enumerate(parts.planes):
             part, done = parts.scan.item(index), len(solved)
             label = f"{done + 1} of {total}: {method.name}" if total > 1 else method.name
             progress(label, done, total)
-            A = operator_of(part).to(device)
-            solution = method(
-                part.kspace.to(device), A, sigma=part.sigma, tol=tol, raise_on_failure=False
-            )
+            A, y = operator_of(part).to(device), part.kspace.to(device)
+            solution = method(y, A, sigma=part.sigma, tol=tol, raise_on_failure=False)
             place = f"{item.axes.item} {number}"
             if plane is not None:
                 name = f"{item.axes.plane} {plane}"
                 place = name if count == 1 else f"{place}, {name}"
             _require_converged(solution, f"{item.source}, {place}", tol)
             values.append(solution.value.cpu())
+            if noise_draws:
+                used = part.sigma if solution.sigma is None else float(solution.sigma[0])
+                noise = noise_map(
+                    method,
+                    y,
+                    A,
+                    sigma=used,
+                    count=noise_draws,
+                    batch=1,  # The memory that was planned is that of one image.
+                    x0=solution.value,
+                    progress=partial(_draw, progress, label, done, total),
+                )
+                stds.append(noise.std.cpu())
             # The image is kept once, and here what is known about it.
             known = replace(solution, value=solution.value.new_empty(0, *solution.value.shape[1:]))
             solved.append(_Part(known, place, number, matched.split, plane))
             progress(label, done + 1, total)
         image = parts.join(torch.cat(values))
+        if noise_draws:
+            noises.append(parts.join(torch.cat(stds)))
         if stored is None:
             images.append(image)
         else:
@@ -132,6 +154,7 @@ def solve(
     return Solved(
         image,
         ImageItems.of(image) if stored is None else stored.items(),
+        torch.cat(noises) if noises else None,
         tuple(part.solution(image) for part in solved),
         tuple(part.place for part in solved),
         sampling.sampling(),
@@ -177,6 +200,12 @@ def _parts(item: Scan, split: int | None) -> _Parts:
             item = replace(item, sigma=float(estimated_noise(item)))
     stack = stack_of(item, split)
     return _Parts(stack.scan, stack.places, stack.join)
+
+
+def _draw(
+    progress: Progress, label: str, done: int, total: int, text: str, draw: int, draws: int
+) -> None:
+    progress(f"{label}: {text}, {draw} of {draws}", done, total)
 
 
 def _require_converged(solution: Solution, where: str, tol: float) -> None:

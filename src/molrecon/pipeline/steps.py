@@ -36,6 +36,7 @@ def reconstruct(
     preparation: Preparation | None = None,
     tol: float = 1e-3,
     sigma: float | None = None,
+    noise_draws: int = 0,
     max_memory: float | None = None,
     device: str | torch.device = "auto",
     output: PathLike | None = None,
@@ -67,6 +68,9 @@ def reconstruct(
     sigma
         Standard deviation of the noise of one complex k-space sample, in the units of the scan;
         in place of that of the scan, or of the estimate.
+    noise_draws
+        Draws of the noise for a noise map (see `noise_map`), each about half the work of the image;
+        0 for none. The map is kept in memory.
     max_memory
         Memory in GiB that may be used; by default nine tenths of what is free. Where a network
         needs more, it is applied tile by tile.
@@ -110,6 +114,8 @@ def reconstruct(
     require_positive("sigma", sigma)
     require_positive("tol", tol, most=1)
     require_positive("max_memory", max_memory)
+    if noise_draws < 0 or noise_draws == 1:
+        raise InputError(f"noise_draws is {noise_draws}, expected 0 or at least 2; correct it.")
     device = resolve_device(device)
     chosen = _method(method, model, device)
     items = _items(scan, max_memory)
@@ -142,10 +148,13 @@ def reconstruct(
             tol=tol,
             device=device,
             stored=stored,
+            noise_draws=noise_draws,
             progress=progress or silent,
         )
     found = Reconstruction(
         image=solved.image,
+        noise_map=solved.noise_map,
+        noise_draws=noise_draws,
         solutions=solved.solutions,
         places=solved.places,
         assumed=_assumed(matched, solved, is_image) | _field_of_view(first),

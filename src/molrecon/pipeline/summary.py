@@ -35,10 +35,19 @@ def summary_of(found: Reconstruction) -> list[tuple[str, str]]:
         f"network and {facts['normal_evaluations']} operator evaluations{which}"
     )
     rows += [("Solve", solve), *_guaranteed(found.guarantee)]
+    if facts["noise_map"] is not None:
+        rows.append(("Noise map", _noise(facts["noise_map"])))
     tiles = found.memory.tile
     in_tiles = "" if tiles is None else f", the network in tiles of {shape_text(tiles)}"
     rows.append(("Memory", f"about {gib(found.memory.total)} estimated{in_tiles}"))
     return [*rows, ("Time", f"{found.seconds:.1f} s on {found.device}")]
+
+
+def _noise(facts: dict[str, float]) -> str:
+    return (
+        f"SNR {facts['median_snr']:.3g} in the median of bright pixels; standard error "
+        f"{facts['relative_standard_error']:.0%} of a pixel, from {facts['draws']} replicas"
+    )
 
 
 def _guaranteed(guarantee: Guarantee | None) -> list[tuple[str, str]]:
