@@ -16,6 +16,7 @@ from molrecon.data.scan import Scan
 from molrecon.data.stack import stack_of
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import ConvergenceError, InputError
+from molrecon.operators.base import LinearOperator
 from molrecon.pipeline.match import Matched
 from molrecon.pipeline.measurements import (
     Progress,
@@ -127,18 +128,8 @@ def solve(
             _require_converged(solution, f"{item.source}, {place}", tol)
             values.append(solution.value.cpu())
             if noise_draws:
-                used = part.sigma if solution.sigma is None else float(solution.sigma[0])
-                noise = noise_map(
-                    method,
-                    y,
-                    A,
-                    sigma=used,
-                    count=noise_draws,
-                    batch=1,  # The memory that was planned is that of one image.
-                    x0=solution.value,
-                    progress=partial(_draw, progress, label, done, total),
-                )
-                stds.append(noise.std.cpu())
+                show = partial(_draw, progress, label, done, total)
+                stds.append(_noise_std(method, part, y, A, solution, noise_draws, show))
             # The image is kept once, and here what is known about it.
             known = replace(solution, value=solution.value.new_empty(0, *solution.value.shape[1:]))
             solved.append(_Part(known, place, number, matched.split, plane))
@@ -200,6 +191,23 @@ def _parts(item: Scan, split: int | None) -> _Parts:
             item = replace(item, sigma=float(estimated_noise(item)))
     stack = stack_of(item, split)
     return _Parts(stack.scan, stack.places, stack.join)
+
+
+def _noise_std(
+    method: Reconstructor,
+    part: Scan,
+    y: Tensor,
+    A: LinearOperator,
+    solution: Solution,
+    draws: int,
+    show: Progress,
+) -> Tensor:
+    used = part.sigma if solution.sigma is None else float(solution.sigma[0])
+    # One draw at a time: the memory that was planned is that of one image.
+    noise = noise_map(
+        method, y, A, sigma=used, count=draws, batch=1, x0=solution.value, progress=show
+    )
+    return noise.std.cpu()
 
 
 def _draw(
