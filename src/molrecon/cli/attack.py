@@ -9,7 +9,6 @@ import typer
 from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.options import Device, Folder, Json, Scan, Seed, Sigma
-from molrecon.errors import InputError
 
 if TYPE_CHECKING:
     from molrecon.evaluation.attack.attacked import Attacked, Effect
@@ -82,6 +81,7 @@ def attack(
     from pathlib import Path
 
     from molrecon.arguments import require_positive, resolve_device
+    from molrecon.cli import lists
     from molrecon.data.atomic import check_folder
     from molrecon.evaluation.attack.attacked import HELD_FIXED, AttackEffort, check_sizes
     from molrecon.evaluation.attack.results import write_results
@@ -89,13 +89,13 @@ def attack(
     from molrecon.reconstructors.methods import named_method
 
     started = time.perf_counter()
-    sizes = _numbers(epsilon)
+    sizes = lists.numbers("--epsilon", epsilon)
     check_sizes(sizes)
     effort = AttackEffort(restarts=restarts, steps=steps, tol=tol, seed=seed)
     require_positive("sigma", sigma)
     check_folder(folder)
     device = resolve_device(device)
-    methods = [named_method(name, device=device) for name in _names(model, against)]
+    methods = [named_method(name, device=device) for name in lists.methods(model, against)]
     scan = read_slice(under, methods, number=number)
     truth = None if reference is None else read_reference(reference, scan, number=number)
     with output.progress(len(methods) * effort.solves(len(sizes))) as show:
@@ -122,27 +122,6 @@ def attack(
     files = write_results(folder, attacked, A, facts, title=Path(under).name)
     facts["files"] = files
     output.print_json(facts) if json else _print(attacked, files, reference is not None)
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(
-            f"--epsilon is {text!r}, but numbers separated by commas were expected, 0.01,0.02 for "
-            "example."
-        ) from None
-
-
-def _names(model: str, against: str | None) -> list[str]:
-    names = [model, *(against.split(",") if against else ())]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None or "" in names:
-        found = f"names {twice} twice" if twice else "holds an empty name"
-        raise InputError(
-            f"--against {found}, but different models or methods were expected; leave it out."
-        )
-    return names
 
 
 def _print(attacked: list[Attacked], files: dict[str, str], referenced: bool) -> None:

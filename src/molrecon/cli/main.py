@@ -16,6 +16,7 @@ from molrecon.cli import (
     evaluate,
     info,
     models,
+    probe,
     reconstruct,
     simulate,
     train,
@@ -34,6 +35,7 @@ COMMANDS = (
     models.COMMAND,
     certify.COMMAND,
     attack.COMMAND,
+    probe.COMMAND,
     train.COMMAND,
 )
 

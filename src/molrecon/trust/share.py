@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,6 +60,15 @@ class DataShare:
     frequencies: Tensor
     standard_error: tuple[float, float] | None
     seconds: float
+
+    def facts(self) -> dict[str, Any]:
+        """Return the means over all pixels and samples, the standard errors and the time."""
+        return {
+            "pixels": float(self.pixels.double().mean()),
+            "frequencies": float(self.frequencies.double().mean()),
+            "standard_error": self.standard_error,
+            "seconds": self.seconds,
+        }
 
 
 def data_share(
