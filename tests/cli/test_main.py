@@ -1,6 +1,7 @@
 """The command as a whole: help, version, exit codes, start-up."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -25,13 +26,14 @@ NAMES = [
 ]
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "molrecon", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
+        env={**os.environ, **environment},
     )
 
 
@@ -60,6 +62,15 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_locale_without_the_letters_of_the_field():
+    ascii_only = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    table = command("models", **ascii_only)
+    assert (table.returncode, table.stderr) == (0, "")
+    assert "on file, not checked here: it claims Lip(H) ? 0.98" in " ".join(table.stdout.split())
+    listed = command("models", "--json", **ascii_only)
+    assert json.loads(listed.stdout) == json.loads(command("models", "--json").stdout)
 
 
 def test_a_real_process(files, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -79,4 +81,8 @@ for command in COMMANDS:
 
 def run() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # Where the locale has no λ a question mark stands for it.
+            stream.reconfigure(errors="replace")
     app(prog_name="molrecon")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -27,7 +28,8 @@ from molrecon.errors import printable
 
 def print_json(values: Mapping[str, Any]) -> None:
     """Print one JSON object; numbers that JSON cannot hold become null."""
-    text = json.dumps(finite(values), ensure_ascii=False)
+    encoding = getattr(sys.stdout, "encoding", None) or ""
+    text = json.dumps(finite(values), ensure_ascii=not encoding.lower().startswith("utf"))
     typer.echo("".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text))
 
 
