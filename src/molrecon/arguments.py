@@ -27,6 +27,12 @@ def require_positive(name: str, value: float | None, *, most: float = _LARGEST) 
         )
 
 
+def require_seed(seed: int) -> None:
+    """Refuse a seed that PyTorch's generators do not take as it is."""
+    if not 0 <= seed < 2**63:
+        raise InputError(f"seed is {seed}, expected a whole number from 0 to 2⁶³ − 1; correct it.")
+
+
 def resolve_device(name: str | torch.device) -> str:
     """Return the device to compute on; ``"auto"`` is a GPU if there is one.
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import molrecon
+from molrecon.arguments import require_seed
 from molrecon.data.root import file_digest
 from molrecon.equilibrium.robustness import completed_constant
 from molrecon.errors import InputError, NoBoundError
@@ -42,6 +43,9 @@ class MeasuringEffort:
     starts: int = 2
     steps: int = 15
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_seed(self.seed)
 
 
 def certify(

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from molrecon.arguments import require_seed
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import ConvergenceError, InputError
 from molrecon.evaluation.attack.target import Target
@@ -54,6 +55,7 @@ class AttackEffort:
                 raise InputError(f"{name} is {value}, expected at least {least}")
         if not 0 < self.tol < 1:
             raise InputError(f"tol is {self.tol}, expected a number between 0 and 1")
+        require_seed(self.seed)
 
     def solves(self, sizes: int) -> int:
         """Number of steps of a whole attack over so many sizes."""
