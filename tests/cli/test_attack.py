@@ -76,6 +76,7 @@ def test_wrong_input_is_refused(strict, files, refused, tmp_path):
     call("--restarts", 0, naming=["restarts is 0"])
     call("--steps", 0, naming=["steps is 0"])
     call("--tol", 1, naming=["tol is 1"])
+    call(model="bsds-sr3-sn", naming=["bsds-sr3-sn", "give a model of MRI"])
     call("--seed", -1, naming=["--seed is -1, expected a whole number from 0"])
     call("--seed", 2**63, naming=["--seed is 9223372036854775808"])
     call("--against", "sense,sense", naming=["sense twice"])

@@ -125,6 +125,7 @@ def test_wrong_input_is_refused(strict, files, refused, tmp_path):
     refused("certify", strict, "--tol", 0, naming=["--tol"])
     refused("certify", strict, "--accuracy", 2, naming=["--accuracy"])
     refused("certify", strict, "--seed", -1, naming=["--seed is -1"])
+    refused("certify", "bsds-sr3-sn", "--data", files.under, naming=["give a model of MRI"])
     refused("certify", strict, "--device", "abacus", naming=["--device"])
     volume = {"kind": "cnn", "features": 4, "layers": 2, "ndim": 3}
     model = tiny_model(tmp_path / "volume.safetensors", network=volume)

@@ -60,3 +60,6 @@ def test_refusals(files, refused, tmp_path):
     file.write_text("")
     for folder in (file, file / "demo"):
         refused("demo", "--model", files.model, "-o", folder, naming=["file"])
+    for model, sentence in (("bsds-sr3-sn", "give a model of MRI"), ("brain3d-planes", "volumes")):
+        refused("demo", "--model", model, "-o", tmp_path / "new", naming=[model, sentence])
+        assert not (tmp_path / "new").exists()

@@ -247,6 +247,10 @@ def test_a_network_works_in_tiles_only_while_it_must(model):
         ({"device": "abacus"}, "device is 'abacus', expected auto, cpu, cuda or cuda:N"),
         ({"method": "sense", "model": "brain2d-sn"}, "sense takes none"),
         ({"method": "magic"}, "magic"),
+        (
+            {"model": "bsds-sr3-sn"},
+            "bsds-sr3-sn reconstructs pictures of 1 real channels",
+        ),
         ({"method": 3}, "method is of type int, expected a name or a Reconstructor"),
         ({"model": molrecon.SENSE()}, "model is of type SENSE, .* is given as the method"),
         ({"tol": 1e300}, r"tol is 1e\+300, expected a positive number of at most 1"),

@@ -68,7 +68,7 @@ def certify(
     config = read_header(weights)[0]
     axes, channels = Axes(config.spatial_axes), config.network.images.channels
     # Read first: a wrong file is refused before any work.
-    scans = read_scans(data or (), axes, model)
+    scans = read_scans(data or (), axes, channels, model)
     with output.progress() as show:
         measurements = (
             images_of(scans, device, show) if scans else simulated_images(axes.ndim, channels)

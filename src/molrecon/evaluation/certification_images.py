@@ -18,7 +18,7 @@ from molrecon.data.simulation.super_resolution import decimate
 from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.cartesian_mri import CartesianMRI
-from molrecon.pipeline.match import match_whole
+from molrecon.pipeline.match import match_whole, require_complex
 from molrecon.pipeline.measurements import Progress, items_with_maps, operator_of
 
 SIMULATED = ((2.0, 0.002), (4.0, 0.01), (6.0, 0.04))
@@ -91,8 +91,10 @@ def _pictures() -> Iterator[CertificationImage]:
         )
 
 
-def read_scans(files: Sequence[str], axes: Axes, model: str) -> list[Scan]:
-    """Return the scans of files, cut to their field of view, in the axes of a model."""
+def read_scans(files: Sequence[str], axes: Axes, channels: int, model: str) -> list[Scan]:
+    """Return the scans of files, cut to their field of view, in the axes of a model of MRI."""
+    if files:
+        require_complex(channels, model)
     return [match_whole(without_oversampling(read_scan(file)), axes, model) for file in files]
 
 

@@ -16,6 +16,7 @@ from molrecon.data.simulation import simulate_acquisition
 from molrecon.evaluation.figure import Shown, methods_figure, save_figure
 from molrecon.evaluation.metrics import caption, scores
 from molrecon.pipeline import Reconstruction, reconstruct
+from molrecon.pipeline.match import match_whole, require_mri
 from molrecon.pipeline.measurements import ensure_coil_maps
 from molrecon.reconstructors.base import Reconstructor
 
@@ -58,8 +59,11 @@ def demonstrate(
     acquisition = simulate_acquisition(
         sample_image(), mask_kind="variable-density", seed=seed, **SETTINGS
     )
+    scan = Scan(acquisition.kspace, acquisition.mask, source="of the sample image")
+    for method in methods:
+        require_mri(method)
+        match_whole(scan, method.axes, method.model)
     target = make_folder(folder)
-    scan = Scan(acquisition.kspace, acquisition.mask, source="the simulated scan")
     report("coil maps", 0)
     with_maps = ensure_coil_maps(scan)
     results, images = [], []

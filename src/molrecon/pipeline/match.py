@@ -8,6 +8,8 @@ from molrecon.data.axes import Axes
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 from molrecon.pipeline.preparation import Step
+from molrecon.reconstructors.base import Reconstructor
+from molrecon.reconstructors.learned import LearnedReconstructor
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +80,21 @@ def match_axes(scan: Scan, axes: Axes | None, model: str | None) -> Matched:
             f"{axes.items}; use a model of slices."
         )
     return Matched(scan, assumed=assumed)
+
+
+def require_mri(method: Reconstructor) -> None:
+    """Refuse a method whose model is one of real pictures."""
+    if isinstance(method, LearnedReconstructor):
+        require_complex(method.network.channels, method.model)
+
+
+def require_complex(channels: int, model: str | None) -> None:
+    """Refuse a model of real pictures, by the real channels of its network: MRI is complex."""
+    if channels != 2:
+        raise InputError(
+            f"The model {model} reconstructs pictures of {channels} real channels, but images of "
+            "MRI are complex; give a model of MRI."
+        )
 
 
 def match_whole(scan: Scan, axes: Axes | None, model: str | None) -> Scan:

@@ -17,7 +17,7 @@ from molrecon.data.image_items import ImageFile
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError, shape_text
-from molrecon.pipeline.match import Matched, match_axes
+from molrecon.pipeline.match import Matched, match_axes, require_mri
 from molrecon.pipeline.measurements import Progress, require_coil_maps, silent
 from molrecon.pipeline.memory import fit_memory, in_tiles, memory_limit
 from molrecon.pipeline.preparation import Preparation, Step
@@ -118,6 +118,7 @@ def reconstruct(
         raise InputError(f"noise_draws is {noise_draws}, expected 0 or at least 2; correct it.")
     device = resolve_device(device)
     chosen = _method(method, model, device)
+    require_mri(chosen)
     items = _items(scan, max_memory)
 
     prepare = (preparation or Preparation()).apply

@@ -14,7 +14,7 @@ from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 from molrecon.evaluation.attack.attacked import Attacked, AttackEffort, attack, label_of
 from molrecon.operators.base import LinearOperator
-from molrecon.pipeline.match import match_whole
+from molrecon.pipeline.match import match_whole, require_mri
 from molrecon.pipeline.measurements import ensure_coil_maps, operator_of, require_coil_maps
 from molrecon.reconstructors.base import Reconstructor
 
@@ -36,6 +36,7 @@ def read_slice(
         )
     scan = scan.item(chosen)
     for method in methods:
+        require_mri(method)
         scan = match_whole(scan, method.axes, label_of(method))
     require_coil_maps(scan)
     return scan
