@@ -92,7 +92,8 @@ def methods_figure(
         axes[1, 0].imshow(mask.detach().cpu().numpy(), cmap="gray", interpolation="nearest")
         axes[1, 0].set_title("sampled k-space", fontsize=8)
     if drawn is not None:
-        _error_scale(figure, drawn, axes)
+        label = "|error|, % of the reference's maximum"
+        error_scale(figure, drawn, axes, label, fraction=0.02, pad=0.01)
     return figure
 
 
@@ -164,18 +165,18 @@ def _grid(panels: int, shape: tuple[int, ...]) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _error_scale(figure: Figure, drawn: Any, axes: Any) -> None:
+def error_scale(figure: Figure, drawn: Any, axes: Any, label: str, **place: Any) -> None:
+    """Draw the scale of error images below all axes."""
     bar = figure.colorbar(
         drawn,
         ax=axes.ravel().tolist(),
         location="bottom",
-        fraction=0.02,
-        pad=0.01,
         aspect=40,
         shrink=0.5,
         extend="max",
+        **place,
     )
-    bar.set_label("|error|, % of the reference's maximum", fontsize=8)
+    bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=8)
 
 

@@ -120,29 +120,17 @@ class Attacked:
 
     def facts(self) -> dict[str, Any]:
         """Return all but the images as plain values."""
-
-        def plain(effect: Effect | None) -> dict[str, float] | None:
-            return None if effect is None else vars(effect)
-
-        return {
-            "name": self.name,
-            "method": self.method,
-            "model": self.model,
-            "bound": self.bound,
-            "certified": self.certified,
-            "sigma": self.sigma,
-            "lam": self.lam,
-            "psnr": self.psnr,
-            "points": [
-                {
-                    "epsilon": point.epsilon,
-                    "worst": plain(point.worst),
-                    "gaussian": plain(point.gaussian),
-                    "exceeded": point.exceeded,
-                }
-                for point in self.points
-            ],
-        }
+        points = [
+            {
+                "epsilon": point.epsilon,
+                "worst": None if point.worst is None else vars(point.worst),
+                "gaussian": vars(point.gaussian),
+                "exceeded": point.exceeded,
+            }
+            for point in self.points
+        ]
+        known = {name: value for name, value in vars(self).items() if name != "image"}
+        return known | {"points": points}
 
 
 def attack(

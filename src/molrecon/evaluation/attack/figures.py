@@ -14,6 +14,7 @@ from matplotlib.ticker import NullFormatter, NullLocator
 from torch import Tensor
 
 from molrecon.evaluation.attack.attacked import Attacked
+from molrecon.evaluation.figure import error_scale
 from molrecon.operators.base import LinearOperator
 
 Array = npt.NDArray[Any]
@@ -113,11 +114,7 @@ def attack_pictures(
             axis.set_title(f"{headings[column]}\n{captions[column]}".rstrip(), fontsize=8)
         line[0].set_ylabel(one.name, fontsize=9)
     assert drawn is not None
-    bar = figure.colorbar(
-        drawn, ax=axes.ravel().tolist(), location="bottom", shrink=0.5, aspect=40, extend="max"
-    )
-    bar.set_label("% of the image's maximum", fontsize=8)
-    bar.ax.tick_params(labelsize=8)
+    error_scale(figure, drawn, axes, "% of the image's maximum")
     figure.suptitle(title, fontsize=10)
     return figure
 

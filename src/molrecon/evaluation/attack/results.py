@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from molrecon.data.atomic import atomic_path, make_folder
-from molrecon.data.plain import finite
+from molrecon.data.atomic import make_folder, write_text
+from molrecon.data.plain import csv_text, finite
 from molrecon.evaluation.attack.attacked import Attacked
 from molrecon.evaluation.attack.figures import attack_pictures, gain_figure
+from molrecon.evaluation.figure import save_figure
 from molrecon.operators.base import LinearOperator
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 COLUMNS = (
     "name",
@@ -58,27 +54,17 @@ def write_results(
                 attacked, A, number, title=heading
             )
     for name, figure in figures.items():
-        _save(figure, target / name)
-    names = [*files, *figures, "attack.json"]
-    paths = {name: str(target / name) for name in names}
-    files["attack.json"] = (
-        json.dumps(finite({**facts, "files": paths}), ensure_ascii=False, indent=1) + "\n"
-    )
+        save_figure(figure, target / name, dots_per_inch=_DOTS_PER_INCH)
+    paths = {name: str(target / name) for name in (*files, *figures, "attack.json")}
+    kept = finite({**facts, "files": paths})
+    files["attack.json"] = json.dumps(kept, ensure_ascii=False, indent=1) + "\n"
     for name, text in files.items():
-        with atomic_path(target / name) as part:
-            part.write_text(text, encoding="utf-8")
+        write_text(target / name, text)
     return paths
 
 
-def _save(figure: Figure, path: Path) -> None:
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=_DOTS_PER_INCH)
-
-
 def _table(attacked: Sequence[Attacked]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = []
     for one in attacked:
         for point in one.points:
             for kind, effect in (("worst-case", point.worst), ("gaussian", point.gaussian)):
@@ -87,5 +73,5 @@ def _table(attacked: Sequence[Attacked]) -> str:
                     clean = "" if one.psnr is None else one.psnr
                     named = (one.name, one.method, point.epsilon, kind)
                     figures = (effect.change, effect.gain, effect.gain_error)
-                    writer.writerow((*named, *figures, *bound, clean, effect.psnr))
-    return text.getvalue()
+                    rows.append((*named, *figures, *bound, clean, effect.psnr))
+    return csv_text(COLUMNS, rows)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from molrecon.data.plain import csv_text
 from molrecon.evaluation.comparison.store import Record
 from molrecon.evaluation.comparison.summary import (
     COSTS,
@@ -109,7 +107,7 @@ def results_csv(records: Sequence[Record], convention: str) -> str:
         ]
         for record in records
     ]
-    return _csv(head, rows)
+    return csv_text(head, rows)
 
 
 def differences_csv(sections: Sequence[Section]) -> str:
@@ -127,7 +125,7 @@ def differences_csv(sections: Sequence[Section]) -> str:
         for section in sections
         for one in section.differences
     ]
-    return _csv(head, rows)
+    return csv_text(head, rows)
 
 
 def markdown(heading: Heading, sections: Sequence[Section], records: Sequence[Record]) -> str:
@@ -320,14 +318,6 @@ def _markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
 
     rule = ["---", *(["---:"] * (len(titles) - 1))]
     return [line(titles), line(rule), *map(line, rows)]
-
-
-def _csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _number(value: float | None) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from molrecon.data.arrays import Array
 from molrecon.data.axial import axial_axis
 from molrecon.data.formats import read_images
 from molrecon.data.formats.image_data import ImageData
@@ -61,14 +63,7 @@ def _slices(image: ImageData, key: str, source: str) -> list[MagnitudeImage]:
     # Of a stack the empty ends are left out; a single picture is what was asked for.
     shown = [n for n, one in enumerate(stack) if (one > SIGNAL * peak).mean() >= _LEAST_SIGNAL]
     chosen = [0] if len(stack) == 1 else shown
-    return [
-        MagnitudeImage(
-            key,
-            (f"{key} slice {number}" if len(stack) > 1 else key).strip(),
-            torch.from_numpy(np.ascontiguousarray(stack[number])),
-        )
-        for number in chosen
-    ]
+    return _images(stack, chosen, key, "slice")
 
 
 def _volumes(image: ImageData, key: str, source: str) -> list[MagnitudeImage]:
@@ -79,13 +74,19 @@ def _volumes(image: ImageData, key: str, source: str) -> list[MagnitudeImage]:
         )
     array = np.abs(image.array).astype(np.float32)
     stack = array.reshape(-1, *array.shape[-3:])
+    return _images(stack, range(len(stack)), key, "volume")
+
+
+def _images(stack: Array, numbers: Iterable[int], key: str, what: str) -> list[MagnitudeImage]:
+    """Return those of a stack; it says nothing of numbers where there is one alone."""
+    several = len(stack) > 1
     return [
         MagnitudeImage(
             key,
-            (f"{key} volume {number}" if len(stack) > 1 else key).strip(),
-            torch.from_numpy(np.ascontiguousarray(volume)),
+            (f"{key} {what} {number}" if several else key).strip(),
+            torch.from_numpy(np.ascontiguousarray(stack[number])),
         )
-        for number, volume in enumerate(stack)
+        for number in numbers
     ]
 
 
