@@ -91,6 +91,8 @@ from molrecon.operators.kernels import (
 )
 from molrecon.operators.multi_coil import MultiCoilMRI as MultiCoilMRI
 from molrecon.operators.noise import estimate_sigma as estimate_sigma
+from molrecon.operators.partial_fourier import PartialFourierMRI as PartialFourierMRI
+from molrecon.operators.soft_sense import SoftSense as SoftSense
 from molrecon.operators.super_resolution import SuperResolution as SuperResolution
 from molrecon.operators.wrapped import wrap_operator as wrap_operator
 from molrecon.pipeline import (

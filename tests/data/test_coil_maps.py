@@ -149,7 +149,7 @@ def test_many_coils_of_a_volume_take_a_smaller_kernel(monkeypatch: pytest.Monkey
 
     def note(item: Tensor, shape: list[int], *, kernel: list[int], **_: float) -> Tensor:
         widths.append(tuple(kernel))
-        return torch.ones((len(item), *shape), dtype=item.dtype)
+        return torch.ones((1, len(item), *shape), dtype=item.dtype)
 
     monkeypatch.setattr("molrecon.data.coil_maps.espirit", note)
     for coils, shape in ((8, (12, 12, 12)), (32, (12, 12, 12)), (80, (12, 12, 12)), (80, (12, 12))):

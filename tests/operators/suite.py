@@ -16,6 +16,9 @@ from molrecon.operators.blur import Blur
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.denoising import Denoising
 from molrecon.operators.inpainting import Inpainting
+from molrecon.operators.multi_coil import MultiCoilMRI
+from molrecon.operators.partial_fourier import PartialFourierMRI
+from molrecon.operators.soft_sense import SoftSense
 from molrecon.operators.super_resolution import SuperResolution
 from molrecon.operators.wrapped import wrap_operator
 
@@ -49,6 +52,23 @@ def blind_mri(spatial: tuple[int, ...], seed: int = 0) -> CartesianMRI:
     A = cartesian_mri(spatial, seed=seed)
     seen = torch.rand(spatial, generator=torch.Generator().manual_seed(seed)) < 2 / 3
     return CartesianMRI(A.coil_maps * seen, A.mask)
+
+
+def soft_sense(spatial: tuple[int, ...], sets: int = 2, *, frames: bool = False) -> SoftSense:
+    """Make an MRI operator with random sets of maps."""
+    # Orthonormal in every pixel, as those of ESPIRiT.
+    maps = torch.linalg.qr(normal(*spatial, 3, sets, dtype=COMPLEX))[0]
+    maps = maps.movedim((-1, -2), (0, 1))[None]
+    mask = torch.rand(spatial, generator=torch.Generator().manual_seed(1)) < 0.6
+    return SoftSense(maps, mask[None, None], frames=frames)
+
+
+def partial_fourier_mri(measured: MultiCoilMRI) -> PartialFourierMRI:
+    """Complete the lowest columns of an operator, with a random phase."""
+    spatial = measured.shape_in[1:]
+    phase = normal(1, *measured.shape_in, dtype=COMPLEX, seed=4)
+    edge = (torch.arange(spatial[-1]) < spatial[-1] // 2).expand(1, 1, *spatial)
+    return PartialFourierMRI(measured, phase / phase.abs(), edge, weight=0.3)
 
 
 def inpainting(*mask: int, weighted: bool = False, **arguments: Any) -> Inpainting:
@@ -89,6 +109,13 @@ OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     "mri, weighted mask": lambda: cartesian_mri((4, 5), weighted=True),
     "mri, 3D per sample": lambda: cartesian_mri((3, 2, 3), coils=2, maps_batch=2, mask_batch=2),
     "mri, coils that see a part each": lambda: blind_mri((4, 5)) + 0.5 * blind_mri((4, 5), seed=3),
+    "mri, two sets of maps": lambda: soft_sense((3, 4)),
+    "mri, three sets of maps, 3D": lambda: soft_sense((2, 3, 2), 3),
+    "mri, two sets of maps, frames": lambda: soft_sense((2, 3, 2), frames=True),
+    "mri, partial Fourier, even": lambda: partial_fourier_mri(cartesian_mri((4, 6), mask_batch=2)),
+    "mri, partial Fourier, odd": lambda: partial_fourier_mri(cartesian_mri((3, 5))),
+    "mri, partial Fourier, frames": lambda: partial_fourier_mri(dynamic_mri(2, (3, 4))),
+    "mri, partial Fourier, two sets of maps": lambda: partial_fourier_mri(soft_sense((3, 4))),
     "mri, frames": lambda: dynamic_mri(3, (3, 4)),
     "mri, one frame": lambda: dynamic_mri(1, (4, 3), coils=2),
     "mri, frames, maps per frame": lambda: dynamic_mri(2, (3, 4), maps_frames=2),

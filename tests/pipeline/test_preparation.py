@@ -3,8 +3,18 @@
 import pytest
 import torch
 
-from molrecon import CartesianMRI, Preparation, Scan, reconstruct, simulate_coil_maps
+from molrecon import (
+    CartesianMRI,
+    Preparation,
+    Scan,
+    estimate_coil_maps,
+    reconstruct,
+    simulate_coil_maps,
+    simulate_phase,
+)
+from molrecon.data.masks.partial_fourier import partial_fourier
 from molrecon.errors import InputError
+from molrecon.operators.fourier import fft_centred
 from molrecon.pipeline.preparation import worst
 
 COILS, SHAPE = 6, (32, 24)
@@ -44,7 +54,7 @@ def test_every_step_is_listed_and_can_be_turned_off():
     off = Preparation(whiten=False, cut_readout=False)
     plain = reconstruct(scan, "sense", device="cpu", preparation=off)
     assert not any(step.taken for step in plain.steps)
-    assert {step.text for step in plain.steps} == {"turned off"}
+    assert {step.text for step in plain.steps[:3]} == {"turned off"}
     assert plain.image.shape == (1, 1, *SHAPE)
 
 
@@ -81,8 +91,104 @@ def test_of_a_stack_the_item_that_lost_most_speaks():
     assert worst([preparation.apply(scan.item(0))[1]])[2].error == lost[0]
 
 
+def folded():
+    """A scan of a body half as large again as the field of view along x, and what folds."""
+    generator = torch.Generator().manual_seed(1)
+    n, field, wide = 48, 48, 72
+    maps = simulate_coil_maps((n, wide), 8, generator=generator)
+    y, x = torch.meshgrid(torch.linspace(-1, 1, n), torch.linspace(-1, 1, wide), indexing="ij")
+    # With detail: what folds must not look like another smooth map.
+    texture = 1 + 0.8 * torch.cos(31 * x + 9 * y) * torch.cos(23 * y)
+    body = torch.sigmoid(20 * (0.9 - ((1.1 * y) ** 2 + x**2).sqrt())) * texture
+    coils = maps * body
+    start = (wide - field) // 2
+    inside = coils[..., start : start + field].clone()
+    inside[..., field - start :] += coils[..., :start]
+    inside[..., :start] += coils[..., start + field :]
+    kspace = fft_centred(inside[None].to(torch.complex64), 2)
+    lines = torch.arange(field)
+    mask = (lines % 2 == 0) | ((lines - field // 2).abs() < 10)
+    mask = mask.expand(1, 1, n, field)
+    return Scan(kspace * mask, mask), inside.abs().square().sum(0).sqrt()[None, None]
+
+
+def test_two_sets_of_maps_leave_no_fold(model):
+    """Where the body folds one set of maps explains nothing, and its error spreads."""
+    scan, reference = folded()
+
+    def error(image):
+        return float((image.abs() - reference).norm() / reference.norm())
+
+    both = Preparation(map_sets=2)
+    one = reconstruct(scan, "sense", sigma=1e-3, device="cpu")
+    two = reconstruct(scan, "sense", sigma=1e-3, device="cpu", preparation=both)
+    assert steps_of(two)["sets of coil maps"].taken
+    assert two.image.shape == one.image.shape
+    assert error(two.image) < 0.5 * error(one.image)
+    learned = reconstruct(scan, model=model, sigma=1e-3, device="cpu", preparation=both)
+    assert learned.facts()["status"] == "converged"
+    assert learned.facts()["error_bound"] <= 1e-3
+
+
+def test_two_sets_that_are_given_are_used():
+    scan, _ = raw()
+    maps = estimate_coil_maps(scan.kspace, scan.mask, sets=2)
+    off = Preparation(whiten=False, cut_readout=False)
+    both = reconstruct(scan.with_coil_maps(maps), "sense", device="cpu", preparation=off)
+    assert "2 sets" in steps_of(both)["sets of coil maps"].text
+
+
+def test_a_second_set_without_signal_is_left_out():
+    scan = Scan(raw()[0].kspace[:, :1])
+    found = reconstruct(scan, "sense", device="cpu", preparation=Preparation(map_sets=2))
+    assert "second is empty" in steps_of(found)["sets of coil maps"].text
+    assert torch.equal(found.image, reconstruct(scan, "sense", device="cpu").image)
+
+
+def halved():
+    """A scan of an image of smooth phase, one end of its k-space left out, and the image."""
+    generator = torch.Generator().manual_seed(2)
+    n = 48
+    maps = simulate_coil_maps((n, n), COILS, generator=generator)[None]
+    y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) for _ in range(2)), indexing="ij")
+    body = (x**2 + 1.3 * y**2 < 0.6) * (1 + 0.5 * ((x - 0.2) ** 2 + y**2 < 0.05))
+    image = body * simulate_phase((n, n), generator=generator, strength=0.7)
+    mask = partial_fourier(torch.ones(n, n, dtype=torch.bool), 0.6, axis=1, low_end=True)
+    mask = mask[None, None]
+    noise = 1e-3 * torch.randn(1, COILS, n, n, dtype=torch.complex64, generator=generator)
+    return Scan((CartesianMRI(maps, mask)(image[None, None]) + noise) * mask, mask, maps), image
+
+
+def test_partial_fourier_beats_zero_filling(model):
+    scan, image = halved()
+
+    def error(**options):
+        found = reconstruct(scan, sigma=1e-3, device="cpu", **options)
+        return float((found.image[0, 0].abs() - image.abs()).norm() / image.norm()), found
+
+    off = Preparation(partial_fourier=False)
+    zero_filled, plain = error(method="sense", preparation=off)
+    completed, found = error(method="sense")
+    assert completed < 0.6 * zero_filled
+    assert steps_of(found)["partial Fourier"].taken
+    assert "x was not measured and counts as such" in steps_of(found)["partial Fourier"].text
+    assert "turned off" in steps_of(plain)["partial Fourier"].text
+    assert found.sampling.share == pytest.approx(float(scan.mask.float().mean()))
+    assert found.guarantee.proved
+    learned, of_model = error(model=model)
+    assert learned < error(model=model, preparation=off)[0]
+    assert of_model.facts()["error_bound"] <= 1e-3
+
+
+def test_a_symmetric_scan_is_not_completed():
+    scan, _ = raw()
+    text = steps_of(reconstruct(scan, "sense", device="cpu"))["partial Fourier"].text
+    assert text == "k-space was sampled on both sides alike"
+
+
 @pytest.mark.parametrize(
-    "options", [{"coils": 0}, {"coils": "some"}, {"coils": 2, "compression": "pca"}]
+    "options",
+    [{"map_sets": 3}, {"coils": 0}, {"coils": "some"}, {"coils": 2, "compression": "pca"}],
 )
 def test_other_options_are_refused(options):
     with pytest.raises(InputError, match="expected"):

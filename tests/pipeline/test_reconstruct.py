@@ -12,7 +12,6 @@ from molrecon.data import scan as scan_module
 from molrecon.data.simulation import add_noise, simulate_coil_maps
 from molrecon.errors import ConvergenceError, InputError
 from molrecon.operators.fourier import fft_centred
-from molrecon.reconstructors.configuration import ModelConfig
 from molrecon.reconstructors.sense import PUBLISHED_LAM
 
 from ..support import solve_shifted
@@ -55,20 +54,6 @@ def volume():
 def series():
     mask = torch.stack([centre(20, 18, seed=seed) for seed in range(4)])
     return Scan(measured(4, 20, 18, fourier=2, mask=mask), axes=Axes("tyx"), source="cine.npz")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A model of slices whose network contracts strongly."""
-    config = ModelConfig.model_validate(
-        {"network": {"kind": "cnn", "features": 4, "layers": 2}, "monotonicity": 0.5}
-    )
-    torch.manual_seed(0)
-    built = config.build()
-    with torch.no_grad():
-        for name, weights in built.network.named_parameters():
-            weights.mul_(0.5 if name.endswith("weight") else 0.0)
-    return str(molrecon.save(built, tmp_path_factory.mktemp("model") / "tiny.safetensors", config))
 
 
 def distance(image, expected):

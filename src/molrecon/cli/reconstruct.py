@@ -92,6 +92,21 @@ NoiseMap = Annotated[
 Draws = Annotated[
     int, typer.Option(help="Draws of the noise for the noise map, each a reconstruction.")
 ]
+MapSets = Annotated[
+    int,
+    typer.Option(
+        help="Sets of coil maps to estimate: 2 where the object may be larger than the field of "
+        "view (soft SENSE).",
+        metavar="1|2",
+    ),
+]
+PartialFourier = Annotated[
+    bool,
+    typer.Option(
+        "--partial-fourier/--no-partial-fourier",
+        help="Complete an edge of k-space that was not measured by the conjugate of the other.",
+    ),
+]
 Tolerance = Annotated[
     float, typer.Option(help="Largest relative distance to the exact solution of the method.")
 ]
@@ -109,6 +124,8 @@ def reconstruct(
     cut_readout: CutReadout = True,
     coils: Coils = None,
     compression: Compression = "geometric",
+    map_sets: MapSets = 1,
+    partial_fourier: PartialFourier = True,
     sigma: Sigma = None,
     noise_map: NoiseMap = None,
     draws: Draws = 32,
@@ -135,7 +152,12 @@ def reconstruct(
         check_image_path(noise_map)
         keep_inputs(noise_map, under, mask, coil_maps, calibration, model, out)
     preparation = pipeline.Preparation(
-        whiten=whiten, cut_readout=cut_readout, coils=_number(coils), compression=compression
+        whiten=whiten,
+        cut_readout=cut_readout,
+        coils=_number(coils),
+        compression=compression,
+        map_sets=map_sets,
+        partial_fourier=partial_fourier,
     )
     keep_inputs(out, under, mask, coil_maps, calibration, model)
     scan = _read(under, mask, coil_maps, calibration, max_memory)

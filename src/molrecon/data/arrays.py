@@ -151,10 +151,14 @@ def coil_maps_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
     """Bring coil maps to complex64 ``(batch or 1, coil, *spatial)``.
 
     Accepts these shapes, without the batch axis too, and the spatial shape alone if there is one
-    coil. Maps that all frames share may lack the axis of time or have length 1 there.
+    coil. Maps that all frames share may lack the axis of time or have length 1 there. Several sets
+    of maps are ``(batch or 1, set, coil, *spatial)``.
     """
     batch, coils, *spatial = kspace.shape
     maps = complex_tensor(array)
+    if maps.ndim == kspace.ndim + 1:
+        sets = [coil_maps_tensor(array[:, s], kspace, source) for s in range(array.shape[1])]
+        return torch.stack(sets, dim=1)
     if coils == 1 and list(maps.shape) == spatial:
         return maps[None, None]
     if len(spatial) == 3 and list(maps.shape) == [coils, *spatial[1:]]:

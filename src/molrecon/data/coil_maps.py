@@ -25,6 +25,7 @@ def estimate_coil_maps(
     calibration_width: int = 24,
     threshold: float = 0.02,
     crop: float = 0.8,
+    sets: int = 1,
 ) -> Tensor:
     """Estimate coil maps by ESPIRiT from the calibration region alone.
 
@@ -49,16 +50,20 @@ def estimate_coil_maps(
     crop
         Support is where the ESPIRiT eigenvalue exceeds this, in ``[0, 1)``; 0.8 is the default of
         the BART toolbox and keeps a margin of background around the object.
+    sets
+        Number of sets of maps, 1 or 2. An object larger than the field of view folds, and where it
+        does two sets describe what the coils see; elsewhere the second one is zero.
 
     Returns
     -------
     Tensor
-        complex64 ``(batch, coil, *spatial)`` on the device of ``kspace``.
+        complex64 ``(batch, coil, *spatial)`` on the device of ``kspace``; of two sets
+        ``(batch, set, coil, *spatial)``.
 
     Raises
     ------
     InputError
-        If k-space has no calibration region or only zeros in it.
+        If k-space has no calibration region or only zeros in it, or ``sets`` is another number.
 
     References
     ----------
@@ -82,8 +87,11 @@ def estimate_coil_maps(
     >>> maps.shape, bool(error[..., 12:20, 12:20].abs().max() < 0.05)
     (torch.Size([1, 4, 32, 32]), True)
     """
+    if sets not in (1, 2):
+        raise InputError(f"sets is {sets}, expected 1 or 2; choose one of them.")
     if kspace.shape[1] == 1:
-        return torch.ones_like(kspace, dtype=torch.complex64)
+        ones = torch.ones_like(kspace, dtype=torch.complex64)
+        return ones if sets == 1 else torch.stack([ones, torch.zeros_like(ones)], dim=1)
     calibration = crop_calibration(kspace, mask, calibration_width)
     coils, *spatial = kspace.shape[1:]
     widths = calibration.shape[2:]
@@ -102,13 +110,15 @@ def estimate_coil_maps(
                 f"The k-space of item {index} is zero throughout its calibration region, where "
                 "the strongest signal was expected; check the file or give the coil maps."
             )
-        estimate = espirit(item, spatial, kernel=kernel, threshold=threshold, crop=crop)
-        maps.append(_reference_phase(estimate, item))
+        estimate = espirit(item, spatial, kernel=kernel, threshold=threshold, crop=crop, sets=sets)
+        for one in estimate:
+            _reference_phase(one, item)
+        maps.append(estimate if sets > 1 else estimate[0])
     # Stacking would copy, and the maps of a volume are large.
     return maps[0][None] if len(maps) == 1 else torch.stack(maps)
 
 
-def estimate_shared_maps(kspace: Tensor, mask: Tensor) -> Tensor:
+def estimate_shared_maps(kspace: Tensor, mask: Tensor, *, sets: int = 1) -> Tensor:
     """Estimate the coil maps that the frames of a series share, from their average.
 
     Every point of k-space is averaged over the frames in which it was sampled; the maps are those
@@ -120,11 +130,13 @@ def estimate_shared_maps(kspace: Tensor, mask: Tensor) -> Tensor:
         Complex ``(batch, coil, t, y, x)``.
     mask
         Boolean ``(batch or 1, 1, t, y, x)``.
+    sets
+        Number of sets of maps, 1 or 2, see `estimate_coil_maps`.
 
     Returns
     -------
     Tensor
-        complex64 ``(batch, coil, 1, y, x)``.
+        complex64 ``(batch, coil, 1, y, x)``; of two sets ``(batch, set, coil, 1, y, x)``.
 
     Raises
     ------
@@ -139,7 +151,7 @@ def estimate_shared_maps(kspace: Tensor, mask: Tensor) -> Tensor:
     """
     times = mask.sum(2)
     average = (kspace * mask).sum(2) / times.clamp_min(1)
-    return estimate_coil_maps(average, times > 0).unsqueeze(2)
+    return estimate_coil_maps(average, times > 0, sets=sets).unsqueeze(-3)
 
 
 def combine_coils(kspace: Tensor, coil_maps: Tensor, *, transformed: int | None = None) -> Tensor:
@@ -193,7 +205,7 @@ def combine_coils(kspace: Tensor, coil_maps: Tensor, *, transformed: int | None 
     return torch.where(power > 0, combined / power.where(power > 0, 1), 0)
 
 
-def _reference_phase(maps: Tensor, calibration: Tensor) -> Tensor:
+def _reference_phase(maps: Tensor, calibration: Tensor) -> None:
     """Make the strongest combination of coils in the calibration data real, in place."""
     samples = calibration.flatten(1).to(torch.complex128)
     principal = torch.linalg.eigh(samples @ samples.mH).eigenvectors[:, -1]
@@ -201,4 +213,4 @@ def _reference_phase(maps: Tensor, calibration: Tensor) -> Tensor:
     largest = principal[principal.abs().argmax()]
     weights = (principal.conj() * largest / largest.abs()).to(maps.dtype)
     combined = torch.tensordot(weights, maps, dims=1)
-    return maps.mul_(torch.polar(torch.ones_like(combined.real), -combined.angle()))
+    maps.mul_(torch.polar(torch.ones_like(combined.real), -combined.angle()))

@@ -34,8 +34,9 @@ def espirit(
     kernel: Sequence[int],
     threshold: float,
     crop: float,
+    sets: int = 1,
 ) -> Tensor:
-    """Return coil maps of unit root sum of squares, zero where there is no signal.
+    """Return sets of coil maps of unit root sum of squares, zero where there is no signal.
 
     Parameters
     ----------
@@ -50,18 +51,21 @@ def espirit(
         Singular values below this fraction of the largest are noise.
     crop
         Support is where the eigenvalue exceeds this.
+    sets
+        Number of sets, 1 or 2: the second has the eigenvector of the next eigenvalue where that
+        exceeds ``crop`` too, as where the object folds. The sets are orthogonal in every pixel.
     """
     # In double precision: rounding grows by one over the gap between two eigenvalues.
     signal = _signal_projection(calibration.to(torch.complex128), kernel, threshold)
     correlation = _correlation(signal, kernel) / math.prod(kernel)
     coils, first, *rest = len(calibration), *shape
-    maps = torch.zeros((coils, *shape), dtype=torch.complex64, device=calibration.device)
+    maps = torch.zeros((sets, coils, *shape), dtype=torch.complex64, device=calibration.device)
     per_plane = coils**2 * math.prod(rest) * correlation.element_size()
     planes = max(1, CHUNK_BYTES // per_plane)
     for start in range(0, first, planes):
         chunk = slice(start, min(start + planes, first))
         matrices = _at_pixels(correlation, shape, chunk)
-        maps[:, chunk] = _eigenvectors(matrices, crop)
+        maps[:, :, chunk] = _eigenvectors(matrices, crop, sets)
     return maps
 
 
@@ -107,8 +111,8 @@ def _at_pixels(correlation: Tensor, shape: Sequence[int], chunk: slice) -> Tenso
     return result
 
 
-def _eigenvectors(matrices: Tensor, crop: float) -> Tensor:
-    """Return the leading eigenvector of every matrix ``(coil, coil, *pixels)``, cropped.
+def _eigenvectors(matrices: Tensor, crop: float, sets: int) -> Tensor:
+    """Return leading eigenvectors of every matrix ``(coil, coil, *pixels)``, cropped.
 
     It is what `POWER` power iterations from ``(1, …, 1)`` give, as in sigpy, in closed form.
     """
@@ -126,8 +130,20 @@ def _eigenvectors(matrices: Tensor, crop: float) -> Tensor:
     sizes = torch.linalg.vector_norm(torch.stack([less, more]), dim=2)
     sizes = sizes.clamp_min(torch.finfo(values.dtype).tiny)
     eigenvalue = values[:, -1] * sizes[1] / sizes[0]
-    first = found[0].abs()
-    phase = torch.where(first > 0, found[0].conj() / first, 1)
-    result = matrices.new_zeros((coils, math.prod(pixels)))
-    result[:, candidates] = found / sizes[1] * phase * (eigenvalue > crop)
-    return result.reshape(coils, *pixels)
+    result = matrices.new_zeros((sets, coils, math.prod(pixels)))
+    result[0, :, candidates] = _pinned(found / sizes[1]) * (eigenvalue > crop)
+    if sets > 1:
+        # Of the plane of the two leading eigenvectors what is orthogonal to the first map.
+        one, two = (more / sizes[1][:, None])[:, -2:].conj().unbind(1)
+        second = vectors[:, :, -2] * two[:, None] - vectors[:, :, -1] * one[:, None]
+        second = second / torch.linalg.vector_norm(second, dim=1, keepdim=True).clamp_min(
+            torch.finfo(values.dtype).tiny
+        )
+        result[1, :, candidates] = _pinned(second.T) * (values[:, -2] > crop)
+    return result.reshape(sets, coils, *pixels)
+
+
+def _pinned(vectors: Tensor) -> Tensor:
+    """Make the first coil of ``(coil, pixels)`` real and positive."""
+    first = vectors[0].abs()
+    return vectors * torch.where(first > 0, vectors[0].conj() / first, 1)

@@ -90,7 +90,8 @@ class Network(nn.Module, ABC):
         ----------
         x
             Complex ``(batch, 1, *spatial)`` or real ``(batch, channel, *spatial)``, with a peak
-            of about 1.
+            of about 1. Of complex images ``(batch, set, *spatial)`` on several sets of coil maps
+            each is denoised by itself, which leaves the Lipschitz constant as it is.
         sigma
             Noise level of every sample relative to the image peak, ``(batch,)``; ignored by
             networks that are not conditioned on the noise.
@@ -101,6 +102,8 @@ class Network(nn.Module, ABC):
             If the image has another number of axes or channels than the network, or the network
             needs sigma and it is not given.
         """
+        if x.is_complex() and x.shape[1] > 1 and self.channels == 2:
+            return torch.cat([self.forward(x[:, [n]], sigma) for n in range(x.shape[1])], dim=1)
         self._check(x)
         code = None
         if self.noise_conditioned and sigma is not None:
@@ -182,7 +185,8 @@ class Network(nn.Module, ABC):
 
     def _check(self, x: Tensor) -> None:
         channels = x.shape[1] * (2 if x.is_complex() else 1)
-        if x.ndim - 2 != self.ndim or channels != self.channels:
+        fits = channels == self.channels or (x.is_complex() and self.channels == 2)
+        if x.ndim - 2 != self.ndim or not fits:
             raise InputError(
                 f"the network is made for {self.ndim} spatial axes and {self.channels} real "
                 f"channels, found {x.dtype} images of shape {tuple(x.shape)}: use another model"

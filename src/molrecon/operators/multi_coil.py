@@ -129,7 +129,7 @@ class MultiCoilMRI(LinearOperator):
     def forward(self, x: Tensor) -> Tensor:
         """Return the sampled k-space of all coils."""
         parts = [
-            fft_centred(self.coil_maps[:, block] * x, self.transformed).mul_(self.mask)
+            fft_centred(self._coil_images(x, block), self.transformed).mul_(self.mask)
             for block in self._blocks(x.shape[0])
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
@@ -148,7 +148,7 @@ class MultiCoilMRI(LinearOperator):
         self.check_input(x)
         image: Tensor | None = None
         for block in self._blocks(x.shape[0]):
-            k = torch.fft.fftn(self.coil_maps[:, block] * x, dim=self._dims, norm="ortho")
+            k = torch.fft.fftn(self._coil_images(x, block), dim=self._dims, norm="ortho")
             coils = torch.fft.ifftn(k.mul_(self._mask_squared), dim=self._dims, norm="ortho")
             image = _add(image, self._combined(coils, block))
         assert image is not None
@@ -159,7 +159,7 @@ class MultiCoilMRI(LinearOperator):
         self.check_input(x)
         image: Tensor | None = None
         for block in self._blocks(x.shape[0]):
-            k = fft_centred(self.coil_maps[:, block] * x, self.transformed).mul_(self.mask)
+            k = fft_centred(self._coil_images(x, block), self.transformed).mul_(self.mask)
             coils = ifft_centred(self.mask * (y[:, block] - k), self.transformed)
             image = _add(image, self._combined(coils, block))
         assert image is not None
@@ -172,6 +172,9 @@ class MultiCoilMRI(LinearOperator):
         The squares of weights are rounded to that of the maps.
         """
         return self if self.mask.dtype == torch.bool else self.in_double
+
+    def _coil_images(self, x: Tensor, block: slice) -> Tensor:
+        return self.coil_maps[:, block] * x
 
     def _combined(self, coils: Tensor, block: slice) -> Tensor:
         return coils.mul_(self.coil_maps[:, block].conj()).sum(1, keepdim=True)

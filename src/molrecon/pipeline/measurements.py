@@ -14,6 +14,7 @@ from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.dynamic_mri import DynamicMRI
 from molrecon.operators.multi_coil import MultiCoilMRI
 from molrecon.operators.noise import estimate_frames_sigma, estimate_sigma
+from molrecon.operators.soft_sense import SoftSense
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
@@ -46,28 +47,37 @@ def require_coil_maps(scan: Scan) -> None:
             calibration_region(scan.calibration_mask)
 
 
-def ensure_coil_maps(scan: Scan) -> Scan:
-    """Return the scan with coil maps, estimated where it has none."""
+def ensure_coil_maps(scan: Scan, *, sets: int = 1) -> Scan:
+    """Return the scan with coil maps, estimated where it has none.
+
+    Of two sets a second one without signal is left out.
+    """
     if scan.coil_maps is not None:
         return scan
     if scan.calibration is not None:
-        maps = _maps_of_calibration(scan.calibration, scan.kspace.shape[-scan.axes.fourier :])
-        return replace(scan, coil_maps=maps.unsqueeze(2) if scan.axes.time else maps)
-    estimate = estimate_shared_maps if scan.axes.time else estimate_coil_maps
-    return replace(scan, coil_maps=estimate(scan.kspace, scan.mask))
+        maps = _maps_of_calibration(scan.calibration, scan.kspace.shape[-scan.axes.fourier :], sets)
+        maps = maps.unsqueeze(-3) if scan.axes.time else maps
+    else:
+        estimate = estimate_shared_maps if scan.axes.time else estimate_coil_maps
+        maps = estimate(scan.kspace, scan.mask, sets=sets)
+    if sets > 1 and not bool(maps[:, 1].any()):
+        maps = maps[:, 0]
+    return replace(scan, coil_maps=maps)
 
 
-def _maps_of_calibration(calibration: Tensor, shape: Sequence[int]) -> Tensor:
+def _maps_of_calibration(calibration: Tensor, shape: Sequence[int], sets: int) -> Tensor:
     """Return coil maps of a shape from the centre of k-space, which was measured by itself."""
     kspace = calibration.new_zeros((*calibration.shape[:2], *shape))
     region: tuple[slice, ...] = centred_slices(shape, calibration.shape[2:])
     kspace[(slice(None), slice(None), *region)] = calibration
-    return estimate_coil_maps(kspace, sampled(kspace))
+    return estimate_coil_maps(kspace, sampled(kspace), sets=sets)
 
 
 def operator_of(scan: Scan) -> MultiCoilMRI:
     """Return the forward operator of a scan with coil maps."""
     assert scan.coil_maps is not None
+    if scan.coil_axis == 2:
+        return SoftSense(scan.coil_maps, scan.mask, frames=scan.axes.time)
     kind = DynamicMRI if scan.axes.time else CartesianMRI
     return kind(scan.coil_maps, scan.mask)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from molrecon.data.partial_fourier import missing_edge
 from molrecon.errors import InputError
 from molrecon.networks.tiled import Tiled, choose_tile, padded_size
 from molrecon.operators.multi_coil import BLOCK_BYTES
@@ -77,12 +78,17 @@ def memory_limit(max_memory: float | None, device: str, held: int) -> int | None
 
 
 def fit_memory(
-    matched: Matched, model: LearnedReconstructor | None, *, limit: int | None, held: int = 0
+    matched: Matched,
+    model: LearnedReconstructor | None,
+    *,
+    limit: int | None,
+    held: int = 0,
+    sets: int = 1,
 ) -> MemoryPlan:
     """Estimate the memory of reconstructing a scan, and choose tiles for the network if need be.
 
-    It is that of one item, and of ``held`` bytes of k-space of the others; what does not fit into
-    ``limit`` bytes (None for any number) is refused.
+    It is that of one item with so many sets of coil maps, and of ``held`` bytes of k-space of the
+    others; what does not fit into ``limit`` bytes (None for any number) is refused.
     """
     scan = matched.scan
     coils, *spatial = scan.kspace.shape[1:]
@@ -92,7 +98,11 @@ def fit_memory(
         held += PARTS_OF_VOLUME * scan.kspace.nbytes
         del spatial[matched.split]
         maps_shape = spatial
-    return plan_memory(spatial, coils, model, limit=limit, maps_shape=maps_shape, held=held)
+    if missing_edge(scan.mask[:1], scan.axes.fourier)[1]:
+        coils *= 2
+    return plan_memory(
+        spatial, coils, model, limit=limit, maps_shape=maps_shape, held=held, sets=sets
+    )
 
 
 @contextmanager
@@ -118,6 +128,7 @@ def plan_memory(
     limit: int | None,
     maps_shape: Sequence[int] | None = None,
     held: int = 0,
+    sets: int = 1,
 ) -> MemoryPlan:
     """Estimate the memory of reconstructing one scan, and choose tiles where it is needed.
 
@@ -138,6 +149,8 @@ def plan_memory(
         Spatial shape of the coil maps, if it is another one (frames share them).
     held
         Bytes of measurements that are held beside: of the whole, where parts are reconstructed.
+    sets
+        Number of sets of coil maps, each with an image.
 
     Raises
     ------
@@ -146,9 +159,9 @@ def plan_memory(
     """
     pixels = math.prod(spatial)
     image = COMPLEX * pixels
-    maps = COMPLEX * coils * math.prod(maps_shape or spatial)
+    maps = COMPLEX * sets * coils * math.prod(maps_shape or spatial)
     measurements = KSPACE_COPIES * coils * image + maps + held
-    images = (FIXED_IMAGES + _accelerated(model)) * image
+    images = (FIXED_IMAGES + _accelerated(model)) * image * sets
     images += IMAGES_PER_BLOCK * max(image, min(BLOCK_BYTES, coils * image))
     if model is None:
         plan = MemoryPlan(measurements, images, 0)

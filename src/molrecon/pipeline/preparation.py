@@ -6,11 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from molrecon.data.coil_compression import compress_coils, require_compression
 from molrecon.data.oversampling import without_oversampling
+from molrecon.data.partial_fourier import missing_edge, smooth_phase
 from molrecon.data.scan import Scan
 from molrecon.data.whitening import whiten
-from molrecon.errors import shape_text
+from molrecon.errors import InputError, shape_text
+from molrecon.operators.base import LinearOperator
+from molrecon.operators.partial_fourier import PartialFourierMRI
+from molrecon.pipeline.measurements import ensure_coil_maps, operator_of
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,12 @@ class Preparation:
     compression
         ``"geometric"``: other virtual coils at each position along the readout; ``"svd"``: the
         same everywhere.
+    map_sets
+        Number of sets of coil maps to estimate: 2 where the object may be larger than the field
+        of view (soft SENSE). The image is then the root sum of squares of those of both sets.
+    partial_fourier
+        Whether an edge of k-space that was sampled on one side alone is completed by what was
+        measured on the other: an image of smooth phase is nearly conjugate symmetric there.
 
     Raises
     ------
@@ -96,10 +108,14 @@ class Preparation:
     cut_readout: bool = True
     coils: int | str | None = None
     compression: str = "geometric"
+    map_sets: int = 1
+    partial_fourier: bool = True
 
     def __post_init__(self) -> None:
         if self.coils is not None:
             require_compression(self.coils, self.compression)
+        if self.map_sets not in (1, 2):
+            raise InputError(f"map_sets is {self.map_sets}, expected 1 or 2; choose one of them.")
 
     def apply(self, item: Scan) -> tuple[Scan, tuple[Step, ...]]:
         """Return an item of a scan after all steps, and what each did.
@@ -159,3 +175,58 @@ class Preparation:
             f"{what.error:.2%} of the energy is in none of them"
         )
         return compressed, Step(name, True, text, what.error)
+
+    def with_maps(self, item: Scan) -> tuple[Scan, Step]:
+        """Return an item with coil maps, estimated where it has none, and what was done.
+
+        Parameters
+        ----------
+        item
+            One item of a scan, prepared.
+
+        Raises
+        ------
+        InputError
+            If there is no calibration region, or only zeros in it.
+        """
+        name, given = "sets of coil maps", item.coil_maps is not None
+        item = ensure_coil_maps(item, sets=self.map_sets)
+        if item.map_sets > 1:
+            text = (
+                f"{item.map_sets} sets of maps, as an object larger than the field of view needs "
+                "them; the image is the root sum of squares of theirs, and bounds are of its "
+                "magnitude"
+            )
+            return item, Step(name, True, text)
+        if given or self.map_sets == 1:
+            return item, Step(name, False, "one set")
+        return item, Step(name, False, "one set: the second is empty, so nothing folds")
+
+    def problem(self, part: Scan) -> tuple[Tensor, LinearOperator, Step]:
+        """Return measurements and operator of what is solved for by itself, and what was done.
+
+        Parameters
+        ----------
+        part
+            One slice, volume or series with coil maps.
+        """
+        name, A = "partial Fourier", operator_of(part)
+        fourier = part.axes.fourier
+        edge, axes = missing_edge(part.mask, fourier)
+        if not axes:
+            return part.kspace, A, Step(name, False, "k-space was sampled on both sides alike")
+        where = " and ".join(part.axes.letters[axis] for axis in axes)
+        if not self.partial_fourier:
+            text = f"one side along {where} is missing; turned off"
+            return part.kspace, A, Step(name, False, text)
+        try:
+            phase = smooth_phase(part.kspace, part.mask, A.coil_maps, fourier)
+        except InputError:
+            text = f"one side along {where} is missing, but no centre shows the phase"
+            return part.kspace, A, Step(name, False, text)
+        completed = PartialFourierMRI(A, phase, edge)
+        text = (
+            f"one side along {where} was not measured and counts as such; it is completed by the "
+            "conjugate of the other, with the smooth phase of the centre"
+        )
+        return completed.measurements(part.kspace), completed, Step(name, True, text)

@@ -17,15 +17,14 @@ from molrecon.data.stack import stack_of
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import ConvergenceError, InputError
 from molrecon.operators.base import LinearOperator
+from molrecon.operators.soft_sense import combined_sets
 from molrecon.pipeline.match import Matched
 from molrecon.pipeline.measurements import (
     Progress,
-    ensure_coil_maps,
     estimated_noise,
-    operator_of,
     silent,
 )
-from molrecon.pipeline.preparation import Step, worst
+from molrecon.pipeline.preparation import Preparation, Step, worst
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.trust.noise import noise_map
 
@@ -68,6 +67,7 @@ def solve(
     method: Reconstructor,
     *,
     count: int,
+    preparation: Preparation,
     tol: float,
     device: str,
     stored: ImageFile | None = None,
@@ -84,6 +84,8 @@ def solve(
         The method, built for ``device``.
     count
         Number of items.
+    preparation
+        How coil maps and operators are made.
     tol
         Tolerance on the relative distance to the method's solution.
     device
@@ -108,25 +110,28 @@ def solve(
     sampling, steps = SamplingCount(), []
     for number, matched in enumerate(items):
         sampling.add(matched.scan)
-        steps.append(matched.steps)
         item, total = matched.scan, count * matched.count
         if item.coil_maps is None:
             text = f"{item.axes.item} {number + 1} of {count}: coil maps"
             progress(text, len(solved), total)
-        parts = _parts(ensure_coil_maps(item), matched.split)
+        item, sets = preparation.with_maps(item)
+        parts = _parts(item, matched.split)
         values, stds = [], []
         for index, plane in enumerate(parts.planes):
             part, done = parts.scan.item(index), len(solved)
             label = f"{done + 1} of {total}: {method.name}" if total > 1 else method.name
             progress(label, done, total)
-            A, y = operator_of(part).to(device), part.kspace.to(device)
+            y, A, completion = preparation.problem(part)
+            if index == 0:
+                steps.append((*matched.steps, sets, completion))
+            y, A = y.to(device), A.to(device)
             solution = method(y, A, sigma=part.sigma, tol=tol, raise_on_failure=False)
             place = f"{item.axes.item} {number}"
             if plane is not None:
                 name = f"{item.axes.plane} {plane}"
                 place = name if count == 1 else f"{place}, {name}"
             _require_converged(solution, f"{item.source}, {place}", tol)
-            values.append(solution.value.cpu())
+            values.append(combined_sets(solution.value.cpu()))
             if noise_draws:
                 show = partial(_draw, progress, label, done, total)
                 stds.append(_noise_std(method, part, y, A, solution, noise_draws, show))

@@ -121,7 +121,7 @@ def reconstruct(
     require_mri(chosen)
     items = _items(scan, max_memory)
 
-    prepare = (preparation or Preparation()).apply
+    preparation = preparation or Preparation()
 
     def match(item: Scan, steps: tuple[Step, ...] = ()) -> Matched:
         item = item if sigma is None else replace(item, sigma=sigma)
@@ -130,15 +130,17 @@ def reconstruct(
     def prepared() -> Iterator[Matched]:
         yield matched
         for number in range(1, len(items)):
-            yield match(*prepare(items[number]))
+            yield match(*preparation.apply(items[number]))
 
-    matched = match(*prepare(items[0]))
+    matched = match(*preparation.apply(items[0]))
     first = matched.scan
     is_image = _check(items, matched, match, progress or silent)
     limit = memory_limit(max_memory, device, held=items.held or first.kspace.nbytes)
     learned = chosen if isinstance(chosen, LearnedReconstructor) else None
     others = items.held * (len(items) - 1) // len(items)
-    plan = fit_memory(matched, learned, limit=limit, held=others)
+    plan = fit_memory(
+        matched, learned, limit=limit, held=others, sets=max(first.map_sets, preparation.map_sets)
+    )
     # What lies in memory as a whole has an image that does, too.
     stored = None if items.whole is not None else ImageFile(_folder(output))
     with in_tiles(learned, plan.tile):
@@ -146,6 +148,7 @@ def reconstruct(
             prepared(),
             chosen,
             count=len(items),
+            preparation=preparation,
             tol=tol,
             device=device,
             stored=stored,

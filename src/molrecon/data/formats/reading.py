@@ -231,8 +231,8 @@ def read_coil_maps(path: PathLike, *, max_memory: float | None = None) -> tuple[
     Returns
     -------
     tuple
-        ``(coil, *spatial)`` or ``(batch, coil, *spatial)``, and a sentence if there are several
-        sets, of which the first is returned.
+        ``(coil, *spatial)`` or ``(batch, coil, *spatial)``; of several sets
+        ``(1, set, coil, *spatial)``, and a sentence that says so.
 
     Raises
     ------
@@ -245,10 +245,10 @@ def read_coil_maps(path: PathLike, *, max_memory: float | None = None) -> tuple[
     if not several or len(maps) < 2:
         return maps, None
     note = (
-        f"{path} holds {len(maps)} sets of coil maps (ESPIRiT): the first is used; another one is "
-        f"named by its number, as in {path}::1."
+        f"{path} holds {len(maps)} sets of coil maps (ESPIRiT), and all are used; a single one is "
+        f"named by its number, as in {path}::0."
     )
-    return maps[0], note
+    return maps[None], note
 
 
 def describe(path: PathLike) -> Entries:
