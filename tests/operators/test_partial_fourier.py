@@ -68,3 +68,12 @@ def test_only_what_was_measured_is_kept_and_tells_the_noise():
     torch.testing.assert_close(A.completed(x, y), measured.completed(x, k))
     torch.testing.assert_close(A.estimate_sigma(y), measured.estimate_sigma(k))
     torch.testing.assert_close(A.completion_gain, measured.completion_gain)
+
+
+def test_noise_is_mirrored_with_the_samples():
+    measured, phase = problem()
+    A = PartialFourierMRI(measured, phase, ~measured.mask)
+    white = normal(1, 6, 6, 8, dtype=torch.complex128)
+    first = white[:, :3] * measured.mask
+    torch.testing.assert_close(A.noise(white), A.measurements(first))
+    torch.testing.assert_close(measured.noise(white[:, :3]), first)

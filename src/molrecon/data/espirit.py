@@ -43,8 +43,8 @@ def espirit(
     calibration
         Fully sampled centre of k-space, complex ``(coil, *widths)``, zero frequency at ``n // 2``.
     shape
-        Spatial shape of the maps, complex64 ``(coil, *shape)``; in every pixel the first coil is
-        real and positive.
+        Spatial shape of the maps, complex64 ``(set, coil, *shape)``; in every pixel the first coil
+        is real and positive.
     kernel
         Width of the kernels along every axis.
     threshold

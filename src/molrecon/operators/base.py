@@ -283,6 +283,20 @@ class LinearOperator(ABC):
             "deviation of the noise per measured sample"
         )
 
+    def noise(self, white: Tensor) -> Tensor:
+        """Return noise as the measurements have it, made of white noise.
+
+        By default it is zero where the mask of the operator, if it has one, says that nothing was
+        measured.
+
+        Parameters
+        ----------
+        white
+            White noise ``(batch, *shape_out)``.
+        """
+        mask: Tensor | None = getattr(self, "mask", None)
+        return white if mask is None else white * (mask != 0)
+
     @torch.no_grad()
     def norm(self, *, tol: float = 1e-4, max_iterations: int = 500, seed: int = 0) -> Tensor:
         """Estimate of the operator norm ‖A‖₂ of every sample, shape ``(batch,)``.

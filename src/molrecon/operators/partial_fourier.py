@@ -147,6 +147,10 @@ class PartialFourierMRI(LinearOperator):
         """That of the operator of what was measured, ``(batch or 1,)``."""
         return self.measured.completion_gain
 
+    def noise(self, white: Tensor) -> Tensor:
+        """Return noise whose mirrored part is that of the measured samples."""
+        return self.measurements(self.measured.noise(white[:, : self.coils]))
+
     def estimate_sigma(self, y: Tensor) -> Tensor:
         """Estimate sigma from what was measured."""
         self.H.check_input(y)

@@ -212,7 +212,10 @@ def _noise_std(
     noise = noise_map(
         method, y, A, sigma=used, count=draws, batch=1, x0=solution.value, progress=show
     )
-    return noise.std.cpu()
+    # Of several sets of maps the noise of their root sum of squares.
+    shares = solution.value.abs() / combined_sets(solution.value).abs().clamp_min(1e-30)
+    std = noise.std if len(shares[0]) == 1 else (shares * noise.std).norm(dim=1, keepdim=True)
+    return std.cpu()
 
 
 def _draw(

@@ -14,7 +14,7 @@ from molrecon.operators.base import LinearOperator
 from molrecon.operators.multi_coil import MultiCoilMRI
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.start import as_sigma
-from molrecon.trust.response import ACCURACY, Progress, Response, sampled, silent
+from molrecon.trust.response import ACCURACY, Progress, Response, silent
 
 Way = Literal["replicas", "linearised"]
 
@@ -166,7 +166,7 @@ def noise_map(
         progress("noise map", done, count)
         size = (min(batch, count - done), *A.shape_out)
         noise = torch.randn(size, generator=generator, dtype=y.dtype).to(y.device)
-        along = (phase.conj() * apply(level * noise * sampled(A, y))).real.double()
+        along = (phase.conj() * apply(level * A.noise(noise))).real.double()
         total += along.sum(0, keepdim=True)
         squares += along.square().sum(0, keepdim=True)
     progress("noise map", count, count)
@@ -219,7 +219,10 @@ def full_scan_std(A: LinearOperator, sigma: float) -> Tensor | None:
     """
     if not isinstance(A, MultiCoilMRI):
         return None
-    sensitivity = A.coil_maps.abs().square().sum(1, keepdim=True).sqrt()
+    # The axis of the coils; of several sets of maps each has an image.
+    coils = -A.ndim - 1
+    power = A.coil_maps.abs().square().sum(coils, keepdim=True)
+    sensitivity = power.flatten(1, coils).sqrt()
     found = _ratio(torch.full_like(sensitivity, sigma / 2**0.5), sensitivity)
     return found.expand(1, *A.shape_in)
 

@@ -184,17 +184,3 @@ def _economical(
 
 def _expanded(values: Tensor, count: int) -> Tensor:
     return values.expand(count, *values.shape[1:])
-
-
-def sampled(A: LinearOperator, y: Tensor) -> Tensor:
-    """Return which measurements there are, bool, broadcastable to ``y``.
-
-    Parameters
-    ----------
-    A
-        The forward operator.
-    y
-        Measurements ``(batch, *A.shape_out)``.
-    """
-    mask: Tensor | None = getattr(A, "mask", None)
-    return torch.ones_like(y, dtype=torch.bool) if mask is None else mask != 0
