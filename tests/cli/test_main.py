@@ -22,6 +22,7 @@ NAMES = [
     "reconstruct",
     "evaluate",
     "models",
+    "probe",
     "train",
 ]
 
