@@ -32,13 +32,18 @@ def magnitude_psnr(estimate: Tensor, reference: Tensor) -> float:
     return psnr(estimate, reference).value
 
 
-def oracle(reconstruct: Callable[[float], Tensor], reference: Tensor, start: float) -> float:
-    """Best PSNR over a weight on a grid of factors 10^¼, extended until its maximum is inside."""
+def oracle(
+    reconstruct: Callable[[float], Tensor],
+    reference: Tensor,
+    start: float,
+    factor: float = 10**0.25,
+) -> float:
+    """Best PSNR over a weight on a geometric grid, extended until its maximum is inside."""
     values: dict[int, float] = {}
 
     def value(k: int) -> float:
         if k not in values:
-            values[k] = magnitude_psnr(reconstruct(start * 10 ** (k / 4)), reference)
+            values[k] = magnitude_psnr(reconstruct(start * factor**k), reference)
         return values[k]
 
     best = max((-1, 0, 1), key=value)
@@ -49,7 +54,12 @@ def oracle(reconstruct: Callable[[float], Tensor], reference: Tensor, start: flo
         best = better
 
 
-def oracle_image(reconstruct: Callable[[float], Tensor], reference: Tensor, start: float) -> Tensor:
+def oracle_image(
+    reconstruct: Callable[[float], Tensor],
+    reference: Tensor,
+    start: float,
+    factor: float = 10**0.25,
+) -> Tensor:
     """The image at the weight that `oracle` finds best."""
     images: dict[float, Tensor] = {}
 
@@ -57,7 +67,7 @@ def oracle_image(reconstruct: Callable[[float], Tensor], reference: Tensor, star
         images[weight] = reconstruct(weight)
         return images[weight]
 
-    best = oracle(run, reference, start)
+    best = oracle(run, reference, start, factor)
     return next(one for one in images.values() if magnitude_psnr(one, reference) == best)
 
 

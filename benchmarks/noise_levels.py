@@ -1,17 +1,22 @@
-"""PSNR and SSIM at four noise levels against the noise-free image, beside TV with oracle weight.
+"""PSNR, SSIM and detail against the noise-free image, beside TV and L1-wavelet with oracle weights.
 
-    MOLRECON_DATA=… python benchmarks/noise_levels.py [MODEL …] --cache tv.json
+    MOLRECON_DATA=… python benchmarks/noise_levels.py [MODEL …] --cache oracles.json
+    … --accelerations 2 4 6 8 --kinds variable-density equispaced --rivals tv l1-wavelet
 
 Three contrasts (T1w, T2w, FLAIR) of a person that no model was trained on, 256², 8 simulated coils,
-4×, σ = 2e-4, 2e-3, 1e-2 and 4e-2 of the image peak. Maps and σ are the true ones, the reference is
-the image without noise; magnitudes, range = the reference's maximum. Total variation has for every
-image the best of four weights, by PSNR; its values go to the cache, because they take minutes.
+by default 4× and σ = 2e-4, 2e-3, 1e-2 and 4e-2 of the image peak. Maps and σ are the true ones, the
+reference is the image without noise; magnitudes, range = the reference's maximum. Detail is the
+contrast of small structures that is kept, 1 for all (`detail_contrast`). Every model has two rows:
+what it computes, and that completed to a full scan with the noise of the measured samples. A rival
+has for every image the weight that is best by PSNR, on a grid of factors of two that is extended
+until its maximum is inside; its values go to the cache, because they take minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,57 +24,70 @@ import torch
 from torch import Tensor
 
 import molrecon
-from common import data_root, magnitude_psnr
-from molrecon import TotalVariation
+from common import data_root, magnitude_psnr, oracle_image
+from molrecon import L1Wavelet, LearnedReconstructor, TotalVariation
 from molrecon.data.simulation import Acquisition, simulate_acquisition
 from molrecon.data.simulation.parallel_mri import fitted
+from molrecon.evaluation.detail import detail_contrast
 from molrecon.evaluation.metrics import ssim
 
 PERSON = "brain_slices_3t/F7B_3T_img_u16_scale2.npz"
 LEVELS = (2e-4, 2e-3, 1e-2, 4e-2)
 CONTRASTS = ("T1w", "T2w", "FLAIR")
-FACTORS = (0.25, 0.5, 1.0, 2.0)
-"""Weights of total variation, in units of the noise level relative to the peak."""
+RIVALS = {"tv": TotalVariation, "l1-wavelet": L1Wavelet}
 SLICE, SIZE = 2, (256, 256)
 
-Score = tuple[float, float]
+Figures = tuple[float, ...]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", default=["brain2d-sn", "brain2d-strict"])
     parser.add_argument("--levels", type=float, nargs="+", default=LEVELS)
-    parser.add_argument("--kind", default="variable-density")
-    parser.add_argument("--acceleration", type=float, default=4.0)
-    parser.add_argument("--output-kind", choices=("fixed-point", "full-scan"), default=None)
-    parser.add_argument("--cache", type=Path, help="JSON file that keeps the values of TV")
-    parser.add_argument("--without-tv", action="store_true")
-    parser.add_argument("--pictures", type=Path, help="folder for one .npz per level")
+    parser.add_argument("--kinds", nargs="+", default=["variable-density"])
+    parser.add_argument("--accelerations", type=float, nargs="+", default=[4.0])
+    parser.add_argument("--rivals", nargs="*", choices=tuple(RIVALS), default=["tv"])
+    parser.add_argument("--cache", type=Path, help="JSON file that keeps the values of the rivals")
+    parser.add_argument("--pictures", type=Path, help="folder for one .npz per scan")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    models = {name: molrecon.load(name) for name in arguments.models}
-    print(f"{arguments.acceleration:g}×, {arguments.kind}: PSNR / dB, SSIM; mean of 3 contrasts")
-    for sigma in arguments.levels:
-        rows: dict[str, list[Score]] = {}
+    models = {Path(name).stem: molrecon.load(name) for name in arguments.models}
+    for kind, acceleration, sigma in product(
+        arguments.kinds, arguments.accelerations, arguments.levels
+    ):
+        print(f"{kind}, {acceleration:g}×, σ = {sigma:g}: PSNR / dB, SSIM, detail; 3 contrasts")
+        rows: dict[str, list[Figures]] = {}
         for contrast in CONTRASTS:
-            scan = simulated(contrast, sigma, arguments.acceleration, arguments.kind)
-            images = {"reference": scan.image}
-            for name, model in models.items():
-                with torch.no_grad():
-                    solution = model(scan.y, scan.A, sigma=sigma, output=arguments.output_kind)
-                images[name] = solution.value
-                rows.setdefault(name, []).append(score(solution.value, scan.image))
-            if not arguments.without_tv:
-                key = f"{contrast} {sigma:g} {arguments.acceleration:g} {arguments.kind}"
-                rows.setdefault("TV*", []).append(total_variation(scan, sigma, key, arguments))
+            scan = simulated(contrast, sigma, acceleration, kind)
+            images = learned(models, scan, sigma)
+            key = f"{contrast}-{sigma:g}-{acceleration:g}-{kind}"
+            for name, image in images.items():
+                rows.setdefault(name, []).append(figures(image, scan.image))
+            for name in arguments.rivals:
+                values = rival(name, scan, sigma, f"{name}-{key}", arguments.cache)
+                rows.setdefault(f"{name}, oracle weight", []).append(values)
             if arguments.pictures:
                 arguments.pictures.mkdir(parents=True, exist_ok=True)
+                images["reference"] = scan.image
                 arrays = {name: image[0, 0].abs().numpy() for name, image in images.items()}
-                np.savez(arguments.pictures / f"{contrast}-{sigma:g}.npz", **arrays)
-        for name, values in rows.items():
-            first, second = (sum(v) / len(v) for v in zip(*values, strict=True))
-            print(f"  σ = {sigma:<7g} {name:40s} {first:6.2f}  {second:.3f}", flush=True)
+                np.savez(arguments.pictures / f"{key}.npz", **arrays)
+        for name, each in rows.items():
+            means = (sum(values) / len(values) for values in zip(*each, strict=True))
+            print(f"  {name:36s} {{:6.2f}}  {{:.3f}}  {{:.3f}}".format(*means), flush=True)
+
+
+def learned(
+    models: dict[str, LearnedReconstructor], scan: Acquisition, sigma: float
+) -> dict[str, Tensor]:
+    """Return both images of every model."""
+    images = {}
+    for name, model in models.items():
+        with torch.no_grad():
+            x = model(scan.y, scan.A, sigma=sigma, output="fixed-point").value
+        images[f"{name}, fixed point"] = x
+        images[f"{name}, full scan"] = model.returned(x, scan.A, scan.y, "full-scan")
+    return images
 
 
 def simulated(contrast: str, sigma: float, acceleration: float, kind: str) -> Acquisition:
@@ -88,28 +106,25 @@ def simulated(contrast: str, sigma: float, acceleration: float, kind: str) -> Ac
     )
 
 
-def score(image: Tensor, reference: Tensor) -> Score:
-    """PSNR and SSIM of magnitudes."""
-    return magnitude_psnr(image, reference), ssim(image, reference).value
+def figures(image: Tensor, reference: Tensor) -> Figures:
+    """PSNR and SSIM of magnitudes, and the contrast of details."""
+    detail = float(detail_contrast(image, reference))
+    return magnitude_psnr(image, reference), ssim(image, reference).value, detail
 
 
-def total_variation(
-    scan: Acquisition, sigma: float, key: str, arguments: argparse.Namespace
-) -> Score:
-    """Best score over the weights, by PSNR, from the cache if it is there."""
-    cache: Path | None = arguments.cache
+def rival(name: str, scan: Acquisition, sigma: float, key: str, cache: Path | None) -> Figures:
+    """Figures at the best weight by PSNR, from the cache if they are there."""
     known = json.loads(cache.read_text()) if cache and cache.exists() else {}
     if key not in known:
-        found = []
-        for factor in FACTORS:
-            method = TotalVariation(factor * sigma, max_iterations=300)
-            image = method(scan.y, scan.A, sigma=sigma, raise_on_failure=False).value
-            found.append(score(image, scan.image))
-        known[key] = max(found)
+
+        def image(weight: float) -> Tensor:
+            method = RIVALS[name](weight, max_iterations=300)
+            return method(scan.y, scan.A, sigma=sigma, raise_on_failure=False).value
+
+        known[key] = figures(oracle_image(image, scan.image, 0.5 * sigma, 2.0), scan.image)
         if cache:
             cache.write_text(json.dumps(known, indent=1))
-    first, second = known[key]
-    return first, second
+    return tuple(known[key])
 
 
 if __name__ == "__main__":
