@@ -44,8 +44,7 @@ def retrospective_problem(
 def simulated_problem(
     acquisition: Acquisition, *, estimate_maps: bool = True, reference: str = "noise-free"
 ) -> ReferenceProblem:
-    """Make a problem of a simulated acquisition; the noise is left to be estimated, as of a real
-    scan.
+    """Make a problem of a simulated acquisition; the noise is left to be estimated.
 
     Parameters
     ----------

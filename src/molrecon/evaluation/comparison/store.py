@@ -79,9 +79,7 @@ class Store:
             return None
 
     def write(self, record: Record, image: Tensor | None = None) -> None:
-        """Write a result, its image ``(batch, 1, *spatial)`` first: it counts once its record is
-        there.
-        """
+        """Write a result, its image ``(batch, 1, *spatial)`` first: then it counts."""
         path = self._path(record)
         path.parent.mkdir(parents=True, exist_ok=True)
         if image is not None:
