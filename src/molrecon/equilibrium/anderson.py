@@ -11,15 +11,10 @@ from molrecon.operators.base import per_sample
 class AndersonHistory:
     """The last iterates of every sample, and the step they suggest.
 
-    With ``d_i = T(x_i) − x_i`` the next iterate is ``Σ a_i T(x_i)``, the weights minimising
-    ``‖Σ a_i d_i‖`` under ``Σ a_i = 1`` (Anderson 1965; Walker and Ni 2011, in differences).
-
-    Parameters
-    ----------
-    memory
-        Number of differences kept; 0 gives the plain iteration.
-    regularisation
-        Relative Tikhonov weight of the small least-squares problem.
+    With ``d_i = T(x_i) − x_i`` the next iterate is ``Σ a_i T(x_i)``, the weights minimising ``‖Σ
+    a_i d_i‖`` under ``Σ a_i = 1`` (Anderson 1965; Walker and Ni 2011, in differences). It keeps
+    ``memory`` differences, none for the plain iteration; the small problem has a relative Tikhonov
+    weight.
     """
 
     def __init__(self, memory: int, regularisation: float = 1e-8) -> None:

@@ -51,18 +51,10 @@ class Records:
     def stand_still(self, iterations: float, length: Tensor, size: Tensor) -> Tensor:
         """Return which samples have stagnated, boolean ``(batch,)``.
 
-        Without progress in so many iterations, and with steps as short as rounding makes them: a
-        residual that does not shrink although it is above rounding has another reason (a network
-        that is not monotone there), and may shrink yet.
-
-        Parameters
-        ----------
-        iterations
-            See `patience`.
-        length
-            Of the last step.
-        size
-            Of the terms it was computed from, whose rounding it holds.
+        Without progress in so many iterations (`patience`), and with a last step as short as the
+        rounding of the ``size`` of its terms makes it: a residual that does not shrink although it
+        is above rounding has another reason (a network that is not monotone there), and may shrink
+        yet.
         """
         rounding = ROUNDING * torch.finfo(length.dtype).eps * size
         return (self._age >= iterations) & (length <= rounding)

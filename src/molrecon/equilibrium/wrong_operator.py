@@ -147,18 +147,10 @@ def _confined_elsewhere(inclusion: Inclusion, other: LinearOperator, x: Tensor) 
 def sensitivity(
     lam: Tensor, mu: float, *, missing: Tensor, seen: Tensor, residual: Tensor | float = 0.0
 ) -> Tensor:
-    """Return the a-priori bound for given norms, ``(batch,)``.
+    """Return the a-priori bound for given norms, ``(batch,)``; μ is the monotonicity of F.
 
-    Parameters
-    ----------
-    lam, mu
-        λ, ``(batch,)``, and the constant of monotonicity of F.
-    missing
-        ``‖Dx‖`` or a bound on it, ``‖D‖‖x‖``.
-    seen
-        ``‖Dᴴ(Ax − y)‖`` or a bound on it, ``‖D‖‖Ax − y‖``.
-    residual
-        ``‖G(x; A)‖``, zero at the exact solution.
+    ``missing`` is ``‖Dx‖`` or a bound on it, ``‖D‖‖x‖``; ``seen`` is ``‖Dᴴ(Ax − y)‖`` or a bound on
+    it, ``‖D‖‖Ax − y‖``; ``residual`` is ``‖G(x; A)‖``, zero at the exact solution.
     """
     p = residual + lam * seen
     return (p + (p**2 + mu * lam * missing**2).sqrt()) / (2 * mu)
@@ -170,14 +162,7 @@ def completed_operator_bound(
 ) -> Tensor:
     """Turn a bound on ``‖x − x′‖`` into one on the change of the full scan, ``(batch,)``.
 
-    Parameters
-    ----------
-    bound
-        On ``‖x − x′‖``.
-    y, x
-        Measurements and image, in the same unit.
-    A, other
-        The operators of ``x`` and of x′.
+    ``A`` is the operator of x, ``other`` that of x′; measurements and image are in the same unit.
     """
     change = norm(other.completed(x, y) - A.completed(x, y))
     return other.completion_gain.to(bound.dtype) * bound + change

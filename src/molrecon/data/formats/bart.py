@@ -96,25 +96,14 @@ def _full(location: Location) -> tuple[int, ...]:
 
 @dataclass(frozen=True, eq=False)
 class _Stored:
-    """The data of a file on disk.
+    """The data of a file on disk."""
 
-    Attributes
-    ----------
-    view
-        The axes of the batch, from the slowest, then coil, time where there are frames, and the
-        spatial axes; not read yet.
-    batch
-        BART's numbers of the axes of the batch.
-    frames
-        Number of frames.
-    notes
-        How the axes were read.
-    """
-
+    # The axes of the batch, from the slowest, then coil, time where there are frames, and the
+    # spatial axes; not read yet.
     view: Array
-    batch: tuple[int, ...]
-    frames: int
-    notes: tuple[str, ...]
+    batch: tuple[int, ...]  # BART's numbers of the axes of the batch
+    frames: int  # number of frames
+    notes: tuple[str, ...]  # how the axes were read
 
     def read(self, chosen: slice | None = None) -> Array:
         """Read ``(batch, coil, *spatial)``, or a range of the batch."""

@@ -104,11 +104,6 @@ def choose_key(
 
     The key in ``location`` decides; otherwise the first of ``prefer`` that exists; otherwise the
     only array that ``suits``, which is to say is the ``wanted``.
-
-    Raises
-    ------
-    InputError
-        If that array does not exist, or several come into question.
     """
     if location.key is not None:
         if location.key not in entries:

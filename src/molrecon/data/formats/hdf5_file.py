@@ -28,24 +28,13 @@ _BLOCK = 2**20
 
 @dataclass(frozen=True, eq=False)
 class Hdf5File:
-    """An open file.
-
-    Attributes
-    ----------
-    file
-        The file itself.
-    location
-        Where it is, and which dataset is asked for.
-    entries
-        Shape and type of the datasets by their path, as `read` returns them.
-    matlab
-        Whether MATLAB wrote it. HDF5 has its axes in reverse; the last two are exchanged here, so
-        that MATLAB's ``(row, column, coil, slice, time)`` is ``(time, slice, coil, y, x)``.
-    """
+    """An open file."""
 
     file: h5py.File
-    location: Location
-    entries: Entries
+    location: Location  # where it is, and which dataset is asked for
+    entries: Entries  # shape and type of the datasets by their path, as `read` returns them
+    # Whether MATLAB wrote it. HDF5 has its axes in reverse; the last two are exchanged here, so
+    # that MATLAB's ``(row, column, coil, slice, time)`` is ``(time, slice, coil, y, x)``.
     matlab: bool
 
     @property
@@ -54,16 +43,9 @@ class Hdf5File:
         return not self.matlab
 
     def read(self, key: str, chosen: slice | None = None, axis: int = 0) -> Array:
-        """Read a dataset of numbers.
+        """Read a dataset of numbers that is among the entries, or a part of it along one axis.
 
-        Parameters
-        ----------
-        key
-            Its path; it must be among the entries.
-        chosen
-            The part wanted along one axis; None for all of it. Only that is read.
-        axis
-            The axis of ``chosen``, which is not one of the last two.
+        The axis of ``chosen`` is not one of the last two; only that part is read.
         """
         entry, dataset = self.entries[key], self.file[key]
         require_numeric(entry, Location(self.location.path, key))
@@ -132,13 +114,7 @@ class Hdf5File:
 
 @contextmanager
 def open_hdf5(location: Location) -> Iterator[Hdf5File]:
-    """Open a file and list its datasets.
-
-    Raises
-    ------
-    InputError
-        If a dataset lies in another file, or there are too many.
-    """
+    """Open a file and list its datasets; one that lies in another file is refused."""
     with h5py.File(location.path, "r", locking=False) as file:
         datasets = dict(sorted(_datasets(file, location.path)))
         matlab = starts_as_matlab(location.path) or any(map(_is_matlab, datasets.values()))

@@ -18,24 +18,11 @@ _REFERENCE = 16
 
 
 def stored_lengths(dataset: h5py.Dataset, path: Path, field: str | None = None) -> Array:
-    """Return the lengths that the file announces for records of variable length.
+    """Return the lengths, in values, that the file announces for records of variable length.
 
     HDF5 allocates what is announced there before it looks whether it exists, and has no call that
-    only tells. So the references are read past it.
-
-    Parameters
-    ----------
-    dataset
-        A dataset of one axis, or of one record.
-    path
-        Its file.
-    field
-        The field of variable length in its compound type; None if it is of that type itself.
-
-    Returns
-    -------
-    ndarray
-        One length for each record, in values.
+    only tells. So the references are read past it. The dataset has one axis, or one record;
+    ``field`` is that of variable length in its compound type, None if it is of that type itself.
     """
     kind = dataset.id.get_type()
     # A single reference may have another size in memory.

@@ -50,18 +50,10 @@ _DEEPEST, _MOST_VARIABLES = 8, 10_000
 
 @dataclass(frozen=True, eq=False)
 class Variable:
-    """A variable of numbers, or a field of a struct.
+    """A variable of numbers, or a field of a struct."""
 
-    Attributes
-    ----------
-    entry
-        Its shape, as MATLAB has it, and type.
-    parts
-        The real part, and of complex numbers the imaginary part, on disk.
-    """
-
-    entry: Entry
-    parts: tuple[Array, ...]
+    entry: Entry  # its shape, as MATLAB has it, and type
+    parts: tuple[Array, ...]  # The real part, and of complex numbers the imaginary part, on disk.
 
     def read(self) -> Array:
         """Return the numbers, first axis first."""

@@ -15,18 +15,10 @@ _LONGEST = 2**22
 
 @dataclass(frozen=True)
 class Space:
-    """An encoded or reconstructed field of view: x is the readout.
+    """An encoded or reconstructed field of view: x is the readout."""
 
-    Attributes
-    ----------
-    matrix
-        Number of samples or pixels along (x, y, z).
-    field_of_view
-        In mm along (x, y, z); 0 where it is not known.
-    """
-
-    matrix: tuple[int, int, int]
-    field_of_view: tuple[float, float, float]
+    matrix: tuple[int, int, int]  # number of samples or pixels along (x, y, z)
+    field_of_view: tuple[float, float, float]  # in mm along (x, y, z); 0 where it is not known
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -46,22 +38,12 @@ class Limit:
 
 @dataclass(frozen=True)
 class Header:
-    """What a header tells.
+    """What a header tells."""
 
-    Attributes
-    ----------
-    encoded, recon
-        The spaces; None where the header has none.
-    trajectory
-        In lower case, ``"cartesian"`` where none is named.
-    limits
-        Of the encoding steps and counters, by their names.
-    """
-
-    encoded: Space | None
+    encoded: Space | None  # The spaces; None where the header has none.
     recon: Space | None
-    trajectory: str
-    limits: dict[str, Limit]
+    trajectory: str  # in lower case, ``"cartesian"`` where none is named
+    limits: dict[str, Limit]  # of the encoding steps and counters, by their names
 
     def pixel_size(self) -> tuple[float, float, float] | None:
         """Size in mm along (x, y, z) of the pixels that were encoded, if it is known."""
@@ -85,19 +67,9 @@ class Header:
 
 
 def parse_header(text: str, source: str) -> Header:
-    """Read the first encoding of a header.
+    """Read the first encoding of a header from XML; ``source`` is the name of its file.
 
-    Parameters
-    ----------
-    text
-        The XML.
-    source
-        Name of the file, for messages.
-
-    Raises
-    ------
-    InputError
-        If it is no such XML, or declares entities, by which a short text can grow without bound.
+    XML that declares entities, by which a short text can grow without bound, is refused.
     """
     if len(text) > _LONGEST or "<!" in text.replace("<!--", ""):
         raise InputError(

@@ -9,15 +9,7 @@ from molrecon.errors import InputError
 
 
 def require(module: str, wanted_for: str) -> Any:
-    """Import a module of the extra packages, or say how to install it.
-
-    Parameters
-    ----------
-    module
-        Its name.
-    wanted_for
-        What it reads or writes, for the message.
-    """
+    """Import a module of the extra packages, or say how to install it and what for."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

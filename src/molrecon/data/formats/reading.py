@@ -79,21 +79,10 @@ def read_scan(
 
 
 def scan_items(path: PathLike, *, max_memory: float | None = None) -> ScanItems:
-    """Return the items of a scan in a file, each read when it is asked for.
+    """Return the items of a scan in a file, each read when it is asked for; see `read_scan`.
 
-    So it is with HDF5, BART and ``.npy`` files of several items; others are read as a whole.
-
-    Parameters
-    ----------
-    path
-        As for `read_scan`.
-    max_memory
-        Memory in GiB that an array of the file may take, see `read_scan`.
-
-    Raises
-    ------
-    InputError
-        As `read_scan`; of files of several items, in part only when an item is read.
+    So it is with HDF5, BART and ``.npy`` files of several items; others are read as a whole. What
+    is wrong with a file of several may be said only when an item is read.
     """
 
     def pick(one: Format) -> Callable[[Location], int] | None:
@@ -148,23 +137,10 @@ def read_image(path: PathLike, *, max_memory: float | None = None) -> ImageData:
 
 
 def read_images(path: PathLike) -> dict[str, ImageData]:
-    """Read all images of a file, by the names of their arrays.
+    """Read all images of a file, by the names of their arrays and in their order.
 
-    Parameters
-    ----------
-    path
-        ``FILE``, or ``FILE::KEY`` for one array of a file. Of an ``.npz`` without a key every array
-        is read; of other files the one that `read_image` returns, named by the key or by nothing.
-
-    Returns
-    -------
-    dict
-        The images in the order of the file.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, of another type, or an array of it is no image.
+    Of an ``.npz`` without a key every array is read; of other files the one that `read_image`
+    returns, named by the key or by nothing.
     """
     location = Location.parse(path)
     if location.key is None and format_of(path).name == "a NumPy .npz archive":
@@ -192,11 +168,6 @@ def read_array(
     ndarray
         BART arrays come as ``(batch, coil, *spatial)`` without leading axes of length 1, MATLAB's
         as ``(time, slice, coil, row, column)``.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, of another type, ambiguous or larger than allowed.
     """
 
     def pick(one: Format) -> Callable[[Location], Array] | None:
@@ -218,26 +189,10 @@ def read_calibration(path: PathLike, *, max_memory: float | None = None) -> Arra
 
 
 def read_coil_maps(path: PathLike, *, max_memory: float | None = None) -> tuple[Array, str | None]:
-    """Return the coil maps in a file, and what was decided.
+    """Return the coil maps in a file, ``(coil, *spatial)`` or with a batch, and what was decided.
 
-    Parameters
-    ----------
-    path
-        ``FILE``, or ``FILE::KEY`` for one array of several. Of a BART file with several sets of
-        maps the key is the number of a set, from 0.
-    max_memory
-        Memory in GiB that they may take, beyond 200 MB and four times the size of the file.
-
-    Returns
-    -------
-    tuple
-        ``(coil, *spatial)`` or ``(batch, coil, *spatial)``; of several sets
-        ``(1, set, coil, *spatial)``, and a sentence that says so.
-
-    Raises
-    ------
-    InputError
-        As `read_array`.
+    Of a BART file with several sets of maps the key is the number of a set, from 0; without one the
+    first is returned, and a sentence that says so. Path and memory are as for `read_array`.
     """
     maps = read_array(path, prefer=NAMES["coil_maps"], max_memory=max_memory)
     location = Location.parse(path)
@@ -255,23 +210,12 @@ def describe(path: PathLike) -> Entries:
     """Return type and shape, as `read_array` has them, of each array in a file.
 
     Only headers are read, where the format allows it.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged or of another type.
     """
     return read_with(Location.parse(path), lambda one: one.describe)
 
 
 def format_of(path: PathLike) -> Format:
-    """Return the format of a file, by its content.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or of no known format.
-    """
+    """Return the format of a file, by its content."""
     location = Location.parse(path)
     with reading(location, "a file of a known format"):
         return recognise(location.path)

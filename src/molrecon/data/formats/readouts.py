@@ -28,47 +28,24 @@ Samples = Callable[[Array], Iterable[tuple[int, int, Array]]]
 
 @dataclass(frozen=True, eq=False)
 class Readouts:
-    """The numbers of all readouts that encode the image; arrays have one value for each.
+    """The numbers of all readouts that encode the image; arrays have one value for each."""
 
-    Attributes
-    ----------
-    location
-        The file.
-    step_1, step_2
-        Where each lies along the two phase-encoding axes, 0 at the edge of k-space.
-    counters
-        Slice, contrast, set, average, phase and repetition of each.
-    columns
-        Length of k-space along the readout.
-    lines, partitions
-        Lengths of k-space along the phase-encoding axes; one partition for slices.
-    coils
-        Number of coils.
-    imaging, calibrating
-        Whether each belongs to the image, and to the calibration data; some belong to both.
-    geometry, image_shape
-        Size and place of the pixels of the first slice; the image that is wanted, ``(y, x)`` or
-        ``(z, y, x)``.
-    noise
-        complex64 ``(coil, samples)``, None where none were measured.
-    notes
-        What was decided.
-    """
-
-    location: Location
-    step_1: Array
+    location: Location  # the file
+    step_1: Array  # Where each lies along the two phase-encoding axes, 0 at the edge of k-space.
     step_2: Array
-    counters: dict[str, Array]
-    columns: int
-    lines: int
+    counters: dict[str, Array]  # slice, contrast, set, average, phase and repetition of each
+    columns: int  # length of k-space along the readout
+    lines: int  # Lengths of k-space along the phase-encoding axes; one partition for slices.
     partitions: int
-    coils: int
+    coils: int  # number of coils
+    # Whether each belongs to the image, and to the calibration data; some belong to both.
     imaging: Array
     calibrating: Array
-    geometry: Geometry | None = None
+    geometry: Geometry | None = None  # size and place of the pixels of the first slice
+    # the image that is wanted, ``(y, x)`` or ``(z, y, x)``
     image_shape: tuple[int, ...] | None = None
-    noise: Array | None = None
-    notes: tuple[str, ...] = field(default=())
+    noise: Array | None = None  # complex64 ``(coil, samples)``, None where none were measured
+    notes: tuple[str, ...] = field(default=())  # what was decided
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -81,20 +58,11 @@ class Readouts:
 
 
 def sort_readouts(found: Readouts, samples: Samples, slice_range: SliceRange | None) -> Scan:
-    """Sort readouts into k-space.
+    """Sort readouts into k-space, of which a range of the batch is kept.
 
     Slices, echoes and sets become the batch; cardiac phases, or else repetitions, time; what was
-    measured several times is averaged.
-
-    Parameters
-    ----------
-    found
-        What is known of the readouts.
-    samples
-        Reads the readouts of given numbers, in rising order: returns of each its number, its first
-        column, and its samples ``(coil, columns)``.
-    slice_range
-        Range of the batch to keep.
+    measured several times is averaged. ``samples`` reads the readouts of given numbers, in rising
+    order: it returns of each its number, its first column, and its samples ``(coil, columns)``.
     """
     source = str(found.location)
     _require_inside(found, source)

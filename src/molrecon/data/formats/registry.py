@@ -37,15 +37,7 @@ T = TypeVar("T")
 def recognise(path: Path) -> Format:
     """Return the format of a file by its content; its name does not count.
 
-    Parameters
-    ----------
-    path
-        A file, the common name of a BART pair, or a folder of DICOM files.
-
-    Raises
-    ------
-    InputError
-        If there is no file, or its content is of no known format.
+    The path may also be the common name of a BART pair, or a folder of DICOM files.
     """
     head = b""
     if path.is_dir():
@@ -66,22 +58,10 @@ def recognise(path: Path) -> Format:
 
 
 def find(path: Path, pick: Callable[[Format], T | None], *, exists: bool = True) -> T:
-    """Return what the format of a file offers for a task.
+    """Return the function that the format of a file has for a task, as ``pick`` selects it.
 
-    Parameters
-    ----------
-    path
-        The file.
-    pick
-        Selects a function of the format, ``None`` if it has none for the task.
-    exists
-        Whether the file is to be read, and its content decides; else its longest known extension
-        does.
-
-    Raises
-    ------
-    InputError
-        If there is no such format, or it has no such function.
+    The content decides of a file that is to be read (``exists``), else its longest known extension.
+    A format without such a function is refused.
     """
     if exists:
         found = recognise(path)

@@ -46,27 +46,13 @@ _MOST_READOUTS = 4_000_000
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """One measurement of a file.
+    """One measurement of a file."""
 
-    Attributes
-    ----------
-    location
-        The file.
-    protocol
-        What was set, by its path: ``{"sKSpace.lBaseResolution": "160"}``.
-    heads
-        The heads of all readouts.
-    places
-        Where each head begins, in bytes.
-    old
-        Whether each coil has a head of its own, as of software VB.
-    """
-
-    location: Location
-    protocol: dict[str, str]
-    heads: Array
-    places: Array
-    old: bool
+    location: Location  # the file
+    protocol: dict[str, str]  # What was set, by its path: ``{"sKSpace.lBaseResolution": "160"}``.
+    heads: Array  # the heads of all readouts
+    places: Array  # where each head begins, in bytes
+    old: bool  # whether each coil has a head of its own, as of software VB
 
     def number(self, key: str, default: float) -> float:
         """Return a number of the protocol."""

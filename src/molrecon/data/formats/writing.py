@@ -17,18 +17,7 @@ from molrecon.errors import InputError
 
 
 def check_image_path(path: PathLike) -> Path:
-    """Refuse an image output that could not be written, before any work is done for it.
-
-    Parameters
-    ----------
-    path
-        The file to be written.
-
-    Raises
-    ------
-    InputError
-        If the extension is unknown or the folder does not exist or is not writable.
-    """
+    """Refuse an image output that could not be written, before any work is done for it."""
     target = check_writable(path)
     find(target, lambda one: one.write_image, exists=False)
     return target
@@ -37,16 +26,7 @@ def check_image_path(path: PathLike) -> Path:
 def check_scan_path(path: PathLike) -> Path:
     """Refuse a scan output that could not be written, before any work is done for it.
 
-    Parameters
-    ----------
-    path
-        The file to be written.
-
-    Raises
-    ------
-    InputError
-        If the extension is not ``.npz``, ``.h5`` or ``.hdf5``, or the folder does not exist or is
-        not writable.
+    Its extension has to be ``.npz``, ``.h5`` or ``.hdf5``.
     """
     target = check_writable(path)
     find(target, lambda one: one.write_scan, exists=False)
