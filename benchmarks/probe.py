@@ -55,14 +55,14 @@ def main() -> None:
         if not arguments.without_tv:
             best, k = oracle(lambda k: (tv(k, 1e-4), None), problem)
             show(
-                f"TV, best λ (4e-3·10^{k}/4)", (tv(k, 1e-5), None), problem, arguments,
+                f"TV, best λ (4e-3·10^{k}/4)", (tv(k, 3e-5), None), problem, arguments,
                 min(2, arguments.shifts),
             )  # fmt: skip
 
 
 def tv(k: int, change: float) -> Reconstructor:
     """Total variation; the changes of its image need a smaller stopping rule than the image."""
-    return TotalVariation(4e-3 * 10 ** (k / 4), change=change, max_iterations=5000)
+    return TotalVariation(4e-3 * 10 ** (k / 4), change=change, max_iterations=3000)
 
 
 def oracle(make, problem: ReferenceProblem) -> tuple[Told, int]:  # type: ignore[no-untyped-def]
