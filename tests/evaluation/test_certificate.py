@@ -12,7 +12,7 @@ import molrecon
 from molrecon.errors import InputError
 from molrecon.evaluation.certificate import certificate_path, read_certificate, write_certificate
 from molrecon.evaluation.certification_images import CertificationImage, simulated_images
-from molrecon.evaluation.certify import MeasuringEffort, certify, iterations_for
+from molrecon.evaluation.certify import STEPS, MeasuringEffort, certify, iterations_for
 from molrecon.networks.convolution_norm import certified_norm
 from molrecon.operators.base import norm
 from molrecon.reconstructors.configuration import ModelConfig
@@ -213,3 +213,19 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path):
     path = saved(tmp_path / "m.safetensors", {"kind": "cnn"}, scale=math.nan)
     with pytest.raises(InputError, match=r"m\.safetensors: the weights .* hold NaN"):
         certify(path, measurements(), effort=QUICK)
+
+
+def test_what_is_proved_is_said_before_anything_is_measured(strict):
+    said, steps = [], []
+
+    def scans():
+        assert [proof.certified for proof in said] == [True]
+        yield from measurements(2)
+
+    one = certify(
+        strict, scans(), effort=QUICK, on_proof=said.append,
+        report=lambda text, done: steps.append(done),
+    )  # fmt: skip
+    assert one.proof() == said[0].proof()
+    assert "Lip(H) ≤ 0.9 proved" in dict(said[0].proof())["Proof"]
+    assert sum(steps) == 2 * STEPS

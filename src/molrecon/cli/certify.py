@@ -44,6 +44,8 @@ def certify(
 ) -> None:
     """Prove what can be proved of a model, and measure the rest: attack ≤ local ≤ certified.
 
+    The proof is printed first; it takes a second, and the measurements half a minute.
+
     Attack: the largest difference quotient found. Local: ‖J‖ and the largest eigenvalue of its
     symmetric part, at the reconstructed images. Certified: the proved bound for every image. The
     result is stored beside a weights file, tied to it by SHA-256; models and reconstruct show it.
@@ -56,8 +58,13 @@ def certify(
 
     from molrecon.arguments import resolve_device
     from molrecon.data.axes import Axes
-    from molrecon.evaluation.certification_images import images_of, read_scans, simulated_images
-    from molrecon.evaluation.certify import MeasuringEffort
+    from molrecon.evaluation.certification_images import (
+        SIMULATED,
+        images_of,
+        read_scans,
+        simulated_images,
+    )
+    from molrecon.evaluation.certify import STEPS, MeasuringEffort
     from molrecon.evaluation.certify import certify as run
     from molrecon.reconstructors.store import read_header, resolve
 
@@ -69,9 +76,14 @@ def certify(
     axes, channels = Axes(config.spatial_axes), config.network.images.channels
     # Read first: a wrong file is refused before any work.
     scans = read_scans(data or (), axes, channels, model)
-    with output.progress() as show:
+    count = sum(len(scan.kspace) for scan in scans) or len(SIMULATED)
+    with output.progress(STEPS * count) as show:
+
+        def told(text: str, done: int, total: int) -> None:
+            show(text)
+
         measurements = (
-            images_of(scans, device, show) if scans else simulated_images(axes.ndim, channels)
+            images_of(scans, device, told) if scans else simulated_images(axes.ndim, channels)
         )
         certificate = run(
             weights,
@@ -79,7 +91,8 @@ def certify(
             device=device,
             tolerance=tol,
             effort=MeasuringEffort(tol=accuracy, seed=seed),
-            report=show,
+            on_proof=lambda proof: None if json else output.print_facts(model, proof.proof()),
+            report=lambda text, done: show(text, advance=done),
         )
     stored, reason = _store(certificate, model, weights)
     if json:
@@ -127,7 +140,7 @@ def _print(model: str, one: Certificate) -> None:
             for image in one.images
         ],
     )
-    output.print_facts(model, one.summary())
+    output.print_facts(model, one.measured())
     output.print_note(
         "±: a singular value or eigenvalue of the Jacobian lies within. Robustness: the image "
         "moves by at most so many times an error of the measurements, with noise level, unit and "

@@ -42,23 +42,14 @@ class ImageValues(Settings):
     violated: tuple[str, ...]  # the conditions that do not hold here
 
 
-class Certificate(Settings):
-    """What is proved and what was measured of a model; the JSON file has these fields."""
+class Proof(Settings):
+    """What follows from the weights in memory."""
 
-    # Of the file, and of the molrecon that wrote it.
-    format: Literal["molrecon-certificate-1"] = "molrecon-certificate-1"
-    version: str
-    weights: str  # name and SHA-256 of the weights file
-    sha256: str
-    method: str  # of the model
     # Whether ``bound ≤ limit`` is proved and convergence, uniqueness and robustness follow.
     certified: bool
     map: str  # the map whose Lipschitz constant is meant
     # What it must not exceed: 1 − m for `MOL`; null where a method rests on no such constant.
     limit: float | None
-    attack: float  # the largest of the values of all images
-    local: float
-    symmetric: float
     bound: float | None  # the certified bound of `certified_bound`, or why there is none
     refusal: str | None
     holds_for: str  # the map and the inputs that the bound is proved for
@@ -69,6 +60,43 @@ class Certificate(Settings):
     # So many plain iterations reduce the starting distance to this share of it.
     tolerance: float = Field(gt=0, lt=1)
     iterations: int | None
+
+    @property
+    def proved_sentence(self) -> str:
+        """What is proved, in words."""
+        if self.certified:
+            return (
+                f"certified: Lip({self.map}) ≤ {self.bound:.4g} proved, m = {self.monotonicity:g}"
+            )
+        bound = "no bound" if self.bound is None else f"the proved bound is {self.bound:.4g}"
+        return f"not certified ({bound})"
+
+    def proof(self) -> list[tuple[str, str]]:
+        """Return what was proved, as a list of subjects and sentences."""
+        why = ("Holds for", self.holds_for) if self.refusal is None else ("No bound", self.refusal)
+        rows = [("Proof", self.proved_sentence), why]
+        if self.contraction is not None:
+            speed = (
+                "every plain iteration, its linear system solved exactly, leaves at most "
+                f"{self.contraction:.6g} of the distance, and {self.iterations} leave "
+                f"{self.tolerance:g} of it"
+            )
+            rows.append(("Convergence", speed))
+        return rows
+
+
+class Certificate(Proof):
+    """What is proved and what was measured of a model; the JSON file has these fields."""
+
+    # Of the file, and of the molrecon that wrote it.
+    format: Literal["molrecon-certificate-1"] = "molrecon-certificate-1"
+    version: str
+    weights: str  # name and SHA-256 of the weights file
+    sha256: str
+    method: str  # of the model
+    attack: float  # the largest of the values of all images
+    local: float
+    symmetric: float
     output: str  # the image that the model returns and ``robustness`` is for
     images: tuple[ImageValues, ...]  # every image that was measured
 
@@ -79,23 +107,11 @@ class Certificate(Settings):
             raise ValueError("certified is true, expected a bound within the limit")
         return self
 
-    def summary(self) -> list[tuple[str, str]]:
-        """Return what was proved and measured, as a list of subjects and sentences."""
+    def measured(self) -> list[tuple[str, str]]:
+        """Return what was measured, as a list of subjects and sentences."""
         bound = "unknown" if self.bound is None else f"{self.bound:.4g}"
         values = f"attack {self.attack:.4g} ≤ local {self.local:.4g} ≤ certified {bound}"
-        rows = [("Result", self.sentence), ("Values", values)]
-        if self.refusal is None:
-            rows.append(("Holds for", self.holds_for))
-        else:
-            rows.append(("No bound", self.refusal))
-        if self.contraction is not None:
-            speed = (
-                "every plain iteration, its linear system solved exactly, leaves at most "
-                f"{self.contraction:.6g} of the distance, and {self.iterations} leave "
-                f"{self.tolerance:g} of it"
-            )
-            rows.append(("Convergence", speed))
-        return rows + [
+        return [("Result", self.sentence), ("Values", values)] + [
             ("Violated", f"{image.image}: {'; '.join(image.violated)}") for image in self.violations
         ]
 
@@ -108,11 +124,8 @@ class Certificate(Settings):
     def sentence(self) -> str:
         """What it comes to."""
         if self.certified:
-            return (
-                f"certified: Lip({self.map}) ≤ {self.bound:.4g} proved, m = {self.monotonicity:g}"
-            )
-        bound = "no bound" if self.bound is None else f"the proved bound is {self.bound:.4g}"
-        measured = f"not certified ({bound}); ‖J‖ up to {self.local:.4g} measured"
+            return self.proved_sentence
+        measured = f"{self.proved_sentence}; ‖J‖ up to {self.local:.4g} measured"
         if self.limit is None:
             return measured
         if self.violations:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from molrecon.arguments import require_seed
 from molrecon.data.root import file_digest
 from molrecon.equilibrium.robustness import completed_constant
 from molrecon.errors import InputError, NoBoundError
-from molrecon.evaluation.certificate import Certificate, ImageValues
+from molrecon.evaluation.certificate import Certificate, ImageValues, Proof
 from molrecon.evaluation.certification_images import CertificationImage
 from molrecon.lipschitz import certified_bound, measure
 from molrecon.networks.precision import full_precision
@@ -34,14 +33,17 @@ ROUNDING = 1e-4
 
 FULL_SCAN = "full-scan"
 
+STEPS = 2
+"""Steps of the work on one image."""
+
 
 @dataclass(frozen=True)
 class MeasuringEffort:
-    """How hard to look: see `measure`."""
+    """How hard to look, see `measure`; by default a shipped model of slices takes half a minute."""
 
     tol: float = 0.02
-    starts: int = 2
-    steps: int = 15
+    starts: int = 1
+    steps: int = 6
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -55,21 +57,25 @@ def certify(
     device: str = "cpu",
     tolerance: float = 1e-3,
     effort: MeasuringEffort | None = None,
-    report: Callable[[str], None] = lambda text: None,
+    on_proof: Callable[[Proof], None] = lambda proof: None,
+    report: Callable[[str, int], None] = lambda text, done: None,
 ) -> Certificate:
     """Prove what can be proved of a model, and measure it at images, at least one.
 
     ``tolerance`` is the share of the starting distance, in (0, 1), that the stated number of
-    iterations reaches; ``report`` is called with what is being done.
+    iterations reaches; ``on_proof`` receives what is
+    proved before anything is measured; ``report`` is told what is being done and the number of
+    steps, `STEPS` for every image, that are done since the last call.
     """
     if not 0 < tolerance < 1:
         raise InputError(f"tolerance is {tolerance}, expected a value in (0, 1)")
     model = load(weights, device=device)
     digest = file_digest(weights)
-    report("certified bound")
-    proved = _proved(model, tolerance)
-    certified = bool(proved["certified"])
-    images = tuple(_measured(model, measurements, certified, effort or MeasuringEffort(), report))
+    report("certified bound", 0)
+    proof = prove(model, tolerance)
+    on_proof(proof)
+    effort = effort or MeasuringEffort()
+    images = tuple(_measured(model, measurements, proof.certified, effort, report))
     if not images:
         raise InputError("there are no images to measure at: give at least one scan")
     return Certificate(
@@ -77,15 +83,12 @@ def certify(
         weights=weights.name,
         sha256=digest,
         method=read_header(weights)[0].method,
-        map=model.constrained_name,
         attack=max(one.attack for one in images),
         local=max(one.local for one in images),
         symmetric=max(one.symmetric for one in images),
-        holds_for=HOLDS_FOR,
-        tolerance=tolerance,
         output=model.output,
         images=images,
-        **proved,
+        **proof.model_dump(),
     )
 
 
@@ -94,21 +97,24 @@ def iterations_for(tolerance: float, contraction: float) -> int:
     return math.ceil(math.log(tolerance) / math.log(contraction))
 
 
-def _proved(model: LearnedReconstructor, tolerance: float) -> dict[str, Any]:
-    """Return the fields of a certificate that follow from the weights in memory."""
+def prove(model: LearnedReconstructor, tolerance: float) -> Proof:
+    """Return what follows from the weights in memory; ``tolerance`` as in `certify`."""
     limit = model.lipschitz_limit
     bound, refusal = _bound(model)
     certified = model.rests_on_network and bound is not None and bound <= (limit or 0)
     contraction = model.contraction if certified else None
-    return {
-        "certified": certified,
-        "limit": limit,
-        "bound": bound,
-        "refusal": refusal,
-        "monotonicity": model.monotonicity if certified else None,
-        "contraction": contraction,
-        "iterations": None if contraction is None else iterations_for(tolerance, contraction),
-    }
+    return Proof(
+        certified=certified,
+        map=model.constrained_name,
+        limit=limit,
+        bound=bound,
+        refusal=refusal,
+        holds_for=HOLDS_FOR,
+        monotonicity=model.monotonicity if certified else None,
+        contraction=contraction,
+        tolerance=tolerance,
+        iterations=None if contraction is None else iterations_for(tolerance, contraction),
+    )
 
 
 def _bound(model: LearnedReconstructor) -> tuple[float | None, str | None]:
@@ -126,19 +132,23 @@ def _measured(
     measurements: Iterable[CertificationImage],
     certified: bool,
     effort: MeasuringEffort,
-    report: Callable[[str], None],
+    report: Callable[[str, int], None],
 ) -> Iterator[ImageValues]:
     for one in measurements:
-        report(one.name)
         # TF32 would show in the differences of close images, which are no larger than its rounding.
         with full_precision(one.y.device.type).entered():
-            yield _values(model, one, certified, effort)
+            yield _values(model, one, certified, effort, report)
 
 
 def _values(
-    model: LearnedReconstructor, one: CertificationImage, certified: bool, effort: MeasuringEffort
+    model: LearnedReconstructor,
+    one: CertificationImage,
+    certified: bool,
+    effort: MeasuringEffort,
+    report: Callable[[str, int], None],
 ) -> ImageValues:
     y, A = one.y, one.A
+    report(f"{one.name}: reconstruction", 0)
     with torch.no_grad():
         solution = model(y, A, sigma=one.sigma, raise_on_failure=False, output="fixed-point")
         start, scale = sense_start(y, A)
@@ -148,9 +158,11 @@ def _values(
     assert solution.sigma is not None
     sigma = solution.sigma / scale
     f = model.constrained_map(A, sigma) or (lambda x: model.network(x, sigma))
+    report(f"{one.name}: Jacobian and attack", 1)
     found = measure(
         f, image, tol=effort.tol, starts=effort.starts, steps=effort.steps, seed=effort.seed
     )
+    report(f"{one.name}: measured", 1)
     local, limit = found.local, model.lipschitz_limit
     values = {
         "‖J‖": float(local.norm),
