@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -17,10 +17,12 @@ from torch import nn
 from typer.testing import CliRunner
 
 import molrecon
-from molrecon import LinearOperator, MaskKind
+from molrecon import Finding, LinearOperator, MaskKind
 from molrecon.cli.command import Command
 from molrecon.cli.main import add, app
 from molrecon.data.atomic import atomic_path
+from molrecon.data.check import CHECKS
+from molrecon.data.check.evidence import Evidence
 from molrecon.data.formats import FORMATS, Entry, ImageData
 from molrecon.data.formats.base import Format
 from molrecon.data.formats.location import Location
@@ -180,6 +182,24 @@ TEXT = Format(
 )
 
 
+def test_a_check_of_the_data(scan, run, monkeypatch):
+    """One function and one registration: commands list what it notes, refuse what it refuses."""
+
+    def few_coils(evidence: Evidence) -> Iterator[Finding]:
+        coils = evidence.scan.kspace.shape[1]
+        if coils < 6:
+            yield Finding("number", severity, f"{coils} coils", "they are few", "measure more")
+
+    monkeypatch.setitem(CHECKS, "number", few_coils)
+    severity = "note"
+    assert "4 coils. It means: they are few. measure more." in run("check", scan)
+    assert [one["name"] for one in json.loads(run("info", scan, "--json"))["check"]] == ["number"]
+    severity = "refused"
+    with pytest.raises(molrecon.InputError, match="4 coils: they are few; measure more"):
+        molrecon.reconstruct(scan, "zero-filled")
+    assert CliRunner().invoke(app, ["check", str(scan)]).exit_code == 2
+
+
 def test_a_kind_of_mask(scan, tmp_path, run, monkeypatch):
     """One function and one registration: it is drawn by name with the exact acceleration."""
 
@@ -229,6 +249,7 @@ def test_contributing_names_the_registries():
         "LAYERS",
         "METHODS",
         "FORMATS",
+        "CHECKS",
         "MASK_KINDS",
         "METRICS",
     ):

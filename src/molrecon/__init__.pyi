@@ -4,6 +4,11 @@
 
 from molrecon.data.axes import Axes as Axes
 from molrecon.data.coil_compression import compress_coils as compress_coils
+from molrecon.data.check import (
+    DataCheck as DataCheck,
+    Finding as Finding,
+    check as check,
+)
 from molrecon.data.coil_maps import (
     combine_coils as combine_coils,
     estimate_coil_maps as estimate_coil_maps,

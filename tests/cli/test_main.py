@@ -18,6 +18,7 @@ NAMES = [
     "convert",
     "demo",
     "info",
+    "check",
     "simulate",
     "reconstruct",
     "evaluate",

@@ -163,11 +163,23 @@ def test_the_worst_part_speaks_for_all(model):
         assert distance(found.image[number : number + 1], alone) < 1e-6
 
 
-def test_an_image_in_place_of_k_space_is_pointed_out():
+def test_an_image_in_place_of_k_space_is_refused():
     image = Scan((body(24, 20) + 0j)[None, None], source="image.npy")
-    assert "looks like an image" in reconstruct(image, "sense", device="cpu").assumed["kind"]
+    with pytest.raises(InputError, match=r"image\.npy.*looks like an image"):
+        reconstruct(image, "sense", device="cpu")
     coil = Scan(fft_centred(image.kspace, 2))
-    assert "kind" not in reconstruct(coil, "sense", device="cpu").assumed
+    assert not reconstruct(coil, "sense", device="cpu").check.contradictions
+
+
+def test_nothing_is_proved_against_the_data():
+    image = Scan((body(24, 20) + 0j)[None, None], sigma=SIGMA)
+    forced = reconstruct(image, "sense", device="cpu", force=True)
+    assert not forced.guarantee.proved
+    assert "data contradict (kind)" in forced.guarantee.rests_on
+    assert "conditional" in str(forced)
+    assert not any(part["certified"] for part in forced.facts()["slices"])
+    right = reconstruct(Scan(fft_centred(image.kspace, 2), sigma=SIGMA), "sense", device="cpu")
+    assert right.guarantee.proved
 
 
 def test_it_reads_and_writes_files(tmp_path, model):

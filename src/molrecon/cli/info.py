@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from molrecon.cli import output
+from molrecon.cli.check import finding_rows
 from molrecon.cli.command import Command
 from molrecon.cli.options import Json, ReadMemory
 from molrecon.errors import shape_text
@@ -58,7 +59,10 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     of_kind = {"scan": _scan_rows, "image": _image_rows}
     rows += of_kind[facts["kind"]](facts) if facts["kind"] in of_kind else []
     rows += [("Read as", "; ".join(facts["notes"]))] if facts["notes"] else []
-    rows.append(("To reconstruct", "; ".join(facts["missing"]) or "nothing is missing"))
+    rows += finding_rows(facts.get("check", []))
+    refused = any(one["severity"] == "refused" for one in facts.get("check", []))
+    ready = "settle what is refused" if refused else "nothing is missing"
+    rows.append(("To reconstruct", "; ".join(facts["missing"]) or ready))
     return rows
 
 

@@ -12,6 +12,7 @@ import molrecon
 from molrecon.cli import (
     attack,
     certify,
+    check,
     compare,
     convert,
     demo,
@@ -29,6 +30,7 @@ from molrecon.cli.failures import Commands
 COMMANDS = (
     demo.COMMAND,
     info.COMMAND,
+    check.COMMAND,
     convert.COMMAND,
     simulate.COMMAND,
     reconstruct.COMMAND,

@@ -37,6 +37,21 @@ Acceleration = Annotated[
 Calibration = Annotated[
     int, typer.Option(help="Width of the fully sampled centre of k-space, in samples.")
 ]
+CoilMaps = Annotated[
+    str | None,
+    typer.Option(help="Coil maps, in place of those of the scan or an estimate.", metavar="FILE"),
+]
+MaskFile = Annotated[
+    str | None,
+    typer.Option(help="Sampling mask, in place of that of the scan.", metavar="FILE"),
+]
+CalibrationData = Annotated[
+    str | None,
+    typer.Option(
+        help="Calibration data measured by themselves, to estimate coil maps from.",
+        metavar="FILE",
+    ),
+]
 MaxMemory = Annotated[
     float | None,
     typer.Option(

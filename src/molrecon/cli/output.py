@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,6 +60,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
 def print_note(text: str) -> None:
     """Print a remark on standard error."""
     Console(stderr=True).print(_shown(text), style="yellow")
+
+
+def with_options(text: str) -> str:
+    """Write the arguments that a text of the library names in brackets as options."""
+    return re.sub(r"\((mask|centre|despike|intensity|force)\)", r"(--\1)", text)
 
 
 def _shown(text: str) -> Text:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from molrecon.cli import output
 from molrecon.cli.certify import certificate_text
+from molrecon.cli.check import Centre, Despike
 from molrecon.cli.command import Command
-from molrecon.cli.options import Device, Json, MaxMemory, Scan, Sigma
-
-if TYPE_CHECKING:
-    from molrecon.data.scan_items import ScanItems
+from molrecon.cli.options import (
+    CalibrationData,
+    CoilMaps,
+    Device,
+    Json,
+    MaskFile,
+    MaxMemory,
+    Scan,
+    Sigma,
+)
 
 Out = Annotated[
     str,
@@ -36,19 +43,6 @@ Model = Annotated[
     typer.Option(
         help="A shipped model or a weights file, trained for the method (brain2d-sn by default).",
         metavar="NAME|FILE",
-    ),
-]
-CoilMaps = Annotated[
-    str | None,
-    typer.Option(help="Coil maps, in place of those of the scan or an estimate.", metavar="FILE"),
-]
-Mask = Annotated[
-    str | None, typer.Option(help="Sampling mask, in place of that of the scan.", metavar="FILE")
-]
-CalibrationData = Annotated[
-    str | None,
-    typer.Option(
-        help="Calibration data measured by themselves, to estimate coil maps from.", metavar="FILE"
     ),
 ]
 Whiten = Annotated[
@@ -110,6 +104,24 @@ PartialFourier = Annotated[
 Tolerance = Annotated[
     float, typer.Option(help="Largest relative distance to the exact solution of the method.")
 ]
+Correct = Annotated[
+    bool,
+    typer.Option(
+        "--correct/--no-correct",
+        help="Leave out dead coils and zero padding, make very unequal noise of the coils and coil "
+        "maps of any size alike.",
+    ),
+]
+Intensity = Annotated[
+    bool,
+    typer.Option(
+        "--intensity", help="Put back the intensity of coil maps that are not normalised."
+    ),
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Go on in spite of the data check; nothing is then proved."),
+]
 
 
 def reconstruct(
@@ -118,7 +130,7 @@ def reconstruct(
     method: Method = None,
     model: Model = None,
     coil_maps: CoilMaps = None,
-    mask: Mask = None,
+    mask: MaskFile = None,
     calibration: CalibrationData = None,
     whiten: Whiten = True,
     cut_readout: CutReadout = True,
@@ -129,6 +141,11 @@ def reconstruct(
     sigma: Sigma = None,
     noise_map: NoiseMap = None,
     draws: Draws = 32,
+    centre: Centre = None,
+    despike: Despike = False,
+    correct: Correct = True,
+    intensity: Intensity = False,
+    force: Force = False,
     tol: Tolerance = 1e-3,
     max_memory: MaxMemory = None,
     device: Device = "auto",
@@ -138,12 +155,14 @@ def reconstruct(
 
     Where the scan has no coil maps they are estimated from its calibration region (ESPIRiT), and
     where it has no noise level from the outer k-space. A model of slices takes a volume with a
-    fully sampled readout apart. The figures are those of the slice (or volume, or series) with the
+    fully sampled readout apart. A scan that the data check contradicts is refused (see 'molrecon
+    check'). The figures are those of the slice (or volume, or series) with the
     largest error bound; --json lists all.
     """
     from dataclasses import replace
 
     from molrecon import pipeline
+    from molrecon.cli.reading import parse_centre, read_with_parts
     from molrecon.data.atomic import keep_inputs
     from molrecon.data.formats import check_image_path
 
@@ -158,9 +177,12 @@ def reconstruct(
         compression=compression,
         map_sets=map_sets,
         partial_fourier=partial_fourier,
+        centre=parse_centre(centre),
+        despike=despike,
+        correct=correct,
     )
     keep_inputs(out, under, mask, coil_maps, calibration, model)
-    scan = _read(under, mask, coil_maps, calibration, max_memory)
+    scan = read_with_parts(under, mask, coil_maps, calibration, max_memory)
     with output.progress() as show:
         found = pipeline.reconstruct(
             scan,
@@ -170,6 +192,8 @@ def reconstruct(
             tol=tol,
             sigma=sigma,
             noise_draws=0 if noise_map is None else draws,
+            intensity=intensity,
+            force=force,
             max_memory=max_memory,
             device=device,
             output=out,
@@ -177,7 +201,9 @@ def reconstruct(
         )
     if noise_map is not None:
         found.save_noise_map(noise_map)
-    for subject in ("kind", "axes", "field of view"):
+    for doubt in found.check.warnings:
+        output.print_note(output.with_options(f"Data check: {doubt}."))
+    for subject in ("axes", "field of view"):
         if subject in found.assumed:
             output.print_note(found.assumed[subject])
     if coil_maps is not None:
@@ -199,34 +225,6 @@ def reconstruct(
 
 def _number(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.isdecimal() else text
-
-
-def _read(
-    under: str,
-    mask: str | None,
-    coil_maps: str | None,
-    calibration: str | None,
-    max_memory: float | None,
-) -> ScanItems:
-    from molrecon.data.formats import read_calibration, read_coil_maps, read_mask, scan_items
-    from molrecon.errors import InputError
-
-    if coil_maps is not None and calibration is not None:
-        raise InputError(
-            "coil_maps is given beside calibration, which maps are estimated from; leave one out."
-        )
-    scan = scan_items(under, max_memory=max_memory)
-    if mask is not None:
-        scan = scan.with_mask(read_mask(mask, max_memory=max_memory), source=mask)
-    if calibration is not None:
-        found = read_calibration(calibration, max_memory=max_memory)
-        scan = scan.with_calibration(found, source=calibration)
-    if coil_maps is not None:
-        maps, note = read_coil_maps(coil_maps, max_memory=max_memory)
-        scan = scan.with_coil_maps(maps, source=coil_maps)
-        if note is not None:
-            output.print_note(note)
-    return scan
 
 
 def _certificate_of(model: str | None) -> dict[str, Any]:

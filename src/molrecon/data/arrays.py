@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,33 @@ def kspace_tensor(
         f"The k-space of {source} has shape {array.shape}, but 2 to 5 axes were expected: "
         "(y, x), (coil, y, x), (batch, coil, y, x) or (batch, coil, z, y, x); reshape it."
     )
+
+
+def in_order(array: Array, order: Sequence[str], source: str) -> Array:
+    """Bring k-space with named axes to ``(slice, coil, z or t, y, x)``.
+
+    Parameters
+    ----------
+    array
+        The array; leading axes of length 1 need no name.
+    order
+        Names of its axes.
+    source
+        Name for messages.
+    """
+    while array.ndim > len(order) and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != len(order):
+        raise InputError(
+            f"axes is {','.join(order)}, {len(order)} names, but {source} has shape {array.shape}; "
+            "name every axis."
+        )
+    usual = [name for name in ("slice", "coil", "z", "t", "y", "x") if name in order]
+    array = array.transpose([order.index(name) for name in usual])
+    for axis, name in enumerate(("slice", "coil")):
+        if name not in order:
+            array = np.expand_dims(array, axis)
+    return array
 
 
 def mask_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:

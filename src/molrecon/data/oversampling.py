@@ -72,6 +72,7 @@ def _cut(scan: Scan, axis: int, n: int, m: int) -> Scan:
         scan,
         kspace=_resampled(scan.kspace, place, m),
         mask=scan.mask.narrow(place, 0, m),
+        outside=None if scan.outside is None else scan.outside.narrow(place, 0, m),
         coil_maps=image(scan.coil_maps),
         reference=image(scan.reference),
         calibration=calibration,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import cast
@@ -36,11 +37,12 @@ def shared_by_frames(coil_maps: Tensor, kspace: Tensor) -> bool:
     return kspace.ndim == 5 and coil_maps.shape[-3] == 1 < kspace.shape[2]
 
 
-def without_outside(kspace: Tensor, mask: Tensor) -> tuple[Tensor, tuple[str, ...]]:
-    """Return k-space that is zero outside the mask, and a note if it was not."""
-    if bool(((kspace != 0) & ~mask).any()):
-        return kspace * mask, ("k-space outside the mask set to zero",)
-    return kspace, ()
+def without_outside(kspace: Tensor, mask: Tensor) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
+    """Return k-space that is zero outside the mask; where it was not, and a note, if it was not."""
+    outside = sampled(kspace) & ~mask
+    if bool(outside.any()):
+        return kspace * mask, outside, ("k-space outside the mask set to zero",)
+    return kspace, None, ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,11 @@ class Scan:
     image_shape
         Spatial shape of the image that is wanted, cut out of the centre of the reconstruction,
         where a larger field of view was measured; if None, all of it.
+    outside
+        bool ``(batch, 1, *spatial)``, where samples outside the mask were not zero and were set to
+        zero; None for nowhere.
+    axes_inferred
+        Whether the reader took the axes in their usual order because nothing names them.
 
     Raises
     ------
@@ -117,6 +124,8 @@ class Scan:
     noise: Tensor | None = None
     geometry: Geometry | None = None
     image_shape: tuple[int, ...] | None = None
+    outside: Tensor | None = None
+    axes_inferred: bool = False
 
     def __repr__(self) -> str:
         batch, coils, *spatial = self.kspace.shape
@@ -171,6 +180,8 @@ class Scan:
                 widths = fourier
             shape = (coils, *widths)
             self._check("calibration", self.calibration, torch.complex64, (1, batch), shape)
+        if self.outside is not None:
+            self._check("outside", self.outside, torch.bool, (batch,), (1, *spatial), empty=True)
         if self.noise is not None:
             shape = (coils, *self.noise.shape[1:2])
             self._check("noise samples", self.noise[None], torch.complex64, (1,), shape)
@@ -212,6 +223,8 @@ class Scan:
         dtype: torch.dtype,
         batches: tuple[int, ...],
         rest: tuple[int, ...],
+        *,
+        empty: bool = False,
     ) -> None:
         """Refuse a tensor of the wrong type or shape, with bad values, or with an empty item."""
         check_tensor(f"The {name} of {self.source}", value)
@@ -226,7 +239,8 @@ class Scan:
                 f"The {name} of {self.source}: found shape {shape}, expected {expected} to fit "
                 "k-space; give one of the same scan."
             )
-        check_values(f"The {name} of {self.source}", value)
+        if not empty:
+            check_values(f"The {name} of {self.source}", value)
 
     @property
     def ndim(self) -> int:
@@ -278,9 +292,11 @@ class Scan:
             If the mask is of another shape, not two-valued, or leaves nothing.
         """
         found = mask_tensor(as_array(mask), self.kspace, source)
-        kspace, notes = without_outside(self.kspace, found)
+        kspace, outside, notes = without_outside(self.kspace, found)
         notes = (*self.notes, *notes)
-        return replace(self, kspace=kspace, mask=found, mask_given=True, notes=notes)
+        return replace(
+            self, kspace=kspace, mask=found, mask_given=True, outside=outside, notes=notes
+        )
 
     def with_coil_maps(self, coil_maps: Array | Tensor, *, source: str = "the array") -> Scan:
         """Return the scan with these coil maps in place of its own.
@@ -342,21 +358,34 @@ class Scan:
 
     def item(self, number: int) -> Scan:
         """Return one item of the batch, a scan of its own; what all items share it keeps."""
-
-        def one(value: Tensor | None) -> Tensor | None:
-            if value is None or value.shape[0] == 1:
-                return value
-            return value[number : number + 1]
-
+        found = self.items([number])
         geometry = self.geometry
         if geometry is not None and self.axes.letters == "yx":
             geometry = geometry.moved((number, 0, 0))
+        return replace(found, geometry=geometry)
+
+    def items(self, numbers: Sequence[int]) -> Scan:
+        """Return some items of the batch; what all items share they keep, and the geometry.
+
+        Parameters
+        ----------
+        numbers
+            Their numbers, from 0.
+        """
+
+        def chosen(value: Tensor | None) -> Tensor | None:
+            if value is None or (value.shape[0] == 1 and len(self.kspace) > 1):
+                return value
+            if len(numbers) == 1:
+                return value[numbers[0] : numbers[0] + 1]
+            return value[list(numbers)]
+
         return replace(
             self,
-            kspace=self.kspace[number : number + 1],
-            mask=cast(Tensor, one(self.mask)),
-            coil_maps=one(self.coil_maps),
-            reference=one(self.reference),
-            calibration=one(self.calibration),
-            geometry=geometry,
+            kspace=cast(Tensor, chosen(self.kspace)),
+            mask=cast(Tensor, chosen(self.mask)),
+            coil_maps=chosen(self.coil_maps),
+            reference=chosen(self.reference),
+            calibration=chosen(self.calibration),
+            outside=chosen(self.outside),
         )

@@ -128,6 +128,7 @@ def stack_of(scan: Scan, axis: int | None = None) -> Stack:
         calibration=None,
         geometry=None,
         image_shape=None,
+        outside=None,
     )
     return Stack(flat, places, axis, tuple(scan.kspace.shape[2:]))
 

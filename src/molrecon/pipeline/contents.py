@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from molrecon.data.check import check
 from molrecon.data.formats import (
     ImageData,
     describe,
@@ -89,6 +90,7 @@ def scan_facts(scan: Scan) -> dict[str, Any]:
         "spacing": None if scan.geometry is None else scan.geometry.spacing[-scan.axes.fourier :],
         "has_reference": scan.reference is not None,
         "missing": _missing(scan, sampling, sigma),
+        "check": check(scan).facts(),
         "notes": scan.notes,
     }
 

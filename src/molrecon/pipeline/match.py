@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+
+from torch import Tensor
 
 from molrecon.data.axes import Axes
 from molrecon.data.scan import Scan
@@ -27,12 +30,15 @@ class Matched:
         A sentence that says what was decided; None if there was nothing to decide.
     steps
         How the item was prepared.
+    restore
+        What gives the image of the item the intensity that is wanted; None for nothing.
     """
 
     scan: Scan
     split: int | None = None
     assumed: str | None = None
     steps: tuple[Step, ...] = ()
+    restore: Callable[[Tensor], Tensor] | None = None
 
     @property
     def count(self) -> int:

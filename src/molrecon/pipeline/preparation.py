@@ -8,6 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
+from molrecon.data.check.centre import Centre, recentred
+from molrecon.data.check.coils import with_equal_noise, without_dead_coils
+from molrecon.data.check.maps import with_normalised_maps
+from molrecon.data.check.sampling import without_padding
+from molrecon.data.check.spikes import without_spikes
 from molrecon.data.coil_compression import compress_coils, require_compression
 from molrecon.data.oversampling import without_oversampling
 from molrecon.data.partial_fourier import missing_edge, smooth_phase
@@ -66,6 +71,39 @@ def worst(steps: Iterable[tuple[Step, ...]]) -> tuple[Step, ...]:
     return tuple(max(step, key=lambda one: (one.error, one.taken)) for step in same)
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An item of a scan as a method will take it.
+
+    Attributes
+    ----------
+    scan
+        The item.
+    steps
+        What was done.
+    size
+        What the coil maps were normalised by, ``(batch or 1, 1, *spatial)``, zero where there are
+        none: the image is that of the maps as they were times it. None where they were not.
+    """
+
+    scan: Scan
+    steps: tuple[Step, ...]
+    size: Tensor | None = None
+
+    def restored(self, image: Tensor) -> Tensor:
+        """Return an image with the intensity that belongs to the maps as they were.
+
+        Parameters
+        ----------
+        image
+            ``(batch, 1, *spatial)``.
+        """
+        if self.size is None:
+            return image
+        size = self.size.to(image.device)
+        return image / size.where(size > 0, 1)
+
+
 @dataclass(frozen=True)
 class Preparation:
     """Which steps lead from raw data to the input of a method.
@@ -89,6 +127,15 @@ class Preparation:
     partial_fourier
         Whether an edge of k-space that was sampled on one side alone is completed by what was
         measured on the other: an image of smooth phase is nearly conjugate symmetric there.
+    centre
+        Where zero frequency lies, if it is not at index ``n // 2`` of every axis: ``"corner"`` for
+        index 0, one index for each Fourier axis, or ``"auto"`` for where the energy is. K-space
+        that was stored cut on one side is completed with samples that were not measured.
+    despike
+        Whether samples far above all their neighbours are left out.
+    correct
+        Whether dead coils are left out, zero padding counts as not measured, coils of very unequal
+        noise are divided by it where there are no noise samples, and coil maps are normalised.
 
     Raises
     ------
@@ -110,6 +157,9 @@ class Preparation:
     compression: str = "geometric"
     map_sets: int = 1
     partial_fourier: bool = True
+    centre: Centre | None = None
+    despike: bool = False
+    correct: bool = True
 
     def __post_init__(self) -> None:
         if self.coils is not None:
@@ -118,6 +168,27 @@ class Preparation:
             raise InputError(f"map_sets is {self.map_sets}, expected 1 or 2; choose one of them.")
 
     def apply(self, item: Scan) -> tuple[Scan, tuple[Step, ...]]:
+        """Return an item of a scan after all steps, and what each did, see `prepare`."""
+        ready = self.prepare(item)
+        return ready.scan, ready.steps
+
+    def settled(self, item: Scan) -> Scan:
+        """Return an item of a scan with what the user settles about it: spikes and centre.
+
+        Parameters
+        ----------
+        item
+            One item of a scan.
+
+        Raises
+        ------
+        InputError
+            If the centre is no place in k-space.
+        """
+        item = without_spikes(item) if self.despike else item
+        return item if self.centre is None else recentred(item, self.centre)
+
+    def prepare(self, item: Scan) -> Prepared:
         """Return an item of a scan after all steps, and what each did.
 
         Parameters
@@ -130,11 +201,33 @@ class Preparation:
         InputError
             If a step cannot be taken.
         """
-        steps = []
-        for take in (self._whitened, self._cut, self._compressed):
+        steps, size = [], None
+        for take in (self._settled, self._corrected, self._whitened, self._cut, self._compressed):
             item, step = take(item)
             steps.append(step)
-        return item, tuple(steps)
+        if self.correct:
+            item, size = with_normalised_maps(item)
+        text = "of unit root sum of squares" if size is None else "normalised on their support"
+        maps = Step(
+            "size of the coil maps", size is not None, text if self.correct else "turned off"
+        )
+        return Prepared(item, (*steps, maps), size)
+
+    def _settled(self, item: Scan) -> tuple[Scan, Step]:
+        name = "spikes and centre"
+        if self.centre is None and not self.despike:
+            return item, Step(name, False, "turned off")
+        settled = self.settled(item)
+        said = settled.notes[len(item.notes) :]
+        return settled, Step(name, bool(said), "; ".join(said) or "as stored")
+
+    def _corrected(self, item: Scan) -> tuple[Scan, Step]:
+        name = "samples and coils"
+        if not self.correct:
+            return item, Step(name, False, "turned off")
+        corrected = with_equal_noise(without_dead_coils(without_padding(item)))
+        said = corrected.notes[len(item.notes) :]
+        return corrected, Step(name, bool(said), "; ".join(said) or "nothing to correct")
 
     def _whitened(self, item: Scan) -> tuple[Scan, Step]:
         name = "prewhitening"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from molrecon.data.axes import Axes
+from molrecon.data.check import DataCheck
 from molrecon.data.formats import write_image
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.geometry import Geometry
@@ -39,7 +40,7 @@ class Reconstruction:
         Where each of them belongs, in words: ``"slice 3"``.
     assumed
         What was assumed or estimated because the scan does not say, one sentence under each of the
-        subjects ``"kind"``, ``"axes"``, ``"coil maps"``, ``"noise"`` and ``"field of view"`` that
+        subjects ``"axes"``, ``"coil maps"``, ``"noise"`` and ``"field of view"`` that
         it applies to.
     method, model
         Name of the method, and its model as the user named it; None where it has none.
@@ -64,6 +65,9 @@ class Reconstruction:
         Relative distance to the method's solution that was asked for.
     device
         Where it was computed.
+    check
+        What the data check found. With a contradiction, which only ``force`` passes, no bound is
+        proved.
     geometry
         Size and place of the pixels, where they are known.
     noise_map
@@ -104,6 +108,7 @@ class Reconstruction:
     memory: MemoryPlan
     tol: float
     device: str
+    check: DataCheck
     seconds: float
     geometry: Geometry | None = None
     image_shape: tuple[int, ...] | None = None
@@ -146,6 +151,7 @@ class Reconstruction:
             "steps": [step.facts() for step in self.steps],
             "noise_map": self._noise_facts(),
             "assumed": dict(self.assumed),
+            "check": self.check.facts(),
             "slice": self.worst,
             "slices": slices,
         }
@@ -235,3 +241,25 @@ class Reconstruction:
             f"Reconstruction({self.source}, {items} of {shape_text(spatial)}, by {by}, {known}, "
             f"assumed: {', '.join(self.assumed) or 'nothing'})"
         )
+
+
+def unproved(solutions: Sequence[Solution], check: DataCheck) -> tuple[Solution, ...]:
+    """Return solutions that are not proved where the data contradict what they rest on.
+
+    Parameters
+    ----------
+    solutions
+        The solutions.
+    check
+        What the data check found.
+    """
+    if not check.contradictions:
+        return tuple(solutions)
+    found = []
+    for solution in solutions:
+        known = solution.guarantee
+        if known is not None:
+            also = "" if known.proved else f", and {known.rests_on}"
+            known = replace(known, proved=False, rests_on=check.rests_on + also)
+        found.append(replace(solution, guarantee=known))
+    return tuple(found)

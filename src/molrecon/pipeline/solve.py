@@ -141,7 +141,9 @@ def solve(
             progress(label, done + 1, total)
         image = parts.join(torch.cat(values))
         if noise_draws:
-            noises.append(parts.join(torch.cat(stds)))
+            noise = parts.join(torch.cat(stds))
+            noises.append(noise if matched.restore is None else matched.restore(noise))
+        image = image if matched.restore is None else matched.restore(image)
         if stored is None:
             images.append(image)
         else:

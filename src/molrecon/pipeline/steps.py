@@ -11,17 +11,17 @@ import torch
 
 from molrecon.arguments import require_positive, resolve_device
 from molrecon.data.formats import check_image_path, scan_items
-from molrecon.data.formats.kinds import peaks_more_than_its_transform
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.image_items import ImageFile
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError, shape_text
+from molrecon.pipeline.checking import check_items
 from molrecon.pipeline.match import Matched, match_axes, require_mri
 from molrecon.pipeline.measurements import Progress, require_coil_maps, silent
 from molrecon.pipeline.memory import fit_memory, in_tiles, memory_limit
-from molrecon.pipeline.preparation import Preparation, Step
-from molrecon.pipeline.reconstruction import Reconstruction
+from molrecon.pipeline.preparation import Preparation
+from molrecon.pipeline.reconstruction import Reconstruction, unproved
 from molrecon.pipeline.solve import Solved, solve
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.learned import LearnedReconstructor
@@ -37,6 +37,8 @@ def reconstruct(
     tol: float = 1e-3,
     sigma: float | None = None,
     noise_draws: int = 0,
+    intensity: bool = False,
+    force: bool = False,
     max_memory: float | None = None,
     device: str | torch.device = "auto",
     output: PathLike | None = None,
@@ -48,6 +50,8 @@ def reconstruct(
     where it has no noise level from the outer k-space. A model of slices takes a volume with a
     fully sampled readout apart, and a series into its frames. What was assumed or estimated is
     listed in the result.
+
+    Before any work is done the scan is checked (`check`): one that the data contradict is refused.
 
     Parameters
     ----------
@@ -71,6 +75,11 @@ def reconstruct(
     noise_draws
         Draws of the noise for a noise map (see `noise_map`), each about half the work of the image;
         0 for none. The map is kept in memory.
+    intensity
+        Whether the image gets the intensity that belongs to coil maps as they were given, where
+        they are not normalised. Bounds are those of the image before.
+    force
+        Whether to go on in spite of contradictions; nothing is then called proved.
     max_memory
         Memory in GiB that may be used; by default nine tenths of what is free. Where a network
         needs more, it is applied tile by tile.
@@ -91,7 +100,8 @@ def reconstruct(
     Raises
     ------
     InputError
-        If an argument or the scan cannot be used, or the memory does not suffice.
+        If an argument or the scan cannot be used, the data contradict what the scan is taken for,
+        or the memory does not suffice.
     ConvergenceError
         If a solve did not converge.
 
@@ -123,18 +133,24 @@ def reconstruct(
 
     preparation = preparation or Preparation()
 
-    def match(item: Scan, steps: tuple[Step, ...] = ()) -> Matched:
-        item = item if sigma is None else replace(item, sigma=sigma)
-        return replace(match_axes(item, chosen.axes, chosen.model or chosen.name), steps=steps)
+    def match(item: Scan) -> Matched:
+        ready = preparation.prepare(item)
+        item = ready.scan if sigma is None else replace(ready.scan, sigma=sigma)
+        matched = match_axes(item, chosen.axes, chosen.model or chosen.name)
+        restore = ready.restored if intensity else None
+        return replace(matched, steps=ready.steps, restore=restore)
 
     def prepared() -> Iterator[Matched]:
         yield matched
         for number in range(1, len(items)):
-            yield match(*preparation.apply(items[number]))
+            yield match(items[number])
 
-    matched = match(*preparation.apply(items[0]))
+    checked = check_items(items, preparation.settled, most=None)
+    if not force:
+        checked.require_none(items.source)
+    matched = match(items[0])
     first = matched.scan
-    is_image = _check(items, matched, match, progress or silent)
+    _require_maps(items, first, match, progress or silent)
     limit = memory_limit(max_memory, device, held=items.held or first.kspace.nbytes)
     learned = chosen if isinstance(chosen, LearnedReconstructor) else None
     others = items.held * (len(items) - 1) // len(items)
@@ -159,9 +175,9 @@ def reconstruct(
         image=solved.image,
         noise_map=solved.noise_map,
         noise_draws=noise_draws,
-        solutions=solved.solutions,
+        solutions=unproved(solved.solutions, checked),
         places=solved.places,
-        assumed=_assumed(matched, solved, is_image) | _field_of_view(first),
+        assumed=_assumed(matched, solved) | _field_of_view(first),
         method=chosen.name,
         model=chosen.model,
         source=items.source,
@@ -174,6 +190,7 @@ def reconstruct(
         memory=plan,
         tol=tol,
         device=device,
+        check=checked,
         geometry=first.geometry,
         image_shape=first.image_shape,
         seconds=time.perf_counter() - started,
@@ -189,22 +206,16 @@ def _items(scan: Scan | ScanItems | PathLike, max_memory: float | None) -> ScanI
     return ScanItems.of(scan) if isinstance(scan, Scan) else scan_items(scan, max_memory=max_memory)
 
 
-def _check(
-    items: ScanItems, first: Matched, match: Callable[[Scan], Matched], progress: Progress
-) -> bool:
-    """Read all items once, so that what is wrong with one is said before any work is done.
-
-    Returns whether they look like images.
-    """
-    looks = True
-    for number in range(len(items)):
-        item = first.scan if number == 0 else match(items[number]).scan
-        if items.whole is None:
-            progress(f"{item.axes.item} {number + 1} of {len(items)}: reading", 0, len(items))
-        require_coil_maps(item)
-        one_coil = item.kspace.shape[1] == 1
-        looks = looks and one_coil and not peaks_more_than_its_transform(item.kspace.numpy())
-    return looks
+def _require_maps(
+    items: ScanItems, first: Scan, match: Callable[[Scan], Matched], progress: Progress
+) -> None:
+    """Refuse items without coil maps and without what they are estimated from."""
+    require_coil_maps(first)
+    if first.coil_maps is None and first.kspace.shape[1] > 1:
+        for number in range(1, len(items)):
+            if items.whole is None:
+                progress(f"{first.axes.item} {number + 1} of {len(items)}: reading", 0, len(items))
+            require_coil_maps(match(items[number]).scan)
 
 
 def _folder(output: PathLike | None) -> Path | None:
@@ -243,15 +254,10 @@ def _maps_source(scan: Scan) -> str:
     return "one coil, none needed" if scan.kspace.shape[1] == 1 else "estimated (ESPIRiT)"
 
 
-def _assumed(matched: Matched, solved: Solved, is_image: bool) -> dict[str, str]:
+def _assumed(matched: Matched, solved: Solved) -> dict[str, str]:
     """Say what the scan did not, one sentence for each subject."""
     scan = matched.scan
     assumed = {} if matched.assumed is None else {"axes": matched.assumed}
-    if is_image:
-        assumed["kind"] = (
-            f"{scan.source} looks like an image, but is taken as the k-space of one coil; to make "
-            "a scan of an image, simulate one (molrecon simulate)."
-        )
     if scan.coil_maps is None and scan.kspace.shape[1] > 1:
         where = "of all frames together" if scan.axes.time else "of the scan"
         where = where if scan.calibration is None else "that was measured by itself"

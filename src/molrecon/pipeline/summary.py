@@ -20,6 +20,7 @@ def summary_of(found: Reconstruction) -> list[tuple[str, str]]:
     rows = [
         ("Scan", f"{found.source}: {found.sampling}{calibration}"),
         *((step.name.capitalize(), step.text) for step in found.steps if step.taken),
+        ("Data check", found.check.summary),
         ("Coil maps", found.coil_maps),
         ("Method", f"{found.method}, {found.model}" if found.model else found.method),
     ]

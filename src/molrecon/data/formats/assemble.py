@@ -54,10 +54,10 @@ def assemble(
     if mask is None:
         kspace = kspace[chosen]
         sampling = sampled(kspace)
-        sampling_notes = _inferred(sampling)
+        outside, sampling_notes = None, _inferred(sampling)
     else:
         sampling = select(mask_tensor(mask, kspace, source))
-        kspace, sampling_notes = without_outside(kspace[chosen], sampling)
+        kspace, outside, sampling_notes = without_outside(kspace[chosen], sampling)
     return Scan(
         kspace=kspace,
         mask=sampling,
@@ -68,6 +68,7 @@ def assemble(
         notes=(*notes, *sampling_notes),
         axes=cast(Axes, axes),
         mask_given=mask is not None,
+        outside=outside,
     )
 
 

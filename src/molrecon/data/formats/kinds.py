@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from molrecon.data.arrays import complex_tensor
+from molrecon.data.check.kind import CERTAIN, transform_gain
 from molrecon.data.formats.base import Kind
 from molrecon.data.formats.entries import Array
 from molrecon.data.formats.location import Location
@@ -50,27 +50,17 @@ def kind_of(path: PathLike, *, max_memory: float | None = None) -> Kind:
         array = as_complex(array, str(location))
     if array.dtype.kind == "c":
         require_grid(array, str(location))
-    return "scan" if array.dtype.kind == "c" and peaks_more_than_its_transform(array) else "image"
+    return "image" if array.dtype.kind != "c" or _is_image(array) else "scan"
+
+
+def _is_image(array: Array) -> bool:
+    """Say whether a complex array is an image, as the data check does."""
+    if array.ndim < 2 or array.size == 0:
+        return True
+    # Values that are not finite are refused by whatever reads the file next.
+    return transform_gain(complex_tensor(array)) > CERTAIN
 
 
 def is_picture(path: PathLike) -> bool:
     """Say whether a file holds grey values scaled to its bits, as .png and .jpg do."""
     return format_of(path) in (PNG, OTHER)
-
-
-def peaks_more_than_its_transform(array: Array) -> bool:
-    """Say whether a complex array is k-space rather than an image.
-
-    Parameters
-    ----------
-    array
-        Complex ``(…, y, x)``; the peaks are compared in the strongest plane of the last two axes.
-    """
-    if array.ndim < 2 or array.size == 0:
-        return False
-    planes = array.reshape(-1, *array.shape[-2:])
-    with np.errstate(over="ignore", invalid="ignore"):
-        # Values that are not finite are refused by whatever reads the file next.
-        energies = [float(np.vdot(plane, plane).real) for plane in planes]
-        plane = planes[int(np.argmax(energies))]
-        return bool(np.abs(plane).max() > np.abs(np.fft.fft2(plane, norm="ortho")).max())

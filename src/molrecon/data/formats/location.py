@@ -12,7 +12,8 @@ from molrecon.arguments import require_positive
 from molrecon.data.axes import Axes
 from molrecon.errors import InputError, MolreconError
 
-_SLICES, _FRAMES = "slices", "frames"
+_SLICES, _FRAMES, _ORDER = "slices", "frames", "axes="
+_AXES = ("slice", "coil", "z", "t", "y", "x")
 _LONGEST = 200
 """Characters shown of what a library says."""
 _ALWAYS = 200e6
@@ -35,6 +36,9 @@ class Location:
         instead of coils.
     frames
         Whether the third axis from the end is time instead of z.
+    order
+        Names of the axes of k-space in the order in which they are stored: ``slice``, ``coil``,
+        ``z`` or ``t``, ``y`` and ``x``; None for the usual order.
     max_memory
         Memory in GiB that an array of the file may take; always allowed are 200 MB, and four times
         the size of the file.
@@ -44,6 +48,7 @@ class Location:
     key: str | None = None
     slices: bool = False
     frames: bool = False
+    order: tuple[str, ...] | None = None
     max_memory: float | None = None
 
     def __post_init__(self) -> None:
@@ -51,12 +56,13 @@ class Location:
 
     def __str__(self) -> str:
         meaning = _SLICES if self.slices else _FRAMES if self.frames else None
+        meaning = f"{_ORDER}{','.join(self.order)}" if self.order else meaning
         parts = [str(self.path), self.key, meaning]
         return "::".join(part for part in parts if part is not None)
 
     @classmethod
     def parse(cls, text: str | os.PathLike[str], max_memory: float | None = None) -> Location:
-        """Split ``PATH[::KEY][::slices or ::frames]``.
+        """Split ``PATH[::KEY][::slices, ::frames or ::axes=NAMES]``.
 
         Parameters
         ----------
@@ -76,15 +82,20 @@ class Location:
                 "file, or make a Scan of k-space."
             )
         path, *rest = os.fspath(text).split("::")
-        meaning = rest[-1] if rest and rest[-1] in (_SLICES, _FRAMES) else None
+        last = rest[-1] if rest else ""
+        meaning = last if last in (_SLICES, _FRAMES) or last.startswith(_ORDER) else None
         keys = rest[:-1] if meaning else rest
         if not path or len(keys) > 1 or "" in keys:
             raise InputError(
                 f"The path {os.fspath(text)!r} is not of the form PATH, PATH::KEY, "
-                "PATH::KEY::slices or PATH::KEY::frames; write it as one of these."
+                "PATH::KEY::slices, PATH::KEY::frames or PATH::KEY::axes=coil,y,x; write it as one "
+                "of these."
             )
+        order = None
+        if meaning is not None and meaning.startswith(_ORDER):
+            order = _parse_order(meaning.removeprefix(_ORDER))
         key = keys[0] if keys else None
-        return cls(Path(path), key, meaning == _SLICES, meaning == _FRAMES, max_memory)
+        return cls(Path(path), key, meaning == _SLICES, meaning == _FRAMES, order, max_memory)
 
     @property
     def most_bytes(self) -> float:
@@ -115,12 +126,25 @@ class Location:
     @property
     def axes(self) -> Axes | None:
         """The spatial axes, if the path tells them."""
+        if self.order:
+            return Axes("".join(one for one in _AXES[2:] if one in self.order))
         return Axes("tyx") if self.frames else None
 
     @property
     def names_a_part(self) -> bool:
         """Whether anything follows the path."""
-        return self.key is not None or self.slices or self.frames
+        return self.key is not None or self.slices or self.frames or self.order is not None
+
+
+def _parse_order(text: str) -> tuple[str, ...]:
+    order = tuple(text.split(","))
+    known = set(order) <= set(_AXES) and {"y", "x"} <= set(order) and len(set(order)) == len(order)
+    if not known or {"z", "t"} <= set(order):
+        raise InputError(
+            f"axes is {text!r}, expected y, x and what else there is of slice, coil, z or t, each "
+            "once, as in coil,y,x; name the axes in the order in which they are stored."
+        )
+    return order
 
 
 def require_file(path: Path) -> None:

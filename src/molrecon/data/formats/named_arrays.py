@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from molrecon.data.arrays import Array, complex_tensor, kspace_tensor
+from molrecon.data.arrays import Array, complex_tensor, in_order, kspace_tensor
 from molrecon.data.axes import Axes
 from molrecon.data.formats import parts
 from molrecon.data.formats.assemble import SliceRange, assemble, resolve_range
@@ -99,6 +99,8 @@ class _Layout:
         Whether the last axis holds real and imaginary part.
     slices
         Whether three axes are slices of one coil.
+    order
+        Names of the axes, where the location gives them.
     note
         What was decided, where `kspace_tensor` does not say it.
     """
@@ -107,6 +109,7 @@ class _Layout:
     pairs: bool = False
     slices: bool = False
     time_first: bool = False
+    order: tuple[str, ...] | None = None
     note: str | None = None
 
 
@@ -118,12 +121,19 @@ def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
     prefix = f"{group}/" if group else ""
     count = _count(file, key, layout)
     chosen = resolve_range(slice_range, count, source)
-    array = file.read(key, None if layout.batch is None else chosen, layout.batch or 0)
+    # Of slices along one of the last two axes all are read.
+    late = layout.order is not None and (layout.batch or 0) > len(entries[key].shape) - 3
+    partly = layout.batch is not None and not late
+    array = file.read(key, chosen if partly else None, layout.batch or 0)
     if layout.pairs:
         array = as_complex(array, source)
+    if layout.order is not None:
+        array = in_order(array, layout.order, source)
+        array = array[chosen] if late else array
     axes = _axes(file, prefix if name == "kspace" else None, layout)
     if layout.time_first:
         array = np.moveaxis(array, 0, 2)
+    # With named axes there are all of them, (batch, coil, *spatial).
     frames = axes is not None and axes.time
     kspace, note = kspace_tensor(array, source, slices=layout.slices, frames=frames)
     require_grid(kspace.numpy(), source)
@@ -143,6 +153,8 @@ def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
     if f"{prefix}sigma" in entries and name == "kspace":
         loaded["sigma"] = parts.read_sigma(file.read(f"{prefix}sigma"), source)
     scan = assemble(kspace, source=source, notes=tuple(notes), axes=axes, **loaded)
+    inferred = layout.order is None and not file.matlab and not layout.slices
+    scan = replace(scan, axes_inferred=inferred)
     if calibration is not None:
         scan = scan.with_calibration(calibration, source=source)
     return _with_place(file, prefix, scan, chosen) if name == "kspace" else scan
@@ -199,6 +211,12 @@ def _layout(file: NamedArrays, key: str, beside: dict[str, str]) -> _Layout:
     location, entry = file.location, file.entries[key]
     pairs = entry.holds_pairs
     shape = entry.shape[:-1] if pairs else entry.shape
+    if location.order is not None:
+        note = f"axes read as ({', '.join(location.order)})"
+        # Leading axes of length 1 need no name.
+        unnamed = len(shape) - len(location.order)
+        batch = unnamed + location.order.index("slice") if "slice" in location.order else None
+        return _Layout(batch, pairs, order=location.order, note=note)
     if location.slices or location.frames:
         return _Layout(0 if location.slices or len(shape) == 5 else None, pairs, location.slices)
     if file.matlab and len(shape) == 5:

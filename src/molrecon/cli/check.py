@@ -1,0 +1,68 @@
+"""``molrecon check``: whether a scan is what it is taken for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from molrecon.cli import output
+from molrecon.cli.command import Command
+from molrecon.cli.failures import WRONG_INPUT
+from molrecon.cli.options import CalibrationData, CoilMaps, Json, MaskFile, ReadMemory, Scan
+
+Centre = Annotated[
+    str | None,
+    typer.Option(
+        help="Where zero frequency lies, if not at n // 2: corner, auto, or an index for each "
+        "axis, as in 64,28.",
+        metavar="PLACE",
+    ),
+]
+Despike = Annotated[bool, typer.Option("--despike", help="Leave spikes out.")]
+
+
+def check(
+    scan: Scan,
+    coil_maps: CoilMaps = None,
+    mask: MaskFile = None,
+    calibration: CalibrationData = None,
+    centre: Centre = None,
+    despike: Despike = False,
+    max_memory: ReadMemory = None,
+    json: Json = False,
+) -> None:
+    """Check a scan before it is believed: axes, centre, mask, coil maps, coils and spikes.
+
+    Each finding says what was seen, what it means and what settles it. What is refused here is
+    refused by 'molrecon reconstruct', and the exit code is 2. A few slices are looked at.
+    """
+    from molrecon.cli.reading import parse_centre, read_with_parts
+    from molrecon.pipeline import Preparation
+    from molrecon.pipeline.checking import check_items
+
+    read = read_with_parts(scan, mask, coil_maps, calibration, max_memory)
+    settled = Preparation(centre=parse_centre(centre), despike=despike).settled
+    found = check_items(read, settled)
+    if json:
+        output.print_json({"file": scan, "summary": found.summary, "findings": found.facts()})
+    else:
+        rows = finding_rows(found.facts()) or [("Data check", found.summary)]
+        output.print_facts(scan, rows)
+    if found.contradictions:
+        raise typer.Exit(WRONG_INPUT)
+
+
+def finding_rows(findings: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return a row for each finding."""
+    return [
+        (
+            f"{one['severity'].capitalize()}: {one['name']}",
+            output.with_options(f"{one['seen']}. It means: {one['meaning']}. {one['settle']}."),
+        )
+        for one in findings
+    ]
+
+
+COMMAND = Command("check", check, "molrecon check scan.npy")

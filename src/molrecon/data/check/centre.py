@@ -1,0 +1,198 @@
+"""Where zero frequency lies: at index n // 2 of every axis, or somewhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from molrecon.data.check.findings import Finding
+from molrecon.data.coil_maps import resample_maps
+from molrecon.data.scan import Scan
+from molrecon.errors import InputError
+
+if TYPE_CHECKING:
+    from molrecon.data.check.evidence import Evidence
+
+Centre = Literal["auto", "corner"] | Sequence[int]
+"""Where zero frequency lies: as measured, at index 0 of every axis, or at one index per axis."""
+NEAR, FAR = (2.5, 0.03), (4.5, 0.1)
+"""Samples, and share of the axis, up to which the peak is where it should be, and may be."""
+
+
+def _near(n: int, limit: tuple[float, float]) -> float:
+    return max(limit[0], limit[1] * n)
+
+
+def _offset(place: float, about: float, n: int) -> float:
+    """Return the distance along a circle of n samples, between −n/2 and n/2."""
+    return (place - about + n / 2) % n - n / 2
+
+
+def _at_corner(place: float, n: int) -> bool:
+    return n >= 8 and abs(_offset(place, 0, n)) <= min(_near(n, NEAR), n / 5)
+
+
+def check_centre(evidence: Evidence) -> Iterator[Finding]:
+    """Find k-space whose energy does not lie at index n // 2."""
+    axes = [axis for axis in evidence.fourier_axes if not evidence.is_flat(axis)]
+    letters = evidence.scan.axes.letters[-evidence.scan.axes.fourier :]
+    shape = evidence.scan.kspace.shape
+    off = {}
+    for axis in axes:
+        place = evidence.place(axis)
+        away = abs(_offset(place, shape[axis] // 2, shape[axis]))
+        if away > _near(shape[axis], NEAR):
+            off[axis] = (place, away)
+    if not off:
+        yield from _half(evidence, axes)
+        return
+    where = ", ".join(
+        f"at {off[axis][0]:.0f} of {shape[axis]} along {letters[axis - len(shape)]}" for axis in off
+    )
+    seen = f"the energy of k-space lies {where}, and not at n // 2"
+    if all(_at_corner(place, shape[axis]) for axis, (place, _) in off.items()):
+        whole = len(off) == len(evidence.fourier_axes)
+        yield Finding(
+            "centre",
+            "refused",
+            seen,
+            "zero frequency is in the corner, as a Fourier transform without a shift leaves it",
+            f"give {'corner' if whole else 'auto'} as the place of zero frequency (centre)",
+        )
+        return
+    far = any(away > _near(shape[axis], FAR) for axis, (_, away) in off.items())
+    places = [
+        round(off[axis][0]) if axis in off else shape[axis] // 2 for axis in evidence.fourier_axes
+    ]
+    yield Finding(
+        "centre",
+        "refused" if far else "warning",
+        seen,
+        "partial Fourier data stored without what was left out, or an echo off its centre",
+        f"give its place, {','.join(map(str, places))} or auto (centre)",
+    )
+
+
+def _half(evidence: Evidence, axes: list[int]) -> Iterator[Finding]:
+    shape = evidence.scan.kspace.shape
+    for axis in axes:
+        away = _offset(evidence.place(axis), shape[axis] // 2, shape[axis])
+        if abs(away) > 0.35:
+            yield Finding(
+                "centre",
+                "note",
+                f"the energy of k-space lies {abs(away):.1f} samples from n // 2",
+                "the image has a slow ramp of phase, and its magnitude is as it should be",
+                "nothing need be done",
+            )
+            return
+
+
+def recentred(scan: Scan, centre: Centre) -> Scan:
+    """Return the scan with zero frequency at index ``n // 2`` of every Fourier axis.
+
+    Zero frequency at index 0, or off by a sample or two, is a matter of the order: samples move
+    round the axis, which is a ramp of phase in the image. Otherwise k-space was stored cut on one
+    side, or its echo came early or late; it is made whole with samples that were not measured, and
+    every sample keeps its frequency.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+    centre
+        Where zero frequency lies: ``"corner"`` for index 0 of every axis, ``"auto"`` for where the
+        energy is, or one index for each Fourier axis.
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
+    shape = scan.kspace.shape[-scan.axes.fourier :]
+    for axis, (place, n) in enumerate(zip(_places(scan, centre), shape, strict=True)):
+        dim = axis - len(shape)
+        away = abs(place - n // 2)
+        if place == n // 2:
+            continue
+        if place == 0 or away <= _near(n, NEAR):
+            scan = _rolled(scan, n // 2 - place, dim)
+            continue
+        half = max(place, n - place)
+        scan = _padded(scan, dim, 2 * half, half - place)
+    return scan
+
+
+def _places(scan: Scan, centre: Centre) -> list[int]:
+    shape = scan.kspace.shape[-scan.axes.fourier :]
+    if centre == "corner":
+        return [0] * len(shape)
+    if centre == "auto":
+        from molrecon.data.check.evidence import Evidence
+
+        evidence = Evidence(scan)
+        found = []
+        for axis, n in zip(evidence.fourier_axes, shape, strict=True):
+            place = evidence.place(axis)
+            at_centre = abs(_offset(place, n // 2, n)) <= _near(n, NEAR)
+            at_corner = _at_corner(place, n)
+            found.append(n // 2 if at_centre else 0 if at_corner else round(place) % n)
+        return found
+    if (
+        isinstance(centre, str)
+        or len(centre) != len(shape)
+        or not all(
+            isinstance(one, int) and 0 <= one < n for one, n in zip(centre, shape, strict=True)
+        )
+    ):
+        raise InputError(
+            f"centre is {centre!r}, expected 'auto', 'corner' or an index for each of "
+            f"{', '.join(scan.axes.letters[-len(shape) :])}, which have {tuple(shape)} samples; "
+            "correct it."
+        )
+    return list(centre)
+
+
+def _rolled(scan: Scan, by: int, dim: int) -> Scan:
+    def change(value: Tensor) -> Tensor:
+        return value.roll(by, dim)
+
+    return replace(
+        scan,
+        kspace=change(scan.kspace),
+        mask=change(scan.mask),
+        outside=None if scan.outside is None else change(scan.outside),
+        notes=(*scan.notes, "zero frequency moved to n // 2"),
+    )
+
+
+def _padded(scan: Scan, dim: int, n: int, before: int) -> Scan:
+    """Make an axis n long, with samples that were not measured on both sides."""
+    old = scan.kspace.shape[dim]
+
+    def padded(value: Tensor) -> Tensor:
+        shape = list(value.shape)
+        shape[dim] = n
+        full = torch.zeros(shape, dtype=value.dtype, device=value.device)
+        full.narrow(dim, before, old).copy_(value)
+        return full
+
+    maps = scan.coil_maps
+    if maps is not None:
+        wanted = list(maps.shape[-scan.axes.fourier :])
+        wanted[dim] = n
+        maps = resample_maps(maps, wanted)
+    return replace(
+        scan,
+        kspace=padded(scan.kspace),
+        mask=padded(scan.mask),
+        outside=None if scan.outside is None else padded(scan.outside),
+        coil_maps=maps,
+        reference=None,
+        image_shape=None,
+        notes=(*scan.notes, f"{old} samples completed to {n} with what was not measured"),
+    )

@@ -1,0 +1,123 @@
+"""Coils that are dead, and coils with much more noise than the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from molrecon.data.check.findings import Finding
+from molrecon.data.scan import Scan, sampled
+from molrecon.data.whitening import with_mixed_coils
+
+if TYPE_CHECKING:
+    from molrecon.data.check.evidence import Evidence
+
+DEAD = 1e-3
+"""Root mean square of a coil over the median of all, below which it measured nothing."""
+UNEQUAL = 4.0
+"""Noise of a coil over the median of all, from which on coils are made alike."""
+OUTER, SHARE = 1.1, 0.03
+"""Radius, in half-widths of k-space, beyond which there is mostly noise: the corners; where fewer
+samples than this share lie there, the outermost are taken."""
+FEWEST = 64
+
+
+def dead_coils(kspace: Tensor) -> Tensor:
+    """Return which coils of ``(batch, coil, *spatial)`` measured nothing, bool ``(coil,)``."""
+    size = torch.linalg.vector_norm(kspace.transpose(0, 1).flatten(1), dim=1)
+    dead: Tensor = size < DEAD * size.median()
+    return dead
+
+
+def coil_noise(scan: Scan) -> Tensor:
+    """Return the noise of every coil relative to their median, ``(coil,)``.
+
+    It is the median power of the outermost samples, and 1 for all where they are not very unequal,
+    or only as unequal as the signal of the coils: that of coils near the object reaches farther.
+    """
+    kspace = scan.kspace
+    ones = kspace.real.new_ones(kspace.shape[1])
+    measured = sampled(kspace)[:, 0]
+    shape = kspace.shape[-scan.axes.fourier :]
+    grids = torch.meshgrid(*((torch.arange(n) - n // 2) / (n / 2) for n in shape), indexing="ij")
+    radius = torch.stack(grids).square().sum(0).sqrt().expand(measured.shape)
+    reach = radius[measured]
+    wanted = min(reach.numel(), max(FEWEST, int(SHARE * reach.numel())))
+    outer = measured & (radius >= min(OUTER, float(reach.topk(wanted).values[-1])))
+    if len(ones) < 3 or int(outer.sum()) < FEWEST:
+        return ones
+    power = kspace.abs().square().transpose(0, 1)
+    noise = power[:, outer].median(1).values.sqrt() / math.sqrt(math.log(2))
+    signal = power.flatten(1).amax(1).sqrt()
+    least = torch.finfo(noise.dtype).tiny
+    noise = noise / noise.median().clamp_min(least)
+    apart = noise / (signal / signal.median().clamp_min(least)).clamp_min(least)
+    loud = (noise > UNEQUAL) & (apart > 2 * apart.median())
+    return noise if bool(loud.any()) and bool((noise > 0).all()) else ones
+
+
+def without_dead_coils(scan: Scan) -> Scan:
+    """Return the scan without the coils that measured nothing.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+    """
+    dead = dead_coils(scan.kspace)
+    if not bool(dead.any()):
+        return scan
+    chosen = torch.eye(len(dead), dtype=torch.complex64, device=dead.device)[~dead]
+    notes = (*scan.notes, f"{int(dead.sum())} of {len(dead)} coils left out, which are dead")
+    return replace(with_mixed_coils(scan, chosen), notes=notes)
+
+
+def with_equal_noise(scan: Scan) -> Scan:
+    """Return the scan with its coils divided by their noise, where that is very unequal.
+
+    Coil maps are divided alike, so that they stay those of the scan. A scan with noise samples is
+    left as it is: its noise is known better.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+    """
+    noise = scan.kspace.real.new_ones(1) if scan.noise is not None else coil_noise(scan)
+    if bool((noise == 1).all()):
+        return scan
+    notes = (*scan.notes, "coils divided by their noise, which is very unequal")
+    return replace(with_mixed_coils(scan, torch.diag(1 / noise + 0j)), notes=notes)
+
+
+def check_coils(evidence: Evidence) -> Iterator[Finding]:
+    """Find dead and noisy coils."""
+    scan = evidence.scan
+    dead = dead_coils(scan.kspace).nonzero().flatten().tolist()
+    if dead:
+        yield Finding(
+            "dead coils",
+            "warning",
+            f"the coils {', '.join(map(str, dead))} measured nothing",
+            "they are dead, or were switched off, and the image is darker where they lay",
+            "they are left out",
+        )
+        scan = without_dead_coils(scan)
+    if scan.noise is not None:
+        return
+    noise = coil_noise(scan)
+    loud = (noise > UNEQUAL).nonzero().flatten().tolist()
+    if loud:
+        yield Finding(
+            "coil noise",
+            "warning",
+            f"the noise of the coils {', '.join(map(str, loud))} is {float(noise.max()):.0f} times "
+            "that of the others",
+            "a loose coil, or channels that were scaled by themselves",
+            "every coil is divided by its noise; a noise scan would tell it better",
+        )

@@ -1,0 +1,68 @@
+"""Arrays that are no k-space: images, maps of parameters, coil maps and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from molrecon.data.check.findings import Finding
+from molrecon.operators.fourier import fft_centred
+
+if TYPE_CHECKING:
+    from molrecon.data.check.evidence import Evidence
+
+CERTAIN = 1.5
+"""Peak of the transform over the peak of the array from which on it is an image. Of k-space it is
+about 0.1, of noise about 1, and of images 3 to 100."""
+FEWEST = 64
+_OTHER = "give a scan"
+
+
+def transform_gain(array: Tensor) -> float:
+    """Return the peak of the transform of complex ``(…, y, x)`` over its own.
+
+    A smooth image has its energy in few frequencies: of an array and its transform, k-space is the
+    one with the higher peak. They are compared in the strongest plane of the last two axes.
+    """
+    planes = array.reshape(-1, *array.shape[-2:])
+    plane = planes[int(planes.abs().square().sum((1, 2)).argmax())]
+    peak = float(plane.abs().max())
+    return float(fft_centred(plane, 2).abs().max()) / peak if peak > 0 else 0.0
+
+
+def check_kind(evidence: Evidence) -> Iterator[Finding]:
+    """Find arrays that look like something else than k-space."""
+    kspace = evidence.scan.kspace
+    if kspace[0, 0].numel() < FEWEST:
+        return
+    constant = _constant(evidence.strongest_item)
+    if constant is not None:
+        yield Finding("kind", "refused", *constant, _OTHER)
+        return
+    gain = transform_gain(kspace)
+    if gain > 1:
+        real = ", and all its values are real" if not bool(kspace.imag.any()) else ""
+        yield Finding(
+            "kind",
+            "refused" if gain > CERTAIN else "warning",
+            f"the transform has a peak {gain:.1f} times as high as the array{real}",
+            "it looks like an image or a map of a parameter, and not like k-space",
+            "simulate a scan of it, or give a scan",
+        )
+
+
+def _constant(item: Tensor) -> tuple[str, str] | None:
+    """Say what an array looks like whose values, or their sum over coils, are all alike."""
+    values = item[item != 0]
+    if values.numel() < FEWEST:
+        return None
+    if bool((values == values[0]).all()):
+        return f"all values but zeros are {complex(values[0]).real:g}", "it is a mask"
+    size = torch.linalg.vector_norm(item, dim=0)
+    size = size[size > 0]
+    if len(item) > 1 and bool((size - size.mean()).abs().max() < 0.05 * size.mean()):
+        return "the root sum of squares over the coils is the same everywhere", "they are coil maps"
+    return None

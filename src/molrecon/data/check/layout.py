@@ -1,0 +1,107 @@
+"""The order of the axes: coils that are not first, and axes too short or too long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from molrecon.data.check.findings import Finding
+from molrecon.errors import shape_text
+
+if TYPE_CHECKING:
+    from molrecon.data.check.evidence import Evidence
+
+SHORTEST, MOST_COILS = 16, 128
+"""Axes of a slice that are shorter, and more coils, are doubted unless the axes are named."""
+ALIKE, MARGIN = 0.94, 0.07
+"""Correlation of neighbouring coils that is one of slices rather than of coils (0.5 to 0.93), and
+by how much coils are more alike than slices where the two may have changed places."""
+
+
+def check_layout(evidence: Evidence) -> Iterator[Finding]:
+    """Find axes that are not what their place in the array says."""
+    scan = evidence.scan
+    shape = scan.kspace.shape
+    spatial = evidence.fourier_axes
+    others = [axis for axis in range(len(shape)) if axis not in spatial]
+    flat = [axis for axis in spatial if evidence.is_flat(axis)]
+    peaked = [axis for axis in others if evidence.is_peaked(axis)]
+    if not flat:
+        peaked = [axis for axis in peaked if evidence.rises_in_the_middle(axis)]
+    if peaked:
+        names = _proposed(evidence)
+        what = "axes" if len(peaked) > 1 else "axis"
+        lengths = " and ".join(str(shape[axis]) for axis in flat)
+        yield Finding(
+            "axes",
+            "refused",
+            f"read as {_read(evidence)}, k-space has its energy in the middle of the {what} "
+            f"{' and '.join(str(shape[axis]) for axis in peaked)} long"
+            f"{f' and evenly along that of {lengths}' if flat else ''}",
+            "the axes are stored in another order",
+            f"append '::axes={names}' to the path, or move them to (batch, coil, "
+            f"{scan.axes.names})",
+        )
+        return
+    if not scan.axes_inferred:
+        return
+    yield from _slices(evidence)
+    short = scan.ndim == 2 and min(shape[-2:]) < SHORTEST
+    if short or shape[1] > MOST_COILS:
+        what = f"{min(shape[-2:])} samples along one axis" if short else f"{shape[1]} coils"
+        letters = ",".join(scan.axes.letters)
+        yield Finding(
+            "axes",
+            "refused",
+            f"read as {_read(evidence)}, the scan has {what}",
+            "the axes may be stored in another order",
+            f"append '::axes=coil,{letters}' to the path, with the axes in the order in which "
+            "they are stored",
+        )
+
+
+def _slices(evidence: Evidence) -> Iterator[Finding]:
+    """Doubt coils that are as alike as slices are."""
+    batch, coils = evidence.scan.kspace.shape[:2]
+    if coils < 3:
+        return
+    alike = evidence.likeness(1)
+    spatial = ",".join(evidence.scan.axes.letters)
+    if alike > ALIKE and batch == 1:
+        yield Finding(
+            "coils or slices",
+            "warning",
+            f"neighbours among the {coils} coils have a correlation of {alike:.2f}",
+            "they may be slices of one coil",
+            f"append '::slices' to the path if they are, or '::axes=coil,{spatial}' if not",
+        )
+    elif batch > 1 and alike > evidence.likeness(0) + MARGIN:
+        yield Finding(
+            "coils or slices",
+            "warning",
+            f"of {batch} {evidence.scan.axes.items} and {coils} coils the coils are more alike",
+            "coils may have been stored before slices",
+            f"append '::axes=coil,slice,{spatial}' to the path if they were, or "
+            f"'::axes=slice,coil,{spatial}' if not",
+        )
+
+
+def _read(evidence: Evidence) -> str:
+    scan = evidence.scan
+    batch, coils, *spatial = scan.kspace.shape
+    items = f"{batch} {scan.axes.items} of " if batch > 1 else ""
+    return f"{items}{coils} coils of {shape_text(spatial)}"
+
+
+def _proposed(evidence: Evidence) -> str:
+    """Return names of the axes by what they look like, in the order in which they are stored."""
+    shape = evidence.scan.kspace.shape
+    stored = [axis for axis, n in enumerate(shape) if n > 1 or axis == 1]
+    order = sorted(stored, key=evidence.concentration)
+    count = sum(evidence.is_peaked(axis) for axis in stored)
+    chosen = sorted(order[: max(2, min(3, count))])
+    names = dict(zip(chosen, ("z", "y", "x")[-len(chosen) :], strict=True))
+    rest = [axis for axis in stored if axis not in names]
+    words = ("slice", "coil")[-len(rest) :] if rest else ()
+    names |= dict(zip(rest[-2:], words, strict=True))
+    return ",".join(names.get(axis, "slice") for axis in stored)

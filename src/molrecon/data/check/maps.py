@@ -1,0 +1,141 @@
+"""Coil maps: their size, and whether they are those of the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from molrecon.data.calibration import centred_slices
+from molrecon.data.check.findings import Finding
+from molrecon.data.scan import Scan, sampled
+from molrecon.operators.fourier import ifft_centred
+
+if TYPE_CHECKING:
+    from molrecon.data.check.evidence import Evidence
+
+SUPPORT = 0.01
+"""Root sum of squares, over the largest, below which there is no coil."""
+TOLERANCE = 0.1
+"""Distance of the root sum of squares from 1 at which maps are normalised."""
+LOW, DOUBTFUL = 0.5, 0.8
+"""Share of the energy of low resolution coil images that lies along the maps: of others, and of
+doubtful ones. Of eight coils a random direction has an eighth."""
+BLOCK, FEWEST = 24, 8
+"""Width of the central block of k-space that is compared with the maps, and the least."""
+
+
+def map_size(coil_maps: Tensor, coil_axis: int) -> Tensor:
+    """Return the root sum of squares over the coils, ``(batch, 1, *spatial)``.
+
+    Of several sets of maps it is the largest.
+    """
+    size: Tensor = torch.linalg.vector_norm(coil_maps, dim=coil_axis, keepdim=True)
+    return size.amax(1) if coil_axis == 2 else size
+
+
+def need_normalising(size: Tensor) -> bool:
+    """Whether a root sum of squares is far from 1 where there are coils."""
+    inside = size[size > SUPPORT * size.max()]
+    inside = inside[:: max(1, len(inside) // 2**20)]
+    quartiles = torch.quantile(inside, inside.new_tensor([0.25, 0.75, 0.99]))
+    return bool((quartiles[:2] - 1).abs().max() > TOLERANCE or quartiles[2] > 1 + TOLERANCE)
+
+
+def with_normalised_maps(scan: Scan) -> tuple[Scan, Tensor | None]:
+    """Return the scan with maps of unit root sum of squares on their support, and what it was.
+
+    The image of the scan is then that of the unnormalised maps times the second value, which is
+    None where the maps are left as they are.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+    """
+    if scan.coil_maps is None:
+        return scan, None
+    size = map_size(scan.coil_maps, scan.coil_axis)
+    if not need_normalising(size):
+        return scan, None
+    seen = size > SUPPORT * size.max()
+    factor = torch.where(seen, 1 / size.where(seen, 1), 0)
+    maps = scan.coil_maps * (factor.unsqueeze(1) if scan.coil_axis == 2 else factor)
+    return replace(scan, coil_maps=maps, notes=(*scan.notes, "coil maps normalised")), size * seen
+
+
+def check_maps(evidence: Evidence) -> Iterator[Finding]:
+    """Find coil maps that are not normalised, or not those of the scan."""
+    scan = evidence.scan
+    if scan.coil_maps is None:
+        return
+    size = map_size(scan.coil_maps, scan.coil_axis)
+    if need_normalising(size):
+        inside = size[size > SUPPORT * size.max()]
+        yield Finding(
+            "size of the maps",
+            "note",
+            f"the root sum of squares of the coil maps is {float(inside.min()):.3g} to "
+            f"{float(inside.max()):.3g}",
+            "they are not normalised, as nlinv and references of a body coil leave them",
+            "they are normalised on their support, and the intensity can be put back (intensity)",
+        )
+    share = agreement(scan)
+    if share is not None and share < DOUBTFUL:
+        yield Finding(
+            "coil maps",
+            "refused" if share < LOW else "warning",
+            f"{share:.0%} of the energy at the centre of k-space fits the coil maps",
+            "they are those of another scan, of coils in another order or of another orientation",
+            "leave them out to have them estimated, or give those of this scan",
+        )
+
+
+def agreement(scan: Scan) -> float | None:
+    """Return the share of the energy of low resolution coil images that lies along the maps.
+
+    Parameters
+    ----------
+    scan
+        A scan with coil maps.
+
+    Returns
+    -------
+    float or None
+        Between 0 and 1, 1 for maps of the scan; None where the centre of k-space was not measured
+        or there is one coil.
+    """
+    maps, kspace = scan.coil_maps, scan.kspace
+    assert maps is not None
+    fourier = scan.axes.fourier
+    if kspace.shape[1] < 2:
+        return None
+    if scan.axes.time:
+        times = sampled(kspace).sum(2)
+        kspace = kspace.sum(2) / times.clamp_min(1)
+        maps = maps.mean(scan.coil_axis + 1)
+    shape = kspace.shape[-fourier:]
+    widths = [min(BLOCK, n) for n in shape]
+    while min(widths) >= FEWEST:
+        every: tuple[slice, ...] = (slice(None), slice(None), *centred_slices(shape, widths))
+        block = kspace[every]
+        if bool(sampled(block).float().mean() > 0.95):
+            break
+        widths = [width - 2 for width in widths]
+    else:
+        return None
+    images = ifft_centred(block, fourier)
+    # The maps where the pixels of low resolution have their centres.
+    for axis, (n, width) in enumerate(zip(shape, widths, strict=True)):
+        places = (torch.arange(width) - width // 2) * n / width + n // 2
+        chosen = places.round().long().clamp(0, n - 1)
+        maps = maps.index_select(axis - fourier, chosen)
+    sets = maps if scan.coil_axis == 2 else maps.unsqueeze(1)
+    size = torch.linalg.vector_norm(sets, dim=2)
+    along = (sets.conj() * images.unsqueeze(1)).sum(2) / size.where(size > 0, 1)
+    seen = size.amax(1, keepdim=True) > SUPPORT * size.max()
+    energy = (images * seen).abs().square().sum().clamp_min(1e-30)
+    return float((along * seen).abs().square().sum() / energy)

@@ -1,0 +1,105 @@
+"""A mask against the samples: zeros inside it, data outside it, a mask that is transposed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from molrecon.data.check.findings import Finding
+from molrecon.data.scan import Scan, sampled
+
+if TYPE_CHECKING:
+    from molrecon.data.check.evidence import Evidence
+
+GRAVE = 0.1
+"""Share of the samples inside the mask, zeros between measured ones, that contradicts it. Numbers
+of few bits are exactly zero now and then, and padding has no measured samples beyond it."""
+_LEFT_OUT = "leave the mask out, and zeros count as not measured (mask), or give the right one"
+
+
+def zeros_inside(scan: Scan) -> Tensor:
+    """Return where the mask says measured and every coil is exactly zero, like the mask."""
+    return scan.mask & ~sampled(scan.kspace)
+
+
+def between(measured: Tensor) -> Tensor:
+    """Return what lies between measured samples along one of the last two axes."""
+    inside = torch.zeros_like(measured)
+    for axis in (-1, -2):
+        before = measured.cumsum(axis) > 0
+        after = measured.flip(axis).cumsum(axis).flip(axis) > 0
+        inside |= before & after
+    return inside
+
+
+def without_padding(scan: Scan) -> Scan:
+    """Return the scan with zeros that the mask calls measured taken as not measured."""
+    if not scan.mask_given:
+        return scan
+    zeros = zeros_inside(scan)
+    if not bool(zeros.any()):
+        return scan
+    return replace(scan, mask=scan.mask & ~zeros)
+
+
+def check_sampling(evidence: Evidence) -> Iterator[Finding]:
+    """Find contradictions between mask and samples."""
+    scan = evidence.scan
+    if not scan.mask_given:
+        return
+    measured = sampled(scan.kspace)
+    zeros = scan.mask & ~measured
+    if not bool(zeros.any()):
+        yield from _outside(scan)
+        return
+    inside = float(scan.mask.expand_as(measured).sum())
+    stored = measured if scan.outside is None else measured | scan.outside
+    holes = float((zeros & between(stored)).sum()) / inside
+    share = float(zeros.sum()) / inside
+    if holes <= GRAVE:
+        kind = "zeros between measured samples" if holes > share / 2 else "zero padding"
+        yield Finding(
+            "mask",
+            "note",
+            f"{share:.1%} of the samples inside the mask are zero",
+            f"{kind}, not measured",
+            "they are taken as not measured",
+        )
+        return
+    seen = f"{share:.0%} of the samples inside the mask are exactly zero"
+    if _fits_transposed(scan, stored):
+        yield Finding(
+            "mask",
+            "refused",
+            f"{seen}, and all samples lie inside the transposed mask",
+            "the mask is transposed",
+            "give the mask with its last two axes exchanged (mask)",
+        )
+        return
+    outside = "" if scan.outside is None else ", and there are samples outside it"
+    yield Finding("mask", "refused", seen + outside, "the mask is of another scan", _LEFT_OUT)
+
+
+def _outside(scan: Scan) -> Iterator[Finding]:
+    if scan.outside is not None:
+        yield Finding(
+            "mask",
+            "note",
+            f"{float(scan.outside.float().mean()):.0%} of k-space lie outside the mask",
+            "the scan is undersampled afterwards",
+            "samples outside the mask are left out",
+        )
+
+
+def _fits_transposed(scan: Scan, stored: Tensor) -> bool:
+    """Whether the transposed mask is where something was measured."""
+    if scan.mask.shape[-1] != scan.mask.shape[-2]:
+        return False
+    turned = scan.mask.transpose(-1, -2)
+    return bool((stored & ~turned).sum() <= 0.01 * stored.sum()) and bool(
+        (turned & ~stored).sum() <= GRAVE * turned.sum()
+    )

@@ -1,0 +1,38 @@
+"""The data check of a scan whose items lie in memory or in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from molrecon.data.check import ITEMS, DataCheck, check, evenly
+from molrecon.data.scan import Scan, sampled
+from molrecon.data.scan_items import ScanItems
+
+
+def check_items(
+    items: ScanItems, settle: Callable[[Scan], Scan], *, most: int | None = ITEMS
+) -> DataCheck:
+    """Check the items of a scan; of those in a file only the ones looked at are read.
+
+    Parameters
+    ----------
+    items
+        The items.
+    settle
+        Returns an item with what the user settles about it.
+    most
+        Number of items that are looked at, evenly spaced; None for all.
+    """
+    if items.whole is not None:
+        return check(settle(items.whole), items=most)
+    count = len(items)
+    found = [one for number in evenly(count, most) for one in check(settle(items[number])).findings]
+    middle = [settle(items[n]) for n in range(max(0, count // 2 - 1), min(count, count // 2 + 2))]
+    if len({one.kspace.shape for one in middle}) == 1:
+        kspace = torch.cat([one.kspace for one in middle])
+        together = replace(middle[0], kspace=kspace, mask=sampled(kspace), mask_given=False)
+        found += check(replace(together, coil_maps=None, reference=None, outside=None)).findings
+    return DataCheck.of(found)
