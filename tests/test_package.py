@@ -9,6 +9,7 @@ from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import molrecon
@@ -69,3 +70,25 @@ def test_every_parameter_of_a_public_name_is_described(name):
     value = getattr(molrecon, name)
     missing = set(inspect.signature(value).parameters) - documented(value.__doc__)
     assert not missing
+
+
+Z = np.ones((1, 1, 16, 16), np.complex64)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: molrecon.psnr(Z, Z),
+        lambda: molrecon.ssim(Z, Z),
+        lambda: molrecon.estimate_sigma(Z, Z),
+        lambda: molrecon.estimate_coil_maps(Z, Z),
+        lambda: molrecon.write_image("image.npy", Z),
+        lambda: molrecon.write_scan("scan.npz", Z),
+        lambda: molrecon.Scan(Z),
+        lambda: molrecon.CartesianMRI(Z, Z),
+        lambda: molrecon.DynamicMRI(Z, Z),
+    ],
+)
+def test_an_array_of_numpy_in_place_of_a_tensor_is_refused_in_a_sentence(call):
+    with pytest.raises(molrecon.InputError, match="is of type ndarray, expected"):
+        call()

@@ -62,6 +62,24 @@ def test_what_is_no_tensor_is_refused(x):
             apply(x)
 
 
+class Cut(Dense):
+    """A mistaken operator, whose results have other shapes than it was made with."""
+
+    def forward(self, x):
+        return super().forward(x)[..., :2]
+
+    def adjoint(self, y):
+        return super().adjoint(y)[:, :, None]
+
+
+def test_a_wrong_shape_of_a_result_is_blamed_on_the_operator():
+    A = Cut(normal(1, 4, 6))
+    with pytest.raises(InputError, match=r"^Cut.* gives shape \(1, 1, 2\), .* \(batch, 1, 4\)"):
+        A(normal(1, 1, 6))
+    with pytest.raises(InputError, match=r"^Cut.*H gives shape \(1, 1, 1, 6\), .* 1, 6\)"):
+        A.H(normal(1, 1, 4))
+
+
 def test_an_empty_batch_is_refused():
     A = cartesian_mri((3, 4))
     for apply in (A, A.normal):

@@ -116,3 +116,26 @@ def test_a_reconstruction_with_a_wrapped_operator():
     exact = torch.linalg.solve(torch.eye(24) + 10 * gram, r.flatten())
     found = solve_regularised(A, 10.0, r)
     assert torch.allclose(found.flatten(), exact, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["bsr", "coo", "csc", "csr", "dia", "dok", "lil", "array"])
+def test_every_form_of_a_matrix_is_the_same_operator(form):
+    matrix = sparse(6, 8)
+    dense = matrix.toarray()
+    A = wrap_operator(dense if form == "array" else matrix.asformat(form))
+    x = normal(1, 1, 8).real
+    torch.testing.assert_close(A(x)[0, 0].numpy(), dense @ x[0, 0].numpy())
+    assert A.norm_bound.item() == pytest.approx(wrap_operator(matrix).norm_bound.item())
+
+
+def test_the_identity_of_scipy_can_be_wrapped():
+    x = normal(1, 1, 4, 4).real.to(torch.float32)
+    A = wrap_operator(scipy.sparse.eye(16, dtype=int), (1, 4, 4), (1, 4, 4), dtype=torch.float32)
+    assert torch.equal(A(x), x)
+    assert A.norm_bound.item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("op", [None, 3, np.ones(4), [["a"]], "matrix"])
+def test_what_is_neither_an_operator_nor_a_matrix_is_refused(op):
+    with pytest.raises(InputError, match=f"op is of type {type(op).__name__} .*expected an oper"):
+        wrap_operator(op)

@@ -11,6 +11,7 @@ from torch import Tensor
 from molrecon.data.calibration import crop_calibration
 from molrecon.data.espirit import espirit
 from molrecon.errors import InputError, shape_text
+from molrecon.operators.checks import check_tensor
 from molrecon.operators.fourier import ifft_centred
 
 MOST_COLUMNS = 4096
@@ -90,6 +91,7 @@ def estimate_coil_maps(
     """
     if sets not in (1, 2):
         raise InputError(f"sets is {sets}, expected 1 or 2; choose one of them.")
+    check_tensor("kspace", kspace)
     if kspace.shape[1] == 1:
         ones = torch.ones_like(kspace, dtype=torch.complex64)
         return ones if sets == 1 else torch.stack([ones, torch.zeros_like(ones)], dim=1)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from molrecon.data.arrays import Array
 from molrecon.errors import InputError
+from molrecon.operators.checks import check_tensor
 
 _SAMPLE = np.dtype(np.complex64)
 
@@ -42,6 +43,7 @@ class ImageItems:
     @classmethod
     def of(cls, image: Tensor) -> ImageItems:
         """Return the items of images ``(batch, channel, *spatial)`` on any device."""
+        check_tensor("image", image)
         return cls(tuple(image.shape), image.__getitem__)
 
     @property

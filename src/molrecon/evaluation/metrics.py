@@ -18,6 +18,7 @@ from torch import Tensor
 
 from molrecon.errors import InputError
 from molrecon.evaluation.ssim import WindowName, structural_similarity
+from molrecon.operators.checks import check_tensor
 
 Unit = Literal["slice", "volume"]
 DataRange = Unit | float
@@ -383,6 +384,8 @@ def _range(
 def _check(image: Tensor, reference: Tensor, over: str) -> None:
     if over not in ("slice", "volume"):
         raise InputError(f"over: found {over!r}, expected 'slice' or 'volume'.")
+    check_tensor("image", image)
+    check_tensor("reference", reference)
     if image.shape != reference.shape:
         raise InputError(
             f"metrics: the image has shape {tuple(image.shape)}, but the reference has "

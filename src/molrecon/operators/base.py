@@ -125,7 +125,14 @@ class LinearOperator(ABC):
             If the shape does not fit.
         """
         self.check_input(x)
-        return self.forward(x)
+        y = self.forward(x)
+        if y.shape[1:] != self.shape_out:
+            raise InputError(
+                f"{self} gives shape {tuple(y.shape)}, expected (batch, "
+                f"{', '.join(map(str, self.shape_out))}); correct its forward or adjoint, or the "
+                "shapes that it was made with"
+            )
+        return y
 
     @property
     def H(self) -> LinearOperator:  # noqa: N802 - the field's name

@@ -37,6 +37,7 @@ import torch
 from torch import Tensor
 
 from molrecon.errors import InputError
+from molrecon.operators.checks import check_tensor
 
 ROUNDING = 1e-6
 """Samples below this fraction of the largest are zero to single precision: not measured."""
@@ -97,6 +98,8 @@ def estimate_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
     >>> print(f"{sigma.item():.2f}")
     0.51
     """
+    check_tensor("kspace", kspace)
+    check_tensor("mask", mask)
     batch, _, *spatial = kspace.shape
     if mask.shape not in ((1, 1, *spatial), (batch, 1, *spatial)):
         raise InputError(

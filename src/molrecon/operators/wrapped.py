@@ -76,6 +76,7 @@ def wrap_operator(
     if not hasattr(op, "matvec"):
         from scipy.sparse.linalg import aslinearoperator
 
+        op = _as_matrix(op)
         bound = _matrix_bound(op) if norm_bound is None else norm_bound
         op = aslinearoperator(op)
     rows, columns = map(int, op.shape)
@@ -223,6 +224,20 @@ def _check_adjoint(op: Any, dtype: np.dtype[Any]) -> None:
                 f"⟨Aᴴy, x⟩ is {right:.6g}, expected the same to {tolerance * size:.1g}; give an "
                 "operator whose `rmatvec` multiplies by the conjugate transpose"
             )
+
+
+def _as_matrix(op: Any) -> Any:
+    """Return an array of two axes, or a sparse matrix of any format as a compressed one."""
+    from scipy.sparse import issparse
+
+    # Not every sparse format knows its largest entry.
+    matrix = op.tocsr() if issparse(op) else np.asarray(op)
+    if matrix.ndim != 2 or matrix.dtype.kind not in "biufc" or 0 in matrix.shape:
+        raise InputError(
+            f"op is of type {type(op).__name__} with shape {matrix.shape}, expected an operator of "
+            "scipy or pylops, or a matrix of numbers; give one"
+        )
+    return matrix
 
 
 def _matrix_bound(matrix: Any) -> float:

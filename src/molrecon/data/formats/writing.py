@@ -109,4 +109,8 @@ def write_scan(path: PathLike, scan: Scan) -> None:
     0.1
     """
     target = check_scan_path(path)
+    if not isinstance(scan, Scan):
+        raise InputError(
+            f"scan is of type {type(scan).__name__}, expected a Scan; make one of k-space."
+        )
     find(target, lambda one: one.write_scan, exists=False)(target, scan)
