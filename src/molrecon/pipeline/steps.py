@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from molrecon.arguments import require_positive, resolve_device
+from molrecon.data.check import DataCheck
 from molrecon.data.formats import check_image_path, scan_items
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.image_items import ImageFile
@@ -19,7 +22,7 @@ from molrecon.errors import InputError, shape_text
 from molrecon.pipeline.checking import check_items
 from molrecon.pipeline.match import Matched, match_axes, require_mri
 from molrecon.pipeline.measurements import Progress, require_coil_maps, silent
-from molrecon.pipeline.memory import fit_memory, in_tiles, memory_limit
+from molrecon.pipeline.memory import MemoryPlan, fit_memory, in_tiles, memory_limit
 from molrecon.pipeline.preparation import Preparation
 from molrecon.pipeline.reconstruction import Reconstruction, unproved
 from molrecon.pipeline.solve import Solved, solve
@@ -119,80 +122,45 @@ def reconstruct(
     (torch.Size([1, 1, 32, 32]), 'converged', ['coil maps'])
     """
     started = time.perf_counter()
-    if output is not None:
-        check_image_path(output)
-    require_positive("sigma", sigma)
-    require_positive("tol", tol, most=1)
-    require_positive("max_memory", max_memory)
-    if noise_draws < 0 or noise_draws == 1:
-        raise InputError(f"noise_draws is {noise_draws}, expected 0 or at least 2; correct it.")
+    _check_arguments(output, sigma, tol, max_memory, noise_draws)
     device = resolve_device(device)
     chosen = _method(method, model, device)
     require_mri(chosen)
-    items = _items(scan, max_memory)
-
+    source = _items(scan, max_memory)
     preparation = preparation or Preparation()
-
-    def match(item: Scan) -> Matched:
-        ready = preparation.prepare(item)
-        item = ready.scan if sigma is None else replace(ready.scan, sigma=sigma)
-        matched = match_axes(item, chosen.axes, chosen.model or chosen.name)
-        restore = ready.restored if intensity else None
-        return replace(matched, steps=ready.steps, restore=restore)
-
-    def prepared() -> Iterator[Matched]:
-        yield matched
-        for number in range(1, len(items)):
-            yield match(items[number])
-
-    checked = check_items(items, preparation.settled, most=None)
+    progress = progress or silent
+    checked = check_items(source, preparation.settled, most=None)
     if not force:
-        checked.require_none(items.source)
-    matched = match(items[0])
-    first = matched.scan
-    _require_maps(items, first, match, progress or silent)
-    limit = memory_limit(max_memory, device, held=items.held or first.kspace.nbytes)
+        checked.require_none(source.source)
+    items = _Matching(source, chosen, preparation, sigma, intensity)
+    items.require_maps(progress)
     learned = chosen if isinstance(chosen, LearnedReconstructor) else None
-    others = items.held * (len(items) - 1) // len(items)
-    plan = fit_memory(
-        matched, learned, limit=limit, held=others, sets=max(first.map_sets, preparation.map_sets)
-    )
+    plan = _memory(items, learned, max_memory, device)
     # What lies in memory as a whole has an image that does, too.
-    stored = None if items.whole is not None else ImageFile(_folder(output))
+    stored = None if source.whole is not None else ImageFile(_folder(output))
     with in_tiles(learned, plan.tile):
         solved = solve(
-            prepared(),
+            items,
             chosen,
-            count=len(items),
+            count=len(source),
             preparation=preparation,
             tol=tol,
             device=device,
             stored=stored,
             noise_draws=noise_draws,
-            progress=progress or silent,
+            progress=progress,
         )
-    found = Reconstruction(
-        image=solved.image,
-        noise_map=solved.noise_map,
-        noise_draws=noise_draws,
-        solutions=unproved(solved.solutions, checked),
-        places=solved.places,
-        assumed=_assumed(matched, solved) | _field_of_view(first),
+    found = _described(
+        items.first,
+        solved,
+        checked,
         method=chosen.name,
         model=chosen.model,
-        source=items.source,
-        sampling=solved.sampling,
-        steps=solved.steps,
-        axes=first.axes,
-        taken_apart=matched.split is not None,
-        coil_maps=_maps_source(first),
-        sigma_estimated=first.sigma is None and solved.solutions[0].sigma is not None,
+        source=source.source,
+        noise_draws=noise_draws,
         memory=plan,
         tol=tol,
         device=device,
-        check=checked,
-        geometry=first.geometry,
-        image_shape=first.image_shape,
         seconds=time.perf_counter() - started,
     )
     if output is not None:
@@ -200,22 +168,102 @@ def reconstruct(
     return found
 
 
+def _check_arguments(
+    output: PathLike | None,
+    sigma: float | None,
+    tol: float,
+    max_memory: float | None,
+    noise_draws: int,
+) -> None:
+    if output is not None:
+        check_image_path(output)
+    require_positive("sigma", sigma)
+    require_positive("tol", tol, most=1)
+    require_positive("max_memory", max_memory)
+    if noise_draws < 0 or noise_draws == 1:
+        raise InputError(f"noise_draws is {noise_draws}, expected 0 or at least 2; correct it.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Matching:
+    """The items of a scan, prepared and brought to the axes of a method one after the other."""
+
+    items: ScanItems
+    method: Reconstructor
+    preparation: Preparation
+    sigma: float | None
+    intensity: bool
+
+    def __iter__(self) -> Iterator[Matched]:
+        yield self.first
+        for number in range(1, len(self.items)):
+            yield self._matched(number)
+
+    @cached_property
+    def first(self) -> Matched:
+        """The first item, from which the plan is made."""
+        return self._matched(0)
+
+    def _matched(self, number: int) -> Matched:
+        ready = self.preparation.prepare(self.items[number])
+        item = ready.scan if self.sigma is None else replace(ready.scan, sigma=self.sigma)
+        matched = match_axes(item, self.method.axes, self.method.model or self.method.name)
+        restore = ready.restored if self.intensity else None
+        return replace(matched, steps=ready.steps, restore=restore)
+
+    def require_maps(self, progress: Progress) -> None:
+        """Refuse items without coil maps and without what they are estimated from."""
+        first, count = self.first.scan, len(self.items)
+        require_coil_maps(first)
+        if first.coil_maps is None and first.kspace.shape[1] > 1:
+            for number in range(1, count):
+                if self.items.whole is None:
+                    progress(f"{first.axes.item} {number + 1} of {count}: reading", 0, count)
+                require_coil_maps(self._matched(number).scan)
+
+
+def _memory(
+    items: _Matching, model: LearnedReconstructor | None, max_memory: float | None, device: str
+) -> MemoryPlan:
+    """Plan the memory of one item beside what is held of the others."""
+    scan, held = items.first.scan, items.items.held
+    return fit_memory(
+        items.first,
+        model,
+        limit=memory_limit(max_memory, device, held=held or scan.kspace.nbytes),
+        held=held * (len(items.items) - 1) // len(items.items),
+        sets=max(scan.map_sets, items.preparation.map_sets),
+    )
+
+
+def _described(
+    matched: Matched, solved: Solved, checked: DataCheck, **known: Any
+) -> Reconstruction:
+    """Return what was solved with all that is to be said of it; ``known`` are further fields."""
+    scan = matched.scan
+    return Reconstruction(
+        image=solved.image,
+        noise_map=solved.noise_map,
+        solutions=unproved(solved.solutions, checked),
+        places=solved.places,
+        sampling=solved.sampling,
+        steps=solved.steps,
+        check=checked,
+        assumed=_assumed(matched, solved) | _field_of_view(scan),
+        axes=scan.axes,
+        taken_apart=matched.split is not None,
+        coil_maps=_maps_source(scan),
+        sigma_estimated=scan.sigma is None and solved.solutions[0].sigma is not None,
+        geometry=scan.geometry,
+        image_shape=scan.image_shape,
+        **known,
+    )
+
+
 def _items(scan: Scan | ScanItems | PathLike, max_memory: float | None) -> ScanItems:
     if isinstance(scan, ScanItems):
         return scan
     return ScanItems.of(scan) if isinstance(scan, Scan) else scan_items(scan, max_memory=max_memory)
-
-
-def _require_maps(
-    items: ScanItems, first: Scan, match: Callable[[Scan], Matched], progress: Progress
-) -> None:
-    """Refuse items without coil maps and without what they are estimated from."""
-    require_coil_maps(first)
-    if first.coil_maps is None and first.kspace.shape[1] > 1:
-        for number in range(1, len(items)):
-            if items.whole is None:
-                progress(f"{first.axes.item} {number + 1} of {len(items)}: reading", 0, len(items))
-            require_coil_maps(match(items[number]).scan)
 
 
 def _folder(output: PathLike | None) -> Path | None:
