@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from molrecon.equilibrium.fixed_point import Iteration, Limits, Step, iterate
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion
-from molrecon.errors import ConvergenceError
+from molrecon.errors import ConvergenceError, InputError
 from molrecon.linear.status import Status
+from molrecon.operators.base import norm
 
 from ..support import cartesian_mri, contractive_cnn, normal
 
@@ -120,3 +122,31 @@ def test_an_accelerated_step_into_nan_is_taken_back(edge):
     assert solution.converged
     # x = 6.03 + 0.3 x + 1
     assert torch.allclose(solution.value, torch.full_like(start, 7.03 / 0.7), rtol=1e-4)
+
+
+class Poor(Step):
+    """A contraction to zero whose linear solves are a thousand times worse in every fourth step."""
+
+    contraction = 0.5
+
+    def __call__(self, x, *, last=False):
+        self.network_evaluations += 1
+        size = norm(x)
+        error = size * (1e4 if self.network_evaluations % 4 == 0 else 1e-3)
+        return Iteration(x / 2, -x / 2, error, size)
+
+
+@pytest.mark.parametrize("contracts", [True, False])
+def test_what_is_proved_to_contract_is_never_called_diverged(contracts):
+    """A residual that grows is then that of a linear solve, and the next one may be better."""
+    limits = Limits(1e-2, "bound", 40, 0, contracts)
+    solution = iterate(Poor(), normal(1, 1, 4, 3), limits)
+    # The bound of x/2 is (error + ‖x/2‖ + error) / ‖x/2‖, about 1 whatever x is.
+    assert solution.status[0] is (Status.ITERATION_LIMIT if contracts else Status.DIVERGED)
+    assert solution.error_bound.item() == pytest.approx(1.004)
+
+
+def test_settings_under_which_nothing_contracts_are_refused():
+    for m, shift in ((0.0, 0.0), (-0.1, 0.2), (1.5, 0.0), (math.nan, 0.0), (0.1, -0.05)):
+        with pytest.raises(InputError, match=r"monotonicity is .* and shift"):
+            replace(inclusion(lambda x: x), monotonicity=m, shift=shift)

@@ -3,23 +3,33 @@
 from copy import deepcopy
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import scipy.sparse.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molrecon.equilibrium.forward_backward import PROVED, ForwardBackward, SplittingStep
 from molrecon.equilibrium.inclusion import Inclusion
-from molrecon.equilibrium.rounding import floor, network_factor, unit_roundoff
+from molrecon.equilibrium.rounding import (
+    NetworkRounding,
+    floor,
+    follows_model,
+    lost,
+    unit_roundoff,
+)
 from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status
-from molrecon.networks import CNN, ResidualStrictCNN
+from molrecon.networks import CNN, ResidualStrictCNN, build_network
 from molrecon.operators.base import norm
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.kernels import box_kernel
 from molrecon.operators.super_resolution import SuperResolution
+from molrecon.operators.wrapped import wrap_operator
+from molrecon.reconstructors.tikhonov import Tikhonov
 
-from ..support import cartesian_mri, contraction, normal, solve_real_linear
+from ..support import Dense, cartesian_mri, contraction, normal, solve_real_linear
 
 
 def equations(A, lam, *, m=0.02, noise=0.01, seed=0):
@@ -40,7 +50,7 @@ def equations(A, lam, *, m=0.02, noise=0.01, seed=0):
         y,
         monotonicity=m,
         precise=lambda x: precise(x, sigma.double()),
-        network_rounding=network_factor(network),
+        network_rounding=NetworkRounding.of(network),
     )
     return single, single.in_double()
 
@@ -149,21 +159,180 @@ def test_without_a_network_in_double_precision_nothing_is_proved():
     assert "rounding in single precision" in solution.guarantee.rests_on
 
 
-def test_the_factor_of_a_network_counts_its_kernels():
+def test_the_rounding_of_a_network_counts_its_kernels_and_biases():
     """A sum of n products is rounded n times, of each kernel and of its transpose."""
     network = CNN(features=4, layers=2, noise_conditioned=False)
-    rows = [2 * 9, 4 * 9]
-    assert network_factor(network) == pytest.approx(64 + 2 * (18**1.5 + 36**1.5), rel=0.9)
-    assert network_factor(network) >= 64 + 2 * sum(n**1.5 for n in rows) - 1e-6
-    assert network_factor(torch.nn.ReLU()) == 64
+    known = NetworkRounding.of(network)
+    sums = [layer.weight.detach().abs().sum((2, 3)) for layer in network.convolutions]
+    largest = [float(torch.linalg.svdvals(p.double())[0]) for p in sums]
+    assert known.factor == pytest.approx(3 * 64 + 4 * 4 * 9 * sum(largest))
+    for layer, value in zip(network.convolutions, (3.0, -4.0), strict=True):
+        torch.nn.init.constant_(layer.bias, value)
+    assert NetworkRounding.of(network).offset == pytest.approx(2 * (3 * 4**0.5 + 4 * 2**0.5))
+    assert NetworkRounding.of(torch.nn.ReLU()) == NetworkRounding(64.0, 0.0)
+
+
+STRICT = {
+    "residual-strict": {"features": 8, "layers": 3},
+    "wide kernels": {"kind": "residual-strict", "features": 4, "layers": 2, "kernel_size": 9},
+    "many channels": {"kind": "residual-strict", "features": 96, "layers": 1},
+    "spectral": {"features": 6, "layers": 3},
+    "multiscale-strict": {"features": 8, "scales": (1, 2), "coarse_features": 20},
+    "periodic-strict": {"features": 4, "steps": 1, "temporal_features": 6, "temporal_width": 5},
+    "planes": {"plane": {"kind": "residual-strict", "features": 4, "layers": 2}},
+}
+
+
+@pytest.mark.parametrize("name", STRICT)
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+@torch.no_grad()
+def test_networks_are_rounded_by_no_more_than_the_model_says(name, size):
+    """In single precision, where it shows, against double: kernels narrow, wide and rectangular."""
+    torch.manual_seed(1)
+    network = build_network({"kind": name, **STRICT[name]}).eval()
+    for part in network.modules():
+        if isinstance(getattr(part, "bias", None), torch.nn.Parameter):
+            part.bias.normal_(std=0.3)
+    spatial = (6, 9, 7) if network.ndim == 3 else (17, 12)
+    x = size * normal(2, 1, *spatial, dtype=torch.complex64)
+    sigma = torch.tensor([0.02, 0.2])
+    precise = deepcopy(network).double()(x.to(torch.complex128), sigma.double())
+    error = norm(network(x, sigma).to(torch.complex128) - precise)
+    allowed = unit_roundoff(torch.float32) * NetworkRounding.of(network).size(x)
+    assert (error > 0).all()
+    assert (error <= allowed).all()
 
 
 def test_the_floor_is_that_of_the_unit_roundoff_and_grows_with_the_root_of_the_weight():
     one = torch.ones(1, dtype=torch.float64)
-    known = {"size": one, "data": one, "step": 0 * one, "norm": one, "network": 0.0}
+    known = {"size": one, "data": one, "step": 0 * one, "norm": one, "network": 0 * one}
     small, large = (floor(c=c * one, mismatch=0 * one, **known) for c in (1.0, 1e4))
     assert large.item() == pytest.approx(100 * small.item())
     assert floor(c=one, mismatch=one, **known) > small
     single = floor(c=one, mismatch=0 * one, dtype=torch.float32, **known)
     assert (single / small).item() == pytest.approx(2.0**29)
     assert unit_roundoff(torch.complex128) == 2.0**-53
+
+
+class Unlike(Dense):
+    """An operator of another package, which is not what it states."""
+
+    def __init__(self, matrix, fault):
+        super().__init__(matrix)
+        self.fault = fault
+
+    def forward(self, x):
+        if self.fault == "single precision":
+            return super().forward(x.to(torch.complex64).to(x.dtype))
+        return super().forward(x) + (1e-6 if self.fault == "affine" else 0)
+
+    def adjoint(self, y):
+        return (1 + 1e-9 * (self.fault == "another adjoint")) * super().adjoint(y)
+
+    def normal(self, x):
+        return (1 + 1e-9 * (self.fault == "another AᴴA")) * super().normal(x)
+
+    def mismatch(self, x, y):
+        return (1 + 1e-9 * (self.fault == "another mismatch")) * super().mismatch(x, y)
+
+    @property
+    def norm_bound(self):
+        return torch.full((1,), 0.1) if self.fault == "too small a norm" else None
+
+
+FAULTS = (
+    "none",
+    "affine",
+    "single precision",
+    "another adjoint",
+    "another AᴴA",
+    "another mismatch",
+    "too small a norm",
+)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_assumed_of_an_operator_is_tested_where_it_is_not_known(fault):
+    A = Unlike(normal(1, 9, 12, dtype=torch.complex128), fault)
+    for made in (2 * A, A.H @ A, A + A):
+        # Their own AᴴA is made of A and its adjoint, and theirs alone.
+        assert follows_model(made) or fault != "none"
+        assert not (follows_model(made) and fault in ("affine", "single precision"))
+    assert follows_model(A) == (fault == "none")
+    equation = Inclusion(lambda x: 0.5 * x, A, torch.ones(1).double(), monotonicity=0.5)
+    y = A(normal(1, *A.shape_in, seed=2))
+    solution = ForwardBackward()(replace(equation, y=y), 0 * A.H(y), certified=True)
+    assert solution.certified == (fault == "none")
+    assert ("the adjoint that it states" in solution.guarantee.rests_on) == (fault != "none")
+    assert Tikhonov(lam=1.0)(y, A).certified == (fault == "none")
+
+
+def test_operators_of_the_package_are_known_unless_a_method_was_replaced():
+    A = cartesian_mri((4, 3))
+    assert follows_model(A)
+    assert follows_model(2 * A)
+    other = cartesian_mri((4, 3))
+    other.adjoint = lambda y: 2 * A.adjoint(y)
+    assert not follows_model(other)
+    assert not follows_model(2 * other)
+
+
+def test_wrapped_operators_are_tested():
+    matrix = normal(7, 9, dtype=torch.float64).numpy()
+    assert follows_model(wrap_operator(matrix))
+    assert not follows_model(wrap_operator(SinglePrecision(matrix)))
+
+
+class SinglePrecision(scipy.sparse.linalg.LinearOperator):
+    """A matrix applied in single precision whatever it is given, as many projectors are."""
+
+    def __init__(self, matrix):
+        super().__init__(np.float32, matrix.shape)
+        self.matrix = matrix.astype(np.float32)
+
+    def _matvec(self, x):
+        return (self.matrix @ x.astype(np.float32)).astype(np.float64)
+
+    def _rmatvec(self, x):
+        return (self.matrix.T @ x.astype(np.float32)).astype(np.float64)
+
+
+def test_the_last_step_is_computed_once(monkeypatch):
+    """Its right-hand side in double precision serves the step and its bound."""
+    single, _ = equations(*PROBLEMS["MRI, λ = 1271"][:2])
+    start = torch.zeros(1, *single.A.shape_in, dtype=torch.complex64)
+    solution = ForwardBackward(tol=1e-3)(single, start)
+    assert solution.converged
+    assert solution.network_evaluations == solution.iterations.item()
+
+
+def test_denormal_numbers_are_counted():
+    tiny = torch.finfo(torch.float32).tiny
+    exact = torch.tensor([[[1.0, 0.0, 0.1]], [[1.0, 0.0, 1.0]]]).double() * 2 * tiny
+    stored = exact.float() * torch.tensor([1.0, 1e30])[:, None, None]
+    expected = 1 / (2 * 1.01**0.5)
+    assert lost(exact, stored).tolist() == pytest.approx([expected, 0.0])
+
+
+def test_weights_of_steps_may_be_rounded():
+    """αλ/s in single precision is not αλ/s: the bound takes λ as it is stored."""
+    A = cartesian_mri((4, 3), dtype=torch.complex64)
+    H = contraction(12, 1 - 1e-3)
+    y = A(normal(1, 1, 4, 3).to(torch.complex64))
+    for alpha in (0.01, 0.3, 1.0):
+        equation = Inclusion(
+            lambda x: H(x.to(torch.complex128)).to(x.dtype),
+            A,
+            torch.tensor([77.7]),
+            y,
+            monotonicity=1e-3,
+            precise=H,
+        )
+        double = replace(equation.in_double(), y=None, A=A.in_double)
+        right = double.lam * A.in_double.H(y.to(torch.complex128))
+        exact = solve_real_linear(double.residual, right)
+        x = exact.to(torch.complex64)
+        step = SplittingStep(equation, alpha, LinearSolver(rtol=1e-3))
+        done = step(x, last=True)
+        bound = step.bound(x, done.image, done.difference, tol=1e-12)
+        assert norm(done.image - exact) <= bound * norm(done.image)

@@ -61,3 +61,21 @@ def test_the_first_failure_is_named_with_what_was_reached():
     assert plain is not None
     assert plain.startswith("the linear solve of sample 0 ended with status 'non-finite' after 7")
     assert plain.endswith(Status.NON_FINITE.sentence)
+
+
+def test_converged_means_that_value_and_bound_bear_it_out():
+    """A bound above the tolerance, or a pixel that is no number, is another end."""
+    three = solution(
+        Status.CONVERGED,
+        Status.CONVERGED,
+        Status.ITERATION_LIMIT,
+        guarantee=Guarantee(torch.tensor([0.1, 0.3, 0.4]), True, "a theorem"),
+    )
+    held = three.held_to(0.1)
+    assert held.status == (Status.CONVERGED, Status.STAGNATED, Status.ITERATION_LIMIT)
+    assert three.held_to(None).status == three.status
+    assert held.held_to(0.1).status == held.status
+    broken = solution(Status.CONVERGED, Status.CONVERGED)
+    broken.value[1, 0, 2, 3] = torch.inf
+    for tol in (None, 0.1):
+        assert broken.held_to(tol).status == (Status.CONVERGED, Status.NON_FINITE)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from molrecon.errors import InputError
-from molrecon.operators.base import inner, norm, per_sample
+from molrecon.operators.base import inner, magnitude, norm, per_sample
 
 from ..support import Dense, cartesian_mri, dense_matrices, normal
 
@@ -85,3 +85,30 @@ def test_an_empty_batch_is_refused():
     for apply in (A, A.normal):
         with pytest.raises(InputError, match=r"shape \(0, 1, 3, 4\), expected .* one sample or"):
             apply(normal(0, 1, 3, 4))
+
+
+def test_a_norm_is_accurate_at_any_size_and_in_any_unit():
+    """In single precision a sum of a million equal squares is wrong by a per cent."""
+    for values in (torch.full((2, 1_000_000), 0.1 + 0.1j), torch.full((2, 1_000_000), 0.1)):
+        wide = values.to(torch.complex128 if values.is_complex() else torch.float64)
+        expected = torch.linalg.vector_norm(wide, dim=1)
+        for unit in (1.0, 1e-30, 1e30):
+            found = norm(unit * values)
+            assert found.dtype == torch.float32
+            assert torch.allclose(found.double(), unit * expected, rtol=1e-6, atol=0)
+    leaf = normal(2, 7).requires_grad_()
+    (gradient,) = torch.autograd.grad(norm(leaf).sum(), leaf)
+    assert torch.allclose(gradient, leaf / norm(leaf)[:, None])
+
+
+def test_a_magnitude_is_a_power_of_two_so_that_dividing_by_it_rounds_nothing():
+    values = torch.cat([normal(6, 50, dtype=torch.complex64), torch.zeros(1, 50)])
+    values = values * torch.tensor([1, 1e-30, 1e30, 1e-37, 3e37, 1, 1])[:, None]
+    size = magnitude(values)
+    quotient = values / per_sample(size, values)
+    assert torch.equal(quotient * per_sample(size, values), values)
+    largest = quotient.abs().amax(1)
+    assert (largest[:6] >= 1).all()
+    assert (largest[:6] < 2).all()
+    assert size[6] == 1
+    assert torch.equal(torch.frexp(size).mantissa, torch.full((7,), 0.5))

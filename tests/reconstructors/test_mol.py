@@ -1,4 +1,7 @@
 import math
+import pickle
+from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -251,6 +254,58 @@ def test_certified_needs_a_bound_that_is_proved_of_the_network_in_memory():
         assert not untrue.certified
         assert not untrue(y, A, sigma=0.02, raise_on_failure=False).certified
     assert not strict().train().certified
+
+
+class Doubled(MOL):
+    """Solves another equation than it says."""
+
+    def inclusion(self, problem):
+        return replace(super().inclusion(problem), H=lambda x: 2 * x)
+
+
+def altered_models():
+    """Models that are changed around a network that is what it says, each in another way."""
+    hooked, prehooked, patched, subclass = (strict() for _ in range(4))
+    hooked.register_forward_hook(lambda module, arguments, out: replace(out, value=2 * out.value))
+    yield hooked
+    prehooked.register_forward_pre_hook(lambda module, arguments: (2 * arguments[0], arguments[1]))
+    yield prehooked
+    patched.returned = lambda x, *rest: 2 * x
+    yield patched
+    subclass.__class__ = Doubled
+    yield subclass
+
+
+@torch.no_grad()
+def test_certified_needs_a_model_that_computes_what_its_class_says():
+    A, y = scan()
+    assert not strict().altered
+    for model in altered_models():
+        assert model.altered
+        assert not model.certified
+        solution = model(y, A, sigma=0.02, raise_on_failure=False)
+        assert not solution.certified
+        assert "does not change what it computes" in solution.guarantee.rests_on
+
+
+@torch.no_grad()
+def test_copies_are_certified_by_the_weights_they_hold():
+    """A copy, a pickled one and one read again; changed in place it is judged anew."""
+    model = strict()
+    pickled = pickle.loads(pickle.dumps(model))
+    reread = strict()
+    reread.load_state_dict(model.state_dict())
+    for copied in (deepcopy(model), pickled, reread):
+        assert copied.certified
+        copied.network.lipschitz = 0.95
+        assert not copied.certified
+        copied.network.lipschitz = 0.9
+        copied.network.convolutions[0].weight.data.mul_(100)
+        assert copied.certified
+        copied.network.convolutions[0].weight.data[0, 0] = torch.nan
+        assert not copied.certified
+    torch.nn.utils.parametrizations.weight_norm(model.network.convolutions[0])
+    assert not model.certified
 
 
 def test_failure_raises_by_default():

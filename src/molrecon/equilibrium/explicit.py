@@ -72,8 +72,8 @@ class GradientStep(Step):
         self._equation = equation
         self.contraction = 1 - equation.length * equation.monotonicity
 
-    def __call__(self, x: Tensor) -> Iteration:
-        """Return the next image for images ``(batch, *shape_in)``."""
+    def __call__(self, x: Tensor, *, last: bool = False) -> Iteration:
+        """Return the next image for images ``(batch, *shape_in)``; ``last`` plays no role."""
         equation = self._equation
         difference = equation.length * (equation.rhs - equation.S(x))
         self.network_evaluations += 1

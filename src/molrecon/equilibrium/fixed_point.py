@@ -65,13 +65,22 @@ class Step(ABC):
     rounding_counted: bool = False
 
     @abstractmethod
-    def __call__(self, x: Tensor) -> Iteration:
-        """Return ``T(x)`` for images ``(batch, *shape_in)``."""
+    def __call__(self, x: Tensor, *, last: bool = False) -> Iteration:
+        """Return ``T(x)`` for images ``(batch, *shape_in)``.
+
+        Parameters
+        ----------
+        x
+            Images.
+        last
+            Whether `bound` is likely to be asked about this step, so that what both need is
+            computed once.
+        """
 
     def bound(self, x: Tensor, image: Tensor, difference: Tensor, tol: float) -> Tensor:
         """Bound ``‖image − x*‖ / ‖image‖`` afresh, rounding included, ``(batch,)``.
 
-        Only where ``rounding_counted``.
+        Infinity where rounding is not counted.
 
         Parameters
         ----------
@@ -80,14 +89,27 @@ class Step(ABC):
         tol
             A bound of at most this size need not be tightened.
         """
-        raise NotImplementedError
+        return torch.full_like(norm(image), torch.inf)
 
 
 class Equation(ABC):
-    """An equation ``G(x) = 0`` with a strongly monotone G, solved by a contraction."""
+    """An equation ``G(x) = 0`` with a strongly monotone G, solved by a contraction.
+
+    Attributes
+    ----------
+    lam
+        Data weight of every sample, ``(batch,)``; None where there is none.
+    monotonicity
+        The constant m that the error bound uses.
+    """
 
     lam: Tensor | None
     monotonicity: float
+
+    @property
+    def assumes(self) -> tuple[str, ...]:
+        """What a bound rests on besides the monotonicity, clauses as in `Guarantee`."""
+        return ()
 
     @abstractmethod
     def step(self, alpha: float, inner: Any) -> Step:
@@ -108,12 +130,22 @@ class Equation(ABC):
 
 @dataclass(frozen=True)
 class Limits:
-    """When an iteration ends, and how it is accelerated; see `ForwardBackward`."""
+    """When an iteration ends, and how it is accelerated; see `ForwardBackward`.
+
+    Attributes
+    ----------
+    tol, stopping, max_iterations, memory
+        As in `ForwardBackward`.
+    contracts
+        Whether the step is proved to contract: a residual that grows is then the work of rounding
+        or of an inexact linear solve, and no divergence.
+    """
 
     tol: float
     stopping: Stopping
     max_iterations: int
     memory: int
+    contracts: bool = False
 
 
 @torch.no_grad()
@@ -135,7 +167,7 @@ def iterate(step: Step, x0: Tensor, limits: Limits) -> Solution:
     """
     state = _State(x0, step, limits)
     for _ in range(limits.max_iterations):
-        state.advance(step(state.x))
+        state.advance(step(state.x, last=state.expects_the_end()))
         if not bool(state.active.any()):
             break
     return state.solution()
@@ -153,7 +185,7 @@ class _State:
         self._iterations = torch.zeros(batch, dtype=torch.int64, device=device)
         self._status = [Status.ITERATION_LIMIT] * batch
         unknown = torch.full((batch,), torch.inf, dtype=real, device=device)
-        self._residual, self._bound = unknown, unknown.clone()
+        self._residual, self._bound, self._before = unknown, unknown.clone(), unknown.clone()
         self._target = torch.full_like(unknown, limits.tol)
         # Of the best iterate so far: it, and the start and length of the step that led to it.
         self._value = self._start = x0
@@ -185,6 +217,8 @@ class _State:
         done = accepted & (figures[self._limits.stopping] <= self._target)
         done = self._confirmed(done)
         diverged = self.active & ~rejected & (residual > DIVERGENCE_FACTOR * best)
+        if self._limits.contracts:
+            diverged = torch.zeros_like(diverged)
         broken = self.active & ~finite & ~self._accelerated
         self._records.update(residual, bound, accepted)
         waited = patience(k, accelerated=self._limits.memory > 0)
@@ -197,14 +231,27 @@ class _State:
         self.active = self.active & ~(done | diverged | broken | stagnant)
         self._propose(step, accepted)
 
+    def expects_the_end(self) -> bool:
+        """Whether a sample will reach its tolerance in the next step if it goes on as it did."""
+        if not self._counted:
+            return False
+        known = torch.isfinite(self._before)
+        expected = torch.where(known, self._bound * (self._bound / self._before), self._bound)
+        return bool((self.active & (expected <= self._target)).any())
+
     def _keep(self, step: Iteration, accepted: Tensor, bound: Tensor, residual: Tensor) -> None:
         better = accepted
         if self._limits.stopping != "relative-change":
-            better = accepted & ~(bound > self._bound)
+            # Of equal bounds, but for their rounding, the later one.
+            equal = 1 + 8 * torch.finfo(bound.dtype).eps
+            better = accepted & ~(bound > equal * self._bound)
         self._value = select(better, step.image, self._value)
         if self._counted:
-            self._start = select(better, self.x, self._start)
+            # As it is where that is one for all: the step knows it again.
+            every = bool(better.all())
+            self._start = self.x if every else select(better, self.x, self._start)
             self._difference = select(better, step.difference, self._difference)
+        self._before = torch.where(better, self._bound, self._before)
         self._residual = torch.where(better, residual, self._residual)
         self._bound = torch.where(better, bound, self._bound)
 

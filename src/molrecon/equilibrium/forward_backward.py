@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import get_args
 
 import torch
@@ -119,16 +120,17 @@ class ForwardBackward:
         certified
             Whether ``equation.monotonicity`` is proved.
         """
-        limits = Limits(self.tol, self.stopping, self.max_iterations, self.memory)
+        conditions = [*([] if certified else [AS_TRAINED]), *equation.assumes]
+        contracts = not conditions
+        limits = Limits(self.tol, self.stopping, self.max_iterations, self.memory, contracts)
         solution = iterate(equation.step(self.alpha, self.inner), x0, limits)
         assert solution.guarantee is not None
         counted = solution.guarantee.proved
-        conditions = [] if certified else [AS_TRAINED]
         if not counted:
             conditions.append(ROUNDING_UNKNOWN)
         guarantee = replace(
             solution.guarantee,
-            proved=certified and counted,
+            proved=not conditions,
             rests_on=", and ".join(conditions) or PROVED,
             monotonicity=equation.monotonicity,
         )
@@ -147,43 +149,48 @@ class SplittingStep(Step):
         self._equation, self._inner = equation, inner
         s = 1 + alpha * equation.shift
         self._length, self._c = alpha / s, alpha * equation.lam / s
-        self.contraction = 1 - alpha * equation.strong_monotonicity / s
+        self._rate = alpha * equation.strong_monotonicity / s
+        self.contraction = 1 - self._rate
         known = equation.precise is not None or equation.lam.dtype == torch.float64
         self.rounding_counted = equation.counts_rounding and known
+        self._precise: tuple[Tensor, Tensor] | None = None
 
-    def __call__(self, x: Tensor) -> Iteration:
-        """Return ``T(x)`` for images ``(batch, *shape_in)``."""
+    def __call__(self, x: Tensor, *, last: bool = False) -> Iteration:
+        """Return ``T(x)`` for images ``(batch, *shape_in)``; p in double precision if ``last``."""
         equation = self._equation
-        linear = self._inner(equation.A, self._c, -self._length * equation.residual(x))
-        self.network_evaluations += 1
-        self.normal_evaluations += 1 + linear.normal_evaluations
+        if last:
+            p = self._right_side_in_double(x).to(x.dtype)
+        else:
+            p = equation.residual(x).mul_(-self._length)
+            self.network_evaluations += 1
+            self.normal_evaluations += 1
+        linear = self._inner(equation.A, self._c, p)
+        self.normal_evaluations += linear.normal_evaluations
         image = x + linear.value
         gain = 1 + self._c * equation.A.nominal_norm**2
         return Iteration(image, linear.value, linear.error, norm(image) * gain)
 
     def bound(self, x: Tensor, image: Tensor, difference: Tensor, tol: float) -> Tensor:
         """Bound ``‖image − x*‖ / ‖image‖``, ``(batch,)``; see `molrecon.equilibrium.rounding`."""
-        equation = self._equation.in_double()
-        assert equation is not None
+        equation = self._double
         kind = torch.complex128 if x.is_complex() else torch.float64
-        c, k = self._c.double(), self.contraction
-        floor = self._floor(x, difference)
-        x, w = x.to(kind), difference.to(kind)
-        # In place: of volumes in double precision there should be few copies.
+        # Of the λ that is stored: the weight of the steps may have been rounded.
+        c, k = self._length * equation.lam, self.contraction
+        floor = self._floor(x, difference, c)
+        q, w = self._right_side_in_double(x), difference.to(kind)
         stored = norm((image.to(kind) - x).sub_(w))
-        size = norm(image).to(c.dtype).clamp_min(torch.finfo(c.dtype).tiny)
-        with torch.autocast(x.device.type, enabled=False):
-            q = equation.residual(x).mul_(-self._length)
-        q = q.sub_(w).sub_(per_sample(c, w) * equation.A.normal(w))
-        self.network_evaluations += 1
-        self.normal_evaluations += 2
+        size = norm(image.to(kind)).clamp_min(torch.finfo(c.dtype).tiny)
+        q = (q - w).sub_(per_sample(c, w) * equation.A.normal(w))
+        self.normal_evaluations += 1
+        gain = 1 + 2 * rounding.OPERATOR * c * rounding.operator_norm(equation.A) ** 2
 
         def total(error: Tensor) -> Tensor:
             error = error + floor
-            sum_ = stored + error + k / (1 - k) * (norm(w) + error)
+            sum_ = stored + error + k / self._rate * (norm(w) + error)
             # The image is rounded once more, when it is multiplied by its unit.
             last = rounding.unit_roundoff(difference.dtype)
-            slack = 1.0 if equation is self._equation else rounding.SLACK
+            single = equation is not self._equation
+            slack = rounding.SLACK if single else rounding.DOUBLE_SLACK
             return sum_ / size * slack + last * (sum_ > 0)
 
         found = total(norm(q))
@@ -193,13 +200,34 @@ class SplittingStep(Step):
             v = linear.value
             self.normal_evaluations += 1 + linear.normal_evaluations
             rest = norm(q - v - per_sample(c, v) * equation.A.normal(v))
+            rest = rest + rounding.unit_roundoff(kind) * gain * norm(v)
             found = torch.where(coarse, torch.minimum(found, total(norm(v) + rest)), found)
         return found.nan_to_num(torch.inf, torch.inf)
 
-    def _floor(self, x: Tensor, difference: Tensor) -> Tensor:
+    @cached_property
+    def _double(self) -> Inclusion:
+        equation = self._equation.in_double()
+        assert equation is not None
+        return equation
+
+    def _right_side_in_double(self, x: Tensor) -> Tensor:
+        """Return ``p = −αG(x)/s`` in double precision, kept for the images it was made of."""
+        if self._precise is None or self._precise[0] is not x:
+            # In place: of volumes in double precision there should be few copies.
+            self._precise = None
+            wide = x.to(torch.complex128 if x.is_complex() else torch.float64)
+            with torch.autocast(x.device.type, enabled=False):
+                p = self._double.residual(wide).mul_(-self._length)
+            self._precise = x, p
+            self.network_evaluations += 1
+            self.normal_evaluations += 1
+        return self._precise[1]
+
+    def _floor(self, x: Tensor, difference: Tensor, c: Tensor) -> Tensor:
         """Return the rounding that double precision leaves, from norms in the present one."""
-        equation, c = self._equation, self._c.double()
-        size, step, operator = norm(x).to(c), norm(difference).to(c), _norm_of(equation).to(c)
+        equation = self._equation
+        size, step = norm(x).to(c), norm(difference).to(c)
+        operator = rounding.operator_norm(equation.A).to(c)
         predicted, data = equation.A(x), 0 * size
         if equation.y is not None:
             data = norm(equation.y).to(c)
@@ -212,12 +240,5 @@ class SplittingStep(Step):
             step=step,
             c=c,
             norm=operator,
-            network=equation.network_rounding,
+            network=equation.network_rounding.size(x),
         )
-
-
-def _norm_of(equation: Inclusion) -> Tensor:
-    known = equation.A.norm_bound
-    # The estimate approaches the norm from below.
-    value = 2 * equation.A.nominal_norm if known is None else known
-    return value.to(equation.lam.dtype)

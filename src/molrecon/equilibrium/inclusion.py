@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from molrecon.equilibrium.fixed_point import Equation, Step, transposed_jacobian
-from molrecon.equilibrium.rounding import NETWORK
+from molrecon.equilibrium.rounding import NetworkRounding, follows_model
+from molrecon.equilibrium.solution import OPERATOR_AS_ASSUMED
+from molrecon.errors import InputError
 from molrecon.linear.solution import Solver
 from molrecon.lipschitz.linearised import Linearised
 from molrecon.operators.base import LinearOperator, inner, norm, per_sample
@@ -49,9 +51,19 @@ class Inclusion(Equation):
         H on images of double precision, for a bound that includes rounding; None where there is
         none and H is in single precision.
     network_rounding
-        Rounding of ``precise`` in units of the unit roundoff, see `rounding.network_factor`.
+        Rounding of ``precise``, see `molrecon.equilibrium.rounding`.
     counts_rounding
         Whether a bound has to include rounding; that of an adjoint solve need not.
+    measured
+        Measurements ``(batch, *shape_out)`` and a unit ``(batch,)`` whose quotient y is, but for
+        its rounding, which a bound then counts; None where y counts as it is.
+    unit
+        What y has to be divided by, ``(batch,)``; None for nothing.
+
+    Raises
+    ------
+    InputError
+        If m is not in (0, 1] or the shift is negative.
 
     Examples
     --------
@@ -72,8 +84,22 @@ class Inclusion(Equation):
     rhs: Tensor | None = None
     shift: float = 0.0
     precise: Callable[[Tensor], Tensor] | None = None
-    network_rounding: float = NETWORK
+    network_rounding: NetworkRounding = field(default_factory=NetworkRounding)
     counts_rounding: bool = True
+    measured: tuple[Tensor, Tensor] | None = None
+    unit: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if not (0 < self.monotonicity <= 1 and self.shift >= 0):
+            raise InputError(
+                f"monotonicity is {self.monotonicity} and shift {self.shift}, expected m in (0, 1] "
+                "and a shift of at least 0"
+            )
+
+    @property
+    def assumes(self) -> tuple[str, ...]:
+        """That A is what it says, unless that is known."""
+        return () if follows_model(self.A) else (OPERATOR_AS_ASSUMED,)
 
     @property
     def strong_monotonicity(self) -> float:
@@ -89,7 +115,12 @@ class Inclusion(Equation):
 
     def data_gradient(self, x: Tensor) -> Tensor:
         """Return ``Aᴴ(y − Ax)``."""
-        return -self.A.normal(x) if self.y is None else self.A.mismatch(x, self.y)
+        if self.y is None:
+            return -self.A.normal(x)
+        if self.unit is None:
+            return self.A.mismatch(x, self.y)
+        unit = per_sample(self.unit, x)
+        return self.A.mismatch(x * unit, self.y) / unit
 
     def residual(self, x: Tensor, h: Tensor | None = None) -> Tensor:
         """G(x), computed from its definition; ``h`` is PHP(x) if it is known."""
@@ -122,13 +153,16 @@ class Inclusion(Equation):
             return None
         double = torch.complex128 if self.A.dtype.is_complex else torch.float64
         operator = self.A.for_double
+        y, unit = (self.y, None) if self.measured is None else self.measured
         return replace(
             self,
             H=self.precise,
             A=operator,
             lam=self.lam.double(),
             # An operator that takes the precision of its arguments converts y part by part.
-            y=self.y if self.y is None or operator is self.A else self.y.to(double),
+            y=y if y is None or operator is self.A else y.to(double),
+            unit=None if unit is None else unit.double(),
+            measured=None,
             rhs=None if self.rhs is None else self.rhs.to(double),
         )
 

@@ -2,23 +2,32 @@ r"""The model of rounding: what is added to an error bound because arithmetic is
 
 **The exact problem.** Weights, measurements, coil maps, mask, λ and σ are what is stored, in single
 precision, say; x* solves the equation with these numbers in exact arithmetic. The network's kernels
-are normalised from its stored weights. Measurements count as they stand in the equation, in
-units of the image peak: that division rounds each of them once, and like any error of the
-measurements it moves x* by at most ``½√(λ/m)`` times its norm (`robustness_constant`), which is no
-part of the bound.
+are normalised from its stored weights. Measurements are those that were given, and where the
+equation is in units of the image peak they are divided by it exactly: the single-precision
+iteration rounds the quotients, and the bound, which takes them from what was given
+(`Inclusion.measured`), counts that. λ and σ are the numbers that the solution reports, in that
+unit.
 
 **Model.** (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 2.4, 3.1 and 24.1.) With
 the unit roundoff u, 2⁻⁵³ in double precision:
 
 * A sum or product of two stored numbers has a relative error of at most u. A matrix with n entries
   in a row, M, is applied with an error of at most ``γ_n ‖|M|‖ ‖x‖``, ``γ_n = nu / (1 − nu)``.
-* A convolution has n entries in a row, n being channels times taps, and ``‖|M|‖ ≤ √n ‖M‖``. The
-  layers of a network that is certified are nonexpansive, so their errors add up to
-  ``u Σ n^{3/2} ‖x‖``, every kernel counted twice since a layer may apply it and its transpose
-  (`network_factor`), if the layers' activations are no larger than their input by more than that.
+* A convolution has n entries in a row or column, n being taps times the larger number of channels,
+  and ``‖|M|‖ ≤ ‖P‖``, ``P_ij = Σ_k |W_ijk|`` the sums over taps, for rectangular kernels and wide
+  ones too. It is summed product by product, in any order, and not by a transform of the image
+  (Winograd or FFT), which no backend has in double precision.
+* The layers of a certified network are nonexpansive, so errors made in them add up. Those of a step
+  ``z − 2Wᵀclip(Wz + b)``, ``‖W‖ ≤ 1``, are at most ``4n‖P‖u`` times the size of its argument, n‖P‖
+  for each of the two products and a factor of 2 on both; a layer of a chain has a quarter of it.
+  Biases enlarge what is passed on: ``‖z‖ ≤ ‖x‖ + 2√N Σ‖b‖`` for images of N pixels.
+  The few operations of every pixel (bias, threshold, difference) are in `NETWORK`, once per kernel.
+  See `NetworkRounding`.
 * An orthonormal FFT of N samples has a relative error of at most 8u log₂ N, below 400u for images
   of 2⁵⁰ samples; with the products by maps, mask and sums over coils a forward operator or its
   adjoint is applied with an error of at most ``OPERATOR · u · ‖A‖`` times the norm of its argument.
+  That the adjoint is one, and that an operator computes in the precision of its argument, is known
+  of the operators of this package; others are tested (`follows_model`).
 
 **What is bounded.** One iteration computes from u the image ``x ≈ u + w``,
 ``w ≈ (I + cAᴴA)⁻¹ p``, ``p = aρ/s``, ``ρ = H(u) − (1 + shift)u + λAᴴ(y − Au)``, so that
@@ -33,22 +42,36 @@ coarse, because λ enlarges in q what the inverse makes small again, any v gives
 ``e ≤ ‖v‖ + ‖q − (I + cAᴴA)v‖``. Nothing is assumed of the iteration in single precision, whose
 rounding and whose inexact linear solve are in q.
 
-**What double precision leaves** (`floor`) is e's own error. Of H and the sums it is
-``u · network · (‖u‖ + ‖H(u)‖)``, ``‖H(u)‖ ≤ ‖u‖`` up to its offset; of ``r = y − Au`` it is
+**What double precision leaves** (`floor`) is e's own error. Of H it is
+``u · factor · (‖u‖ + offset √N)`` and of the sums ``8u (‖u‖ + ‖w‖)``; of ``r = y − Au`` it is
 ``OPERATOR u (‖y‖ + ‖A‖‖u‖)``, which counts ``‖(I + cAᴴA)⁻¹cAᴴ‖ ≤ √c/2`` times; of Aᴴr it is
 ``OPERATOR u c‖A‖‖r‖``; of ``cAᴴAw`` it is ``2 · OPERATOR u c‖A‖²‖w‖``. The residual form is what
 makes this small: were λAᴴy and λAᴴAu rounded apart, ``u λ‖A‖²‖u‖`` would remain in place of the
 first two, and of it what lies in the null space of A would be divided by m.
 
-**Slack.** Norms are sums in double precision; kernels normalised in double differ from those used
-in single precision by a rounding of the latter. `SLACK` covers both, and is not needed where the
-problem itself is in double precision.
+**Slack.** Norms are sums in double precision, of fewer than 2³⁰ terms. A bound of a problem in
+single precision is a few products of numbers of that precision; `SLACK` covers their rounding,
+and `DOUBLE_SLACK` that of one in double precision.
+
+**The image that is returned** is stored once more, in the unit of the measurements, which is a
+rounding of each pixel, and of those below the smallest normal number a loss of up to that number
+(`lost`). A completed image (`LinearOperator.completed`) is computed in double precision from x,
+so that it adds no more than its own `OPERATOR` term and this.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
 import torch
 from torch import Tensor, nn
+
+from molrecon.networks.layers import Convolution
+from molrecon.networks.normalised import NormalisedConvolution
+from molrecon.operators.base import LinearOperator, inner, norm
+from molrecon.operators.wrapped import Wrapped
 
 OPERATOR = 512.0
 """Rounding of one application of A or its adjoint, in units of ``u ‖A‖`` times its argument.
@@ -57,10 +80,13 @@ An orthonormal FFT of N samples has at most ``8 log₂ N`` of them (Higham 2002,
 """
 
 NETWORK = 64.0
-"""Rounding of H where nothing is known about it, in units of ``u`` times its argument."""
+"""Rounding of the operations on every pixel of a layer, in units of ``u`` times its argument."""
 
 SLACK = 1 + 2.0**-10
-"""Factor of every bound."""
+"""Factor of every bound of a problem in single precision."""
+
+DOUBLE_SLACK = 1 + 2.0**-20
+"""Factor of every bound of a problem in double precision."""
 
 
 def unit_roundoff(dtype: torch.dtype) -> float:
@@ -74,17 +100,132 @@ def unit_roundoff(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps / 2
 
 
-def network_factor(network: nn.Module) -> float:
-    """Return the rounding of a network in units of ``u`` times the norm of its argument.
+@dataclass(frozen=True)
+class NetworkRounding:
+    """The rounding of H(x): at most ``u · factor · (‖x‖ + offset √N)``, N being its pixels.
+
+    Attributes
+    ----------
+    factor
+        In units of u.
+    offset
+        By how much biases may enlarge what layers pass on, per root of a pixel.
+    """
+
+    factor: float = NETWORK
+    offset: float = 0.0
+
+    @classmethod
+    def of(cls, network: nn.Module) -> NetworkRounding:
+        """Return that of a network of nonexpansive layers, from the kernels they use."""
+        layers = [part for part in network.modules() if isinstance(part, Convolution)]
+        biases = [b for part in layers for b in (part.bias, part.noise_bias) if b is not None]
+        lengths = [float(torch.linalg.vector_norm(b.detach().double())) for b in biases]
+        return cls(
+            factor=NETWORK * (1 + len(layers)) + 4 * sum(map(_products, layers)),
+            offset=2 * sum(lengths),
+        )
+
+    def size(self, x: Tensor) -> Tensor:
+        """Return ``factor · (‖x‖ + offset √N)`` of images ``(batch, channel, *spatial)``."""
+        return self.factor * (norm(x).double() + self.offset * math.sqrt(x[0, 0].numel()))
+
+
+def _products(layer: Convolution) -> float:
+    used = layer.normalised_weight() if isinstance(layer, NormalisedConvolution) else layer.weight
+    sums = used.detach().double().abs().flatten(2)
+    length = sums.shape[2] * max(sums.shape[:2])
+    return length * float(torch.linalg.matrix_norm(sums.sum(2), 2))
+
+
+def operator_norm(A: LinearOperator) -> Tensor:
+    """Return a number that ‖A‖ does not exceed, ``(batch or 1,)``: its bound, or twice its size.
 
     Parameters
     ----------
-    network
-        A network of nonexpansive layers; its kernels are the parameters of three axes or more.
+    A
+        Any operator. An estimate of its norm approaches it from below, to a few per cent.
     """
-    kernels = [p for p in network.parameters() if p.ndim >= 3]
-    rows = [p.numel() / min(p.shape[0], p.shape[1]) for p in kernels]
-    return float(NETWORK + 2 * sum(n**1.5 for n in rows))
+    known = A.norm_bound
+    return 2 * A.nominal_norm if known is None else known
+
+
+_tested: WeakKeyDictionary[LinearOperator, bool] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def follows_model(A: LinearOperator) -> bool:
+    """Whether an operator is linear with ``adjoint`` as its adjoint, and no rounder than assumed.
+
+    Of the operators of this package it is known. Others, and what is made of them, are tested once,
+    on random images in their own precision and in double.
+
+    Parameters
+    ----------
+    A
+        Any operator.
+    """
+    known = _tested.get(A)
+    if known is None:
+        known = _tested[A] = _is_own(A) or all(map(_passes, {A, A.for_double}))
+    return known
+
+
+def _is_own(A: LinearOperator) -> bool:
+    own = type(A).__module__.startswith("molrecon.") and not isinstance(A, Wrapped)
+    held = vars(A).items()
+    replaced = any(callable(value) and hasattr(type(A), name) for name, value in held)
+    parts = (value for _, value in held if isinstance(value, LinearOperator) and value is not A)
+    return own and not replaced and all(map(_is_own, parts))
+
+
+def _passes(A: LinearOperator) -> bool:
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(shape: tuple[int, ...]) -> Tensor:
+        values = torch.randn((A.batch, *shape), generator=generator, dtype=A.dtype)
+        return values.to(A.device)
+
+    x, z, y = draw(A.shape_in), draw(A.shape_in), draw(A.shape_out)
+    forward, back = A(x), A.H(y)
+    if any(a.dtype != A.dtype for a in (forward, back)):
+        return False
+    # From its own products: a norm that it states may be anything.
+    size = LinearOperator.norm(A, tol=1e-2)
+    unit = 2 * OPERATOR * unit_roundoff(A.dtype) * size
+    pairs = (
+        (A(x + z), forward + A(z), 3 * norm(x) + 3 * norm(z)),
+        (A.normal(x), A.H(forward), 4 * size * norm(x)),
+        (A.mismatch(x, y), A.H(y - forward), 4 * (norm(y) + size * norm(x))),
+    )
+    apart = (inner(forward, y) - inner(x, back)).abs() <= 2 * unit * norm(x) * norm(y)
+    same = [(norm(a - b) <= unit * scale).all() for a, b, scale in pairs]
+    bounded = (size <= operator_norm(A) * (1 + 1e-6)).all()
+    return bool(torch.stack([apart.all(), bounded, *same]).all())
+
+
+def lost(exact: Tensor, image: Tensor) -> Tensor:
+    """Bound on what an image lost where values left the range of its precision, ``(batch,)``.
+
+    Relative to its norm. Each value below the smallest normal number is wrong by up to that number,
+    where such are set to zero; an image that overflows is worth nothing.
+
+    Parameters
+    ----------
+    exact
+        The image ``(batch, channel, *spatial)`` in a unit or a precision that has room for it.
+    image
+        As it is stored.
+    """
+    before, after = (_parts(values.detach()).flatten(1) for values in (exact, image))
+    tiny = torch.finfo(image.dtype).tiny
+    count = ((after.abs() < tiny) & (before != 0)).sum(1)
+    size = torch.linalg.vector_norm(after, dim=1, dtype=torch.float64)
+    return torch.where(torch.isfinite(size), tiny * count.sqrt() / size, torch.inf)
+
+
+def _parts(values: Tensor) -> Tensor:
+    return torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
 
 
 def floor(
@@ -95,7 +236,7 @@ def floor(
     step: Tensor,
     c: Tensor,
     norm: Tensor,
-    network: float,
+    network: Tensor,
     dtype: torch.dtype = torch.float64,
 ) -> Tensor:
     """Return the rounding of e (see the module's docstring), ``(batch,)``.
@@ -109,9 +250,9 @@ def floor(
     norm
         ``‖A‖``, ``(batch,)``.
     network
-        Rounding of H in units of u, see `network_factor`.
+        Rounding of H(u) in units of u, ``(batch,)``, see `NetworkRounding.size`.
     dtype
         The precision of the computation.
     """
     amplified = c.sqrt() / 2 * (data + norm * size) + c * norm * (mismatch + 2 * norm * step)
-    return unit_roundoff(dtype) * (2 * network * (size + step) + OPERATOR * amplified)
+    return unit_roundoff(dtype) * (network + 8 * (size + step) + OPERATOR * amplified)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,6 +13,11 @@ from molrecon.linear.status import Status
 
 AS_TRAINED = "the network is as monotone at this image as it was trained to be"
 """What the bound of a network rests on whose Lipschitz constant is not proved."""
+
+OPERATOR_AS_ASSUMED = (
+    "A is linear with the adjoint that it states, and computed in the precision of the image"
+)
+"""What a bound rests on where a test of an operator of another package did not show this."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,6 +120,24 @@ class Solution:
         """Which samples reached their tolerance, boolean ``(batch,)``."""
         flags = [status is Status.CONVERGED for status in self.status]
         return torch.tensor(flags, device=self.value.device)
+
+    def held_to(self, tol: float | None) -> Solution:
+        """Return the solution without a "converged" that its value and its bound do not bear out.
+
+        Parameters
+        ----------
+        tol
+            What a bound has to be at most; None where the stopping rule was not about a bound.
+        """
+        finite = torch.isfinite(self.value.detach()).flatten(1).all(1).tolist()
+        met = [True] * len(finite)
+        if tol is not None and self.guarantee is not None:
+            met = (self.guarantee.error_bound <= tol).tolist()
+        status = list(self.status)
+        for n, one in enumerate(status):
+            if one is Status.CONVERGED and not (finite[n] and met[n]):
+                status[n] = Status.STAGNATED if finite[n] else Status.NON_FINITE
+        return replace(self, status=tuple(status))
 
     @property
     def error_bound(self) -> Tensor | None:

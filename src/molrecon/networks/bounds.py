@@ -243,13 +243,7 @@ LAYERS: dict[type[nn.Module], LayerBound] = {
 
 def _check(name: str, part: nn.Module) -> None:
     kind = type(part).__name__
-    hooks = (
-        part._forward_hooks,
-        part._forward_pre_hooks,
-        part._backward_hooks,
-        part._backward_pre_hooks,
-    )
-    if any(hooks) or _replaced(part):
+    if is_altered(part):
         raise NoBoundError(f"{name} ({kind}) has no certified bound: what it computes was replaced")
     if isinstance(part, Network):
         if not _says_its_composition(type(part)):
@@ -268,9 +262,22 @@ def _check(name: str, part: nn.Module) -> None:
         raise NoBoundError(f"{name} ({kind}) has no certified bound: {reason}")
 
 
-def _replaced(part: nn.Module) -> bool:
-    """Whether a method of a module was replaced on the instance, as ``layer.forward = other``."""
-    return any(callable(v) and hasattr(type(part), name) for name, v in vars(part).items())
+def is_altered(part: nn.Module) -> bool:
+    """Whether a module has hooks or a method that was replaced, as ``layer.forward = other``.
+
+    Parameters
+    ----------
+    part
+        Any module; the modules that it holds are not looked at.
+    """
+    hooks = (
+        part._forward_hooks,
+        part._forward_pre_hooks,
+        part._backward_hooks,
+        part._backward_pre_hooks,
+    )
+    replaced = (callable(v) and hasattr(type(part), name) for name, v in vars(part).items())
+    return any(hooks) or any(replaced)
 
 
 def _says_its_composition(kind: type) -> bool:

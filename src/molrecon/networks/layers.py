@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from molrecon.errors import InputError
 from molrecon.networks.convolution_norm import certified_norm
+from molrecon.networks.shifted import convolution, suits
 from molrecon.networks.wrapping import wrapped
 
 CONVOLUTIONS = {2: nn.functional.conv2d, 3: nn.functional.conv3d}
@@ -157,6 +158,8 @@ class Convolution(Layer):
         padding = self.radii
         if self.periodic:
             x, padding = wrapped(x, padding[0]), (0, *padding[1:])
+        if suits(x):
+            return convolution(x, weight, bias, padding)
         return CONVOLUTIONS[self.ndim](x, weight, bias, padding=padding)
 
     def rectified(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable
@@ -13,13 +14,13 @@ from torch import Tensor, nn
 
 from molrecon.data.axes import Axes
 from molrecon.equilibrium.implicit import Equilibrium
-from molrecon.equilibrium.robustness import completed_constant
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.precision import Arithmetic, full_precision
-from molrecon.operators.base import LinearOperator, norm, per_sample
+from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.reconstructors.base import Reconstructor
+from molrecon.reconstructors.completion import in_unit_of
 from molrecon.reconstructors.start import (
     as_sigma,
     check_scale,
@@ -28,6 +29,9 @@ from molrecon.reconstructors.start import (
     sense_start,
 )
 from molrecon.reconstructors.weights import DataWeight
+
+SAFE = 0.9
+"""Factor on a tolerance that is derived from another image than the one that has to meet it."""
 
 Output = Literal["fixed-point", "full-scan"]
 
@@ -54,6 +58,9 @@ class ScaledProblem:
         Whether a solve that fails raises; if False, it is a status of the solution.
     on_backward
         Receives what is known about the solves of the backward pass.
+    measured
+        The measurements and the peak ``(batch,)`` that y is the quotient of, which a bound takes
+        without its rounding; None where y counts as it is.
 
     Examples
     --------
@@ -72,6 +79,7 @@ class ScaledProblem:
     equilibrium: Equilibrium | None = None
     raise_on_failure: bool = True
     on_backward: Callable[[Solution], None] | None = None
+    measured: tuple[Tensor, Tensor] | None = None
 
     def solvers(self, own: Equilibrium) -> Equilibrium:
         """Return the model's own solvers, changed as the caller asked for."""
@@ -286,17 +294,43 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         """
         started = time.perf_counter()
         _check_output(output or self.output)
-        problem, scale, noise = self._scaled(y, A, sigma, x0, scale)
-        asked = (tol, equilibrium, raise_on_failure, on_backward)
-        solution = self._solved(ScaledProblem(*problem, *asked), output or self.output)
-        return replace(
-            solution,
-            value=solution.value * per_sample(scale, solution.value),
-            sigma=noise.detach(),
-            seconds=time.perf_counter() - started,
+        scaled, scale, noise = self._scaled(y, A, sigma, x0, scale)
+        problem = ScaledProblem(
+            *scaled,
+            tol=tol,
+            equilibrium=equilibrium,
+            raise_on_failure=raise_on_failure,
+            on_backward=on_backward,
+            measured=(y.detach(), scale.detach()),
         )
+        full, wanted = (output or self.output) == "full-scan", self._wanted_bound(problem)
 
-    def _solved(self, problem: ScaledProblem, output: Output) -> Solution:
+        def returned(inner: Solution) -> Solution:
+            gain = self.data_gain(inner.lam)
+            return in_unit_of(inner, y, A, scale, completed=full, data_gain=gain)
+
+        inner = self._solved(problem)
+        solution = returned(inner).held_to(wanted)
+        if solution.status != inner.status and wanted is not None:
+            # The bound of a full scan may be larger than that of the image it is completed from.
+            assert inner.error_bound is not None
+            assert solution.error_bound is not None
+            growth = float((solution.error_bound / inner.error_bound)[inner.solved].max())
+            if 1 < growth < math.inf:
+                inner = self._solved(replace(problem, tol=SAFE * wanted / growth))
+                solution = returned(inner).held_to(wanted)
+        if raise_on_failure:
+            solution.raise_unless_converged("reconstruction")
+        return replace(solution, sigma=noise.detach(), seconds=time.perf_counter() - started)
+
+    def _wanted_bound(self, problem: ScaledProblem) -> float | None:
+        """Return what the bound of a solve that converged is at most; None for another rule."""
+        if self.equilibrium is None:
+            return None
+        forward = problem.solvers(self.equilibrium).forward
+        return forward.tol if forward.stopping == "bound" else None
+
+    def _solved(self, problem: ScaledProblem) -> Solution:
         # Outside training no bound would cover a network in mixed precision or TF32. What counts
         # is the mode of the network: its bound is proved by it, whatever mode the model is in.
         kind = problem.y.device.type
@@ -308,27 +342,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         )
         with torch.set_grad_enabled(wanted), arithmetic.entered():
             solution = self.solve(problem)
-        if output == "full-scan":
-            solution = self._completed(solution, problem.A, problem.y)
         return replace(solution, lam=None if solution.lam is None else solution.lam.detach())
-
-    def _completed(self, solution: Solution, A: LinearOperator, y: Tensor) -> Solution:
-        x = solution.value
-        value = A.completed(x, y)
-        if value is x:  # the operator knows of no complete measurement, and all bounds stay
-            return solution
-        if solution.guarantee is None:
-            return replace(solution, value=value)
-        size, before = norm(value.detach()), norm(x.detach())
-        ratio = before / size.clamp_min(torch.finfo(size.dtype).tiny)
-        guarantee = replace(
-            solution.guarantee,
-            error_bound=solution.guarantee.error_bound * A.completion_gain.to(ratio.dtype) * ratio,
-            robustness=completed_constant(
-                solution.robustness, A, gain=self.data_gain(solution.lam)
-            ),
-        )
-        return replace(solution, value=value, guarantee=guarantee)
 
     def _scaled(
         self,

@@ -10,16 +10,17 @@ from torch import Tensor
 
 from molrecon.arguments import require_positive
 from molrecon.equilibrium.robustness import robustness_constant
-from molrecon.equilibrium.rounding import OPERATOR
-from molrecon.equilibrium.solution import Guarantee, Solution
+from molrecon.equilibrium.rounding import OPERATOR, follows_model, operator_norm
+from molrecon.equilibrium.solution import OPERATOR_AS_ASSUMED, Guarantee, Solution
 from molrecon.linear.regularised import solve_regularised
 from molrecon.linear.solution import LinearSolution
 from molrecon.linear.solver import LinearSolver
-from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
 from molrecon.operators.checks import check_measurements
 
 DEFAULT_TOL = 1e-3
+
+IDENTITY = "the matrix of the linear system is at least the identity"
 
 SHARE_OF_TOLERANCE = 0.1
 """What the linear solve of the tight bound may add to it, in units of the tolerance."""
@@ -79,9 +80,10 @@ def regularised_least_squares(
     solver = _solver(A, lam.detach(), tol, max_iterations)
     x = solve_regularised(A, lam, per_sample(lam, back) * back, solver=solver, report=report)
     solution = _solution(solves[0], A, lam.detach(), y.detach(), tol)
+    solution = replace(solution, value=x * per_sample(unit, x)).held_to(tol)
     if raise_on_failure:
         solution.raise_unless_converged("linear solve")
-    return replace(solution, value=x * per_sample(unit, x), seconds=time.perf_counter() - started)
+    return replace(solution, seconds=time.perf_counter() - started)
 
 
 def _solver(A: LinearOperator, lam: Tensor, tol: float, max_iterations: int) -> LinearSolver:
@@ -94,23 +96,18 @@ def _solver(A: LinearOperator, lam: Tensor, tol: float, max_iterations: int) -> 
 def _solution(
     linear: LinearSolution, A: LinearOperator, lam: Tensor, y: Tensor, tol: float
 ) -> Solution:
-    bound = distance_bound(A, lam, y, linear.value, tol=tol)
-    # Rounding may keep an image whose linear system is solved from the tolerance of the image.
-    status = [
-        Status.STAGNATED if one is Status.CONVERGED and far else one
-        for one, far in zip(linear.status, (bound > tol).tolist(), strict=True)
-    ]
+    bound, known = distance_bound(A, lam, y, linear.value, tol=tol), follows_model(A)
     return Solution(
         value=linear.value,
-        status=tuple(status),
+        status=linear.status,
         iterations=linear.iterations,
         normal_evaluations=linear.normal_evaluations + 1,
         relative_residual=linear.residual
         / norm(linear.value).clamp_min(torch.finfo(bound.dtype).tiny),
         guarantee=Guarantee(
             error_bound=bound,
-            proved=True,
-            rests_on="the matrix of the linear system is at least the identity",
+            proved=known,
+            rests_on=IDENTITY if known else OPERATOR_AS_ASSUMED,
             monotonicity=1.0,
             robustness=robustness_constant(lam, 1.0),
         ),
@@ -153,7 +150,7 @@ def distance_bound(A: LinearOperator, lam: Tensor, y: Tensor, x: Tensor, *, tol:
 
 
 def _distance(A: LinearOperator, lam: Tensor, y: Tensor, x: Tensor, tol: float) -> Tensor:
-    size, gain = norm(x), A.nominal_norm.to(lam.dtype)
+    size, gain = norm(x), operator_norm(A).to(lam.dtype)
     mismatch = y - A(x)
     residual = per_sample(lam, x) * A.H(mismatch) - x
     # An error of Ax counts by ‖M⁻¹λAᴴ‖ ≤ √λ/2, and one of Aᴴ(y − Ax) by λ.

@@ -15,17 +15,20 @@ from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.robustness import robustness_constant
-from molrecon.equilibrium.rounding import network_factor
+from molrecon.equilibrium.rounding import NetworkRounding
 from molrecon.equilibrium.solution import Solution
+from molrecon.errors import InputError
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks import AnyNetwork
 from molrecon.networks.base import Network
-from molrecon.networks.bounds import proved_bound
+from molrecon.networks.bounds import is_altered, proved_bound
 from molrecon.networks.cnn import CNNSettings
 from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.settings import EquilibriumModelConfig, WeightConfig
 from molrecon.reconstructors.weights import DataWeight
+
+UNALTERED = "what was put into the model's class does not change what it computes"
 
 
 class MOL(LearnedReconstructor):
@@ -106,6 +109,8 @@ class MOL(LearnedReconstructor):
         super().__init__(
             network, weight or DataWeight(), equilibrium or Equilibrium(), output, monotonicity
         )
+        if not shift >= 0:
+            raise InputError(f"shift is {shift}, expected at least 0")
         self.shift, self.unshrunk = shift, unshrunk
 
     @property
@@ -125,10 +130,15 @@ class MOL(LearnedReconstructor):
 
         Its structure is checked and its kernels' norms are those of their present values. In
         training mode of the network, where its arithmetic may be mixed precision, nothing is
-        proved.
+        proved, nor of an `altered` model.
         """
-        bound = proved_bound(self.network)
+        bound = None if self.altered else proved_bound(self.network)
         return bound is not None and bound <= self.lipschitz_limit
+
+    @property
+    def altered(self) -> bool:
+        """Whether hooks, replaced methods or a subclass may change what the model computes."""
+        return type(self) is not MOL or is_altered(self)
 
     def constrained_map(self, A: LinearOperator, sigma: Tensor) -> Callable[[Tensor], Tensor]:
         """Return H: it has to contract with 1 − m, whatever A is."""
@@ -149,8 +159,12 @@ class MOL(LearnedReconstructor):
     def inclusion(self, problem: ScaledProblem) -> Inclusion:
         """Return the equation of a reconstruction, in units of the image peak."""
         lam, y = self.weight(problem.sigma), problem.y
+        measured = problem.measured
         if self.unshrunk:
-            y = y * per_sample(torch.as_tensor(self.data_gain(lam)), y)
+            gain = torch.as_tensor(self.data_gain(lam))
+            y = y * per_sample(gain, y)
+            if measured is not None:
+                measured = measured[0], measured[1].double() / gain.double().detach()
         return Inclusion(
             H=lambda x: self.network(x, problem.sigma),
             A=problem.A,
@@ -160,7 +174,8 @@ class MOL(LearnedReconstructor):
             shift=self.shift,
             # While it is trained a normalised network changes from one application to the next.
             precise=None if self.network.training else self._in_double(problem.sigma),
-            network_rounding=network_factor(self.network),
+            network_rounding=NetworkRounding.of(self.network),
+            measured=measured,
         )
 
     def _in_double(self, sigma: Tensor) -> Callable[[Tensor], Tensor]:
@@ -187,7 +202,10 @@ class MOL(LearnedReconstructor):
         lam = inclusion.lam.detach()
         constant = robustness_constant(lam, inclusion.strong_monotonicity) * self.data_gain(lam)
         assert solution.guarantee is not None
-        return replace(solution, guarantee=replace(solution.guarantee, robustness=constant))
+        guarantee = replace(solution.guarantee, robustness=constant)
+        if self.altered:
+            guarantee = replace(guarantee, rests_on=f"{guarantee.rests_on}, and {UNALTERED}")
+        return replace(solution, guarantee=guarantee)
 
 
 class MOLConfig(EquilibriumModelConfig):
