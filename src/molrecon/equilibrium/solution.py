@@ -24,21 +24,29 @@ OPERATOR_AS_ASSUMED = (
 class Guarantee:
     """A bound on the distance of an image to the exact solution x*, and what it rests on.
 
+    x* solves the equation in exact arithmetic, with weights, measurements, coil maps, mask and unit
+    as they are stored and with the λ and σ that the solution reports. Of a full scan it is what a
+    full scan would have shown, completed exactly from x*. That an equation describes the scan is no
+    part of the statement.
+
     Parameters
     ----------
     error_bound
-        Bound on ``‖x − x*‖ / ‖x‖`` of every sample, ``(batch,)``, rounding included.
+        Bound on ``‖x − x*‖ / ‖x‖`` of every sample, ``(batch,)``; if ``proved``, rounding is
+        included (`molrecon.equilibrium.rounding`).
     proved
-        True: the bound follows from what was checked. False: it holds under the condition that
-        ``rests_on`` names.
+        True: the bound follows from what was checked: the weights in memory, how the model is put
+        together, and that A is linear with the adjoint it states. False: it holds under the
+        condition that ``rests_on`` names.
     rests_on
         On what it rests, a clause that completes "the bound holds because …" or, if it is not
         proved, "the bound holds if …".
     monotonicity
         The constant m of monotonicity that the bound uses; None where it uses none.
     robustness
-        Bound on ``‖Δvalue‖ / ‖Δy‖`` when the measurements move by Δy, ``(batch,)``, with the unit
-        of the image, σ, λ, mask and coil maps held fixed; None where none follows. See
+        Bound on ``‖Δx*‖ / ‖Δy‖`` when the measurements move by Δy, ``(batch,)``, with the unit of
+        the image, σ, λ, mask and coil maps held fixed; None where none follows. Each of two images
+        that were computed may be away from its x* by its error bound besides. See
         `robustness_constant`.
 
     Examples

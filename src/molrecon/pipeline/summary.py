@@ -60,7 +60,7 @@ def _guaranteed(guarantee: Guarantee | None) -> list[tuple[str, str]]:
     rows = [("Distance", f"at most {bound:.2%} of the image ({basis}{condition})")]
     if guarantee.robustness is not None:
         gain = (
-            f"an error of the measurements moves the image by at most "
+            f"an error of the measurements moves the exact image by at most "
             f"{float(guarantee.robustness[0]):.3g} times its size ({basis}; σ, λ and unit fixed)"
         )
         rows.append(("Robustness", gain))
