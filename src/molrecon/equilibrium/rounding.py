@@ -54,9 +54,9 @@ single precision is a few products of numbers of that precision; `SLACK` covers 
 and `DOUBLE_SLACK` that of one in double precision.
 
 **The image that is returned** is stored once more, in the unit of the measurements, which is a
-rounding of each pixel, and of those below the smallest normal number a loss of up to that number
-(`lost`). A completed image (`LinearOperator.completed`) is computed in double precision from x,
-so that it adds no more than its own `OPERATOR` term and this.
+rounding of each pixel, and for those below the smallest normal number a larger one (`lost`). A
+completed image (`LinearOperator.completed`) is computed in double precision from x, so that it adds
+no more than its own `OPERATOR` term and this.
 """
 
 from __future__ import annotations
@@ -207,8 +207,9 @@ def _passes(A: LinearOperator) -> bool:
 def lost(exact: Tensor, image: Tensor) -> Tensor:
     """Bound on what an image lost where values left the range of its precision, ``(batch,)``.
 
-    Relative to its norm. Each value below the smallest normal number is wrong by up to that number,
-    where such are set to zero; an image that overflows is worth nothing.
+    Relative to its norm. A value below the smallest normal number has the absolute accuracy of the
+    numbers there, or is set to zero where the processor does that; an image that overflows is worth
+    nothing.
 
     Parameters
     ----------
@@ -218,10 +219,12 @@ def lost(exact: Tensor, image: Tensor) -> Tensor:
         As it is stored.
     """
     before, after = (_parts(values.detach()).flatten(1) for values in (exact, image))
-    tiny = torch.finfo(image.dtype).tiny
+    kind = torch.finfo(image.dtype)
+    tiny, flushed = kind.tiny, bool(torch.full_like(after[0, 0], kind.tiny) / 2 == 0)
+    wrong = tiny if flushed else tiny * kind.eps
     count = ((after.abs() < tiny) & (before != 0)).sum(1)
     size = torch.linalg.vector_norm(after, dim=1, dtype=torch.float64)
-    return torch.where(torch.isfinite(size), tiny * count.sqrt() / size, torch.inf)
+    return torch.where(torch.isfinite(size), wrong * count.sqrt() / size, torch.inf)
 
 
 def _parts(values: Tensor) -> Tensor:
