@@ -25,6 +25,7 @@ from molrecon.evaluation.conventions import standard_scores
 from molrecon.evaluation.metrics import METRICS
 from molrecon.reconstructors.methods import METHODS, build_method
 from molrecon.reconstructors.sense import SENSE
+from molrecon.trust.probe import probe_lesions
 
 
 def comparable(result: Comparison) -> list[Record]:
@@ -286,3 +287,21 @@ def test_an_oracle_takes_the_best_of_its_values_for_every_image(settings, tmp_pa
     wrong = best | {"oracle": {"lam": [1.0, -1.0]}}
     with pytest.raises(InputError, match="'oracle': lam is -1"):
         run(settings | {"methods": [wrong]}, tmp_path / "other")
+
+
+def test_small_features_have_a_column(settings, tmp_path, run):
+    settings["probe"] = {"size": 1.5, "contrast": 0.1, "shifts": 2}
+    result = run(settings, tmp_path / "out")
+    kept = {one.method: one.solve["recovery"] for one in result.records}
+    plan = prepare(ComparisonConfig.model_validate(settings), tmp_path / "out")
+    record, problem = result.records[-1], plan.cases[-1].problem()
+    expected = probe_lesions(SENSE(), problem.y, problem.A, size=1.5, contrast=0.1, shifts=2)
+    assert record.method == "SENSE"
+    assert record.solve["recovery"] == pytest.approx(expected.facts()["recovery"], abs=0.01)
+    assert 0 < kept["zero-filled"] < kept["SENSE"] < 1
+    table = Path(result.files["table.md"]).read_text()
+    assert "Contrast kept / %" in table
+    # Without a probe the results are others, and have none.
+    assert "probe" in next(iter(plan.definitions.values()))
+    del settings["probe"]
+    assert "recovery" not in run(settings, tmp_path / "out").records[0].solve

@@ -58,6 +58,15 @@ class BootstrapConfig(Settings):
     seed: int = Field(0, ge=0)  # seed of the random draw
 
 
+class ProbeConfig(Settings):
+    """Small features whose recovery stands in a column, see `molrecon.probe_lesions`."""
+
+    size: float = Field(1.5, gt=0)  # full width at half maximum, in pixels
+    contrast: float = Field(0.05, gt=0)  # relative to the tissue around
+    # Shifts of the lattice of features: each takes every method one more reconstruction.
+    shifts: int = Field(1, ge=1)
+
+
 class FigureConfig(Settings):
     """An image to show."""
 
@@ -91,6 +100,7 @@ class ComparisonConfig(Settings):
     methods: list[MethodConfig] = Field(min_length=1)
     # Label of the method that tables compare the others with; by default all pairs are shown.
     baseline: str | None = None
+    probe: ProbeConfig | None = None  # what small features are probed with; by default none
     bootstrap: BootstrapConfig = BootstrapConfig()  # how differences are bounded
     # What is shown; by default the first image of every set.
     figures: list[FigureConfig] | None = None

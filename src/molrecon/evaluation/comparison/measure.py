@@ -12,7 +12,7 @@ import torch
 
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import ConvergenceError, InputError, MolreconError
-from molrecon.evaluation.comparison.config import MethodConfig
+from molrecon.evaluation.comparison.config import MethodConfig, ProbeConfig
 from molrecon.evaluation.comparison.methods import build_variants
 from molrecon.evaluation.comparison.store import Record, Store
 from molrecon.evaluation.conventions import CONVENTIONS
@@ -21,6 +21,7 @@ from molrecon.evaluation.reference_problem import ReferenceProblem
 from molrecon.evaluation.resources import PeakMemory
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.base import Reconstructor
+from molrecon.trust.probe import probe_lesions
 
 DIED = (
     "the process that computed it ended without a word, most likely because memory ran out; give "
@@ -43,6 +44,7 @@ class Task:
 
     names: Record
     method: MethodConfig
+    probe: ProbeConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,39 @@ def _measured(
 ) -> tuple[Record, torch.Tensor | None]:
     try:
         found = [
-            _result(method, task, problem, methods.device) for method in methods.get(task.method)
+            (*_result(method, task, problem, methods.device), method)
+            for method in methods.get(task.method)
         ]
     except Exception as error:  # One failure must not cost the other results.
         return replace(task.names, failure=reason_of(error)), None
-    return max(found, key=lambda one: one[0].scores["molrecon"]["psnr"])
+    record, image, method = max(found, key=lambda one: one[0].scores["molrecon"]["psnr"])
+    if task.probe is not None:
+        record.solve["recovery"] = _recovery(method, task.probe, problem, image, methods.device)
+    return record, image
+
+
+def _recovery(
+    method: Reconstructor,
+    probe: ProbeConfig,
+    problem: ReferenceProblem,
+    image: torch.Tensor,
+    device: str,
+) -> float | None:
+    """Return the share of the contrast of small features that comes back; None if a solve fails."""
+    with suppress(MolreconError), torch.no_grad():
+        found = probe_lesions(
+            method,
+            problem.y.to(device),
+            problem.A.to(device),
+            size=probe.size,
+            contrast=probe.contrast,
+            sigma=problem.sigma,
+            shifts=probe.shifts,
+            x0=image.to(device),
+        )
+        recovery: float = found.facts()["recovery"]
+        return recovery
+    return None
 
 
 def _result(

@@ -47,6 +47,9 @@ def prepare(config: ComparisonConfig, folder: str | Path, *, device: str = "cpu"
         settings.label: definition(settings, method)
         for settings, method in zip(config.methods, methods, strict=True)
     }
+    if config.probe is not None:
+        for one in definitions.values():
+            one["probe"] = config.probe.model_dump()
     cases = [case for image_set in config.image_sets for case in image_set.cases(root)]
     for case in cases:
         for settings, method in zip(config.methods, methods, strict=True):
@@ -59,7 +62,11 @@ def prepare(config: ComparisonConfig, folder: str | Path, *, device: str = "cpu"
                 )
     tasks = tuple(
         tuple(
-            Task(_names(case, settings, result_key(case.definition(), what, device)), settings)
+            Task(
+                _names(case, settings, result_key(case.definition(), what, device)),
+                settings,
+                config.probe,
+            )
             for settings, what in zip(config.methods, definitions.values(), strict=True)
         )
         for case in cases

@@ -125,8 +125,9 @@ COSTS: dict[str, Callable[[Record], float | None]] = {
     "network_evaluations": _solve("network_evaluations"),
     "normal_evaluations": _solve("normal_evaluations"),
     "peak_memory": lambda record: record.peak_memory,
+    "recovery": _solve("recovery"),
 }
-"""What a reconstruction took, by name."""
+"""What a reconstruction took, and what it keeps of small features, by name."""
 
 
 def summarise(

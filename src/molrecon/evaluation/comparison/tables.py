@@ -72,6 +72,7 @@ def columns() -> list[Column]:
         Column("Iterations", _mean("iterations", 1)),
         Column("Network evaluations", _mean("network_evaluations", 1)),
         Column("Peak memory / MB", _mean("peak_memory", 1, 1e6)),
+        Column("Contrast kept / %", _mean("recovery", 1, 0.01)),
     ]
 
 
