@@ -65,6 +65,18 @@ def test_equal_images_have_no_finite_psnr(tmp_path, run_json, run, stack):
     assert "inf" in run("evaluate", tmp_path / "a.npy", tmp_path / "a.npy").stdout
 
 
+def test_a_scale_is_fitted_when_asked_and_suggested_when_far_off(tmp_path, run, run_json, stack):
+    a, b = tmp_path / "a.npy", tmp_path / "b.npy"
+    np.save(b, stack[1])
+    for factor, told in ((1e-3, True), (0.9, False), (40.0, True)):
+        np.save(a, factor * stack[1])
+        said = " ".join(run("evaluate", a, b).stderr.split())
+        assert ("--fit-scale" in said) == told
+        assert run_json("evaluate", a, b, "--fit-scale")["nmse"] < 1e-12
+    np.save(a, 0.3j * stack[1])
+    assert run_json("evaluate", a, b, "--fit-scale", "--complex")["nmse"] < 1e-12
+
+
 def test_a_stack_may_be_stored_as_a_volume(tmp_path, run_json, stack):
     image, reference = (torch.from_numpy(array)[:, None] for array in stack)
     write_image(tmp_path / "a.nii.gz", image)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molrecon.data.randomness import make_generator
-from molrecon.data.resampling import effective_bandwidth, fourier_resample
+from molrecon.data.resampling import effective_bandwidth, fourier_resample, resample_maps
 
 SIZES = st.tuples(st.integers(3, 40), st.integers(3, 40))
 
@@ -44,3 +44,19 @@ def test_bandwidth_sees_zero_filling():
     half = effective_bandwidth(fourier_resample(disc, (256, 192)))
     assert full > 0.9
     assert half == pytest.approx(full / 2, rel=0.05)
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (16, 12), (45, 33)])
+def test_smooth_maps_of_another_matrix_keep_their_place(shape):
+    def maps(*size):
+        y, x = ((torch.arange(n) - n // 2) / n for n in size)
+        return torch.exp(2j * y[:, None] + x)[None, None] * (1 + 0j)
+
+    found = resample_maps(maps(32, 24), shape)
+    inside = tuple(slice(n // 8, n - n // 8) for n in shape)
+    torch.testing.assert_close(found[0, 0][inside], maps(*shape)[0, 0][inside], atol=2e-3, rtol=0)
+
+
+def test_maps_of_the_same_matrix_stay_as_they_are():
+    maps = torch.randn(1, 2, 8, 10, dtype=torch.complex64)
+    assert resample_maps(maps, (8, 10)) is maps

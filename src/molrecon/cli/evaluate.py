@@ -39,6 +39,10 @@ Complex = Annotated[
         "images rest on the same coil maps.",
     ),
 ]
+FitScale = Annotated[
+    bool,
+    typer.Option("--fit-scale", help="Multiply the image by the number that fits it best."),
+]
 
 
 def evaluate(
@@ -50,6 +54,7 @@ def evaluate(
     over: Over = "slice",
     complex_values: Complex = False,
     as_published: AsPublished = False,
+    fit_scale: FitScale = False,
     max_memory: ReadMemory = None,
     json: Json = False,
 ) -> None:
@@ -64,10 +69,11 @@ def evaluate(
         data_range=_range(data_range),
         complex_values=complex_values,
         as_published=as_published,
+        fit_scale=fit_scale,
         max_memory=max_memory,
     )
     for remark in found.remarks:
-        output.print_note(remark)
+        output.print_note(output.with_options(remark))
     if json:
         output.print_json(found.facts())
         return

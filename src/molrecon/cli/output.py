@@ -64,7 +64,8 @@ def print_note(text: str) -> None:
 
 def with_options(text: str) -> str:
     """Write the arguments that a text of the library names in brackets as options."""
-    return re.sub(r"\((mask|centre|despike|intensity|force)\)", r"(--\1)", text)
+    names = "mask|centre|despike|intensity|force|fit_scale"
+    return re.sub(rf"\(({names})\)", lambda one: f"(--{one[1].replace('_', '-')})", text)
 
 
 def _shown(text: str) -> Text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from molrecon.errors import InputError
+from molrecon.data.resampling import resample_maps
+from molrecon.errors import InputError, shape_text
 
 Array = npt.NDArray[Any]
 
@@ -179,7 +181,8 @@ def coil_maps_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
 
     Accepts these shapes, without the batch axis too, and the spatial shape alone if there is one
     coil. Maps that all frames share may lack the axis of time or have length 1 there. Several sets
-    of maps are ``(batch or 1, set, coil, *spatial)``.
+    of maps are ``(batch or 1, set, coil, *spatial)``. Maps of another matrix are resampled where
+    its axes have the same proportions, as those of the same field of view have.
     """
     batch, coils, *spatial = kspace.shape
     maps = complex_tensor(array)
@@ -193,6 +196,8 @@ def coil_maps_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
     if maps.ndim == len(spatial) + 1:
         maps = maps[None]
     shared = len(spatial) == 3 and list(maps.shape[2:]) == [1, *spatial[1:]]
+    if not shared and maps.ndim == kspace.ndim and _same_field_of_view(maps.shape[2:], spatial):
+        maps = resample_maps(maps, spatial)
     if maps.ndim != kspace.ndim or not (shared or list(maps.shape[2:]) == spatial):
         raise InputError(
             f"The coil maps of {source} have shape {array.shape}, but {(coils, *spatial)} or "
@@ -207,6 +212,24 @@ def coil_maps_tensor(array: Array, kspace: Tensor, source: str) -> Tensor:
             "give maps of the same coils."
         )
     return maps
+
+
+def resampled_note(array: Array, kspace: Tensor) -> tuple[str, ...]:
+    """Say that coil maps are resampled to the matrix of k-space, if they are."""
+    spatial = kspace.shape[2:]
+    found = tuple(array.shape[-len(spatial) :])
+    if not _same_field_of_view(found, spatial):
+        return ()
+    return (f"coil maps of {shape_text(found)} resampled to {shape_text(spatial)}",)
+
+
+def _same_field_of_view(found: Sequence[int], spatial: Sequence[int]) -> bool:
+    """Whether one matrix is another with finer or coarser pixels: its axes are as long in kind."""
+    if list(found) == list(spatial) or len(found) != len(spatial) or min(found) < 8:
+        return False
+    ratio = math.prod(spatial) ** (1 / len(spatial)) / math.prod(found) ** (1 / len(spatial))
+    alike = all(abs(n - ratio * m) <= max(1, ratio) for n, m in zip(spatial, found, strict=True))
+    return alike and 0.25 <= ratio <= 4
 
 
 def _read_as_slices(name: str, array: Array, kspace: Tensor, source: str) -> InputError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -155,34 +154,6 @@ def estimate_shared_maps(kspace: Tensor, mask: Tensor, *, sets: int = 1) -> Tens
     times = mask.sum(2)
     average = (kspace * mask).sum(2) / times.clamp_min(1)
     return estimate_coil_maps(average, times > 0, sets=sets).unsqueeze(-3)
-
-
-def resample_maps(maps: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return coil maps of another matrix of the same field of view, by linear interpolation.
-
-    Maps are smooth, so that nothing is lost; the pixel at ``n // 2`` of each axis stays in place.
-
-    Parameters
-    ----------
-    maps
-        Complex ``(batch, coil, *spatial)``.
-    shape
-        New lengths of the last axes.
-    """
-    for axis, n in enumerate(shape, start=-len(shape)):
-        old = maps.shape[axis]
-        if old == n:
-            continue
-        places = ((torch.arange(n) - n // 2) * (old / n) + old // 2).clamp(0, old - 1)
-        lower = places.floor().long().clamp_max(max(old - 2, 0))
-        weight = (places - lower).to(maps.real.dtype).reshape(-1, *[1] * (-axis - 1))
-        upper = (lower + 1).clamp_max(old - 1)
-        maps = torch.lerp(
-            maps.index_select(axis, lower),
-            maps.index_select(axis, upper),
-            weight.to(maps.dtype),
-        )
-    return maps
 
 
 def combine_coils(kspace: Tensor, coil_maps: Tensor, *, transformed: int | None = None) -> Tensor:

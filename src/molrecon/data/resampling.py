@@ -34,6 +34,34 @@ def fourier_resample(image: Tensor, size: Sequence[int]) -> Tensor:
     return resampled if image.is_complex() else resampled.real.contiguous()
 
 
+def resample_maps(maps: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return coil maps of another matrix of the same field of view, by linear interpolation.
+
+    Maps are smooth, so that nothing is lost; the pixel at ``n // 2`` of each axis stays in place.
+
+    Parameters
+    ----------
+    maps
+        Complex ``(batch, coil, *spatial)``.
+    shape
+        New lengths of the last axes.
+    """
+    for axis, n in enumerate(shape, start=-len(shape)):
+        old = maps.shape[axis]
+        if old == n:
+            continue
+        places = ((torch.arange(n) - n // 2) * (old / n) + old // 2).clamp(0, old - 1)
+        lower = places.floor().long().clamp_max(max(old - 2, 0))
+        weight = (places - lower).to(maps.real.dtype).reshape(-1, *[1] * (-axis - 1))
+        upper = (lower + 1).clamp_max(old - 1)
+        maps = torch.lerp(
+            maps.index_select(axis, lower),
+            maps.index_select(axis, upper),
+            weight.to(maps.dtype),
+        )
+    return maps
+
+
 def effective_bandwidth(image: Tensor) -> float:
     """Estimate the share of the k-space extent that carries an image ``(y, x)``, between 0.2 and 1.
 

@@ -18,6 +18,7 @@ from molrecon.data.arrays import (
     coil_maps_tensor,
     complex_tensor,
     mask_tensor,
+    resampled_note,
 )
 from molrecon.data.axes import Axes
 from molrecon.data.geometry import Geometry
@@ -314,12 +315,14 @@ class Scan:
         InputError
             If their coils or shape are not those of the scan, or values are NaN or all zero.
         """
-        maps = coil_maps_tensor(as_array(coil_maps), self.kspace, source)
+        array = as_array(coil_maps)
+        maps = coil_maps_tensor(array, self.kspace, source)
+        notes = (*self.notes, *resampled_note(array, self.kspace))
         check_values(f"The coil maps of {source}", maps)
         if not self.axes.settled and shared_by_frames(maps, self.kspace):
-            notes = (*self.notes, FRAMES_NOTE)
+            notes = (*notes, FRAMES_NOTE)
             return replace(self, coil_maps=maps, axes=Axes("tyx"), notes=notes)
-        return replace(self, coil_maps=maps)
+        return replace(self, coil_maps=maps, notes=notes)
 
     def with_calibration(self, calibration: Array | Tensor, *, source: str = "the array") -> Scan:
         """Return the scan with calibration data that were measured by themselves.

@@ -13,6 +13,9 @@ from molrecon.errors import InputError
 from molrecon.evaluation.conventions import Scores, published_scores
 from molrecon.evaluation.metrics import DataRange, Unit, scores
 
+UNLIKE = 2.0
+"""Scale between an image and its reference from which on, either way, their units are doubted."""
+
 
 @dataclass(frozen=True)
 class ScoredFiles:
@@ -52,6 +55,7 @@ def score_files(
     data_range: DataRange | None = None,
     complex_values: bool = False,
     as_published: bool = False,
+    fit_scale: bool = False,
     max_memory: float | None = None,
 ) -> ScoredFiles:
     """Score the image of a file against its reference, in every metric.
@@ -64,9 +68,17 @@ def score_files(
         As `Metric` takes them.
     as_published
         Score as the published tables do; nothing else can then be chosen.
+    fit_scale
+        Multiply the image by the number that brings it closest to the reference, for images in
+        other units; complex values by a complex number.
     max_memory
         Memory in GiB that an image may take, beyond 200 MB and four times the size of its file.
     """
+    if as_published and fit_scale:
+        raise InputError(
+            "fit_scale is given beside as_published, expected one: published scores are of values "
+            "as they are; leave one out."
+        )
     if as_published and (data_range is not None or over != "slice" or complex_values):
         raise InputError(
             "Scores as published (as_published) fix range, averaging and values, so that the range "
@@ -80,13 +92,22 @@ def score_files(
             f"{image} has the shape {tuple(pixels.shape)}, but its reference {reference} has "
             f"{tuple(truth.shape)}; compare images of the same shape."
         )
+    remarks = []
+    scale = _scale(pixels, truth, complex_values)
+    if fit_scale:
+        pixels = pixels * (scale if scale.imag else scale.real)
+        remarks.append(f"{image} is multiplied by {_number(scale)}, which fits it to {reference}.")
+    elif not 1 / UNLIKE < abs(scale) < UNLIKE:
+        remarks.append(
+            f"{image} is closest to {reference} when it is multiplied by {_number(scale)}: they "
+            "seem to be in different units. Fit the scale (fit_scale) to compare them."
+        )
     if as_published:
         found = published_scores(pixels, truth)
     else:
         found = scores(
             pixels, truth, over=over, data_range=data_range, complex_values=complex_values
         )
-    remarks = []
     pictures = [path for path in (image, reference) if is_picture(path)]
     if len(pictures) == 1:
         remarks.append(
@@ -102,6 +123,19 @@ def score_files(
         )
     notes = {path: one.notes for path, one in read.items()}
     return ScoredFiles(found, as_published, tuple(remarks), notes)
+
+
+def _scale(image: Tensor, reference: Tensor, complex_values: bool) -> complex:
+    """Return the number that brings an image closest to its reference, in magnitude by default."""
+    one, other = image.to(torch.complex128), reference.to(torch.complex128)
+    if not complex_values:
+        one, other = one.abs() + 0j, other.abs() + 0j
+    power = float(one.abs().square().sum())
+    return complex((one.conj() * other).sum()) / power if power > 0 else 1.0
+
+
+def _number(scale: complex) -> str:
+    return f"{scale.real:.4g}" if not scale.imag else f"{scale:.4g}"
 
 
 def _arranged(image: ImageData) -> Tensor:

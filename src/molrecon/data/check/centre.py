@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from molrecon.data.check.findings import Finding
-from molrecon.data.coil_maps import resample_maps
+from molrecon.data.resampling import resample_maps
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 

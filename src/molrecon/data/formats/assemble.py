@@ -6,7 +6,7 @@ from typing import cast
 
 from torch import Tensor
 
-from molrecon.data.arrays import coil_maps_tensor, mask_tensor, reference_tensor
+from molrecon.data.arrays import coil_maps_tensor, mask_tensor, reference_tensor, resampled_note
 from molrecon.data.axes import Axes
 from molrecon.data.formats.entries import Array
 from molrecon.data.scan import FRAMES_NOTE, Scan, sampled, shared_by_frames, without_outside
@@ -48,6 +48,7 @@ def assemble(
         return part[chosen] if part.shape[0] == batch else part
 
     maps = None if coil_maps is None else select(coil_maps_tensor(coil_maps, kspace, source))
+    notes += () if coil_maps is None else resampled_note(coil_maps, kspace)
     if axes is None and maps is not None and shared_by_frames(maps, kspace):
         axes, notes = Axes("tyx"), (*notes, FRAMES_NOTE)
     image = None if reference is None else select(reference_tensor(reference, kspace, source))
