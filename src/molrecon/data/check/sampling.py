@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 GRAVE = 0.1
 """Share of the samples inside the mask, zeros between measured ones, that contradicts it. Numbers
 of few bits are exactly zero now and then, and padding has no measured samples beyond it."""
-_LEFT_OUT = "leave the mask out, and zeros count as not measured (mask), or give the right one"
+_RIGHT = "give the right mask (mask); if forced, zeros count as not measured"
 
 
 def zeros_inside(scan: Scan) -> Tensor:
@@ -81,7 +81,7 @@ def check_sampling(evidence: Evidence) -> Iterator[Finding]:
         )
         return
     outside = "" if scan.outside is None else ", and there are samples outside it"
-    yield Finding("mask", "refused", seen + outside, "the mask is of another scan", _LEFT_OUT)
+    yield Finding("mask", "refused", seen + outside, "the mask is of another scan", _RIGHT)
 
 
 def _outside(scan: Scan) -> Iterator[Finding]:
