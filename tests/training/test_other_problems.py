@@ -145,7 +145,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(pictures):
 
 def test_mixed_precision_leaves_measurements_and_images_alone(pictures, monkeypatch):
     """Only the convolutions run in 16 bits; gradients stay close to the exact ones."""
-    run = settings(pictures, precision="bf16-mixed", stages=[STAGE], lipschitz={"kind": "none"})
+    # As exact as 16 bits allow: otherwise the two solves end at different places.
+    stage = STAGE | {"forward_tol": 1e-3, "backward_tol": 1e-3}
+    run = settings(pictures, precision="bf16-mixed", stages=[stage], lipschitz={"kind": "none"})
     trainer = Trainer(run)
     original, seen = type(trainer.model).forward, []
 
@@ -168,7 +170,7 @@ def test_mixed_precision_leaves_measurements_and_images_alone(pictures, monkeypa
         found = torch.autograd.grad(loss, list(module.model.parameters()))
         gradients.append(torch.cat([g.flatten() for g in found]))
     assert not torch.equal(*gradients)
-    assert torch.cosine_similarity(*gradients, dim=0) > 0.95
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.98
 
 
 def test_validation_is_of_the_pictures_held_out(pictures):

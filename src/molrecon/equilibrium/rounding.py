@@ -135,6 +135,8 @@ def _products(layer: Convolution) -> float:
     used = layer.normalised_weight() if isinstance(layer, NormalisedConvolution) else layer.weight
     sums = used.detach().double().abs().flatten(2)
     length = sums.shape[2] * max(sums.shape[:2])
+    if not bool(torch.isfinite(sums).all()):  # which the decomposition would refuse
+        return math.inf
     return length * float(torch.linalg.matrix_norm(sums.sum(2), 2))
 
 
