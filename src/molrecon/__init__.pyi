@@ -95,7 +95,11 @@ from molrecon.operators.kernels import (
     gaussian_kernel as gaussian_kernel,
 )
 from molrecon.operators.multi_coil import MultiCoilMRI as MultiCoilMRI
-from molrecon.operators.noise import estimate_sigma as estimate_sigma
+from molrecon.operators.noise import (
+    NoiseEstimate as NoiseEstimate,
+    estimate_noise as estimate_noise,
+    estimate_sigma as estimate_sigma,
+)
 from molrecon.operators.partial_fourier import PartialFourierMRI as PartialFourierMRI
 from molrecon.operators.soft_sense import SoftSense as SoftSense
 from molrecon.operators.super_resolution import SuperResolution as SuperResolution

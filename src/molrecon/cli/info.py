@@ -70,6 +70,8 @@ def _scan_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     sigma = facts["sigma"]
     noise = "unknown" if sigma is None else f"σ = {sigma:.4g} per k-space sample"
     if sigma is not None:
+        doubt = facts["sigma_uncertainty"]
+        noise += f" ± {doubt:.0%}" if doubt else ""
         noise += f", {facts['relative_sigma']:.2%} of the peak of the zero-filled image"
     present = [name for name in ("coil_maps", "mask", "noise", "reference") if facts[f"has_{name}"]]
     wanted = facts["image_shape"]

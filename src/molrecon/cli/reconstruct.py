@@ -101,6 +101,14 @@ PartialFourier = Annotated[
         help="Complete an edge of k-space that was not measured by the conjugate of the other.",
     ),
 ]
+Strength = Annotated[
+    str | None,
+    typer.Option(
+        help="Factor on the strength of regularisation; auto to choose it by predicting samples "
+        "that are left out, which is the default where the noise level is uncertain.",
+        metavar="auto|NUMBER",
+    ),
+]
 Tolerance = Annotated[
     float, typer.Option(help="Largest relative distance to the exact solution of the method.")
 ]
@@ -139,6 +147,7 @@ def reconstruct(
     map_sets: MapSets = 1,
     partial_fourier: PartialFourier = True,
     sigma: Sigma = None,
+    strength: Strength = None,
     noise_map: NoiseMap = None,
     draws: Draws = 32,
     centre: Centre = None,
@@ -154,7 +163,7 @@ def reconstruct(
     """Reconstruct an image, a volume or a series of frames and say how far it can be trusted.
 
     Where the scan has no coil maps they are estimated from its calibration region (ESPIRiT), and
-    where it has no noise level from the outer k-space. A model of slices takes a volume with a
+    where it has no noise level it is measured in k-space. A model of slices takes a volume with a
     fully sampled readout apart. A scan that the data check contradicts is refused (see 'molrecon
     check'). The figures are those of the slice (or volume, or series) with the
     largest error bound; --json lists all.
@@ -191,6 +200,7 @@ def reconstruct(
             preparation=preparation,
             tol=tol,
             sigma=sigma,
+            strength=_strength(strength),
             noise_draws=0 if noise_map is None else draws,
             intensity=intensity,
             force=force,
@@ -221,6 +231,15 @@ def reconstruct(
             "The distance is that of the computed image to the exact solution of the method; it "
             "says nothing about the distance to the anatomy."
         )
+
+
+def _strength(text: str | None) -> Any:
+    from molrecon.errors import InputError
+
+    try:
+        return text if text in (None, "auto") else float(text or "")
+    except ValueError:
+        raise InputError(f"strength is {text!r}, expected auto or a number; correct it.") from None
 
 
 def _number(text: str | None) -> int | str | None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from molrecon.errors import InputError
 from molrecon.operators.checks import check_tensor
 from molrecon.operators.multi_coil import MultiCoilMRI
-from molrecon.operators.noise import estimate_frames_sigma
+from molrecon.operators.noise import estimate_frames_noise
 
 
 class DynamicMRI(MultiCoilMRI):
@@ -52,6 +52,6 @@ class DynamicMRI(MultiCoilMRI):
         super().__init__(coil_maps, mask, transformed=2)
 
     def estimate_sigma(self, y: Tensor) -> Tensor:
-        """Estimate sigma from the outermost k-space of all frames; see `estimate_frames_sigma`."""
+        """Estimate sigma from all frames; see `estimate_frames_noise`."""
         self.H.check_input(y)
-        return estimate_frames_sigma(y, self.mask)
+        return estimate_frames_noise(y, self.mask).sigma

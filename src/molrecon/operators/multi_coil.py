@@ -114,7 +114,7 @@ class MultiCoilMRI(LinearOperator):
         return bound
 
     def estimate_sigma(self, y: Tensor) -> Tensor:
-        """Estimate sigma from the outermost sampled k-space; see `estimate_sigma`."""
+        """Estimate sigma from k-space; see `estimate_sigma`."""
         self.H.check_input(y)
         return estimate_sigma(y, self.mask)
 

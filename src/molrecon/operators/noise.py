@@ -1,72 +1,88 @@
-r"""The noise level of a scan, measured from its undersampled k-space.
+"""The noise level of a scan, measured from its k-space, and how well it is known.
 
-Far from the centre of k-space there is little signal. There, for complex white noise,
-``|y|²`` is exponentially distributed with mean ``sigma²``. So ``sigma²`` of a coil is the mean
-of the middle half of the sorted ``|y|²`` of the outermost samples, corrected to be unbiased,
-and the result is the root of the mean of ``sigma²`` over the coils. A few samples with strong
-signal have no effect.
+Two measurements are combined. The outer k-space (`outer_sigma`) holds little signal, but where it
+holds some, on small matrices and clean scans, its level is too large, by up to a few hundred times.
+The noise subspace of the calibration matrix (`subspace_noise`) is free of signal with many coils;
+with few coils, or one, as far as the image has background. Signal makes either too large and
+neither too small, so the smaller one is taken where the subspace does not settle it by itself.
 
-*Outermost* are the measured samples in the corners, beyond 1.1 times the ellipse inscribed in
-k-space; or, where masks spare the corners, those of largest radius that give at least 256
-values. Samples that are zero in all coils to single precision (zero filling, partial Fourier)
-do not count, and the size of k-space is the extent of the rest.
-
-Low-field scanners and vendors filter k-space, so that noise is not white. Signal is nearly
-symmetric in k-space: where the noise powers at the two opposite ends of an axis differ, a
-filter is the cause, and the corners are no measure of the whole. Then ``sigma²`` is the mean
-over that axis, as seen at the ends of the others, of local values of ``sigma²``: the mean
-noise power, which is what the background of the image shows. Between powers that differ by a
-quarter and by three quarters one value passes into the other, and for several such axes the
-one that differs most has the largest share.
-
-The estimate is therefore a continuous function of the k-space, and Lipschitz around every
-measured one: no small change of the data makes it jump, as long as the same samples are
-nonzero.
-
-Signal that reaches the outermost samples biases the result upward, by 3 % on a real 8-coil
-brain scan. Noise filtered alike on both sides cannot be told from signal and is
-underestimated, since only the ends of k-space are looked at: by up to 30 % on gradient-echo
-scans at 0.055 T, against the background of their images.
+The estimate is a continuous function of k-space, and Lipschitz around every measured one: no small
+change of the data makes it jump, as long as the same samples are nonzero. Which samples are looked
+at depends on the mask alone.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from molrecon.errors import InputError
+from molrecon.operators.calibration_noise import NARROWEST, UNCERTAIN, WIDEST, subspace_noise
 from molrecon.operators.checks import check_tensor
+from molrecon.operators.outer_noise import ROUNDING, SMALLEST_NUMBER, check_mask, outer_noise
 
-ROUNDING = 1e-6
-"""Samples below this fraction of the largest are zero to single precision: not measured."""
-SMALLEST_NUMBER = 16
-"""Fewer usable samples than this give no estimate."""
-WANTED_VALUES = 256
-"""Samples times coils an estimate should rest on: its standard error is then 4 %."""
-CORNER = 1.1
-"""Radius, in half-widths of k-space, beyond which a sample lies in a corner."""
-RIM = 0.85
-"""Fraction of the half-width of k-space beyond which a sample lies at the end of an axis."""
-SIDE = 0.7
-"""Fraction of the half-width of k-space beyond which the two sides of an axis are compared."""
-WANTED_PER_SIDE = 128
-"""Samples by which the noise on one side of an axis is judged, at least."""
-WHITE, FILTERED = 1.25, 1.75
-"""Ratio of powers at two opposite ends up to which noise counts as white, and as filtered from."""
-GROUP = 15
-"""Samples in one local mean."""
-TRIMMED = 0.25
-"""Share of the samples left out at either end: the largest may hold signal."""
+SURE, UNSURE = 0.1, UNCERTAIN
+"""Uncertainty of the subspace up to which it stands alone, and from which on the smaller of both
+levels is taken."""
+AGREE = 0.1
+"""Relative difference of both levels over which one passes into the other."""
+GIVEN, NOISE_SCAN = "given", "noise scan"
+"""Sources of noise levels that are not measured in the scan itself."""
+MOST_FRAMES = 8
+"""Frames of a series that are looked at, where each has a calibration region."""
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseEstimate:
+    """The noise of a scan as it was measured.
+
+    Attributes
+    ----------
+    sigma
+        Standard deviation ``sqrt(E|n|²)`` of the noise of one complex k-space sample, averaged over
+        coils, real ``(batch,)``.
+    uncertainty
+        Relative standard error of it, ``(batch,)``.
+    source
+        What it was measured in, in words.
+
+    Examples
+    --------
+    >>> found = NoiseEstimate(torch.tensor([0.1]), torch.tensor([0.05]), "calibration subspace")
+    >>> found.uncertain
+    False
+    """
+
+    sigma: Tensor
+    uncertainty: Tensor
+    source: str
+
+    @property
+    def estimated(self) -> bool:
+        """Whether it was measured in the scan itself."""
+        return self.source not in (GIVEN, NOISE_SCAN)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the level and its uncertainty, the largest of a batch, as plain values."""
+        return {
+            "sigma": float(self.sigma.max()),
+            "uncertainty": float(self.uncertainty.max()),
+            "source": self.source,
+        }
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the noise level of an item may be wrong by more than a third."""
+        return bool((self.uncertainty > UNCERTAIN).any())
 
 
 def estimate_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
     """Estimate the noise standard deviation of one complex k-space sample, averaged over coils.
 
-    It rests on the outermost samples, where there is little signal, and takes account of noise
-    that was filtered along an axis; the head of this module says how. Signal that reaches these
-    samples biases it upward, by 3 % on a real 8-coil brain scan. It is a continuous function of
+    The level of `estimate_noise`, without what is known about it. It is a continuous function of
     the k-space, and differentiable almost everywhere.
 
     Parameters
@@ -95,130 +111,109 @@ def estimate_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
     >>> from molrecon import estimate_sigma
     >>> noise = torch.randn(1, 4, 64, 64, dtype=torch.complex64, generator=torch.manual_seed(0))
     >>> sigma = estimate_sigma(0.5 * noise, torch.ones(1, 1, 64, 64, dtype=torch.bool))
-    >>> print(f"{sigma.item():.2f}")
-    0.51
+    >>> print(f"{sigma.item():.1f}")
+    0.5
+    """
+    return estimate_noise(kspace, mask).sigma
+
+
+def estimate_noise(kspace: Tensor, mask: Tensor) -> NoiseEstimate:
+    """Estimate the noise level of a scan and its uncertainty.
+
+    Parameters
+    ----------
+    kspace
+        Complex ``(batch, coil, *spatial)``, zero frequency at ``n // 2``; every spatial axis a
+        Fourier axis.
+    mask
+        Boolean ``(batch or 1, 1, *spatial)``, true where sampled.
+
+    Raises
+    ------
+    InputError
+        As `estimate_sigma`.
+
+    Examples
+    --------
+    >>> noise = torch.randn(1, 4, 64, 64, dtype=torch.complex64, generator=torch.manual_seed(0))
+    >>> found = estimate_noise(noise, torch.ones(1, 1, 64, 64, dtype=torch.bool))
+    >>> found.source, found.uncertain
+    ('calibration subspace', False)
     """
     check_tensor("kspace", kspace)
     check_tensor("mask", mask)
     batch, _, *spatial = kspace.shape
-    if mask.shape not in ((1, 1, *spatial), (batch, 1, *spatial)):
-        raise InputError(
-            f"mask has shape {tuple(mask.shape)}, expected {(1, 1, *spatial)} or "
-            f"{(batch, 1, *spatial)} to fit the k-space; give the mask of the same scan"
-        )
+    check_mask(kspace, mask)
     sampled = mask.to(torch.bool).expand(batch, 1, *spatial)[:, 0]
-    return torch.stack(
-        [
-            _sigma_of_item(item, measured, index)
-            for index, (item, measured) in enumerate(zip(kspace, sampled, strict=True))
-        ]
-    ).to(kspace.real.dtype)
+    found = [
+        _noise_of_item(item, measured, index)
+        for index, (item, measured) in enumerate(zip(kspace, sampled, strict=True))
+    ]
+    kind = kspace.real.dtype
+    return NoiseEstimate(
+        torch.stack([sigma for sigma, _, _ in found]).to(kind),
+        torch.stack([uncertainty.detach() for _, uncertainty, _ in found]).to(kind),
+        ", ".join(dict.fromkeys(source for _, _, source in found)),
+    )
 
 
-def estimate_frames_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
+def estimate_frames_noise(kspace: Tensor, mask: Tensor) -> NoiseEstimate:
     """Estimate the noise of series of frames: the root mean square of `estimate_sigma` over them.
 
-    Frames too sparse to show their noise are left out, unless all are. K-space is complex ``(batch,
-    coil, t, y, x)``, zero frequency at ``n // 2`` of y and x, its mask ``(batch or 1, 1, t, y,
-    x)``, and the result real ``(batch,)``, in the same unit.
+    Frames too sparse to show their noise are left out, unless all are; of many frames with a
+    calibration region eight are looked at. K-space is complex ``(batch, coil, t, y, x)``, zero
+    frequency at ``n // 2`` of y and x, its mask ``(batch or 1, 1, t, y, x)``.
     """
     frames = kspace.transpose(1, 2)
     masks = mask.expand(len(kspace), *mask.shape[1:]).transpose(1, 2)
-    sigmas = []
+    found = []
     for series, sampled in zip(frames, masks, strict=True):
         measured = (sampled != 0) & (series != 0).any(1, keepdim=True)
         rich = measured.flatten(1).sum(1) >= SMALLEST_NUMBER
-        chosen = rich if bool(rich.any()) else torch.ones_like(rich)
-        sigma = estimate_sigma(series[chosen], sampled[chosen])
-        sigmas.append(sigma.square().mean().sqrt())
-    return torch.stack(sigmas)
+        chosen = (rich if bool(rich.any()) else torch.ones_like(rich)).nonzero().flatten()
+        if _region(sampled.to(torch.bool).all(0)[0]) is not None:
+            places = torch.linspace(0, len(chosen) - 1, min(MOST_FRAMES, len(chosen)))
+            chosen = chosen[places.round().long().to(chosen.device)]
+        found.append(estimate_noise(series[chosen], sampled[chosen]))
+    return NoiseEstimate(
+        torch.stack([one.sigma.square().mean().sqrt() for one in found]),
+        torch.stack([one.uncertainty.mean() for one in found]),
+        ", ".join(dict.fromkeys(one.source for one in found)),
+    )
 
 
-def _sigma_of_item(kspace: Tensor, measured: Tensor, index: int) -> Tensor:
-    """Estimate sigma of one ``(coil, *spatial)`` item, in double precision."""
-    magnitude = kspace.detach().abs().amax(dim=0)
-    usable = measured & (magnitude > ROUNDING * magnitude.max())
-    positions = usable.nonzero()
-    if positions.shape[0] < SMALLEST_NUMBER:
-        raise InputError(
-            f"sigma: item {index} of the k-space has {positions.shape[0]} measured samples that "
-            f"are not zero, and {SMALLEST_NUMBER} are needed to estimate its noise; give sigma"
-        )
-    power = kspace[:, usable].to(torch.complex128).abs().square()
-    centre = torch.tensor([n // 2 for n in usable.shape], device=positions.device)
-    offset = (positions - centre).double()
-    coordinates = offset / offset.abs().amax(dim=0).clamp_min(1)
-
-    variance = _variance(power[:, _outermost(coordinates, power.shape[0])]).mean()
-    filtered = _filtered(power, coordinates)
-    degree = filtered.max()
-    if bool(degree > 0):
-        # The fourth power: nearly all of the weight on the largest, and still continuous.
-        shares = filtered**4 / (filtered**4).sum()
-        axes = [axis for axis, share in enumerate(shares.tolist()) if share > 0]
-        along = [shares[axis] * _mean_along_axis(power, coordinates, axis) for axis in axes]
-        variance = torch.lerp(variance, torch.stack(along).sum(), degree.clamp_max(1))
-    sigma = variance.sqrt()
-    if not bool(torch.isfinite(sigma) & (sigma > 0)):
-        raise InputError(
-            f"sigma: the estimate for item {index} of the k-space is {sigma.item()}, expected a "
-            "positive number; check k-space for NaN and zeros, or give sigma"
-        )
-    return sigma
+def _noise_of_item(kspace: Tensor, measured: Tensor, index: int) -> tuple[Tensor, Tensor, str]:
+    """Estimate the noise of one ``(coil, *spatial)`` item, in double precision."""
+    levels, outer, doubt = outer_noise(kspace, measured, index)
+    region = _region(measured)
+    alive = levels.detach() > ROUNDING * levels.detach().max()
+    found = None
+    if region is not None:
+        calibration = kspace[(slice(None), *region)].to(torch.complex128)[alive]
+        found = subspace_noise(calibration, levels[alive])
+    if found is None:
+        return outer, doubt, "outer k-space"
+    # The root mean square over all coils, those without noise among them.
+    own = found.sigma * math.sqrt(len(calibration) / len(kspace))
+    several = len(calibration) > 1
+    unsure = ((found.uncertainty - SURE) / (UNSURE - SURE)).clamp(0, 1) if several else 1.0
+    excess = (own / outer).log()
+    sigma = own * (-unsure * excess.clamp_min(0)).exp()
+    if several:
+        by_outer = unsure * (excess / AGREE).clamp(0, 1)
+        return sigma, torch.lerp(found.uncertainty, doubt, by_outer), "calibration subspace"
+    # Signal of one coil may look like noise to either: it is known as far as both say the same,
+    # and neither looks like signal.
+    both = torch.hypot(found.uncertainty, excess)
+    return sigma, torch.maximum(both, doubt), "calibration subspace and outer k-space"
 
 
-def _outermost(coordinates: Tensor, coils: int) -> Tensor:
-    """Select the corners or, where too few samples lie there, those of largest radius."""
-    radius = coordinates.square().sum(dim=1).sqrt()
-    wanted = max(math.ceil(WANTED_VALUES / coils), SMALLEST_NUMBER)
-    return radius >= min(_largest(radius, wanted), CORNER)
-
-
-def _filtered(power: Tensor, coordinates: Tensor) -> Tensor:
-    """Return for every axis how much noise looks filtered along it: from 0, for white, to 10.
-
-    From 1 on it counts as filtered.
-    """
-    degrees = power.new_zeros(coordinates.shape[1])
-    if coordinates.shape[1] == 1:
-        return degrees
-    for axis, along in enumerate(coordinates.T):
-        if int(min((along > 0).sum(), (along < 0).sum())) < WANTED_PER_SIDE:
-            continue
-        inner = min(SIDE, *(_largest(side * along, WANTED_PER_SIDE) for side in (-1, 1)))
-        ends = [_variance(power[:, side * along >= inner]).mean() for side in (-1, 1)]
-        degrees[axis] = (max(ends) / min(ends) - WHITE) / (FILTERED - WHITE)
-    return degrees.clamp(0, 10)
-
-
-def _mean_along_axis(power: Tensor, coordinates: Tensor, axis: int) -> Tensor:
-    """Return the mean over ``axis`` and coils of local variances at the ends of the other axes."""
-    others = [other for other in range(coordinates.shape[1]) if other != axis]
-    reach = coordinates[:, others].abs().amax(dim=1)
-    wanted = max(WANTED_VALUES // power.shape[0], 4 * GROUP)
-    at_end = reach >= min(_largest(reach, wanted), RIM)
-    along, order = coordinates[at_end, axis].sort(stable=True)
-    groups = max(along.numel() // GROUP, 2)
-    parts = power[:, at_end][:, order].tensor_split(groups, dim=1)
-    variances = torch.stack([_variance(part).mean() for part in parts])
-    # Sampling is denser at the centre, so groups are weighted by the range they stand for.
-    places = torch.stack([part.mean() for part in along.tensor_split(groups)])
-    return torch.trapezoid(variances, places) / (places[-1] - places[0])
-
-
-def _largest(values: Tensor, number: int) -> float:
-    """Return the value that ``number`` others reach, or all if there are fewer."""
-    return float(values.topk(min(number, values.numel())).values[-1])
-
-
-def _variance(power: Tensor) -> Tensor:
-    """Return, per row, the mean of exponentially distributed values, from their middle half.
-
-    The k-th smallest of n has the expectation ``1/n + 1/(n − 1) + …`` times the mean, with k terms.
-    A median would do as well, but hangs on one sample, and so moves more when that one does.
-    """
-    n = power.shape[1]
-    cut = int(TRIMMED * n)
-    ranks = torch.arange(n, 0, -1, device=power.device, dtype=power.dtype)
-    expected = (1 / ranks).cumsum(0)[cut : n - cut]
-    return power.sort(dim=1).values[:, cut : n - cut].mean(1) / expected.mean()
+def _region(measured: Tensor) -> tuple[slice, ...] | None:
+    """Return the largest centred cube that was sampled throughout; None where it is narrow."""
+    widest = min(WIDEST.get(measured.ndim, 0), *measured.shape)
+    for width in range(widest, NARROWEST - 1, -1):
+        starts = [n // 2 - width // 2 for n in measured.shape]
+        block = tuple(slice(start, start + width) for start in starts)
+        if bool(measured[block].all()):
+            return block
+    return None

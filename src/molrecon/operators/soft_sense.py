@@ -9,7 +9,7 @@ from torch import Tensor
 
 from molrecon.errors import InputError
 from molrecon.operators.multi_coil import MultiCoilMRI
-from molrecon.operators.noise import estimate_frames_sigma
+from molrecon.operators.noise import estimate_frames_noise
 
 
 def combined_sets(image: Tensor) -> Tensor:
@@ -109,11 +109,11 @@ class SoftSense(MultiCoilMRI):
         return bound
 
     def estimate_sigma(self, y: Tensor) -> Tensor:
-        """Estimate sigma from the outermost sampled k-space, of all frames where there are some."""
+        """Estimate sigma from k-space, of all frames where there are some."""
         if not self.frames:
             return super().estimate_sigma(y)
         self.H.check_input(y)
-        return estimate_frames_sigma(y, self.mask)
+        return estimate_frames_noise(y, self.mask).sigma
 
     def _coil_images(self, x: Tensor, block: slice) -> Tensor:
         sets = [self.coil_maps[:, s, block] * x[:, s : s + 1] for s in range(x.shape[1])]

@@ -18,9 +18,9 @@ from molrecon.data.formats import (
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.sampling import Sampling, sampling_of
 from molrecon.data.scan import Scan
-from molrecon.errors import AmbiguousError, InputError
+from molrecon.errors import AmbiguousError
 from molrecon.operators.fourier import ifft_centred
-from molrecon.pipeline.measurements import estimated_noise
+from molrecon.pipeline.measurements import known_noise
 
 
 def contents_of(path: PathLike, *, max_memory: float | None = None) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def contents_of(path: PathLike, *, max_memory: float | None = None) -> dict[str,
 def scan_facts(scan: Scan) -> dict[str, Any]:
     """Return sizes, sampling, noise and companions of a scan, and what is missing, as values."""
     sampling = sampling_of(scan)
-    sigma, source = _noise(scan)
+    sigma, uncertainty, source = _noise(scan)
     return {
         "slices": sampling.slices,
         "coils": sampling.coils,
@@ -81,6 +81,7 @@ def scan_facts(scan: Scan) -> dict[str, Any]:
         "calibration": sampling.calibration,
         "separate_calibration": None if scan.calibration is None else scan.calibration.shape[2:],
         "sigma": sigma,
+        "sigma_uncertainty": uncertainty,
         "sigma_source": source,
         "relative_sigma": None if sigma is None else sigma / _peak(scan),
         "has_coil_maps": scan.coil_maps is not None,
@@ -109,14 +110,14 @@ def image_facts(image: ImageData) -> dict[str, Any]:
     }
 
 
-def _noise(scan: Scan) -> tuple[float | None, str]:
-    if scan.sigma is not None:
-        return scan.sigma, "given in the file"
-    try:
-        values = estimated_noise(scan)
-    except InputError as error:
-        return None, str(error)
-    return float(values.median()), "estimated from the outer k-space"
+def _noise(scan: Scan) -> tuple[float | None, float | None, str]:
+    """Return the noise level, its relative standard error and where it comes from."""
+    found = known_noise(scan)
+    if found is None:
+        return None, None, "k-space does not show it"
+    uncertainty = float(found.uncertainty.median())
+    source = "given in the file" if scan.sigma is not None else found.source
+    return float(found.sigma.median()), uncertainty, source
 
 
 def _peak(scan: Scan) -> float:

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from molrecon.data.calibration import calibration_region, centred_slices
 from molrecon.data.coil_maps import estimate_coil_maps, estimate_shared_maps
 from molrecon.data.scan import Scan, sampled
+from molrecon.errors import InputError
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.dynamic_mri import DynamicMRI
 from molrecon.operators.multi_coil import MultiCoilMRI
-from molrecon.operators.noise import estimate_frames_sigma, estimate_sigma
+from molrecon.operators.noise import (
+    GIVEN,
+    NOISE_SCAN,
+    NoiseEstimate,
+    estimate_frames_noise,
+    estimate_noise,
+)
 from molrecon.operators.soft_sense import SoftSense
 
 Progress = Callable[[str, int, int], None]
@@ -82,7 +90,29 @@ def operator_of(scan: Scan) -> MultiCoilMRI:
     return kind(scan.coil_maps, scan.mask)
 
 
-def estimated_noise(scan: Scan) -> Tensor:
-    """Return the noise level per complex k-space sample, ``(batch,)``, from the outer k-space."""
-    estimate = estimate_frames_sigma if scan.axes.time else estimate_sigma
+def estimated_noise(scan: Scan) -> NoiseEstimate:
+    """Return the noise level per complex k-space sample, and its uncertainty, from the k-space."""
+    estimate = estimate_frames_noise if scan.axes.time else estimate_noise
     return estimate(scan.kspace, scan.mask)
+
+
+def known_noise(scan: Scan) -> NoiseEstimate | None:
+    """Return the noise level of a scan as given, by its noise scan, or else estimated.
+
+    None where nothing shows it.
+    """
+    if scan.sigma is not None:
+        return _sure(scan, scan.sigma, 0.0, GIVEN)
+    if scan.noise is not None:
+        level = float(scan.noise.abs().square().mean(dtype=torch.float64).sqrt())
+        if level > 0:
+            return _sure(scan, level, 0.5 / scan.noise.numel() ** 0.5, NOISE_SCAN)
+    try:
+        return estimated_noise(scan)
+    except InputError:
+        return None
+
+
+def _sure(scan: Scan, sigma: float, uncertainty: float, source: str) -> NoiseEstimate:
+    batch = len(scan.kspace)
+    return NoiseEstimate(torch.full((batch,), sigma), torch.full((batch,), uncertainty), source)

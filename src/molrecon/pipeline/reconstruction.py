@@ -18,9 +18,11 @@ from molrecon.data.oversampling import crop_image
 from molrecon.data.sampling import Sampling
 from molrecon.equilibrium.solution import Guarantee, Solution
 from molrecon.errors import InputError, shape_text
+from molrecon.operators.noise import NoiseEstimate
 from molrecon.pipeline.memory import MemoryPlan
 from molrecon.pipeline.preparation import Step
 from molrecon.pipeline.summary import summary_of
+from molrecon.pipeline.tuning import Tuning
 
 BRIGHT = 0.1
 """Magnitude, relative to the largest, above which pixels count in a median."""
@@ -57,8 +59,11 @@ class Reconstruction:
         Whether volumes or series were reconstructed plane by plane.
     coil_maps
         Where the coil maps come from, in words.
-    sigma_estimated
-        Whether the noise level was estimated.
+    noises
+        What is known about the noise of every part and where it comes from; None where the method
+        does not need it, or nothing shows it.
+    tunings
+        How the strength of regularisation was chosen for every part; None where it was not.
     memory
         The estimate of the memory needed, in bytes, and the tiles of the network.
     tol
@@ -104,7 +109,8 @@ class Reconstruction:
     axes: Axes
     taken_apart: bool
     coil_maps: str
-    sigma_estimated: bool
+    noises: tuple[NoiseEstimate | None, ...]
+    tunings: tuple[Tuning | None, ...]
     memory: MemoryPlan
     tol: float
     device: str
@@ -132,8 +138,15 @@ class Reconstruction:
         Every part has an entry in the list ``"slices"``.
         """
         slices = [
-            {**solution.facts(), "place": place}
-            for solution, place in zip(self.solutions, self.places, strict=True)
+            {
+                **solution.facts(),
+                "place": place,
+                "noise": None if noise is None else noise.facts(),
+                "tuning": None if tuning is None else tuning.facts(),
+            }
+            for solution, place, noise, tuning in zip(
+                self.solutions, self.places, self.noises, self.tunings, strict=True
+            )
         ]
         return {
             "method": self.method,
@@ -146,7 +159,6 @@ class Reconstruction:
             "taken_apart": self.taken_apart,
             "memory_estimate": self.memory.total,
             "tile": self.memory.tile,
-            "sigma_estimated": self.sigma_estimated,
             "coil_maps": self.coil_maps,
             "steps": [step.facts() for step in self.steps],
             "noise_map": self._noise_facts(),

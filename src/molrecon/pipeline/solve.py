@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,15 +17,17 @@ from molrecon.data.stack import stack_of
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import ConvergenceError, InputError
 from molrecon.operators.base import LinearOperator
+from molrecon.operators.noise import NoiseEstimate
 from molrecon.operators.soft_sense import combined_sets
 from molrecon.pipeline.match import Matched
 from molrecon.pipeline.measurements import (
     Progress,
-    estimated_noise,
+    known_noise,
     silent,
 )
 from molrecon.pipeline.preparation import Preparation, Step, worst
-from molrecon.reconstructors.base import Reconstructor
+from molrecon.pipeline.tuning import Tuning, required_share, tune
+from molrecon.reconstructors.base import Reconstructor, at_strength
 from molrecon.trust.noise import noise_map
 
 
@@ -46,6 +48,10 @@ class Solved:
         the image.
     places
         Where each part belongs, in words.
+    noises
+        What is known about the noise of each part; None where nothing shows it.
+    tunings
+        How the strength of each part was chosen; None where it was not.
     sampling
         How the scan was sampled.
     steps
@@ -57,6 +63,8 @@ class Solved:
     noise_map: Tensor | None
     solutions: tuple[Solution, ...]
     places: tuple[str, ...]
+    noises: tuple[NoiseEstimate | None, ...]
+    tunings: tuple[Tuning | None, ...]
     sampling: Sampling
     steps: tuple[Step, ...]
 
@@ -72,6 +80,7 @@ def solve(
     device: str,
     stored: ImageFile | None = None,
     noise_draws: int = 0,
+    strength: float | Literal["auto"] | None = None,
     progress: Progress = silent,
 ) -> Solved:
     """Reconstruct all a scan holds; coil maps are estimated where it has none.
@@ -94,6 +103,9 @@ def solve(
         Where the images are kept; None for the memory.
     noise_draws
         Draws of the noise for a noise map, which is kept in memory; 0 for none.
+    strength
+        Factor on the strength of the method; ``"auto"`` to choose it (see `tune`), None to do so
+        where the noise level is uncertain.
     progress
         Called with what is being done, the number of solves done and their number.
 
@@ -105,17 +117,19 @@ def solve(
         If a solve did not converge.
     """
     images: list[Tensor] = []
-    noises: list[Tensor] = []
+    noise_maps: list[Tensor] = []
     solved: list[_Part] = []
     sampling, steps = SamplingCount(), []
     for number, matched in enumerate(items):
         sampling.add(matched.scan)
         item, total = matched.scan, count * matched.count
         if item.coil_maps is None:
-            text = f"{item.axes.item} {number + 1} of {count}: coil maps"
-            progress(text, len(solved), total)
+            progress(f"{item.axes.item} {number + 1} of {count}: coil maps", len(solved), total)
         item, sets = preparation.with_maps(item)
-        parts = _parts(item, matched.split)
+        noise = known_noise(item) if method.needs_sigma else None
+        parts = _parts(item, matched.split, noise)
+        progress(f"{method.name}: strength", len(solved), total)
+        setting = _setting(method, parts.scan, noise, preparation, device, strength)
         values, stds = [], []
         for index, plane in enumerate(parts.planes):
             part, done = parts.scan.item(index), len(solved)
@@ -125,25 +139,25 @@ def solve(
             if index == 0:
                 steps.append((*matched.steps, sets, completion))
             y, A = y.to(device), A.to(device)
-            solution = method(y, A, sigma=part.sigma, tol=tol, raise_on_failure=False)
-            place = f"{item.axes.item} {number}"
-            if plane is not None:
-                name = f"{item.axes.plane} {plane}"
-                place = name if count == 1 else f"{place}, {name}"
+            start = setting.start if index == setting.place else {}
+            with at_strength(method, setting.strength):
+                solution = method(y, A, sigma=part.sigma, tol=tol, raise_on_failure=False, **start)
+            place = _place(item, number, plane, count)
             _require_converged(solution, f"{item.source}, {place}", tol)
             values.append(combined_sets(solution.value.cpu()))
             if noise_draws:
-                show = partial(_draw, progress, label, done, total)
-                stds.append(_noise_std(method, part, y, A, solution, noise_draws, show))
+                draw = partial(_draw, progress, label, done, total)
+                with at_strength(method, setting.strength):
+                    stds.append(_noise_std(method, part, y, A, solution, noise_draws, draw))
             # The image is kept once, and here what is known about it.
             known = replace(solution, value=solution.value.new_empty(0, *solution.value.shape[1:]))
-            solved.append(_Part(known, place, number, matched.split, plane))
+            solved.append(_Part(known, place, number, matched.split, plane, noise, setting.tuning))
             progress(label, done + 1, total)
         image = parts.join(torch.cat(values))
+        restore = matched.restore or (lambda image: image)
         if noise_draws:
-            noise = parts.join(torch.cat(stds))
-            noises.append(noise if matched.restore is None else matched.restore(noise))
-        image = image if matched.restore is None else matched.restore(image)
+            noise_maps.append(restore(parts.join(torch.cat(stds))))
+        image = restore(image)
         if stored is None:
             images.append(image)
         else:
@@ -152,12 +166,23 @@ def solve(
     return Solved(
         image,
         ImageItems.of(image) if stored is None else stored.items(),
-        torch.cat(noises) if noises else None,
+        torch.cat(noise_maps) if noise_maps else None,
         tuple(part.solution(image) for part in solved),
         tuple(part.place for part in solved),
+        tuple(part.noise for part in solved),
+        tuple(part.tuning for part in solved),
         sampling.sampling(),
         worst(steps),
     )
+
+
+def _place(item: Scan, number: int, plane: int | None, count: int) -> str:
+    """Say where a part belongs, in words."""
+    whole = f"{item.axes.item} {number}"
+    if plane is None:
+        return whole
+    name = f"{item.axes.plane} {plane}"
+    return name if count == 1 else f"{whole}, {name}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +194,8 @@ class _Part:
     number: int
     split: int | None
     plane: int | None
+    noise: NoiseEstimate | None
+    tuning: Tuning | None
 
     def solution(self, image: Tensor) -> Solution:
         """Return the solution with its image, a part of all."""
@@ -180,6 +207,48 @@ class _Part:
 
 
 @dataclass(frozen=True, eq=False)
+class _Setting:
+    """How strongly a method regularises the parts of an item, and how that was chosen."""
+
+    strength: float = 1.0
+    tuning: Tuning | None = None
+    # Where to start from, as arguments of a call, at the part that it was chosen at.
+    start: dict[str, Tensor] = field(default_factory=dict)
+    place: int = 0
+
+
+def _setting(
+    method: Reconstructor,
+    parts: Scan,
+    noise: NoiseEstimate | None,
+    preparation: Preparation,
+    device: str,
+    strength: float | Literal["auto"] | None,
+) -> _Setting:
+    """Choose the strength of a method; of planes of a volume the one in the middle decides."""
+    if isinstance(strength, float | int):
+        return _Setting(strength)
+    share = 1.0 if strength == "auto" else required_share(noise)
+    if share == 0 or (strength is None and not method.tunable):
+        return _Setting()
+
+    def problem(scan: Scan) -> tuple[Tensor, LinearOperator]:
+        y, A, _ = preparation.problem(scan)
+        return y.to(device), A.to(device)
+
+    place = len(parts.kspace) // 2
+    part = parts.item(place)
+    try:
+        tuning, image = tune(method, part, problem, sigma=part.sigma, share=share)
+    except InputError:
+        if strength == "auto":
+            raise
+        return _Setting()
+    start = {"x0": image} if method.takes_start else {}
+    return _Setting(tuning.strength, tuning, start, place)
+
+
+@dataclass(frozen=True, eq=False)
 class _Parts:
     """What is solved for by itself of one item, and how the images come together again."""
 
@@ -188,14 +257,15 @@ class _Parts:
     join: Callable[[Tensor], Tensor]
 
 
-def _parts(item: Scan, split: int | None) -> _Parts:
+def _parts(item: Scan, split: int | None, noise: NoiseEstimate | None) -> _Parts:
     if split is None:
+        if noise is not None and not noise.estimated:
+            item = replace(item, sigma=float(noise.sigma[0]))
         return _Parts(item, (None,), lambda images: images)
-    if item.sigma is None:
-        # Of all planes at once: it is the same in each, and a volume shows more of it. Where it
-        # does not, methods that need no noise level go on, and others refuse.
-        with contextlib.suppress(InputError):
-            item = replace(item, sigma=float(estimated_noise(item)))
+    # Of all planes at once: it is the same in each, and a volume shows more of it. Where it does
+    # not, methods that need no noise level go on, and others refuse.
+    if noise is not None:
+        item = replace(item, sigma=float(noise.sigma[0]))
     stack = stack_of(item, split)
     return _Parts(stack.scan, stack.places, stack.join)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -39,6 +39,7 @@ def reconstruct(
     preparation: Preparation | None = None,
     tol: float = 1e-3,
     sigma: float | None = None,
+    strength: float | Literal["auto"] | None = None,
     noise_draws: int = 0,
     intensity: bool = False,
     force: bool = False,
@@ -50,9 +51,9 @@ def reconstruct(
     """Reconstruct an image, a volume or a series of frames, and say how far it can be trusted.
 
     Where the scan has no coil maps they are estimated from its calibration region (ESPIRiT), and
-    where it has no noise level from the outer k-space. A model of slices takes a volume with a
-    fully sampled readout apart, and a series into its frames. What was assumed or estimated is
-    listed in the result.
+    where it has no noise level it is measured in k-space (`estimate_noise`). A model of slices
+    takes a volume with a fully sampled readout apart, and a series into its frames. What was
+    assumed or estimated is listed in the result.
 
     Before any work is done the scan is checked (`check`): one that the data contradict is refused.
 
@@ -75,6 +76,10 @@ def reconstruct(
     sigma
         Standard deviation of the noise of one complex k-space sample, in the units of the scan;
         in place of that of the scan, or of the estimate.
+    strength
+        Factor on the strength of regularisation, in units of the noise level; ``"auto"`` to choose
+        it by predicting measurements that are left out (see `Tuning`); by default 1, and chosen
+        where the method needs the noise level and that is uncertain.
     noise_draws
         Draws of the noise for a noise map (see `noise_map`), each about half the work of the image;
         0 for none. The map is kept in memory.
@@ -126,6 +131,7 @@ def reconstruct(
     device = resolve_device(device)
     chosen = _method(method, model, device)
     require_mri(chosen)
+    _check_strength(strength, chosen)
     source = _items(scan, max_memory)
     preparation = preparation or Preparation()
     progress = progress or silent
@@ -148,6 +154,7 @@ def reconstruct(
             device=device,
             stored=stored,
             noise_draws=noise_draws,
+            strength=strength,
             progress=progress,
         )
     found = _described(
@@ -253,11 +260,22 @@ def _described(
         axes=scan.axes,
         taken_apart=matched.split is not None,
         coil_maps=_maps_source(scan),
-        sigma_estimated=scan.sigma is None and solved.solutions[0].sigma is not None,
+        noises=solved.noises,
+        tunings=solved.tunings,
         geometry=scan.geometry,
         image_shape=scan.image_shape,
         **known,
     )
+
+
+def _check_strength(strength: float | Literal["auto"] | None, method: Reconstructor) -> None:
+    if strength != "auto":
+        require_positive("strength", strength)
+    if strength is not None and not method.tunable:
+        raise InputError(
+            f"strength is {strength}, but the method {method.name} has no strength to choose; "
+            "leave it out."
+        )
 
 
 def _items(scan: Scan | ScanItems | PathLike, max_memory: float | None) -> ScanItems:
@@ -310,9 +328,10 @@ def _assumed(matched: Matched, solved: Solved) -> dict[str, str]:
         where = "of all frames together" if scan.axes.time else "of the scan"
         where = where if scan.calibration is None else "that was measured by itself"
         assumed["coil maps"] = f"They are estimated from the calibration region {where} (ESPIRiT)."
-    sigma = solved.solutions[0].sigma
-    if scan.sigma is None and sigma is not None:
+    noise = solved.noises[0]
+    if noise is not None and noise.estimated:
         assumed["noise"] = (
-            f"σ = {float(sigma[0]):.4g} per k-space sample is estimated from the outer k-space."
+            f"σ = {float(noise.sigma[0]):.4g} ± {float(noise.uncertainty[0]):.0%} per k-space "
+            f"sample is estimated ({noise.source})."
         )
     return assumed

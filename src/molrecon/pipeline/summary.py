@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from molrecon.equilibrium.solution import Guarantee
 from molrecon.errors import shape_text
@@ -25,8 +25,10 @@ def summary_of(found: Reconstruction) -> list[tuple[str, str]]:
         ("Method", f"{found.method}, {found.model}" if found.model else found.method),
     ]
     if facts["sigma"] is not None:
-        origin = "estimated" if found.sigma_estimated else "given"
-        rows.append(("Noise", f"σ = {facts['sigma']:.4g} per k-space sample ({origin})"))
+        rows.append(("Noise", f"σ = {facts['sigma']:.4g} per k-space sample{_origin(facts)}"))
+    tuning = found.tunings[found.worst]
+    if tuning is not None:
+        rows.append(("Strength", str(tuning)))
     if facts["lam"] is not None:
         rows.append(("Data weight", f"λ = {facts['lam']:.4g}"))
     count = len(found.solutions)
@@ -42,6 +44,14 @@ def summary_of(found: Reconstruction) -> list[tuple[str, str]]:
     in_tiles = "" if tiles is None else f", the network in tiles of {shape_text(tiles)}"
     rows.append(("Memory", f"about {gib(found.memory.total)} estimated{in_tiles}"))
     return [*rows, ("Time", f"{found.seconds:.1f} s on {found.device}")]
+
+
+def _origin(facts: dict[str, Any]) -> str:
+    noise = facts["noise"]
+    if noise is None:
+        return ""
+    doubt = f" ± {noise['uncertainty']:.0%}" if noise["uncertainty"] > 0 else ""
+    return f"{doubt} ({noise['source']})"
 
 
 def _noise(facts: dict[str, float]) -> str:

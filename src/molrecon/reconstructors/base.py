@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from molrecon.arguments import require_positive
 from molrecon.data.axes import Axes
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
@@ -34,6 +37,13 @@ class Reconstructor(ABC):
     takes_start
         Whether it has an argument ``x0``, a starting image ``(batch, *A.shape_in)`` that changes
         the work and never the answer.
+    tunable
+        Whether it regularises with a strength that can be chosen.
+    strength
+        Factor on the strength of its regularisation, in units of the noise level: at 2 it
+        reconstructs as if noise were twice as strong. See `at_strength`.
+    needs_sigma
+        Whether it looks at the noise level.
 
     Examples
     --------
@@ -53,6 +63,13 @@ class Reconstructor(ABC):
     axes: Axes | None = None
     differentiable: bool = True
     takes_start: bool = False
+    tunable: bool = False
+    strength: float = 1.0
+
+    @property
+    def needs_sigma(self) -> bool:
+        """Whether the noise level has an effect."""
+        return False
 
     @abstractmethod
     def __call__(
@@ -123,6 +140,39 @@ class Reconstructor(ABC):
             If the measurements, σ or their shapes are wrong.
         """
         return Held(self, self.settled(y, A, sigma))
+
+
+@contextmanager
+def at_strength(method: Reconstructor, strength: float) -> Iterator[None]:
+    """Regularise with another strength meanwhile.
+
+    Parameters
+    ----------
+    method
+        The method.
+    strength
+        Factor on its strength as it was built, in units of the noise level.
+
+    Examples
+    --------
+    >>> from molrecon import SENSE
+    >>> method = SENSE()
+    >>> with at_strength(method, 2.0):
+    ...     print(method.strength)
+    2.0
+    """
+    require_positive("strength", strength)
+    if strength != 1 and not method.tunable:
+        raise InputError(
+            f"strength is {strength:g}, but the method {method.name} has no strength to choose; "
+            "leave it out."
+        )
+    before = method.strength
+    method.strength = before * strength
+    try:
+        yield
+    finally:
+        method.strength = before
 
 
 class Held(Reconstructor):

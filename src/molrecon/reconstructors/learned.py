@@ -136,6 +136,8 @@ class LearnedReconstructor(nn.Module, Reconstructor):
     (True, 'mol', Axes('yx'))
     """
 
+    tunable = True
+
     network: Network
     weight: DataWeight | None
     equilibrium: Equilibrium | None
@@ -172,6 +174,11 @@ class LearnedReconstructor(nn.Module, Reconstructor):
     def takes_start(self) -> bool:  # type: ignore[override]
         """Whether the answer does not depend on the start: that of an equilibrium does not."""
         return self.equilibrium is not None
+
+    @property
+    def needs_sigma(self) -> bool:
+        """True: the network is told, or at least the weight."""
+        return True
 
     @torch.no_grad()
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
@@ -362,7 +369,8 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         if A.support is not None:
             start = start * A.support
         start = start / per_sample(scale, start)
-        return (A, y / per_sample(scale, y), noise / scale, start), scale, noise
+        told = self.strength * noise / scale
+        return (A, y / per_sample(scale, y), told, start), scale, noise
 
 
 def _check_output(output: str) -> None:

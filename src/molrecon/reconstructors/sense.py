@@ -45,6 +45,7 @@ class SENSE(Reconstructor):
     """
 
     name = "sense"
+    tunable = True
 
     def __init__(self, lam: float = PUBLISHED_LAM, *, max_iterations: int = 500) -> None:
         require_weight(lam)
@@ -63,7 +64,7 @@ class SENSE(Reconstructor):
         return regularised_least_squares(
             y,
             A,
-            self.lam,
+            self.lam / self.strength**2,
             tol=tol,
             max_iterations=self.max_iterations,
             raise_on_failure=raise_on_failure,

@@ -39,6 +39,7 @@ class Sparse(Reconstructor):
     """
 
     differentiable = False
+    tunable = True
     noise_factor: float
     """The default weight, in units of the noise level per sample."""
 
@@ -56,6 +57,11 @@ class Sparse(Reconstructor):
     @abstractmethod
     def _solver(self, A: Any, y: Any, lam: float, norm: float) -> Any:
         """Return sigpy's algorithm with an attribute ``x``; ``norm`` is at least ‖A‖."""
+
+    @property
+    def needs_sigma(self) -> bool:
+        """Whether the weight is in proportion to it."""
+        return self.lam is None
 
     @torch.no_grad()
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
@@ -103,6 +109,7 @@ class Sparse(Reconstructor):
         else:
             assert sigma is not None
             lams = self.noise_factor * sigma / scale
+        lams = self.strength * lams
         norms = (A.norm(tol=1e-3) * NORM_MARGIN**0.5).expand(scale.shape).tolist()
         on_cpu = A.to("cpu")
         scaled = (y / per_sample(scale, y)).cpu()

@@ -58,6 +58,7 @@ class Tikhonov(Reconstructor):
     """
 
     name = "tikhonov"
+    tunable = True
 
     def __init__(self, lam: float | None = None, *, max_iterations: int = 500) -> None:
         if lam is not None:
@@ -96,6 +97,11 @@ class Tikhonov(Reconstructor):
         )
         return replace(solution, sigma=noise, seconds=time.perf_counter() - started)
 
+    @property
+    def needs_sigma(self) -> bool:
+        """Whether λ is chosen by it."""
+        return self.lam is None
+
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
         """Return λ as chosen for ``y``."""
         check_signal(y, A)
@@ -108,13 +114,13 @@ class Tikhonov(Reconstructor):
         """Return λ and, where it rests on one, the noise level, both ``(batch,)``."""
         unit = 1 / A.nominal_norm.to(y.real.dtype) ** 2
         if self.lam is not None:
-            return (unit * self.lam).expand(y.shape[0]), None
+            return (unit * self.lam / self.strength**2).expand(y.shape[0]), None
         noise = as_sigma(A.estimate_sigma(y) if sigma is None else sigma, y)
         lam = unit * _by_discrepancy(y.detach(), A, noise.detach(), unit, self.max_iterations)
         # Aᴴy requires a gradient if y does, or a tensor that A holds.
         if torch.is_grad_enabled() and (noise.requires_grad or A.H(y).requires_grad):
             lam = _with_gradient(lam, y, A, noise, self.max_iterations)
-        return lam, noise
+        return lam / self.strength**2, noise
 
 
 @torch.no_grad()
