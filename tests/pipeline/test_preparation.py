@@ -136,10 +136,16 @@ def test_two_sets_of_maps_leave_no_fold(model):
 
 def test_two_sets_that_are_given_are_used():
     scan, _ = raw()
-    maps = estimate_coil_maps(scan.kspace, scan.mask, sets=2)
+    one = estimate_coil_maps(scan.kspace, scan.mask)
+    maps = torch.stack([one, one.flip(-1)], dim=1)
     off = Preparation(whiten=False, cut_readout=False)
     both = reconstruct(scan.with_coil_maps(maps), "sense", device="cpu", preparation=off)
     assert "2 sets" in steps_of(both)["sets of coil maps"].text
+    maps[:, 1] = 0
+    empty = reconstruct(scan.with_coil_maps(maps), "sense", device="cpu", preparation=off)
+    assert "second is empty" in steps_of(empty)["sets of coil maps"].text
+    one = reconstruct(scan.with_coil_maps(maps[:, 0]), "sense", device="cpu", preparation=off)
+    assert torch.equal(empty.image, one.image)
 
 
 def test_a_second_set_without_signal_is_left_out():

@@ -58,19 +58,27 @@ def require_coil_maps(scan: Scan) -> None:
 def ensure_coil_maps(scan: Scan, *, sets: int = 1) -> Scan:
     """Return the scan with coil maps, estimated where it has none.
 
-    Of two sets a second one without signal is left out.
+    Sets of maps that are zero everywhere are left out.
     """
     if scan.coil_maps is not None:
-        return scan
+        return _without_empty_sets(scan)
     if scan.calibration is not None:
         maps = _maps_of_calibration(scan.calibration, scan.kspace.shape[-scan.axes.fourier :], sets)
         maps = maps.unsqueeze(-3) if scan.axes.time else maps
     else:
         estimate = estimate_shared_maps if scan.axes.time else estimate_coil_maps
         maps = estimate(scan.kspace, scan.mask, sets=sets)
-    if sets > 1 and not bool(maps[:, 1].any()):
-        maps = maps[:, 0]
-    return replace(scan, coil_maps=maps)
+    return _without_empty_sets(replace(scan, coil_maps=maps))
+
+
+def _without_empty_sets(scan: Scan) -> Scan:
+    """Return the scan without sets of maps that are zero everywhere, as where nothing folds."""
+    maps = scan.coil_maps
+    if maps is None or scan.coil_axis == 1:
+        return scan
+    used = maps.any(0).flatten(1).any(1)
+    maps = maps[:, used]
+    return replace(scan, coil_maps=maps if maps.shape[1] > 1 else maps[:, 0])
 
 
 def _maps_of_calibration(calibration: Tensor, shape: Sequence[int], sets: int) -> Tensor:

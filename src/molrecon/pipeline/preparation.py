@@ -282,7 +282,9 @@ class Preparation:
         InputError
             If there is no calibration region, or only zeros in it.
         """
-        name, given = "sets of coil maps", item.coil_maps is not None
+        name, asked = "sets of coil maps", max(item.map_sets, self.map_sets)
+        if item.coil_maps is not None:
+            asked = item.map_sets
         item = ensure_coil_maps(item, sets=self.map_sets)
         if item.map_sets > 1:
             text = (
@@ -291,7 +293,7 @@ class Preparation:
                 "magnitude"
             )
             return item, Step(name, True, text)
-        if given or self.map_sets == 1:
+        if asked == 1:
             return item, Step(name, False, "one set")
         return item, Step(name, False, "one set: the second is empty, so nothing folds")
 

@@ -131,21 +131,25 @@ def _memory(field: str) -> int:
     return int(found[1]) * 1024 if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def try_reader(path: Path, name: str) -> Outcome:
+    """Read a file by one of `READERS`."""
+    escaped, hung, refused = None, False, False
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _memory("VmRSS")
+    try:
+        with _alarm():
+            READERS[name](path)
+    except InputError as error:
+        refused, text = True, str(error)
+        if "\n" in text or not text.endswith(".") or not all(map(str.isprintable, text)):
+            escaped = f"no sentence: {text!r}"
+    except _HungError:
+        hung = True
+    except Exception as error:
+        escaped = f"{type(error).__name__}: {error}"
+    return Outcome(name, escaped, hung, refused, _memory("VmHWM") - before)
+
+
 def try_readers(path: Path) -> Iterator[Outcome]:
     """Read a file by every reader."""
-    for name, read in READERS.items():
-        escaped, hung, refused = None, False, False
-        Path("/proc/self/clear_refs").write_text("5")
-        before = _memory("VmRSS")
-        try:
-            with _alarm():
-                read(path)
-        except InputError as error:
-            refused, text = True, str(error)
-            if "\n" in text or not text.endswith(".") or not all(map(str.isprintable, text)):
-                escaped = f"no sentence: {text!r}"
-        except _HungError:
-            hung = True
-        except Exception as error:
-            escaped = f"{type(error).__name__}: {error}"
-        yield Outcome(name, escaped, hung, refused, _memory("VmHWM") - before)
+    return (try_reader(path, name) for name in READERS)

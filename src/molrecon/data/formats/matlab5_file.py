@@ -99,7 +99,8 @@ def _expanded(content: memoryview, order: str, location: Location, before: int) 
     stream = zlib.decompressobj()
     tag = stream.decompress(content, 8)
     length = int(np.frombuffer(tag, f"{order}u4", 2)[1])
-    location.require_room(before + length, "content")
+    # What is expanded is held while arrays are made of it.
+    location.require_room(2 * (before + length), "content")
     block = tag + stream.decompress(stream.unconsumed_tail, max(1, length))
     if len(block) < 8 + length or stream.decompress(stream.unconsumed_tail, 1) or not stream.eof:
         raise ValueError("a compressed variable has another length than it says")

@@ -84,6 +84,9 @@ def as_complex(array: Array, source: str) -> Array:
     """Combine the real and imaginary parts that lie along the last axis."""
     if is_trajectory(array):
         raise non_cartesian(source, "it is a trajectory")
+    if array.dtype in (np.float32, np.float64) and array.flags.c_contiguous:
+        # The same bytes: a copy would take as much memory again.
+        return array.view(np.result_type(array.dtype, np.complex64))[..., 0]
     return np.ascontiguousarray(array[..., 0]) + 1j * array[..., 1]
 
 

@@ -40,8 +40,11 @@ def require_grid(kspace: Array, source: str) -> None:
         return
     # Of one slice: a few coils tell as much as all slices do.
     planes = kspace.reshape(-1, *kspace.shape[-2:])[:_PLANES]
+    power = np.zeros(planes.shape[1:])
     with np.errstate(over="ignore", invalid="ignore"):
-        power = np.square(np.abs(planes)).sum(0)
+        # One by one: all together would take as much memory as they do.
+        for plane in planes:
+            power += np.square(np.abs(plane))
     for lines in (power, power.T):
         if _are_spokes(lines):
             raise non_cartesian(
