@@ -119,8 +119,7 @@ def attack(
         "seconds": time.perf_counter() - started,
         "device": device,
     }
-    files = write_results(folder, attacked, A, facts, title=Path(under).name)
-    facts["files"] = files
+    facts["files"] = files = write_results(folder, attacked, A, facts, title=Path(under).name)
     output.print_json(facts) if json else _print(attacked, files, reference is not None)
 
 

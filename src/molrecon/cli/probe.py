@@ -88,8 +88,8 @@ def probe(
 
     from molrecon.arguments import require_positive, resolve_device
     from molrecon.cli import lists
-    from molrecon.data.atomic import keep_inputs
-    from molrecon.data.formats import check_image_path, write_image
+    from molrecon.cli.reading import check_images
+    from molrecon.data.formats import write_image
     from molrecon.evaluation import probing
     from molrecon.evaluation.attack.scan import read_slice
     from molrecon.reconstructors.methods import named_method
@@ -100,10 +100,7 @@ def probe(
     for one in (*sizes, *contrasts):
         require_positive("size or contrast", one)
     require_positive("shifts", shifts)
-    for file, other in ((map_file, share), (share, None)):
-        if file is not None:
-            check_image_path(file)
-            keep_inputs(file, under, other)
+    check_images((map_file, share), under)
     device = resolve_device(device)
     methods = [named_method(name, device=device) for name in lists.methods(model, against)]
     scan = read_slice(under, methods, number=number)

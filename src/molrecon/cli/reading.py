@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from molrecon.cli import output
@@ -50,3 +51,14 @@ def parse_centre(text: str | None) -> Centre | None:
         raise InputError(
             f"--centre is {text!r}, expected corner, auto or an index for each axis, as in 64,28."
         ) from None
+
+
+def check_images(outputs: Sequence[str | None], *inputs: str | None) -> None:
+    """Refuse images that cannot be written, or that would replace an input or each other."""
+    from molrecon.data.atomic import keep_inputs
+    from molrecon.data.formats import check_image_path
+
+    for number, path in enumerate(outputs):
+        if path is not None:
+            check_image_path(path)
+            keep_inputs(path, *inputs, *outputs[:number])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from molrecon.cli.options import (
     Scan,
     Sigma,
 )
+
+if TYPE_CHECKING:
+    from molrecon.pipeline import Reconstruction
 
 Out = Annotated[
     str,
@@ -168,17 +171,10 @@ def reconstruct(
     check'). The figures are those of the slice (or volume, or series) with the
     largest error bound; --json lists all.
     """
-    from dataclasses import replace
-
     from molrecon import pipeline
-    from molrecon.cli.reading import parse_centre, read_with_parts
-    from molrecon.data.atomic import keep_inputs
-    from molrecon.data.formats import check_image_path
+    from molrecon.cli.reading import check_images, parse_centre, read_with_parts
 
-    check_image_path(out)
-    if noise_map is not None:
-        check_image_path(noise_map)
-        keep_inputs(noise_map, under, mask, coil_maps, calibration, model, out)
+    check_images((out, noise_map), under, mask, coil_maps, calibration, model)
     preparation = pipeline.Preparation(
         whiten=whiten,
         cut_readout=cut_readout,
@@ -190,7 +186,6 @@ def reconstruct(
         despike=despike,
         correct=correct,
     )
-    keep_inputs(out, under, mask, coil_maps, calibration, model)
     scan = read_with_parts(under, mask, coil_maps, calibration, max_memory)
     with output.progress() as show:
         found = pipeline.reconstruct(
@@ -209,15 +204,29 @@ def reconstruct(
             output=out,
             progress=show,
         )
+    _finish(found, under, out, coil_maps, noise_map, json)
+
+
+def _finish(
+    found: Reconstruction,
+    under: str,
+    out: str,
+    coil_maps: str | None,
+    noise_map: str | None,
+    json: bool,
+) -> None:
+    """Write the noise map, and print what is known of the image."""
+    from dataclasses import replace
+
     if noise_map is not None:
         found.save_noise_map(noise_map)
+    if coil_maps is not None:
+        found = replace(found, coil_maps=f"read from {coil_maps}")
     for doubt in found.check.warnings:
         output.print_note(output.with_options(f"Data check: {doubt}."))
     for subject in ("axes", "field of view"):
         if subject in found.assumed:
             output.print_note(found.assumed[subject])
-    if coil_maps is not None:
-        found = replace(found, coil_maps=f"read from {coil_maps}")
     certificate = _certificate_of(found.model)
     if json:
         output.print_json({"input": under, "output": out, **found.facts(), **certificate})

@@ -158,11 +158,7 @@ class Metric:
         complex_values
             Compare complex values in place of magnitudes, if the metric can.
 
-        Raises
-        ------
-        InputError
-            If the shapes differ, a value is not finite, the range is not positive, or a unit has
-            no figure.
+        Images of other shapes, with values that are not finite, or without a figure are refused.
         """
         _check(image, reference, over)
         complex_values = complex_values and not self.magnitude_only

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -116,48 +116,16 @@ def solve(
     ConvergenceError
         If a solve did not converge.
     """
+    solver = _ItemSolver(method, count, preparation, tol, device, noise_draws, strength, progress)
     images: list[Tensor] = []
     noise_maps: list[Tensor] = []
-    solved: list[_Part] = []
     sampling, steps = SamplingCount(), []
     for number, matched in enumerate(items):
         sampling.add(matched.scan)
-        item, total = matched.scan, count * matched.count
-        if item.coil_maps is None:
-            progress(f"{item.axes.item} {number + 1} of {count}: coil maps", len(solved), total)
-        item, sets = preparation.with_maps(item)
-        noise = known_noise(item) if method.needs_sigma else None
-        parts = _parts(item, matched.split, noise)
-        progress(f"{method.name}: strength", len(solved), total)
-        setting = _setting(method, parts.scan, noise, preparation, device, strength)
-        values, stds = [], []
-        for index, plane in enumerate(parts.planes):
-            part, done = parts.scan.item(index), len(solved)
-            label = f"{done + 1} of {total}: {method.name}" if total > 1 else method.name
-            progress(label, done, total)
-            y, A, completion = preparation.problem(part)
-            if index == 0:
-                steps.append((*matched.steps, sets, completion))
-            y, A = y.to(device), A.to(device)
-            start = setting.start if index == setting.place else {}
-            with at_strength(method, setting.strength):
-                solution = method(y, A, sigma=part.sigma, tol=tol, raise_on_failure=False, **start)
-            place = _place(item, number, plane, count)
-            _require_converged(solution, f"{item.source}, {place}", tol)
-            values.append(combined_sets(solution.value.cpu()))
-            if noise_draws:
-                draw = partial(_draw, progress, label, done, total)
-                with at_strength(method, setting.strength):
-                    stds.append(_noise_std(method, part, y, A, solution, noise_draws, draw))
-            # The image is kept once, and here what is known about it.
-            known = replace(solution, value=solution.value.new_empty(0, *solution.value.shape[1:]))
-            solved.append(_Part(known, place, number, matched.split, plane, noise, setting.tuning))
-            progress(label, done + 1, total)
-        image = parts.join(torch.cat(values))
-        restore = matched.restore or (lambda image: image)
-        if noise_draws:
-            noise_maps.append(restore(parts.join(torch.cat(stds))))
-        image = restore(image)
+        image, std, prepared = solver.solve(matched, number)
+        steps.append(prepared)
+        if std is not None:
+            noise_maps.append(std)
         if stored is None:
             images.append(image)
         else:
@@ -167,13 +135,90 @@ def solve(
         image,
         ImageItems.of(image) if stored is None else stored.items(),
         torch.cat(noise_maps) if noise_maps else None,
-        tuple(part.solution(image) for part in solved),
-        tuple(part.place for part in solved),
-        tuple(part.noise for part in solved),
-        tuple(part.tuning for part in solved),
+        tuple(part.solution(image) for part in solver.solved),
+        tuple(part.place for part in solver.solved),
+        tuple(part.noise for part in solver.solved),
+        tuple(part.tuning for part in solver.solved),
         sampling.sampling(),
         worst(steps),
     )
+
+
+class _ItemSolver:
+    """Solves for the items of a scan, one after the other; arguments as in `solve`."""
+
+    def __init__(
+        self,
+        method: Reconstructor,
+        count: int,
+        preparation: Preparation,
+        tol: float,
+        device: str,
+        noise_draws: int,
+        strength: float | Literal["auto"] | None,
+        progress: Progress,
+    ) -> None:
+        self.method, self.count, self.preparation = method, count, preparation
+        self.tol, self.device, self.noise_draws = tol, device, noise_draws
+        self.strength, self.progress = strength, progress
+        self.solved: list[_Part] = []
+
+    def solve(
+        self, matched: Matched, number: int
+    ) -> tuple[Tensor, Tensor | None, tuple[Step, ...]]:
+        """Return the image of an item, its noise map if one is wanted, and its preparation."""
+        item, total = matched.scan, self.count * matched.count
+        if item.coil_maps is None:
+            text = f"{item.axes.item} {number + 1} of {self.count}: coil maps"
+            self.progress(text, len(self.solved), total)
+        item, sets = self.preparation.with_maps(item)
+        noise = known_noise(item) if self.method.needs_sigma else None
+        parts = _parts(item, matched.split, noise)
+        self.progress(f"{self.method.name}: strength", len(self.solved), total)
+        setting = _setting(
+            self.method, parts.scan, noise, self.preparation, self.device, self.strength
+        )
+        values, stds, steps = [], [], matched.steps
+        for index, plane in enumerate(parts.planes):
+            place = _place(item, number, plane, self.count)
+            where = f"{item.source}, {place}"
+            solution, std, completion = self._part(
+                parts.scan.item(index), where, setting, index, total
+            )
+            steps = (*matched.steps, sets, completion) if index == 0 else steps
+            values.append(combined_sets(solution.value.cpu()))
+            if std is not None:
+                stds.append(std)
+            known = _without_image(solution)
+            self.solved.append(
+                _Part(known, place, number, matched.split, plane, noise, setting.tuning)
+            )
+        restore = matched.restore or (lambda image: image)
+        std = restore(parts.join(torch.cat(stds))) if stds else None
+        return restore(parts.join(torch.cat(values))), std, steps
+
+    def _part(
+        self, part: Scan, where: str, setting: _Setting, index: int, total: int
+    ) -> tuple[Solution, Tensor | None, Step]:
+        done, name = len(self.solved), self.method.name
+        label = f"{done + 1} of {total}: {name}" if total > 1 else name
+        self.progress(label, done, total)
+        y, A, completion = self.preparation.problem(part)
+        y, A, std = y.to(self.device), A.to(self.device), None
+        options: dict[str, Any] = {"sigma": part.sigma, "tol": self.tol, "raise_on_failure": False}
+        with at_strength(self.method, setting.strength):
+            solution = self.method(y, A, **options | setting.start(index))
+            _require_converged(solution, where, self.tol)
+            if self.noise_draws:
+                draw = partial(_draw, self.progress, label, done, total)
+                std = _noise_std(self.method, part, y, A, solution, self.noise_draws, draw)
+        self.progress(label, done + 1, total)
+        return solution, std, completion
+
+
+def _without_image(solution: Solution) -> Solution:
+    """Return what is known of an image, which is kept once, with those of the other parts."""
+    return replace(solution, value=solution.value.new_empty(0, *solution.value.shape[1:]))
 
 
 def _place(item: Scan, number: int, plane: int | None, count: int) -> str:
@@ -212,9 +257,13 @@ class _Setting:
 
     strength: float = 1.0
     tuning: Tuning | None = None
-    # Where to start from, as arguments of a call, at the part that it was chosen at.
-    start: dict[str, Tensor] = field(default_factory=dict)
+    # The image that it was chosen by, where the method takes a start, and of which part it is.
+    image: Tensor | None = None
     place: int = 0
+
+    def start(self, part: int) -> dict[str, Tensor]:
+        """Return where to start from, as arguments of a call."""
+        return {"x0": self.image} if self.image is not None and part == self.place else {}
 
 
 def _setting(
@@ -244,8 +293,7 @@ def _setting(
         if strength == "auto":
             raise
         return _Setting()
-    start = {"x0": image} if method.takes_start else {}
-    return _Setting(tuning.strength, tuning, start, place)
+    return _Setting(tuning.strength, tuning, image if method.takes_start else None, place)
 
 
 @dataclass(frozen=True, eq=False)

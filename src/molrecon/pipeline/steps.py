@@ -129,15 +129,11 @@ def reconstruct(
     started = time.perf_counter()
     _check_arguments(output, sigma, tol, max_memory, noise_draws)
     device = resolve_device(device)
-    chosen = _method(method, model, device)
-    require_mri(chosen)
-    _check_strength(strength, chosen)
+    chosen = _method(method, model, device, strength)
     source = _items(scan, max_memory)
     preparation = preparation or Preparation()
     progress = progress or silent
-    checked = check_items(source, preparation.settled, most=None)
-    if not force:
-        checked.require_none(source.source)
+    checked = _checked(source, preparation, force)
     items = _Matching(source, chosen, preparation, sigma, intensity)
     items.require_maps(progress)
     learned = chosen if isinstance(chosen, LearnedReconstructor) else None
@@ -268,14 +264,12 @@ def _described(
     )
 
 
-def _check_strength(strength: float | Literal["auto"] | None, method: Reconstructor) -> None:
-    if strength != "auto":
-        require_positive("strength", strength)
-    if strength is not None and not method.tunable:
-        raise InputError(
-            f"strength is {strength}, but the method {method.name} has no strength to choose; "
-            "leave it out."
-        )
+def _checked(source: ScanItems, preparation: Preparation, force: bool) -> DataCheck:
+    """Check a scan, and refuse one that the data contradict unless that is forced."""
+    checked = check_items(source, preparation.settled, most=None)
+    if not force:
+        checked.require_none(source.source)
+    return checked
 
 
 def _items(scan: Scan | ScanItems | PathLike, max_memory: float | None) -> ScanItems:
@@ -288,7 +282,26 @@ def _folder(output: PathLike | None) -> Path | None:
     return None if output is None else Path(output).absolute().parent
 
 
-def _method(method: str | Reconstructor | None, model: str | None, device: str) -> Reconstructor:
+def _method(
+    method: str | Reconstructor | None,
+    model: str | None,
+    device: str,
+    strength: float | Literal["auto"] | None,
+) -> Reconstructor:
+    """Build the method where it is not, and refuse one that cannot serve."""
+    chosen = _built(method, model, device)
+    require_mri(chosen)
+    if strength != "auto":
+        require_positive("strength", strength)
+    if strength is not None and not chosen.tunable:
+        raise InputError(
+            f"strength is {strength}, but the method {chosen.name} has no strength to choose; "
+            "leave it out."
+        )
+    return chosen
+
+
+def _built(method: str | Reconstructor | None, model: str | None, device: str) -> Reconstructor:
     if method is None or isinstance(method, str):
         return build_method(method, model=model, device=device)
     if not isinstance(method, Reconstructor):

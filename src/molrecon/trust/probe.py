@@ -162,19 +162,8 @@ def probe_lesions(
     (0.9, 1.5)
     """
     started = time.perf_counter()
-    if not (size > 0 and contrast > 0 and math.isfinite(size) and math.isfinite(contrast)):
-        raise InputError(
-            f"size is {size:g} and contrast {contrast:g}, expected positive numbers; correct them"
-        )
+    lattice = _lattice(A, size, contrast, shifts, seed)
     spatial = A.shape_in[1:]
-    lattice = Lattice(spatial, spacing_for(size), seed)
-    if min(spatial) < 2 * lattice.spacing:
-        raise InputError(
-            f"size is {size:g} pixels, expected at most {min(spatial) / 4:g} for an image of "
-            f"{tuple(spatial)}; probe smaller features"
-        )
-    if shifts is not None and not 1 <= shifts <= len(lattice):
-        raise InputError(f"shifts is {shifts}, expected 1 to {len(lattice)}; correct it")
     profile = gaussian(size, spatial)
     density = 0.5 / lattice.spacing ** len(spatial)
 
@@ -210,6 +199,26 @@ def probe_lesions(
         solves=count,
         seconds=time.perf_counter() - started,
     )
+
+
+def _lattice(
+    A: LinearOperator, size: float, contrast: float, shifts: int | None, seed: int
+) -> Lattice:
+    """Return where features of a size stand, or refuse what cannot be probed."""
+    if not (size > 0 and contrast > 0 and math.isfinite(size) and math.isfinite(contrast)):
+        raise InputError(
+            f"size is {size:g} and contrast {contrast:g}, expected positive numbers; correct them"
+        )
+    spatial = A.shape_in[1:]
+    lattice = Lattice(spatial, spacing_for(size), seed)
+    if min(spatial) < 2 * lattice.spacing:
+        raise InputError(
+            f"size is {size:g} pixels, expected at most {min(spatial) / 4:g} for an image of "
+            f"{tuple(spatial)}; probe smaller features"
+        )
+    if shifts is not None and not 1 <= shifts <= len(lattice):
+        raise InputError(f"shifts is {shifts}, expected 1 to {len(lattice)}; correct it")
+    return lattice
 
 
 class _Maps:
