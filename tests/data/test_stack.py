@@ -95,5 +95,5 @@ def test_operator_and_noise_follow_the_axes():
     frames = Scan(y, A.mask, A.coil_maps, axes=Axes("tyx"))
     assert type(operator_of(frames)) is molrecon.DynamicMRI
     assert type(operator_of(Scan(y, A.mask, A.coil_maps.expand(-1, -1, 3, -1, -1)))) is CartesianMRI
-    assert estimated_noise(frames).tolist() == pytest.approx([0.2], rel=0.15)
+    assert estimated_noise(frames).sigma.tolist() == pytest.approx([0.2], rel=0.15)
     assert ensure_coil_maps(frames) is frames

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from molrecon import CartesianMRI, NoiseEstimate, Scan, estimate_noise, reconstruct
+from molrecon import CartesianMRI, Scan, estimate_noise, reconstruct
 from molrecon.data.simulation import simulate_coil_maps
 from molrecon.errors import InputError
 from molrecon.operators.fourier import fft_centred
@@ -16,7 +16,6 @@ from molrecon.pipeline.tuning import (
     STRENGTHS,
     averaged_strength,
     left_out_samples,
-    required_share,
     tune,
 )
 from molrecon.reconstructors.base import at_strength
@@ -118,13 +117,6 @@ def test_the_average_follows_the_curve_without_jumps():
         found = math.log(averaged_strength(STRENGTHS, residuals))
         assert before is None or abs(found - before) < 0.05
         before = found
-
-
-@pytest.mark.parametrize(("doubt", "share"), [(0.1, 0), (0.3, 0), (0.4, 0.5), (2.0, 1)])
-def test_tuning_comes_in_as_the_noise_gets_uncertain(doubt, share):
-    noise = NoiseEstimate(torch.ones(1), torch.tensor([doubt]), "outer k-space")
-    assert required_share(noise) == pytest.approx(share, abs=1e-6)
-    assert required_share(None) == 0
 
 
 def test_reconstruct_says_what_it_chose(model):

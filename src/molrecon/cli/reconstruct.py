@@ -105,10 +105,10 @@ PartialFourier = Annotated[
     ),
 ]
 Strength = Annotated[
-    str | None,
+    str,
     typer.Option(
         help="Factor on the strength of regularisation; auto to choose it by predicting samples "
-        "that are left out, which is the default where the noise level is uncertain.",
+        "that are left out, which takes three to five times the work.",
         metavar="auto|NUMBER",
     ),
 ]
@@ -150,7 +150,7 @@ def reconstruct(
     map_sets: MapSets = 1,
     partial_fourier: PartialFourier = True,
     sigma: Sigma = None,
-    strength: Strength = None,
+    strength: Strength = "1",
     noise_map: NoiseMap = None,
     draws: Draws = 32,
     centre: Centre = None,
@@ -242,11 +242,11 @@ def _finish(
         )
 
 
-def _strength(text: str | None) -> Any:
+def _strength(text: str) -> Any:
     from molrecon.errors import InputError
 
     try:
-        return text if text in (None, "auto") else float(text or "")
+        return text if text == "auto" else float(text)
     except ValueError:
         raise InputError(f"strength is {text!r}, expected auto or a number; correct it.") from None
 

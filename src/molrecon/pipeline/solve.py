@@ -15,7 +15,7 @@ from molrecon.data.sampling import Sampling, SamplingCount
 from molrecon.data.scan import Scan
 from molrecon.data.stack import stack_of
 from molrecon.equilibrium.solution import Solution
-from molrecon.errors import ConvergenceError, InputError
+from molrecon.errors import ConvergenceError
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.noise import NoiseEstimate
 from molrecon.operators.soft_sense import combined_sets
@@ -26,7 +26,7 @@ from molrecon.pipeline.measurements import (
     silent,
 )
 from molrecon.pipeline.preparation import Preparation, Step, worst
-from molrecon.pipeline.tuning import Tuning, required_share, tune
+from molrecon.pipeline.tuning import Tuning, tune
 from molrecon.reconstructors.base import Reconstructor, at_strength
 from molrecon.trust.noise import noise_map
 
@@ -80,7 +80,7 @@ def solve(
     device: str,
     stored: ImageFile | None = None,
     noise_draws: int = 0,
-    strength: float | Literal["auto"] | None = None,
+    strength: float | Literal["auto"] = 1.0,
     progress: Progress = silent,
 ) -> Solved:
     """Reconstruct all a scan holds; coil maps are estimated where it has none.
@@ -104,8 +104,7 @@ def solve(
     noise_draws
         Draws of the noise for a noise map, which is kept in memory; 0 for none.
     strength
-        Factor on the strength of the method; ``"auto"`` to choose it (see `tune`), None to do so
-        where the noise level is uncertain.
+        Factor on the strength of the method, or ``"auto"`` to choose it (see `tune`).
     progress
         Called with what is being done, the number of solves done and their number.
 
@@ -155,7 +154,7 @@ class _ItemSolver:
         tol: float,
         device: str,
         noise_draws: int,
-        strength: float | Literal["auto"] | None,
+        strength: float | Literal["auto"],
         progress: Progress,
     ) -> None:
         self.method, self.count, self.preparation = method, count, preparation
@@ -174,10 +173,9 @@ class _ItemSolver:
         item, sets = self.preparation.with_maps(item)
         noise = known_noise(item) if self.method.needs_sigma else None
         parts = _parts(item, matched.split, noise)
-        self.progress(f"{self.method.name}: strength", len(self.solved), total)
-        setting = _setting(
-            self.method, parts.scan, noise, self.preparation, self.device, self.strength
-        )
+        if self.strength == "auto":
+            self.progress(f"{self.method.name}: strength", len(self.solved), total)
+        setting = _setting(self.method, parts.scan, self.preparation, self.device, self.strength)
         values, stds, steps = [], [], matched.steps
         for index, plane in enumerate(parts.planes):
             place = _place(item, number, plane, self.count)
@@ -269,17 +267,13 @@ class _Setting:
 def _setting(
     method: Reconstructor,
     parts: Scan,
-    noise: NoiseEstimate | None,
     preparation: Preparation,
     device: str,
-    strength: float | Literal["auto"] | None,
+    strength: float | Literal["auto"],
 ) -> _Setting:
     """Choose the strength of a method; of planes of a volume the one in the middle decides."""
-    if isinstance(strength, float | int):
+    if strength != "auto":
         return _Setting(strength)
-    share = 1.0 if strength == "auto" else required_share(noise)
-    if share == 0 or (strength is None and not method.tunable):
-        return _Setting()
 
     def problem(scan: Scan) -> tuple[Tensor, LinearOperator]:
         y, A, _ = preparation.problem(scan)
@@ -287,12 +281,7 @@ def _setting(
 
     place = len(parts.kspace) // 2
     part = parts.item(place)
-    try:
-        tuning, image = tune(method, part, problem, sigma=part.sigma, share=share)
-    except InputError:
-        if strength == "auto":
-            raise
-        return _Setting()
+    tuning, image = tune(method, part, problem, sigma=part.sigma)
     return _Setting(tuning.strength, tuning, image if method.takes_start else None, place)
 
 

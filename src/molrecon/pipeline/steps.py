@@ -39,7 +39,7 @@ def reconstruct(
     preparation: Preparation | None = None,
     tol: float = 1e-3,
     sigma: float | None = None,
-    strength: float | Literal["auto"] | None = None,
+    strength: float | Literal["auto"] = 1.0,
     noise_draws: int = 0,
     intensity: bool = False,
     force: bool = False,
@@ -78,8 +78,8 @@ def reconstruct(
         in place of that of the scan, or of the estimate.
     strength
         Factor on the strength of regularisation, in units of the noise level; ``"auto"`` to choose
-        it by predicting measurements that are left out (see `Tuning`); by default 1, and chosen
-        where the method needs the noise level and that is uncertain.
+        it by predicting measurements that are left out (see `Tuning`), which takes three
+        to five times the work.
     noise_draws
         Draws of the noise for a noise map (see `noise_map`), each about half the work of the image;
         0 for none. The map is kept in memory.
@@ -286,14 +286,14 @@ def _method(
     method: str | Reconstructor | None,
     model: str | None,
     device: str,
-    strength: float | Literal["auto"] | None,
+    strength: float | Literal["auto"],
 ) -> Reconstructor:
     """Build the method where it is not, and refuse one that cannot serve."""
     chosen = _built(method, model, device)
     require_mri(chosen)
     if strength != "auto":
         require_positive("strength", strength)
-    if strength is not None and not chosen.tunable:
+    if strength != 1 and not chosen.tunable:
         raise InputError(
             f"strength is {strength}, but the method {chosen.name} has no strength to choose; "
             "leave it out."

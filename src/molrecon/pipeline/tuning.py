@@ -29,8 +29,6 @@ from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator
-from molrecon.operators.calibration_noise import UNCERTAIN
-from molrecon.operators.noise import NoiseEstimate
 from molrecon.reconstructors.base import Reconstructor, at_strength
 
 STRENGTHS = (2.0, 1.0, 0.5, 0.25, 0.1)
@@ -44,9 +42,6 @@ LOOSE = 1e-2
 SHARPNESS = 0.03
 """Excess of the squared residual over the least, as a share of the range of the curve, at which a
 strength counts a factor e less."""
-CERTAINLY = 0.5
-"""Uncertainty of the noise level from which on the strength is the chosen one alone; between
-`UNCERTAIN` and this it passes from 1 to it."""
 
 
 @dataclass(frozen=True)
@@ -97,20 +92,6 @@ class Tuning:
         return vars(self).copy()
 
 
-def required_share(noise: NoiseEstimate | None) -> float:
-    """Return how far the strength is to be chosen by tuning, from 0 to 1, as the noise is known.
-
-    Parameters
-    ----------
-    noise
-        What is known about the noise; None for nothing.
-    """
-    if noise is None:
-        return 0.0
-    doubt = float(noise.uncertainty.max())
-    return min(1.0, max(0.0, (doubt - UNCERTAIN) / (CERTAINLY - UNCERTAIN)))
-
-
 @torch.no_grad()
 def tune(
     method: Reconstructor,
@@ -118,7 +99,6 @@ def tune(
     problem: Callable[[Scan], tuple[Tensor, LinearOperator]],
     *,
     sigma: float | None = None,
-    share: float = 1.0,
 ) -> tuple[Tuning, Tensor]:
     """Choose the strength of a method for what is solved for by itself.
 
@@ -136,8 +116,6 @@ def tune(
     sigma
         Noise level per complex k-space sample; by default the method's own estimate from all
         samples.
-    share
-        Exponent on the chosen strength, from 0 to 1.
 
     Returns
     -------
@@ -184,7 +162,7 @@ def tune(
     strengths, residuals, solutions = zip(*trials, strict=True)
     best = min(range(len(trials)), key=lambda number: residuals[number])
     found = Tuning(
-        strength=averaged_strength(strengths, residuals) ** share,
+        strength=averaged_strength(strengths, residuals),
         tried=strengths,
         residuals=residuals,
         certified=all(solution.certified for solution in solutions),
