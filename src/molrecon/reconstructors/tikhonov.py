@@ -19,8 +19,8 @@ from molrecon.reconstructors.sense import require_weight
 from molrecon.reconstructors.start import as_sigma, check_signal
 
 RANGE = (1e-2, 1e4)
-"""Weights that are considered, in units of 1 / nominal_norm²; the largest is that of SENSE. Where errors
-of the coil maps leave more than noise does, larger ones change little and solves fail on them."""
+"""Weights that are considered, in units of 1 / nominal_norm²; the largest is that of SENSE. Where
+errors of the coil maps leave more than noise does, larger ones change little, and solves fail."""
 
 HALVINGS = 16
 SEARCH_RTOL = 1e-5
