@@ -74,6 +74,16 @@ def test_the_output_can_be_the_full_scan():
         MOL(mol.network, output="both")
 
 
+@pytest.mark.parametrize("size", [1e-4, 1.0])
+def test_of_an_image_in_double_precision_no_part_is_computed_in_single(size):
+    """Measurements in single precision far above the image: their adjoint counts most."""
+    A = cartesian_mri((6, 5), coils=3, dtype=torch.complex64)
+    x, y = size * normal(1, 1, 6, 5), A.mask * normal(1, 3, 6, 5, dtype=torch.complex64)
+    assert A.for_double is A
+    exact = A.in_double.completed(x, y.to(torch.complex128))
+    assert norm(A.completed(x, y) - exact) <= 1e-14 * norm(exact)
+
+
 @torch.no_grad()
 def test_its_bound_holds():
     A, y = scan()

@@ -90,7 +90,8 @@ class MultiCoilMRI(LinearOperator):
         that was not measured averages out. So the best prediction of the full scan follows from
         the best estimate of the image, and holds the noise of the measured samples.
         """
-        return x + (self.H(y) - self.normal(x))
+        # Of an image in double precision all of it is computed in that.
+        return x + self.mismatch(x, y)
 
     @property
     def completion_gain(self) -> Tensor:
