@@ -29,7 +29,7 @@ from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.data.simulation.measured_maps import read_measured_maps, resized_maps
 from molrecon.data.simulation.parallel_mri import fitted
 from molrecon.operators.noise import UNCERTAIN, estimate_noise
-from molrecon.operators.outer_noise import outer_sigma
+from molrecon.operators.outer_noise import outer_noise
 
 SIZES = ((64, 64), (128, 128), (256, 208), (490, 417))
 SIGMAS = (1e-4, 1e-3, 1e-2, 4e-2)
@@ -107,7 +107,7 @@ def measured(
                 yield (
                     float(found.sigma) / sigma,
                     float(found.uncertainty),
-                    float(outer_sigma(scan.kspace, scan.mask)) / sigma,
+                    float(outer_noise(scan.kspace[0], scan.mask[0, 0], 0)[1]) / sigma,
                     f"{name}, {size}, {kind} maps, σ {sigma:g}, {acceleration:g}×, {width}²",
                 )
 
@@ -161,7 +161,7 @@ def real() -> None:
         )
         print(
             f"{name}: σ {float(found.sigma):.4g} ± {float(found.uncertainty):.0%}, outer k-space "
-            f"{float(outer_sigma(kspace, mask)):.4g}, corners of the image "
+            f"{float(outer_noise(kspace[0], mask[0, 0], 0)[1]):.4g}, corners of the image "
             f"{float(corners.abs().square().mean().sqrt()):.4g}"
         )
 

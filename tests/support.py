@@ -14,6 +14,7 @@ from molrecon.networks.layers import Layer
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.dynamic_mri import DynamicMRI
+from molrecon.operators.outer_noise import outer_noise
 
 LayerType = TypeVar("LayerType", bound=Layer)
 
@@ -21,6 +22,14 @@ LayerType = TypeVar("LayerType", bound=Layer)
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.complex128) -> Tensor:
     """Draw standard normal numbers."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def outer_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Return the noise level of every item as the outer k-space alone shows it, ``(batch,)``."""
+    masks = mask.to(torch.bool).expand(len(kspace), 1, *mask.shape[2:])[:, 0]
+    pairs = enumerate(zip(kspace, masks, strict=True))
+    levels = [outer_noise(item, measured, index)[1] for index, (item, measured) in pairs]
+    return torch.stack(levels).to(kspace.real.dtype)
 
 
 def cartesian_mri(

@@ -10,10 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support import outer_sigma
 from torch import Tensor
 
 from molrecon.errors import InputError
-from molrecon.operators.outer_noise import outer_sigma
+from molrecon.operators.noise import estimate_noise
 
 SHAPE = (96, 80)
 
@@ -165,7 +166,7 @@ def test_refusals() -> None:
     with pytest.raises(InputError, match="0 measured samples"):
         outer_sigma(0 * kspace, MASKS["full"])
     with pytest.raises(InputError, match="mask has shape"):
-        outer_sigma(kspace, MASKS["full"][..., 1:])
+        estimate_noise(kspace, MASKS["full"][..., 1:])
 
 
 def steepest(path: Callable[[float], Tensor], mask: Tensor) -> float:

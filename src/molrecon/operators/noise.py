@@ -1,6 +1,6 @@
 """The noise level of a scan, measured from its k-space, and how well it is known.
 
-Two measurements are combined. The outer k-space (`outer_sigma`) holds little signal, but where it
+Two measurements are combined. The outer k-space (`outer_noise`) holds little signal, but where it
 holds some, on small matrices and clean scans, its level is too large, by up to a few hundred times.
 The noise subspace of the calibration matrix (`subspace_noise`) is free of signal with many coils;
 with few coils, or one, as far as the image has background. Signal makes either too large and
@@ -52,8 +52,8 @@ class NoiseEstimate:
     Examples
     --------
     >>> found = NoiseEstimate(torch.tensor([0.1]), torch.tensor([0.05]), "calibration subspace")
-    >>> found.uncertain
-    False
+    >>> found.facts()["source"]
+    'calibration subspace'
     """
 
     sigma: Tensor
@@ -72,11 +72,6 @@ class NoiseEstimate:
             "uncertainty": float(self.uncertainty.max()),
             "source": self.source,
         }
-
-    @property
-    def uncertain(self) -> bool:
-        """Whether the noise level of an item may be wrong by more than a third."""
-        return bool((self.uncertainty > UNCERTAIN).any())
 
 
 def estimate_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
@@ -137,8 +132,8 @@ def estimate_noise(kspace: Tensor, mask: Tensor) -> NoiseEstimate:
     --------
     >>> noise = torch.randn(1, 4, 64, 64, dtype=torch.complex64, generator=torch.manual_seed(0))
     >>> found = estimate_noise(noise, torch.ones(1, 1, 64, 64, dtype=torch.bool))
-    >>> found.source, found.uncertain
-    ('calibration subspace', False)
+    >>> found.source, bool(found.uncertainty < 0.1)
+    ('calibration subspace', True)
     """
     check_tensor("kspace", kspace)
     check_tensor("mask", mask)

@@ -60,20 +60,6 @@ TRIMMED = 0.25
 """Share of the samples left out at either end: the largest may hold signal."""
 
 
-def outer_sigma(kspace: Tensor, mask: Tensor) -> Tensor:
-    """Estimate the noise standard deviation of a complex k-space sample from the outer k-space.
-
-    Parameters and result are those of `molrecon.estimate_sigma`; the head of this module says how.
-    """
-    check_mask(kspace, mask)
-    sampled = mask.to(torch.bool).expand(len(kspace), 1, *mask.shape[2:])[:, 0]
-    found = [
-        outer_noise(item, measured, index)[1]
-        for index, (item, measured) in enumerate(zip(kspace, sampled, strict=True))
-    ]
-    return torch.stack(found).to(kspace.real.dtype)
-
-
 def check_mask(kspace: Tensor, mask: Tensor) -> None:
     """Refuse a mask that does not fit k-space ``(batch, coil, *spatial)``."""
     batch, _, *spatial = kspace.shape

@@ -207,8 +207,8 @@ class _Matching:
         """The first item, from which the plan is made."""
         return self._matched(0)
 
-    def _matched(self, number: int) -> Matched:
-        ready = self.preparation.prepare(self.items[number])
+    def _matched(self, number: int, preparation: Preparation | None = None) -> Matched:
+        ready = (preparation or self.preparation).prepare(self.items[number])
         item = ready.scan if self.sigma is None else replace(ready.scan, sigma=self.sigma)
         matched = match_axes(item, self.method.axes, self.method.model or self.method.name)
         restore = ready.restored if self.intensity else None
@@ -219,10 +219,12 @@ class _Matching:
         first, count = self.first.scan, len(self.items)
         require_coil_maps(first)
         if first.coil_maps is None and first.kspace.shape[1] > 1:
+            # Neither changes which samples were measured, and both take time.
+            sampling = replace(self.preparation, whiten=False, coils=None)
             for number in range(1, count):
                 if self.items.whole is None:
                     progress(f"{first.axes.item} {number + 1} of {count}: reading", 0, count)
-                require_coil_maps(self._matched(number).scan)
+                require_coil_maps(self._matched(number, sampling).scan)
 
 
 def _memory(

@@ -163,7 +163,7 @@ def test_what_may_be_zero_inside_a_mask(lines):
     for kspace in (padded, rare):
         scan = Scan(kspace, mask)
         assert not check(scan).contradictions
-        prepared, _ = Preparation().apply(scan)
+        prepared = Preparation().prepare(scan).scan
         assert torch.equal(prepared.mask, (kspace != 0).any(1, keepdim=True))
     assert not check(scan_of(replace(lines, with_mask=True))).findings[1:]
 
@@ -254,7 +254,7 @@ def test_a_loud_coil_hardly_harms(points):
 
 def test_a_dead_coil_is_left_out(points):
     dead = scan_of(COILS["a dead coil"](points))
-    prepared, _ = Preparation().apply(dead)
+    prepared = Preparation().prepare(dead).scan
     kept = [0, 1, 2, 4, 5]
     assert torch.equal(prepared.kspace, dead.kspace[:, kept])
 
