@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molrecon.data.calibration import calibration_region, centred_slices, crop_calibration
+from molrecon.data.calibration import calibration_region, crop_calibration
 from molrecon.data.masks import MASK_KINDS, make_mask
 from molrecon.errors import InputError
+from molrecon.operators.fourier import centred_slices
 
 
 @settings(deadline=None, max_examples=60)

@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from molrecon.data import espirit as module
-from molrecon.data.calibration import centred_slices
 from molrecon.data.espirit import espirit
 from molrecon.data.simulation import simulate_coil_maps
-from molrecon.operators.fourier import fft_centred
+from molrecon.operators.fourier import centred_slices, fft_centred
 
 sigpy_mri = pytest.importorskip("sigpy.mri")
 

@@ -88,7 +88,7 @@ def test_of_a_stack_the_item_that_lost_most_speaks():
     found = reconstruct(scan, "sense", device="cpu", preparation=preparation)
 
     def lost_by(number):
-        steps = preparation.apply(scan.item(number))[1]
+        steps = preparation.prepare(scan.item(number)).steps
         return next(step.error for step in worst([steps]) if step.name == "coil compression")
 
     lost = [lost_by(number) for number in range(3)]

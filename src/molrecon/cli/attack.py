@@ -8,7 +8,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Device, Folder, Json, Scan, Seed, Sigma
+from molrecon.cli.options import Against, Device, Folder, Json, Scan, Seed, Sigma, SliceNumber
 
 if TYPE_CHECKING:
     from molrecon.evaluation.attack.attacked import Attacked, Effect
@@ -28,10 +28,6 @@ Sizes = Annotated[
         metavar="E,…",
     ),
 ]
-Against = Annotated[
-    str | None,
-    typer.Option(help="Other models or methods to attack, each by itself.", metavar="NAME|FILE,…"),
-]
 Restarts = Annotated[int, typer.Option(help="Starts of the ascent for every size.")]
 Steps = Annotated[int, typer.Option(help="Steps of the ascent from every start.")]
 Reference = Annotated[
@@ -41,10 +37,6 @@ Reference = Annotated[
         "method's own unperturbed image.",
         metavar="FILE",
     ),
-]
-Number = Annotated[
-    int | None,
-    typer.Option("--slice", help="Slice of the scan; the middle one by default.", metavar="NUMBER"),
 ]
 Tolerance = Annotated[
     float, typer.Option(help="Relative tolerance of the solves that are reported.")
@@ -60,7 +52,7 @@ def attack(
     restarts: Restarts = 2,
     steps: Steps = 12,
     reference: Reference = None,
-    number: Number = None,
+    number: SliceNumber = None,
     sigma: Sigma = None,
     tol: Tolerance = 1e-4,
     seed: Seed = 0,
@@ -85,7 +77,8 @@ def attack(
     from molrecon.data.atomic import check_folder
     from molrecon.evaluation.attack.attacked import HELD_FIXED, AttackEffort, check_sizes
     from molrecon.evaluation.attack.results import write_results
-    from molrecon.evaluation.attack.scan import attack_scan, read_reference, read_slice
+    from molrecon.evaluation.attack.scan import attack_scan
+    from molrecon.evaluation.scan_slice import read_reference, read_slice
     from molrecon.reconstructors.methods import named_method
 
     started = time.perf_counter()

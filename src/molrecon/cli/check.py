@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.failures import WRONG_INPUT
-from molrecon.cli.options import CalibrationData, CoilMaps, Json, MaskFile, ReadMemory, Scan
-
-Centre = Annotated[
-    str | None,
-    typer.Option(
-        help="Where zero frequency lies, if not at n // 2: corner, auto, or an index for each "
-        "axis, as in 64,28.",
-        metavar="PLACE",
-    ),
-]
-Despike = Annotated[bool, typer.Option("--despike", help="Leave spikes out.")]
+from molrecon.cli.options import (
+    CalibrationData,
+    Centre,
+    CoilMaps,
+    Despike,
+    Json,
+    MaskFile,
+    ReadMemory,
+    Scan,
+)
 
 
 def check(

@@ -87,3 +87,20 @@ Sigma = Annotated[
         "scan; estimated if not known."
     ),
 ]
+Centre = Annotated[
+    str | None,
+    typer.Option(
+        help="Where zero frequency lies, if not at n // 2: corner, auto, or an index for each "
+        "axis, as in 64,28.",
+        metavar="PLACE",
+    ),
+]
+Despike = Annotated[bool, typer.Option("--despike", help="Leave spikes out.")]
+Against = Annotated[
+    str | None,
+    typer.Option(help="Other models or methods beside it, each by itself.", metavar="NAME|FILE,…"),
+]
+SliceNumber = Annotated[
+    int | None,
+    typer.Option("--slice", help="Slice of the scan; the middle one by default.", metavar="NUMBER"),
+]

@@ -8,7 +8,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Device, Json, Scan, Seed, Sigma
+from molrecon.cli.options import Against, Device, Json, Scan, Seed, Sigma, SliceNumber
 
 if TYPE_CHECKING:
     from molrecon.evaluation.probing import Probed
@@ -18,10 +18,6 @@ Model = Annotated[
     typer.Option(
         help="A shipped model, a weights file, or a method without a model.", metavar="NAME|FILE"
     ),
-]
-Against = Annotated[
-    str | None,
-    typer.Option(help="Other models or methods to probe alike.", metavar="NAME|FILE,…"),
 ]
 Sizes = Annotated[
     str,
@@ -56,10 +52,6 @@ Shifts = Annotated[
         metavar="N",
     ),
 ]
-Number = Annotated[
-    int | None,
-    typer.Option("--slice", help="Slice of the scan; the middle one by default.", metavar="NUMBER"),
-]
 
 
 def probe(
@@ -71,7 +63,7 @@ def probe(
     map_file: Map = None,
     share: Share = None,
     shifts: Shifts = None,
-    number: Number = None,
+    number: SliceNumber = None,
     sigma: Sigma = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -91,7 +83,7 @@ def probe(
     from molrecon.cli.reading import check_images
     from molrecon.data.formats import write_image
     from molrecon.evaluation import probing
-    from molrecon.evaluation.attack.scan import read_slice
+    from molrecon.evaluation.scan_slice import read_slice
     from molrecon.reconstructors.methods import named_method
 
     started = time.perf_counter()

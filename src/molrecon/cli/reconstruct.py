@@ -8,11 +8,12 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.certify import certificate_text
-from molrecon.cli.check import Centre, Despike
 from molrecon.cli.command import Command
 from molrecon.cli.options import (
     CalibrationData,
+    Centre,
     CoilMaps,
+    Despike,
     Device,
     Json,
     MaskFile,

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from molrecon.errors import InputError, shape_text
+from molrecon.operators.fourier import centred_slices
 
 SMALLEST_WIDTH = 8
 """Narrowest usable region: 25 positions of the smallest kernel in use, 4 samples per axis."""
-
-
-def centred_slices(shape: Sequence[int], widths: Sequence[int]) -> tuple[slice, ...]:
-    """Return the slices of the block of these widths whose own centre lies on index ``n // 2``."""
-    starts = [n // 2 - width // 2 for n, width in zip(shape, widths, strict=True)]
-    return tuple(slice(start, start + width) for start, width in zip(starts, widths, strict=True))
 
 
 def calibration_region(mask: Tensor) -> tuple[slice, ...]:

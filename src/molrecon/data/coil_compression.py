@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from molrecon.data.calibration import centred_slices
 from molrecon.data.scan import Scan
 from molrecon.data.whitening import with_mixed_coils
 from molrecon.errors import InputError
-from molrecon.operators.fourier import fft_centred, ifft_centred
+from molrecon.operators.fourier import centred_slices, fft_centred, ifft_centred
 
 KINDS = ("geometric", "svd")
 AUTO_ERROR = 1e-4

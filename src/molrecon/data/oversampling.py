@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from molrecon.data.calibration import centred_slices
 from molrecon.data.scan import Scan
-from molrecon.operators.fourier import fft_centred, ifft_centred
+from molrecon.operators.fourier import centred_slices, fft_centred, ifft_centred
 
 
 def without_oversampling(scan: Scan) -> Scan:

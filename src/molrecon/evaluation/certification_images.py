@@ -16,10 +16,12 @@ from molrecon.data.scan import Scan
 from molrecon.data.simulation import simulate_acquisition
 from molrecon.data.simulation.super_resolution import decimate
 from molrecon.errors import InputError
+from molrecon.evaluation.scan_slice import problem_of
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.pipeline.match import match_whole, require_complex
-from molrecon.pipeline.measurements import Progress, items_with_maps, operator_of
+from molrecon.pipeline.measurements import items_with_maps
+from molrecon.progress import Progress
 
 SIMULATED = ((2.0, 0.002), (4.0, 0.01), (6.0, 0.04))
 """Acceleration, and noise relative to the peak, of the images measured when none are given."""
@@ -107,7 +109,6 @@ def images_of(
             several = scan.kspace.shape[0] > 1
             yield CertificationImage(
                 f"{scan.source}, {scan.axes.item} {number}" if several else scan.source,
-                item.kspace.to(device),
-                operator_of(item).to(device),
+                *problem_of(item, device),
                 scan.sigma,
             )

@@ -20,6 +20,7 @@ from molrecon.evaluation.certification_images import CertificationImage
 from molrecon.lipschitz import certified_bound, measure
 from molrecon.networks.precision import full_precision
 from molrecon.operators.base import per_sample
+from molrecon.progress import Advance, silent
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import sense_start
 from molrecon.reconstructors.store import load, read_header
@@ -58,7 +59,7 @@ def certify(
     tolerance: float = 1e-3,
     effort: MeasuringEffort | None = None,
     on_proof: Callable[[Proof], None] = lambda proof: None,
-    report: Callable[[str, int], None] = lambda text, done: None,
+    report: Advance = silent,
 ) -> Certificate:
     """Prove what can be proved of a model, and measure it at images, at least one.
 
@@ -132,7 +133,7 @@ def _measured(
     measurements: Iterable[CertificationImage],
     certified: bool,
     effort: MeasuringEffort,
-    report: Callable[[str, int], None],
+    report: Advance,
 ) -> Iterator[ImageValues]:
     for one in measurements:
         # TF32 would show in the differences of close images, which are no larger than its rounding.
@@ -145,7 +146,7 @@ def _values(
     one: CertificationImage,
     certified: bool,
     effort: MeasuringEffort,
-    report: Callable[[str, int], None],
+    report: Advance,
 ) -> ImageValues:
     y, A = one.y, one.A
     report(f"{one.name}: reconstruction", 0)

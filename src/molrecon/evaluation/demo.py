@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from molrecon.evaluation.metrics import caption, scores
 from molrecon.pipeline import Reconstruction, reconstruct
 from molrecon.pipeline.match import match_whole, require_mri
 from molrecon.pipeline.measurements import ensure_coil_maps
+from molrecon.progress import Advance, silent
 from molrecon.reconstructors.base import Reconstructor
 
 SETTINGS: dict[str, Any] = {"coils": 8, "acceleration": 4.0, "calibration": 24, "sigma": 0.01}
@@ -35,7 +36,7 @@ def demonstrate(
     *,
     seed: int = 0,
     device: str = "cpu",
-    report: Callable[[str, int], None] = lambda text, done: None,
+    report: Advance = silent,
 ) -> dict[str, Any]:
     """Simulate a scan of the sample image, reconstruct and draw it; return facts and files.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from molrecon.data.scan import Scan
-from molrecon.evaluation.attack.attacked import label_of
+from molrecon.evaluation.scan_slice import problem_of
 from molrecon.operators.base import LinearOperator
-from molrecon.pipeline.measurements import ensure_coil_maps, operator_of
+from molrecon.progress import Advance, silent
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.trust.features import Lattice, spacing_for
 from molrecon.trust.probe import LesionProbe, probe_lesions
@@ -23,8 +23,6 @@ QUICK_SHIFTS = 4
 
 Features = Sequence[tuple[float, float]]
 """Sizes in pixels and contrasts."""
-
-Report = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +65,7 @@ def probe_scan(
     sigma: float | None = None,
     seed: int = 0,
     device: str = "cpu",
-    report: Report = lambda text, done: None,
+    report: Advance = silent,
 ) -> list[Probed]:
     """Probe every method on the same measurements and coil maps, see `probe_lesions`.
 
@@ -93,8 +91,7 @@ def probe_scan(
         Told what is being done and the number of steps done since the last call.
     """
     report("coil maps", 0)
-    scan = ensure_coil_maps(scan)
-    y, A = scan.kspace.to(device), operator_of(scan).to(device)
+    y, A = problem_of(scan, device)
     sigma = scan.sigma if sigma is None else sigma
     return [
         _probed(method, y, A, features, shifts, share, sigma, seed, report) for method in methods
@@ -110,9 +107,9 @@ def _probed(
     share: bool,
     sigma: float | None,
     seed: int,
-    report: Report,
+    report: Advance,
 ) -> Probed:
-    label = label_of(method)
+    label = method.label
     x0 = method(y, A, sigma=sigma, raise_on_failure=False).value
     told = _Steps(label, report)
     probes = tuple(
@@ -139,7 +136,7 @@ def _probed(
 class _Steps:
     """Turns the number of steps that are done into that since the last call."""
 
-    def __init__(self, label: str, report: Report) -> None:
+    def __init__(self, label: str, report: Advance) -> None:
         self._label, self._report, self._done = label, report, 0
 
     def __call__(self, text: str, done: int, total: int) -> None:

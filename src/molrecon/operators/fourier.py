@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,12 @@ from torch import Tensor
 def spatial_dims(ndim: int) -> tuple[int, ...]:
     """Return the axis numbers of the last ``ndim`` axes, as negative integers."""
     return tuple(range(-ndim, 0))
+
+
+def centred_slices(shape: Sequence[int], widths: Sequence[int]) -> tuple[slice, ...]:
+    """Return the slices of the block of these widths whose own centre lies on index ``n // 2``."""
+    starts = [n // 2 - width // 2 for n, width in zip(shape, widths, strict=True)]
+    return tuple(slice(start, start + width) for start, width in zip(starts, widths, strict=True))
 
 
 def fft_centred(x: Tensor, ndim: int) -> Tensor:

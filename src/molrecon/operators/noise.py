@@ -22,6 +22,7 @@ from torch import Tensor
 
 from molrecon.operators.calibration_noise import NARROWEST, UNCERTAIN, WIDEST, subspace_noise
 from molrecon.operators.checks import check_tensor
+from molrecon.operators.fourier import centred_slices
 from molrecon.operators.outer_noise import ROUNDING, SMALLEST_NUMBER, check_mask, outer_noise
 
 SURE, UNSURE = 0.1, UNCERTAIN
@@ -207,8 +208,7 @@ def _region(measured: Tensor) -> tuple[slice, ...] | None:
     """Return the largest centred cube that was sampled throughout; None where it is narrow."""
     widest = min(WIDEST.get(measured.ndim, 0), *measured.shape)
     for width in range(widest, NARROWEST - 1, -1):
-        starts = [n // 2 - width // 2 for n in measured.shape]
-        block = tuple(slice(start, start + width) for start in starts)
+        block = centred_slices(measured.shape, [width] * measured.ndim)
         if bool(measured[block].all()):
             return block
     return None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from molrecon.data.calibration import calibration_region, centred_slices
+from molrecon.data.calibration import calibration_region
 from molrecon.data.coil_maps import estimate_coil_maps, estimate_shared_maps
 from molrecon.data.scan import Scan, sampled
 from molrecon.errors import InputError
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.dynamic_mri import DynamicMRI
+from molrecon.operators.fourier import centred_slices
 from molrecon.operators.multi_coil import MultiCoilMRI
 from molrecon.operators.noise import (
     GIVEN,
@@ -23,13 +24,7 @@ from molrecon.operators.noise import (
     estimate_noise,
 )
 from molrecon.operators.soft_sense import SoftSense
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many steps are done, and how many there are."""
-
-
-def silent(text: str, done: int, total: int) -> None:
-    """Report no progress."""
+from molrecon.progress import Progress, silent
 
 
 def items_with_maps(scan: Scan, progress: Progress = silent) -> Iterator[Scan]:

@@ -71,6 +71,12 @@ def worst(steps: Iterable[tuple[Step, ...]]) -> tuple[Step, ...]:
     return tuple(max(step, key=lambda one: (one.error, one.taken)) for step in same)
 
 
+def _noted(name: str, before: Scan, after: Scan, unchanged: str) -> Step:
+    """Return a step that says what it did in the notes of the scan."""
+    said = after.notes[len(before.notes) :]
+    return Step(name, bool(said), "; ".join(said) or unchanged)
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """An item of a scan as a method will take it.
@@ -146,8 +152,8 @@ class Preparation:
     --------
     >>> import torch
     >>> scan = Scan(torch.randn(1, 4, 20, 32, dtype=torch.complex64), image_shape=(20, 16))
-    >>> prepared, steps = Preparation(coils=2).apply(scan)
-    >>> prepared.kspace.shape, [step.name for step in steps if step.taken]
+    >>> prepared = Preparation(coils=2).prepare(scan)
+    >>> prepared.scan.kspace.shape, [step.name for step in prepared.steps if step.taken]
     (torch.Size([1, 2, 20, 16]), ['readout', 'coil compression'])
     """
 
@@ -166,11 +172,6 @@ class Preparation:
             require_compression(self.coils, self.compression)
         if self.map_sets not in (1, 2):
             raise InputError(f"map_sets is {self.map_sets}, expected 1 or 2; choose one of them.")
-
-    def apply(self, item: Scan) -> tuple[Scan, tuple[Step, ...]]:
-        """Return an item of a scan after all steps, and what each did, see `prepare`."""
-        ready = self.prepare(item)
-        return ready.scan, ready.steps
 
     def settled(self, item: Scan) -> Scan:
         """Return an item of a scan with what the user settles about it: spikes and centre.
@@ -218,16 +219,14 @@ class Preparation:
         if self.centre is None and not self.despike:
             return item, Step(name, False, "turned off")
         settled = self.settled(item)
-        said = settled.notes[len(item.notes) :]
-        return settled, Step(name, bool(said), "; ".join(said) or "as stored")
+        return settled, _noted(name, item, settled, "as stored")
 
     def _corrected(self, item: Scan) -> tuple[Scan, Step]:
         name = "samples and coils"
         if not self.correct:
             return item, Step(name, False, "turned off")
         corrected = with_equal_noise(without_dead_coils(without_padding(item)))
-        said = corrected.notes[len(item.notes) :]
-        return corrected, Step(name, bool(said), "; ".join(said) or "nothing to correct")
+        return corrected, _noted(name, item, corrected, "nothing to correct")
 
     def _whitened(self, item: Scan) -> tuple[Scan, Step]:
         name = "prewhitening"

@@ -219,9 +219,7 @@ class Reconstruction:
             raise InputError(
                 "there is no noise map to write; reconstruct with noise_draws of at least 2"
             )
-        values, first = crop_image(self.noise_map, self.image_shape)
-        geometry = None if self.geometry is None else self.geometry.moved(first)
-        write_image(path, values, geometry=geometry)
+        self.save_items(path, ImageItems.of(self.noise_map))
 
     def _noise_facts(self) -> dict[str, float] | None:
         """Return what the noise map rests on and the median SNR where the image is bright."""

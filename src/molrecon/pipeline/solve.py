@@ -20,13 +20,10 @@ from molrecon.operators.base import LinearOperator
 from molrecon.operators.noise import NoiseEstimate
 from molrecon.operators.soft_sense import combined_sets
 from molrecon.pipeline.match import Matched
-from molrecon.pipeline.measurements import (
-    Progress,
-    known_noise,
-    silent,
-)
+from molrecon.pipeline.measurements import known_noise
 from molrecon.pipeline.preparation import Preparation, Step, worst
 from molrecon.pipeline.tuning import Tuning, tune
+from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor, at_strength
 from molrecon.trust.noise import noise_map
 
@@ -295,14 +292,12 @@ class _Parts:
 
 
 def _parts(item: Scan, split: int | None, noise: NoiseEstimate | None) -> _Parts:
-    if split is None:
-        if noise is not None and not noise.estimated:
-            item = replace(item, sigma=float(noise.sigma[0]))
-        return _Parts(item, (None,), lambda images: images)
     # Of all planes at once: it is the same in each, and a volume shows more of it. Where it does
     # not, methods that need no noise level go on, and others refuse.
     if noise is not None:
         item = replace(item, sigma=float(noise.sigma[0]))
+    if split is None:
+        return _Parts(item, (None,), lambda images: images)
     stack = stack_of(item, split)
     return _Parts(stack.scan, stack.places, stack.join)
 

@@ -21,11 +21,12 @@ from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError, shape_text
 from molrecon.pipeline.checking import check_items
 from molrecon.pipeline.match import Matched, match_axes, require_mri
-from molrecon.pipeline.measurements import Progress, require_coil_maps, silent
+from molrecon.pipeline.measurements import require_coil_maps
 from molrecon.pipeline.memory import MemoryPlan, fit_memory, in_tiles, memory_limit
 from molrecon.pipeline.preparation import Preparation
 from molrecon.pipeline.reconstruction import Reconstruction, unproved
 from molrecon.pipeline.solve import Solved, solve
+from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.methods import build_method

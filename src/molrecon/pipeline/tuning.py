@@ -29,6 +29,7 @@ from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator
+from molrecon.operators.fourier import centred_slices
 from molrecon.reconstructors.base import Reconstructor, at_strength
 
 STRENGTHS = (2.0, 1.0, 0.5, 0.25, 0.1)
@@ -217,9 +218,7 @@ def _centre(units: Tensor, part: Scan) -> Tensor:
     measured = units.flatten(0, first - 1).all(0) if first else units
     best = torch.zeros_like(measured)
     for width in range(max(measured.shape), 0, -1):
-        spans = [min(width, n) for n in measured.shape]
-        starts = [n // 2 - span // 2 for n, span in zip(measured.shape, spans, strict=True)]
-        box = tuple(slice(a, a + span) for a, span in zip(starts, spans, strict=True))
+        box = centred_slices(measured.shape, [min(width, n) for n in measured.shape])
         if bool(measured[box].all()):
             best[box] = True
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -70,6 +71,18 @@ class Reconstructor(ABC):
     def needs_sigma(self) -> bool:
         """Whether the noise level has an effect."""
         return False
+
+    @property
+    def label(self) -> str:
+        """What it is called beside others: its model's name, or its own without one.
+
+        Of a weights file it is the stem, or the folder's name for the ``best.safetensors`` of a
+        training run.
+        """
+        if self.model is None:
+            return self.name
+        path = Path(self.model)
+        return path.absolute().parent.name if path.stem == "best" else path.stem
 
     @abstractmethod
     def __call__(

@@ -12,9 +12,10 @@ from torch import Tensor
 from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.multi_coil import MultiCoilMRI
+from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.start import as_sigma
-from molrecon.trust.response import ACCURACY, Progress, Response, silent
+from molrecon.trust.response import ACCURACY, Response
 
 Way = Literal["replicas", "linearised"]
 

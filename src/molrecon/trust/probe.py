@@ -12,9 +12,10 @@ from torch import Tensor
 
 from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator
+from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.trust.features import Lattice, Tissue, convolved, gaussian, spacing_for
-from molrecon.trust.response import ACCURACY, Progress, Response, silent
+from molrecon.trust.response import ACCURACY, Response
 
 LOW = 0.05
 """Share of places that keep less than what is reported as low."""

@@ -17,15 +17,8 @@ from molrecon.operators.base import LinearOperator, norm
 from molrecon.reconstructors.base import Held, Reconstructor
 from molrecon.reconstructors.learned import LearnedReconstructor
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many steps are done, and how many there are."""
-
 ACCURACY = 0.02
 """Error of a change of the image, relative to it: less than the statistics of the maps leave."""
-
-
-def silent(text: str, done: int, total: int) -> None:
-    """Report no progress."""
 
 
 class Response:

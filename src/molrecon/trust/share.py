@@ -14,8 +14,9 @@ from torch import Tensor
 from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator, norm
 from molrecon.operators.fourier import fft_centred, ifft_centred
+from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor
-from molrecon.trust.response import Progress, Response, silent
+from molrecon.trust.response import Response
 
 ACCURACY = 0.05
 """Error of a product with the resolution operator, relative to it."""

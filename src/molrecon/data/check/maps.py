@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from molrecon.data.calibration import centred_slices
 from molrecon.data.check.findings import Finding
 from molrecon.data.scan import Scan, sampled
-from molrecon.operators.fourier import ifft_centred
+from molrecon.operators.fourier import centred_slices, ifft_centred
 
 if TYPE_CHECKING:
     from molrecon.data.check.evidence import Evidence

@@ -51,8 +51,7 @@ def check_sampling(evidence: Evidence) -> Iterator[Finding]:
     scan = evidence.scan
     if not scan.mask_given:
         return
-    measured = sampled(scan.kspace)
-    zeros = scan.mask & ~measured
+    measured, zeros = sampled(scan.kspace), zeros_inside(scan)
     if not bool(zeros.any()):
         yield from _outside(scan)
         return

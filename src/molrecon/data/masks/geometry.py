@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from molrecon.data.calibration import centred_slices
+from molrecon.operators.fourier import centred_slices
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from molrecon.data.calibration import centred_slices
 from molrecon.data.phase import simulate_smooth_field
 from molrecon.data.randomness import uniform
 from molrecon.data.simulation.growth import grown
-from molrecon.operators.fourier import ifft_centred
+from molrecon.operators.fourier import centred_slices, ifft_centred
 
 _FAINT = (0.02, 0.12)
 """Share of the largest value below which a calibration image counts as background."""

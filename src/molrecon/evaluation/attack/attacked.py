@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,15 +17,13 @@ from molrecon.evaluation.attack.target import Target
 from molrecon.evaluation.attack.worst_case import Perturbed, gaussian, perturbed, worst_case
 from molrecon.evaluation.metrics import psnr
 from molrecon.operators.base import LinearOperator, norm
+from molrecon.progress import Advance, silent
 from molrecon.reconstructors.base import Reconstructor
 
 HELD_FIXED = (
     "Unit, noise level σ, data weight λ, coil maps and mask are held at their values for the "
     "unperturbed scan, the condition that the bound is proved under."
 )
-
-OnProgress = Callable[[str, int], None]
-"""Told what is being done and the number of steps that are done."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ class Point:
 class Attacked:
     """A method and its points."""
 
-    name: str  # see `label_of`
+    name: str  # see `Reconstructor.label`
     method: str
     model: str | None  # as the user named it; None where there is none
     bound: float | None  # ‖Δx‖ ≤ bound · ‖Δy‖ by theory; None where there is no such theory
@@ -142,7 +139,7 @@ def attack(
     sigma: float | None = None,
     reference: Tensor | None = None,
     effort: AttackEffort | None = None,
-    report: OnProgress = lambda text, done: None,
+    report: Advance = silent,
 ) -> Attacked:
     """Attack a method on one scan of measurements ``y``, ``(1, *A.shape_out)``.
 
@@ -153,7 +150,7 @@ def attack(
     """
     effort = effort or AttackEffort()
     check_sizes(epsilons)
-    name = label_of(method)
+    name = method.label
     report(f"{name}: unperturbed", 0)
     target = Target.of(method, y, A, sigma)
     clean = _unperturbed(target, effort.tol)
@@ -179,7 +176,7 @@ def attack(
 @torch.no_grad()
 def _unperturbed(target: Target, tol: float) -> Solution:
     clean = target.reconstruct(target.y, tol=tol)
-    _require_finite(clean, f"{label_of(target.method)}: the unperturbed image")
+    _require_finite(clean, f"{target.method.label}: the unperturbed image")
     return clean
 
 
@@ -189,13 +186,13 @@ def _tried(
     epsilon: float,
     found: Tensor | None,
     effort: AttackEffort,
-    report: OnProgress,
+    report: Advance,
 ) -> list[Perturbed]:
     """Return the Gaussian perturbations of one size and then, if it can be sought, the worst case.
 
     ``found`` is the worst one of a smaller size, a start of the search.
     """
-    name = label_of(target.method)
+    name = target.method.label
     label = f"{name}, ε = {epsilon:g}"
     report(label, 0)
     seeds = [effort.seed + 1000 + k for k in range(effort.draws)]
@@ -256,18 +253,6 @@ def _point(
 def _require_finite(solution: Solution, what: str) -> None:
     if not bool(torch.isfinite(solution.value).all()):
         raise ConvergenceError(f"{what} is not finite")
-
-
-def label_of(method: Reconstructor) -> str:
-    """Return what a method is called beside others: its model's name, or its own without one.
-
-    Of a weights file it is the stem, or the folder's name for the ``best.safetensors`` of a
-    training run.
-    """
-    if method.model is None:
-        return method.name
-    path = Path(method.model)
-    return path.absolute().parent.name if path.stem == "best" else path.stem
 
 
 def check_sizes(epsilons: Sequence[float]) -> None:

@@ -12,7 +12,7 @@ import yaml
 from molrecon.data.atomic import make_folder, write_text
 from molrecon.evaluation.comparison.measure import Job
 from molrecon.evaluation.comparison.plan import Plan
-from molrecon.evaluation.comparison.runner import OnResults, run_jobs
+from molrecon.evaluation.comparison.runner import run_jobs
 from molrecon.evaluation.comparison.store import Record, Store, slug
 from molrecon.evaluation.comparison.summary import Section, summarise
 from molrecon.evaluation.comparison.tables import (
@@ -26,6 +26,7 @@ from molrecon.evaluation.conventions import CONVENTIONS
 from molrecon.evaluation.figure import Shown, methods_figure, save_figure
 from molrecon.evaluation.metrics import METRICS, caption
 from molrecon.evaluation.resources import available_cores, environment
+from molrecon.progress import Advance, silent
 
 _SCORED = {"molrecon": "", "published": "; figures as published"}
 
@@ -70,7 +71,7 @@ def compare(
     convention: str = "molrecon",
     workers: int | None = None,
     fresh: bool = False,
-    report: OnResults = lambda text, done: None,
+    report: Advance = silent,
 ) -> Comparison:
     """Compute what is missing and write the tables, figures and settings.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -16,14 +16,12 @@ import torch
 from molrecon.evaluation.comparison.measure import DIED, BuiltMethods, Job, Task, begin, perform
 from molrecon.evaluation.comparison.store import Store
 from molrecon.evaluation.metrics import METRICS, Metric
+from molrecon.progress import Advance
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-OnResults = Callable[[str, int], None]
-"""Called with a text and the number of results finished since the last call."""
 
-
-def run_jobs(jobs: Sequence[Job], *, workers: int, report: OnResults) -> None:
+def run_jobs(jobs: Sequence[Job], *, workers: int, report: Advance) -> None:
     """Do all jobs; every result is in the store as soon as it is there.
 
     There are as many ``workers``, processes of one thread each; with 1 it is this process.
