@@ -123,7 +123,8 @@ def test_wrong_input_is_refused(strict, files, refused, tmp_path):
     refused("certify", strict, "--data", tmp_path / "none.npz", naming=["none.npz"])
     refused("certify", strict, "--data", files.image, naming=[files.image])
     refused("certify", strict, "--tol", 0, naming=["--tol"])
-    refused("certify", strict, "--accuracy", 2, naming=["--accuracy"])
+    for accuracy in (2, 0, -1, "nan", 1e-30):
+        refused("certify", strict, "--accuracy", accuracy, naming=["--accuracy is"])
     refused("certify", strict, "--seed", -1, naming=["--seed is -1"])
     refused("certify", "bsds-sr3-sn", "--data", files.under, naming=["give a model of MRI"])
     refused("certify", strict, "--device", "abacus", naming=["--device"])

@@ -103,3 +103,45 @@ def test_a_real_process_that_is_refused(tmp_path):
 def test_a_usage_error_has_the_same_exit_code(run):
     assert run("reconstruct").exit_code == 2
     assert run("nonsense").exit_code == 2
+
+
+FULL = """\
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # every file is as full as a full disk
+from molrecon.cli.main import run
+run()
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["models"], ["models", "--json"], ["--help"], ["--version"]])
+def test_output_that_cannot_be_written_is_said_in_one_sentence(arguments, unbuffered, tmp_path):
+    with (tmp_path / "full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", FULL, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=120,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("Error: standard output cannot be written: File too large")
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["models", "--json"], ["--help"]])
+def test_a_reader_that_goes_away_is_no_error(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "molrecon", *arguments],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert done.stderr == ""

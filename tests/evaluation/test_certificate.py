@@ -20,7 +20,7 @@ from molrecon.reconstructors.store import shipped_models
 
 from ..support import cartesian_mri, normal
 
-QUICK = MeasuringEffort(tol=0.05, starts=1, steps=3)
+QUICK = MeasuringEffort(accuracy=0.05, starts=1, steps=3)
 SOFT = {"lam0": 0.05, "floor": 0.05}
 
 
@@ -55,7 +55,7 @@ def strict(tmp_path):
 
 
 def test_a_strict_model(strict):
-    one = certify(strict, measurements(2), tolerance=1e-4, effort=QUICK)
+    one = certify(strict, measurements(2), tol=1e-4, effort=QUICK)
     assert one.certified
     assert one.attack <= one.local * (1 + 1e-4) <= one.bound * (1 + 2e-4)
     assert one.bound == one.limit == 0.9
@@ -175,10 +175,10 @@ def test_every_shipped_model_has_a_certificate_that_is_true_of_it(weights):
     assert one.bound is None or one.local <= one.bound
 
 
-@pytest.mark.parametrize("tolerance", [0.0, 1.0, -1.0, math.nan])
-def test_a_tolerance_out_of_range_is_refused(strict, tolerance):
-    with pytest.raises(InputError, match="tolerance"):
-        certify(strict, measurements(), tolerance=tolerance)
+@pytest.mark.parametrize("tol", [0.0, 1.0, -1.0, math.nan])
+def test_a_tolerance_out_of_range_is_refused(strict, tol):
+    with pytest.raises(InputError, match="tol is"):
+        certify(strict, measurements(), tol=tol)
     with pytest.raises(InputError, match="no images"):
         certify(strict, [])
 
@@ -201,7 +201,7 @@ def test_models_of_pictures_are_measured_at_pictures(tmp_path):
     network = {"kind": "residual-strict", "channels": 1, "features": 4, "layers": 2}
     path = saved(tmp_path / "m.safetensors", network)
     found = certify(
-        path, simulated_images(2, 1), effort=MeasuringEffort(tol=0.3, starts=1, steps=2)
+        path, simulated_images(2, 1), effort=MeasuringEffort(accuracy=0.3, starts=1, steps=2)
     )
     assert found.certified
     assert len(found.images) == 3

@@ -29,7 +29,8 @@ Tolerance = Annotated[
     float, typer.Option(help="Share of the starting distance, for the number of iterations.")
 ]
 Accuracy = Annotated[
-    float, typer.Option(help="Relative tolerance of the local values, on their residuals.")
+    float,
+    typer.Option(help="Relative tolerance of the local values, on their residuals; at least 1e-4."),
 ]
 
 
@@ -69,7 +70,7 @@ def certify(
     from molrecon.reconstructors.store import read_header, resolve
 
     started = time.perf_counter()
-    _check_shares(tol, accuracy)
+    effort = MeasuringEffort(accuracy=accuracy, seed=seed)
     device = resolve_device(device)
     weights = resolve(model)
     config = read_header(weights)[0]
@@ -89,8 +90,8 @@ def certify(
             weights,
             measurements,
             device=device,
-            tolerance=tol,
-            effort=MeasuringEffort(tol=accuracy, seed=seed),
+            tol=tol,
+            effort=effort,
             on_proof=lambda proof: None if json else output.print_facts(model, proof.proof()),
             report=lambda text, done: show(text, advance=done),
         )
@@ -104,12 +105,6 @@ def certify(
         return
     _print(model, certificate)
     output.print_note(f"Written to {stored}." if stored is not None else f"Not stored: {reason}")
-
-
-def _check_shares(tol: float, accuracy: float) -> None:
-    for option, value in (("--tol", tol), ("--accuracy", accuracy)):
-        if not 0 < value < 1:
-            raise InputError(f"{option} is {value:g}, but a number between 0 and 1 was expected.")
 
 
 def _store(certificate: Certificate, model: str, weights: Path) -> tuple[Path | None, str]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import typer
@@ -10,6 +16,7 @@ from typer.core import TyperGroup
 
 from molrecon.errors import ConvergenceError, MolreconError
 
+NOT_PRINTED = 1
 WRONG_INPUT = 2
 NOT_CONVERGED = 3
 INTERRUPTED = 130
@@ -57,11 +64,66 @@ def with_option_names(text: str, parameters: list[Any]) -> str:
     return text
 
 
+class NotPrintedError(Exception):
+    """Standard output could not be written."""
+
+
+class StandardOutput(TextIOWrapper):
+    """Standard output; what keeps it from being written raises `NotPrintedError`.
+
+    A reader that went away, as ``head`` does, is no failure and left to the caller.
+    """
+
+    @classmethod
+    def of(cls, stream: TextIOWrapper) -> StandardOutput:
+        """Return the same output; where its encoding has no λ, a question mark stands for it."""
+        encoding, through = stream.encoding, stream.write_through
+        return cls(stream.detach(), encoding, "replace", write_through=through)
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        with _printing():
+            return super().write(text)
+
+    def flush(self) -> None:
+        """Write what was held back."""
+        with _printing():
+            super().flush()
+
+    def give_up(self) -> None:
+        """Lose what is still held back, which Python would try to write when it ends."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        raise NotPrintedError(error.strerror or str(error)) from error
+
+
+def exit_unprinted(error: NotPrintedError) -> NoReturn:
+    """Say why standard output could not be written, and end the program."""
+    if isinstance(sys.stdout, StandardOutput):
+        sys.stdout.give_up()
+    _say(f"standard output cannot be written: {error}; print to another place.")
+    sys.exit(NOT_PRINTED)
+
+
 def _refuse(error: Any, ctx: Any) -> NoReturn:
     where = (error.ctx or ctx).command_path
     _fail(f"{error.format_message().rstrip('.')}; see '{where} --help'.", WRONG_INPUT)
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    typer.secho(f"Error: {' '.join(text.split())}", fg=typer.colors.RED, err=True)
+    _say(text)
     raise typer.Exit(code) from None
+
+
+def _say(text: str) -> None:
+    typer.secho(f"Error: {' '.join(text.split())}", fg=typer.colors.RED, err=True)

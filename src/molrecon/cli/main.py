@@ -25,7 +25,7 @@ from molrecon.cli import (
     train,
 )
 from molrecon.cli.command import Command
-from molrecon.cli.failures import Commands
+from molrecon.cli.failures import Commands, NotPrintedError, StandardOutput, exit_unprinted
 
 COMMANDS = (
     demo.COMMAND,
@@ -51,8 +51,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
-        "Exit codes: 0 done; 2 wrong input, nothing was written; 3 a solver did not converge, "
-        "nothing was written; 130 interrupted."
+        "Exit codes: 0 done; 1 standard output cannot be written; 2 wrong input, nothing was "
+        "written; 3 a solver did not converge, nothing was written; 130 interrupted."
     ),
 )
 
@@ -83,8 +83,11 @@ for command in COMMANDS:
 
 def run() -> None:
     """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # Where the locale has no λ a question mark stands for it.
-            stream.reconfigure(errors="replace")
-    app(prog_name="molrecon")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout = StandardOutput.of(sys.stdout)
+    if isinstance(sys.stderr, TextIOWrapper):
+        sys.stderr.reconfigure(errors="replace")
+    try:
+        app(prog_name="molrecon")
+    except NotPrintedError as error:
+        exit_unprinted(error)

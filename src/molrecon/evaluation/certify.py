@@ -42,12 +42,21 @@ STEPS = 2
 class MeasuringEffort:
     """How hard to look, see `measure`; by default a shipped model of slices takes half a minute."""
 
-    tol: float = 0.02
+    accuracy: float = 0.02
     starts: int = 1
     steps: int = 6
     seed: int = 0
 
     def __post_init__(self) -> None:
+        # Single precision goes no further, and the search for what is not there is long.
+        if not ROUNDING <= self.accuracy < 1:
+            raise InputError(
+                f"accuracy is {self.accuracy:g}, expected a number from {ROUNDING:g} to below 1, "
+                "since rounding leaves no better one; correct it."
+            )
+        for name in ("starts", "steps"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}, expected at least 1; raise it.")
         require_seed(self.seed)
 
 
@@ -56,24 +65,24 @@ def certify(
     measurements: Iterable[CertificationImage],
     *,
     device: str = "cpu",
-    tolerance: float = 1e-3,
+    tol: float = 1e-3,
     effort: MeasuringEffort | None = None,
     on_proof: Callable[[Proof], None] = lambda proof: None,
     report: Advance = silent,
 ) -> Certificate:
     """Prove what can be proved of a model, and measure it at images, at least one.
 
-    ``tolerance`` is the share of the starting distance, in (0, 1), that the stated number of
+    ``tol`` is the share of the starting distance, in (0, 1), that the stated number of
     iterations reaches; ``on_proof`` receives what is
     proved before anything is measured; ``report`` is told what is being done and the number of
     steps, `STEPS` for every image, that are done since the last call.
     """
-    if not 0 < tolerance < 1:
-        raise InputError(f"tolerance is {tolerance}, expected a value in (0, 1)")
+    if not 0 < tol < 1:
+        raise InputError(f"tol is {tol:g}, expected a number between 0 and 1; correct it.")
     model = load(weights, device=device)
     digest = file_digest(weights)
     report("certified bound", 0)
-    proof = prove(model, tolerance)
+    proof = prove(model, tol)
     on_proof(proof)
     effort = effort or MeasuringEffort()
     images = tuple(_measured(model, measurements, proof.certified, effort, report))
@@ -161,7 +170,7 @@ def _values(
     f = model.constrained_map(A, sigma) or (lambda x: model.network(x, sigma))
     report(f"{one.name}: Jacobian and attack", 1)
     found = measure(
-        f, image, tol=effort.tol, starts=effort.starts, steps=effort.steps, seed=effort.seed
+        f, image, tol=effort.accuracy, starts=effort.starts, steps=effort.steps, seed=effort.seed
     )
     report(f"{one.name}: measured", 1)
     local, limit = found.local, model.lipschitz_limit
