@@ -4,6 +4,7 @@ import torch
 from molrecon.errors import InputError
 from molrecon.lipschitz import certified_bound
 from molrecon.networks import CNN, PlanesNetwork, ResidualStrictCNN, Tiled, build_network
+from molrecon.networks import planes as planes_module
 
 from ..support import normal
 from .test_multiscale import dense_jacobian
@@ -29,6 +30,27 @@ def test_is_the_mean_of_networks_of_slices():
             at = (slice(None),) * (2 + axis) + (k,)
             by_hand[at] += inner(x[at], LEVELS) / 3
     assert torch.allclose(network(x, LEVELS), by_hand, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_slices_are_worked_on_in_blocks_without_a_change(monkeypatch, dtype):
+    network, x = planes(), normal(2, 1, 4, 5, 6).to(dtype)
+    network, levels = network.to(dtype.to_real()), LEVELS.to(dtype.to_real())
+    recorded = network(x.requires_grad_(), levels).detach()
+    sizes = []
+    for inner in network.planes:
+        own = inner.apply_channels
+        monkeypatch.setattr(
+            inner, "apply_channels", lambda x, code, own=own: sizes.append(len(x)) or own(x, code)
+        )
+    with torch.no_grad():
+        whole = network(x, levels)
+        monkeypatch.setitem(planes_module.BLOCK_PIXELS, "cpu", 60)
+        parts = network(x, levels)
+    assert max(sizes[:3]) == 12
+    assert max(sizes[3:]) == 3
+    assert torch.allclose(parts, whole, rtol=0, atol=4 * torch.finfo(dtype).eps)
+    assert torch.allclose(recorded, whole, rtol=0, atol=1e2 * torch.finfo(dtype).eps)
 
 
 def test_its_bound_is_the_mean_of_theirs():

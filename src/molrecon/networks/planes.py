@@ -13,6 +13,10 @@ from molrecon.networks.base import Network
 from molrecon.networks.layers import CHANNELS_LAST
 from molrecon.networks.settings import AnyNetwork, ConvolutionalSettings, NetworkSettings
 
+BLOCK_PIXELS = {"cpu": 2**15, "cuda": 2**20}
+"""Pixels of the slices that are worked on at once: on a CPU what its cache holds, nearly twice as
+fast as all of them, on a GPU what keeps it busy."""
+
 
 class PlanesSettings(NetworkSettings):
     """Settings of a `PlanesNetwork`."""
@@ -83,8 +87,7 @@ class PlanesNetwork(Network):
             codes = code
             if code is not None and len(code) > 1:
                 codes = code.repeat_interleave(count)
-            parts = slices.flatten(0, 1).contiguous(memory_format=CHANNELS_LAST[2])
-            done = network.apply_channels(parts, codes)
+            done = _applied(network, slices.flatten(0, 1), codes)
             out = out + done.reshape(batch, count, *done.shape[1:]).movedim(1, axis)
         return out / len(self.planes)
 
@@ -119,3 +122,21 @@ class PlanesNetwork(Network):
 
     def _inner(self) -> list[Network]:
         return [cast(Network, network) for network in self.planes]
+
+
+def _applied(network: Network, slices: Tensor, codes: Tensor | None) -> Tensor:
+    """Apply a network to slices ``(batch, channels, *plane)``.
+
+    Without gradients a few of them at a time: all at once, in double precision above all, would
+    need more memory than the rest of a solve.
+    """
+    count = len(slices)
+    if not torch.is_grad_enabled() and slices.device.type in BLOCK_PIXELS:
+        count = max(1, BLOCK_PIXELS[slices.device.type] // slices[0, 0].numel())
+    done = []
+    for start in range(0, len(slices), count):
+        block = slice(start, start + count)
+        few = slices[block].contiguous(memory_format=CHANNELS_LAST[2])
+        own = codes if codes is None or len(codes) == 1 else codes[block]
+        done.append(network.apply_channels(few, own))
+    return done[0] if len(done) == 1 else torch.cat(done)
