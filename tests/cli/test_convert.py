@@ -34,10 +34,10 @@ def test_an_image_keeps_its_geometry(run, tmp_path, extension):
     np.testing.assert_allclose(read_image(target).geometry.matrix, place.matrix, atol=1e-5)
 
 
-def test_a_scan_cannot_become_an_image(run, tmp_path):
-    done = run("convert", twix(tmp_path / "a.dat"), tmp_path / "b.nii.gz")
-    assert done.exit_code == 2
-    assert "cannot serve here" in done.stderr
+@pytest.mark.parametrize(("name", "kind"), [("b.nii.gz", "NIfTI image"), ("b.npy", "NumPy .npy")])
+def test_a_scan_cannot_become_an_image(refused, tmp_path, name, kind):
+    source = twix(tmp_path / "a.dat")
+    refused("convert", source, tmp_path / name, naming=[kind, ".npz", "reconstruct an image"])
 
 
 def test_the_field_of_view_and_pixels_of_the_file_reach_the_image(run_json, tmp_path):

@@ -90,7 +90,7 @@ def test_unusable_files_are_refused(tmp_path, files):
     for name, words in {
         "missing.npz": "There is no file",
         "nan.npz": "NaN",
-        "flat.npz": "three axes",
+        "flat.npz": r"axes \(slice, y, x\); store one slice as \(1, y, x\)",
         "zero.npz": "zero everywhere",
         "faint.npz": "signal",
         "text.npz": "of no known format",

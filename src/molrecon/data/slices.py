@@ -81,9 +81,10 @@ def load_slices(
 def _normalised(name: str, image: ImageData) -> Tensor:
     array = image.array
     if array.ndim != 3 or array.dtype.kind == "c":
+        advice = "store one slice as (1, y, x)" if array.ndim == 2 else "store magnitudes like that"
         raise InputError(
-            f"{name}: found {array.dtype} of shape {array.shape}; expected real numbers with "
-            "three axes."
+            f"{name}: found {array.dtype} with the shape {array.shape}, expected real numbers "
+            f"with the axes (slice, y, x); {advice}."
         )
     # Volumes are kept as NIfTI stores them, (x, y, z): orientations count its axes.
     volume = torch.from_numpy(np.array(array if image.geometry is None else array.T, order="C"))

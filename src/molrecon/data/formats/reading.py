@@ -12,7 +12,7 @@ from molrecon.data.formats.entries import Array, Entries
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location, reading
 from molrecon.data.formats.parts import NAMES
-from molrecon.data.formats.registry import find, recognise
+from molrecon.data.formats.registry import reader, recognise
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 def read_with(location: Location, pick: Callable[[Format], Callable[[Location], T] | None]) -> T:
     """Recognise a file and read it, so that nothing but our own exceptions gets out."""
     with reading(location, "a file of a known format"):
-        read = find(location.path, pick)
+        read = reader(location.path, pick)
         with reading(location, recognise(location.path).name):
             return read(location)
 

@@ -57,26 +57,37 @@ def recognise(path: Path) -> Format:
     )
 
 
-def find(path: Path, pick: Callable[[Format], T | None], *, exists: bool = True) -> T:
-    """Return the function that the format of a file has for a task, as ``pick`` selects it.
+def reader(path: Path, pick: Callable[[Format], T | None]) -> T:
+    """Return the function that the format of a file, by its content, has for a task.
 
-    The content decides of a file that is to be read (``exists``), else its longest known extension.
-    A format without such a function is refused.
+    ``pick`` selects it; only raw data are not in files of every format.
     """
-    if exists:
-        found = recognise(path)
-    else:
-        matching = [extension for extension in FORMATS if path.name.lower().endswith(extension)]
-        if not matching:
-            raise InputError(
-                f"The file {path} has none of the extensions {_serving(pick)}; rename it."
-            )
-        found = FORMATS[max(matching, key=len)]
+    found = recognise(path)
     function = pick(found)
     if function is None:
         raise InputError(
-            f"The file {path} is {found.name}, which cannot serve here; choose one of "
-            f"{_serving(pick)}."
+            f"The file {path} is {found.name}, which holds no raw data; give a scan, in one of "
+            f"the formats {_serving(pick)}."
+        )
+    return function
+
+
+def writer(path: Path, pick: Callable[[Format], T | None], what: str, advice: str = "") -> T:
+    """Return the function that the format of an extension, the longest known one, has for a task.
+
+    ``pick`` selects it. ``what`` is to be written, and ``advice`` is what else there is to do.
+    """
+    matching = [extension for extension in FORMATS if path.name.lower().endswith(extension)]
+    if not matching:
+        raise InputError(
+            f"The output {path} has none of the extensions {_serving(pick)}; rename it."
+        )
+    chosen = FORMATS[max(matching, key=len)]
+    function = pick(chosen)
+    if function is None:
+        raise InputError(
+            f"The output {path} would be {chosen.name}, but {what} is written to "
+            f"{_serving(pick)}; rename it{advice}."
         )
     return function
 

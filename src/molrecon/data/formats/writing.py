@@ -9,17 +9,19 @@ from torch import Tensor
 
 from molrecon.data.atomic import check_writable
 from molrecon.data.formats.reading import PathLike
-from molrecon.data.formats.registry import find
+from molrecon.data.formats.registry import writer
 from molrecon.data.geometry import Geometry
 from molrecon.data.image_items import ImageItems
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
+_SCAN = "a scan with its mask, coil maps and noise level", ", or reconstruct an image"
+
 
 def check_image_path(path: PathLike) -> Path:
     """Refuse an image output that could not be written, before any work is done for it."""
     target = check_writable(path)
-    find(target, lambda one: one.write_image, exists=False)
+    writer(target, lambda one: one.write_image, "an image")
     return target
 
 
@@ -29,7 +31,7 @@ def check_scan_path(path: PathLike) -> Path:
     Its extension has to be ``.npz``, ``.h5`` or ``.hdf5``.
     """
     target = check_writable(path)
-    find(target, lambda one: one.write_scan, exists=False)
+    writer(target, lambda one: one.write_scan, *_SCAN)
     return target
 
 
@@ -80,7 +82,7 @@ def write_image(
             f"The image for {target} holds NaN or infinite values, and was not written; "
             "check the computation it comes from."
         )
-    find(target, lambda one: one.write_image, exists=False)(target, items, geometry)
+    writer(target, lambda one: one.write_image, "an image")(target, items, geometry)
 
 
 def write_scan(path: PathLike, scan: Scan) -> None:
@@ -113,4 +115,4 @@ def write_scan(path: PathLike, scan: Scan) -> None:
         raise InputError(
             f"scan is of type {type(scan).__name__}, expected a Scan; make one of k-space."
         )
-    find(target, lambda one: one.write_scan, exists=False)(target, scan)
+    writer(target, lambda one: one.write_scan, *_SCAN)(target, scan)
