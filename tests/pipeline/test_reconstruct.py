@@ -334,3 +334,9 @@ def test_a_bad_item_of_a_file_is_refused_before_any_work(tmp_path):
         )
     assert all("reading" in text for text in steps)
     assert not (tmp_path / "image.npy").exists()
+
+
+def test_no_tolerance_is_the_usual_one():
+    found = reconstruct(plane(), "sense", tol=None, device="cpu")
+    assert found.tol == 1e-3
+    assert found.facts()["error_bound"] <= 1e-3

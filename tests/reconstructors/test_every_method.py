@@ -1,6 +1,8 @@
 """What every method of the registry keeps, learned or not."""
 
 import inspect
+import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from molrecon.operators.base import inner, norm
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.super_resolution import SuperResolution
 from molrecon.reconstructors import tikhonov
-from molrecon.reconstructors.base import Held, Reconstructor
+from molrecon.reconstructors.base import Held, Reconstructor, at_strength
 from molrecon.reconstructors.configuration import LEARNED
 from molrecon.reconstructors.methods import METHODS
 
@@ -54,6 +56,38 @@ def test_is_called_in_one_way(name):
         assert parameters[option].kind is inspect.Parameter.KEYWORD_ONLY
     assert parameters["sigma"].default is parameters["tol"].default is None
     assert parameters["raise_on_failure"].default is True
+
+
+@pytest.mark.parametrize(
+    "sigma", [-1.0, 0.0, math.nan, math.inf, [0.1, -0.1], [0.1] * 3, torch.ones(2, 1), "loud"]
+)
+def test_refuses_a_noise_level_that_is_none(name, sigma):
+    A, y = scan(batch=2)
+    made = method(name)
+    for call in (made, made.held):
+        with pytest.raises(InputError, match="sigma"):
+            call(y, A, sigma=sigma)
+
+
+@pytest.mark.parametrize("tol", [0.0, -1e-3, 2.0, math.nan, "tight"])
+def test_refuses_a_tolerance_that_is_none(name, tol):
+    A, y = scan()
+    with pytest.raises(InputError, match="tol is"):
+        method(name)(y, A, sigma=SIGMA, tol=tol)
+
+
+def test_repr_is_short_and_says_the_settings(name):
+    A, y = scan()
+    made = method(name)
+    held = repr(made.held(y, A, sigma=SIGMA))
+    assert held.startswith("Held(")
+    assert ("scale" in held) == (name in LEARNED or name in TIGHT)
+    if name not in LEARNED:
+        assert repr(made).startswith(f"{type(made).__name__}(")
+        assert all(f"{key}={value}" in repr(made) for key, value in TIGHT.get(name, {}).items())
+        assert len(held) < 150
+        with at_strength(made, 2.0) if made.tunable else nullcontext():
+            assert ("strength=2" in repr(made)) == made.tunable
 
 
 @torch.no_grad()

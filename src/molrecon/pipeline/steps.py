@@ -29,6 +29,7 @@ from molrecon.pipeline.solve import Solved, solve
 from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.learned import LearnedReconstructor
+from molrecon.reconstructors.least_squares import DEFAULT_TOL
 from molrecon.reconstructors.methods import build_method
 
 
@@ -38,7 +39,7 @@ def reconstruct(
     *,
     model: str | None = None,
     preparation: Preparation | None = None,
-    tol: float = 1e-3,
+    tol: float | None = None,
     sigma: float | None = None,
     strength: float | Literal["auto"] = 1.0,
     noise_draws: int = 0,
@@ -73,7 +74,8 @@ def reconstruct(
         Which steps lead from the raw data to the input of the method; by default those of
         ``Preparation()``.
     tol
-        Largest relative distance of the image to the exact solution of the method.
+        Largest relative distance of the image to the exact solution of the method, in (0, 1];
+        1e-3 by default.
     sigma
         Standard deviation of the noise of one complex k-space sample, in the units of the scan;
         in place of that of the scan, or of the estimate.
@@ -128,6 +130,7 @@ def reconstruct(
     (torch.Size([1, 1, 32, 32]), 'converged', ['coil maps'])
     """
     started = time.perf_counter()
+    tol = DEFAULT_TOL if tol is None else tol
     _check_arguments(output, sigma, tol, max_memory, noise_draws)
     device = resolve_device(device)
     chosen = _method(method, model, device, strength)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +18,15 @@ from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator
+from molrecon.reconstructors.start import check_call
 
 
 class Reconstructor(ABC):
     """A reconstruction method, called ``method(y, A, sigma=…) -> Solution``.
 
-    A subclass needs `__call__`. It overrides `settled` if it derives more than the noise level
-    from the measurements, and the attributes below where the defaults are wrong.
+    A subclass needs `__call__`, which begins with `molrecon.reconstructors.start.check_call`: all
+    methods refuse the same arguments. It overrides `settled` if it derives more than the noise
+    level from the measurements, and the attributes below where the defaults are wrong.
 
     Attributes
     ----------
@@ -129,6 +132,7 @@ class Reconstructor(ABC):
 
         Parameters are those of `held`. By default it is the noise level, if one is given.
         """
+        check_call(y, A, sigma)
         return {"sigma": sigma}
 
     def held(self, y: Tensor, A: LinearOperator, *, sigma: Tensor | float | None = None) -> Held:
@@ -153,6 +157,12 @@ class Reconstructor(ABC):
             If the measurements, σ or their shapes are wrong.
         """
         return Held(self, self.settled(y, A, sigma))
+
+    def __repr__(self) -> str:
+        names = [name for name in inspect.signature(type(self)).parameters if hasattr(self, name)]
+        settings = [f"{name}={getattr(self, name)!r}" for name in names]
+        settings += [f"strength={self.strength:g}"] if self.strength != 1 else []
+        return f"{type(self).__name__}({', '.join(settings)})"
 
 
 @contextmanager
@@ -239,6 +249,11 @@ class Held(Reconstructor):
     def held(self, y: Tensor, A: LinearOperator, *, sigma: Tensor | float | None = None) -> Held:
         """Return the method itself: all is fixed already."""
         return self
+
+    def __repr__(self) -> str:
+        fixed = ", ".join(name for name, value in self.fixed.items() if value is not None)
+        by = self.method if self.model is None else f"{self.name} ({self.model})"
+        return f"Held({by}, fixed: {fixed or 'nothing'})"
 
 
 def direct_solution(

@@ -183,6 +183,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
     @torch.no_grad()
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
         """Return the unit and the noise level for ``y``; λ follows from both."""
+        check_signal(y, A, sigma, model=self)
         _, scale, noise = self._scaled(y, A, sigma, None, None)
         return {"scale": scale, "sigma": noise}
 
@@ -300,6 +301,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
             If a solve does not converge and failures are to raise.
         """
         started = time.perf_counter()
+        check_signal(y, A, sigma, tol, self)
         _check_output(output or self.output)
         scaled, scale, noise = self._scaled(y, A, sigma, x0, scale)
         problem = ScaledProblem(
@@ -360,7 +362,6 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         scale: Tensor | None,
     ) -> tuple[tuple[LinearOperator, Tensor, Tensor, Tensor], Tensor, Tensor]:
         """Return the problem in units of the image peak, the peak and σ in the unit of ``y``."""
-        check_signal(y, A, self)
         start, own = (x0, scale) if x0 is not None and scale is not None else sense_start(y, A)
         scale = own if scale is None else scale
         check_scale(scale)

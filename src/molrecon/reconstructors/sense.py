@@ -9,6 +9,7 @@ from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.least_squares import regularised_least_squares
+from molrecon.reconstructors.start import check_call
 
 PUBLISHED_LAM = 100.0
 
@@ -61,6 +62,7 @@ class SENSE(Reconstructor):
         raise_on_failure: bool = True,
     ) -> Solution:
         """Reconstruct, see `Reconstructor`; ``tol`` is 1e-3 by default."""
+        check_call(y, A, sigma, tol)
         return regularised_least_squares(
             y,
             A,

@@ -66,7 +66,7 @@ class Sparse(Reconstructor):
     @torch.no_grad()
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
         """Return the unit and, where the weight rests on it, the noise level for ``y``."""
-        check_signal(y, A)
+        check_signal(y, A, sigma)
         _, scale = sense_start(y, A)
         check_scale(scale)
         if self.lam is not None:
@@ -94,7 +94,7 @@ class Sparse(Reconstructor):
             that of a short SENSE reconstruction.
         """
         started = time.perf_counter()
-        check_signal(y, A)
+        check_signal(y, A, sigma, tol)
         fixed = {"scale": scale, "sigma": sigma} if scale is not None else self.settled(y, A, sigma)
         solution = self._solve(y, A, **fixed)
         if raise_on_failure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from molrecon.arguments import require_positive
 from molrecon.errors import InputError
 from molrecon.linear.regularised import solve_regularised
 from molrecon.linear.solver import LinearSolver
@@ -93,9 +94,32 @@ def estimated_sigma(y: Tensor, A: LinearOperator, scale: Tensor) -> Tensor:
     return torch.maximum(A.estimate_sigma(y), 1e-6 * scale)
 
 
-def check_signal(y: Tensor, A: LinearOperator, model: nn.Module | None = None) -> None:
-    """Refuse measurements of zeros alone, and those that `check_measurements` refuses."""
+def check_call(
+    y: Tensor,
+    A: LinearOperator,
+    sigma: Tensor | float | None,
+    tol: float | None = None,
+    model: nn.Module | None = None,
+) -> None:
+    """Refuse arguments that no method can be called with, whether it looks at them or not.
+
+    See `Reconstructor.__call__`; ``model`` is as in `check_measurements`.
+    """
     check_measurements(y, A, model)
+    if sigma is not None:
+        as_sigma(sigma, y)
+    require_positive("tol", tol, most=1)
+
+
+def check_signal(
+    y: Tensor,
+    A: LinearOperator,
+    sigma: Tensor | float | None,
+    tol: float | None = None,
+    model: nn.Module | None = None,
+) -> None:
+    """Refuse measurements of zeros alone, and what `check_call` refuses."""
+    check_call(y, A, sigma, tol, model)
     if not bool((y.flatten(1) != 0).any(1).all()):
         raise InputError(
             "the measurements of a sample are all zero: there is nothing to reconstruct"

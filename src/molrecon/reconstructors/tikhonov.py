@@ -84,7 +84,7 @@ class Tikhonov(Reconstructor):
             λ of every sample, ``(batch,)``, in place of the chosen one.
         """
         started = time.perf_counter()
-        check_signal(y, A)
+        check_signal(y, A, sigma, tol)
         noise = None
         if weight is None:
             weight, noise = self._choose(y, A, sigma)
@@ -105,7 +105,7 @@ class Tikhonov(Reconstructor):
 
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
         """Return λ as chosen for ``y``."""
-        check_signal(y, A)
+        check_signal(y, A, sigma)
         with torch.no_grad():
             return {"weight": self._choose(y, A, sigma)[0]}
 

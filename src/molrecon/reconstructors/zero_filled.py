@@ -9,8 +9,8 @@ from torch import Tensor
 
 from molrecon.equilibrium.solution import Solution
 from molrecon.operators.base import LinearOperator
-from molrecon.operators.checks import check_measurements
 from molrecon.reconstructors.base import Reconstructor, direct_solution
+from molrecon.reconstructors.start import check_call
 
 
 class ZeroFilled(Reconstructor):
@@ -41,6 +41,6 @@ class ZeroFilled(Reconstructor):
     ) -> Solution:
         """Reconstruct, see `Reconstructor`."""
         started = time.perf_counter()
-        check_measurements(y, A)
+        check_call(y, A, sigma, tol)
         solution = direct_solution(A.H(y), raise_on_failure=raise_on_failure)
         return replace(solution, seconds=time.perf_counter() - started)

@@ -149,7 +149,7 @@ def test_unknown_extensions_are_listed(tmp_path, name):
 def test_formats_that_cannot_serve(tmp_path):
     with pytest.raises(InputError, match="is a NIfTI image, which holds no raw data; give a scan"):
         read_scan(sound_file(tmp_path / "a.nii"))
-    with pytest.raises(InputError, match="would be a picture, but an image is written to .cfl"):
+    with pytest.raises(InputError, match=r"would be a picture, but an image is written to \.cfl"):
         write_image(tmp_path / "a.jpg", torch.ones(1, 1, 4, 5))
 
 
