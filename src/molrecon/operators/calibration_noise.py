@@ -60,12 +60,14 @@ DRAWS = 2
 class SubspaceNoise(NamedTuple):
     """What the noise subspace says, in double precision.
 
-    ``sigma`` is the noise level of one complex sample, the root mean square over coils, and
-    ``uncertainty`` its relative standard error.
+    ``sigma`` is the noise level of one complex sample, the root mean square over coils,
+    ``uncertainty`` its relative standard error, and ``levels`` are the noise levels of the coils
+    ``(coil,)``, relative to that root mean square.
     """
 
     sigma: Tensor
     uncertainty: Tensor
+    levels: Tensor
 
 
 def subspace_noise(calibration: Tensor, levels: Tensor) -> SubspaceNoise | None:
@@ -115,7 +117,8 @@ def subspace_noise(calibration: Tensor, levels: Tensor) -> SubspaceNoise | None:
     chance = 1 / (LOWEST * calibration.numel())
     low, high = FULL
     full = UNCERTAIN * ((rank / len(values) - low) / (high - low)).clamp_min(0)
-    return SubspaceNoise(variance.sqrt(), (chance + spread.square() + full.square()).sqrt())
+    uncertainty = (chance + spread.square() + full.square()).sqrt()
+    return SubspaceNoise(variance.sqrt(), uncertainty, levels)
 
 
 def kernel_width(shape: Sequence[int]) -> int | None:

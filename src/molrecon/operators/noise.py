@@ -178,6 +178,22 @@ def estimate_frames_noise(kspace: Tensor, mask: Tensor) -> NoiseEstimate:
     )
 
 
+def coil_noise_levels(kspace: Tensor, mask: Tensor) -> Tensor | None:
+    """Return the noise of every coil relative to the root mean square of all, double ``(coil,)``.
+
+    It is that of the calibration subspace, which signal does not reach; None where no calibration
+    region is wide enough to show it. K-space is ``(coil, *spatial)``, no coil of zeros alone, its
+    mask ``(*spatial)``.
+    """
+    measured = mask.to(torch.bool)
+    region = _region(measured)
+    if region is None:
+        return None
+    levels, _, _ = outer_noise(kspace, measured, 0)
+    found = subspace_noise(kspace[(slice(None), *region)].to(torch.complex128), levels)
+    return None if found is None or bool(found.uncertainty > UNCERTAIN) else found.levels
+
+
 def _noise_of_item(kspace: Tensor, measured: Tensor, index: int) -> tuple[Tensor, Tensor, str]:
     """Estimate the noise of one ``(coil, *spatial)`` item, in double precision."""
     levels, outer, doubt = outer_noise(kspace, measured, index)

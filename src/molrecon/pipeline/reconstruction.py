@@ -71,8 +71,8 @@ class Reconstruction:
     device
         Where it was computed.
     check
-        What the data check found. With a contradiction, which only ``force`` passes, no bound is
-        proved.
+        What the data check found. With a contradiction, which only ``force`` passes, or a doubt
+        that is not mended, no bound is proved.
     geometry
         Size and place of the pixels, where they are known.
     noise_map
@@ -254,7 +254,7 @@ class Reconstruction:
 
 
 def unproved(solutions: Sequence[Solution], check: DataCheck) -> tuple[Solution, ...]:
-    """Return solutions that are not proved where the data contradict what they rest on.
+    """Return solutions that are not proved where the data contradict or doubt what they rest on.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ def unproved(solutions: Sequence[Solution], check: DataCheck) -> tuple[Solution,
     check
         What the data check found.
     """
-    if not check.contradictions:
+    if not check.doubts:
         return tuple(solutions)
     found = []
     for solution in solutions:

@@ -29,7 +29,8 @@ FULL = "full"
 class Measured:
     """A scan as arrays: k-space ``(coil, y, x)``, its mask and maps, and the image.
 
-    ``options`` are what the user settles, as arguments of `molrecon.reconstruct`.
+    ``options`` are what the user settles, as arguments of `molrecon.reconstruct`, and ``louder`` is
+    how many times as much noise every coil has as it should, where some have more.
     """
 
     kspace: Array
@@ -42,6 +43,7 @@ class Measured:
     with_mask: bool = False
     with_maps: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    louder: Array | None = None
 
     def write(self, folder: Path, kind: str) -> str:
         """Write it as ``npy``, ``npz`` or ``h5`` and return the path to read."""
@@ -133,6 +135,19 @@ def _slices(scan: Measured, count: int) -> Array:
     return np.stack(found).astype(np.complex64)
 
 
+def _slices_as_coils(scan: Measured) -> Measured:
+    """Store neighbouring slices of one coil, whose axis reads as that of coils."""
+    y, x = (np.linspace(-1, 1, n) for n in scan.image.shape)
+    rng = np.random.default_rng(3)
+    found = []
+    for place in np.linspace(-0.3, 0.3, 8):
+        near = y[:, None] ** 2 + (x - place) ** 2
+        kspace = _fft_2d(scan.image * (0.3 + np.exp(-near / 0.4)))
+        noise = rng.normal(size=(2, *kspace.shape)) * scan.sigma / np.sqrt(2)
+        found.append(scan.mask * (kspace + noise[0] + 1j * noise[1]))
+    return replace(scan, kspace=np.stack(found).astype(np.complex64))
+
+
 def _volume(order: str) -> Fault:
     """Store a small volume, whose third Fourier axis is z, in another order."""
 
@@ -147,6 +162,10 @@ def _volume(order: str) -> Fault:
         return replace(scan, kspace=stored.astype(np.complex64))
 
     return apply
+
+
+def _fft_2d(values: Array) -> Array:
+    return fft_centred(torch.from_numpy(values), 2).numpy()
 
 
 def fft_1d(values: Array) -> Array:
@@ -193,6 +212,20 @@ def _smooth_size(maps: Array) -> Array:
     return maps * np.exp(0.5 * y[:, None] - 0.3 * x)
 
 
+def _transposed_maps(scan: Measured) -> Measured:
+    """Exchange the axes of the maps, which fits square matrices only."""
+    ny, nx = scan.image.shape
+    turned = scan.maps.swapaxes(-1, -2).copy()
+    return replace(scan, maps=turned, with_maps=True) if ny == nx else scan
+
+
+def _other_maps(scan: Measured) -> Measured:
+    """Give the maps of other coils."""
+    generator = torch.Generator().manual_seed(77)
+    maps = simulate_coil_maps(scan.image.shape, len(scan.maps), generator=generator)
+    return replace(scan, maps=maps.numpy(), with_maps=True)
+
+
 def _halved(maps: Array) -> Array:
     return np.ascontiguousarray(maps[:, ::2, ::2])
 
@@ -202,12 +235,13 @@ def _louder(coils: dict[int, float]) -> Fault:
 
     def apply(scan: Measured) -> Measured:
         rng = np.random.default_rng(5)
-        kspace = scan.kspace.copy()
+        kspace, louder = scan.kspace.copy(), np.ones((len(scan.kspace), 1, 1), np.float32)
         for coil, factor in coils.items():
+            louder[coil] = factor
             noise = rng.normal(size=(2, *kspace.shape[1:])) / np.sqrt(2)
             extra = scan.sigma * np.sqrt(factor**2 - 1)
             kspace[coil] += scan.mask * extra * (noise[0] + 1j * noise[1])
-        return replace(scan, kspace=kspace)
+        return replace(scan, kspace=kspace, louder=louder)
 
     return apply
 
@@ -278,6 +312,7 @@ LAYOUTS: dict[str, Fault] = {
     "coils last, slices before": _order("yxsc", 3),
     "coils before slices": _order("csyx", 20),
     "coil last, many slices": _order("syxc", 20),
+    "slices of one coil": _slices_as_coils,
     "volume, coil last": _volume("zyxc"),
     "volume, coil first": _volume("czyx"),
     "volume, coil third": _volume("zycx"),
@@ -310,15 +345,20 @@ MAPS: dict[str, Fault] = {
     "maps of coils in another order": _maps(lambda maps: maps[::-1].copy()),
     "maps upside down": _maps(lambda maps: maps[:, ::-1].copy()),
     "maps mirrored": _maps(lambda maps: maps[:, :, ::-1].copy()),
+    "maps turned by half a turn": _maps(lambda maps: maps[:, ::-1, ::-1].copy()),
+    "maps transposed": _transposed_maps,
     "maps conjugate": _maps(np.conj),
     "maps not centred": _maps(lambda maps: np.fft.ifftshift(maps, axes=(-2, -1))),
     "maps of half the matrix": _maps(_halved),
     "maps rolled by one coil": _maps(lambda maps: np.roll(maps, 1, 0)),
+    "maps of another scan": _other_maps,
 }
 COILS: dict[str, Fault] = {
     "one coil with 30 times the noise": _louder({2: 30}),
     "one coil with 100 times the noise": _louder({1: 100}),
     "two loud coils": _louder({0: 30, 5: 15}),
+    "a coil with 6 times the noise": _louder({4: 6}),
+    "three coils with 10 times the noise": _louder({0: 10, 1: 10, 2: 10}),
     "a dead coil": _quiet(3, 0.0),
     "a nearly dead coil": _quiet(3, 1e-5),
 }

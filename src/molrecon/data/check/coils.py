@@ -13,14 +13,18 @@ from torch import Tensor
 from molrecon.data.check.findings import Finding
 from molrecon.data.scan import Scan, sampled
 from molrecon.data.whitening import with_mixed_coils
+from molrecon.errors import InputError
+from molrecon.operators.noise import coil_noise_levels
 
 if TYPE_CHECKING:
     from molrecon.data.check.evidence import Evidence
 
 DEAD = 1e-3
 """Root mean square of a coil over the median of all, below which it measured nothing."""
-UNEQUAL = 4.0
-"""Noise of a coil over the median of all, from which on coils are made alike."""
+UNEQUAL, SUSPECT = 4.0, 2.0
+"""Noise of a coil over the median of all, from which on coils are made alike; and that of outermost
+samples from which on a better estimate is made: signal that reaches them hides half of it or more.
+"""
 OUTER, SHARE = 1.1, 0.03
 """Radius, in half-widths of k-space, beyond which there is mostly noise: the corners; where fewer
 samples than this share lie there, the outermost are taken."""
@@ -37,8 +41,11 @@ def dead_coils(kspace: Tensor) -> Tensor:
 def coil_noise(scan: Scan) -> Tensor:
     """Return the noise of every coil relative to their median, ``(coil,)``.
 
-    It is the median power of the outermost samples, and 1 for all where they are not very unequal,
-    or only as unequal as the signal of the coils: that of coils near the object reaches farther.
+    It is 1 for all where they are not very unequal. The median power of the outermost samples
+    raises the suspicion, unless it is only as unequal as the signal of the coils: that of coils
+    near the object reaches farther. How unequal they are is measured in the noise subspace of the
+    calibration region where there is one, since the signal of the quieter coils reaches the
+    outermost samples, too.
     """
     kspace = scan.kspace
     ones = kspace.real.new_ones(kspace.shape[1])
@@ -57,8 +64,26 @@ def coil_noise(scan: Scan) -> Tensor:
     least = torch.finfo(noise.dtype).tiny
     noise = noise / noise.median().clamp_min(least)
     apart = noise / (signal / signal.median().clamp_min(least)).clamp_min(least)
-    loud = (noise > UNEQUAL) & (apart > 2 * apart.median())
-    return noise if bool(loud.any()) and bool((noise > 0).all()) else ones
+    suspects = (noise > SUSPECT) & (apart > 2 * apart.median())
+    if not bool(suspects.any()) or not bool((noise > 0).all()):
+        return ones
+    found = _levels(scan)
+    if found is not None:
+        noise, suspects = found, torch.ones_like(suspects)
+    return noise if bool((suspects & (noise > UNEQUAL)).any()) else ones
+
+
+def _levels(scan: Scan) -> Tensor | None:
+    """Return the noise of the coils relative to their median, by the calibration region."""
+    middle = len(scan.kspace) // 2
+    item, measured = scan.kspace[middle], sampled(scan.kspace[middle : middle + 1])[0, 0]
+    if scan.axes.time:
+        item, measured = item[:, 0], measured[0]
+    try:
+        levels = coil_noise_levels(item, measured)
+    except InputError:
+        return None
+    return None if levels is None else (levels / levels.median()).to(item.real.dtype)
 
 
 def without_dead_coils(scan: Scan) -> Scan:
@@ -106,6 +131,7 @@ def check_coils(evidence: Evidence) -> Iterator[Finding]:
             f"the coils {', '.join(map(str, dead))} measured nothing",
             "they are dead, or were switched off, and the image is darker where they lay",
             "they are left out",
+            mended=True,
         )
         scan = without_dead_coils(scan)
     if scan.noise is not None:
@@ -120,4 +146,5 @@ def check_coils(evidence: Evidence) -> Iterator[Finding]:
             "that of the others",
             "a loose coil, or channels that were scaled by themselves",
             "every coil is divided by its noise; a noise scan would tell it better",
+            mended=True,
         )

@@ -30,6 +30,10 @@ class Finding:
         What it means, a clause.
     settle
         What settles it, a clause with the name of the argument in brackets.
+    mended
+        Whether the scan is mended, so that the image is as good as the data allow; otherwise a
+        warning leaves it open whether the scan is what it is taken for, and nothing is called
+        proved.
 
     Examples
     --------
@@ -44,6 +48,7 @@ class Finding:
     seen: str
     meaning: str
     settle: str
+    mended: bool = False
 
     def __str__(self) -> str:
         return f"{self.seen}: {self.meaning}; {self.settle}"
@@ -96,6 +101,12 @@ class DataCheck:
         return tuple(one for one in self.findings if one.severity == "warning")
 
     @property
+    def doubts(self) -> tuple[Finding, ...]:
+        """What keeps a bound from being proved: contradictions, and warnings not mended."""
+        doubtful = tuple(one for one in self.warnings if not one.mended)
+        return (*self.contradictions, *doubtful)
+
+    @property
     def summary(self) -> str:
         """One line about all of it."""
         if self.contradictions:
@@ -108,9 +119,10 @@ class DataCheck:
 
     @property
     def rests_on(self) -> str:
-        """What a bound on the distance rests on if there are contradictions, a clause."""
-        names = ", ".join(one.name for one in self.contradictions)
-        return f"the scan is what it is taken for, which the data contradict ({names})"
+        """What a bound on the distance rests on if there are doubts, a clause."""
+        names = ", ".join(one.name for one in self.doubts)
+        verb = "contradict" if self.contradictions else "make doubtful"
+        return f"the scan is what it is taken for, which the data {verb} ({names})"
 
     def require_none(self, source: str) -> None:
         """Refuse a scan with contradictions.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +24,8 @@ TOLERANCE = 0.1
 LOW, DOUBTFUL = 0.5, 0.8
 """Share of the energy of low resolution coil images that lies along the maps: of others, and of
 doubtful ones. Of eight coils a random direction has an eighth."""
+BETTER = 0.05
+"""By how much more of it must lie along the maps turned or mirrored to say that they are."""
 BLOCK, FEWEST = 24, 8
 """Width of the central block of k-space that is compared with the maps, and the least."""
 
@@ -82,31 +85,60 @@ def check_maps(evidence: Evidence) -> Iterator[Finding]:
             "they are not normalised, as nlinv and references of a body coil leave them",
             "they are normalised on their support, and the intensity can be put back (intensity)",
         )
-    share = agreement(scan)
-    if share is not None and share < DOUBTFUL:
+    yield from _agreeing(scan)
+
+
+def _agreeing(scan: Scan) -> Iterator[Finding]:
+    """Find maps along which the coil images do not lie, or lie better once they are turned."""
+    centre = low_resolution(scan)
+    if centre is None:
+        return
+    images, maps = centre
+    share = agreement(images, maps)
+    changes = _turned(scan, maps)
+    others = {one: agreement(images, maps, change(maps)) for one, change in changes.items()}
+    name = max(others, key=lambda one: others[one])
+    seen = f"{share:.0%} of the energy at the centre of k-space fits the coil maps"
+    if others[name] > share + BETTER:
+        yield Finding(
+            "coil maps",
+            "refused",
+            f"{seen}, and {others[name]:.0%} fit them {name}",
+            "they have another orientation or order than k-space",
+            f"give them {name}, or leave them out to have them estimated",
+        )
+    elif share < DOUBTFUL:
         yield Finding(
             "coil maps",
             "refused" if share < LOW else "warning",
-            f"{share:.0%} of the energy at the centre of k-space fits the coil maps",
+            seen,
             "they are those of another scan, of coils in another order or of another orientation",
             "leave them out to have them estimated, or give those of this scan",
         )
 
 
-def agreement(scan: Scan) -> float | None:
-    """Return the share of the energy of low resolution coil images that lies along the maps.
+def _turned(scan: Scan, maps: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return changes of low resolution maps ``(batch, set, coil, *spatial)``, by what they do."""
+    letters = scan.axes.letters[-scan.axes.fourier :]
+    axes = list(range(-len(letters), 0))
+    half = [maps.shape[axis] // 2 for axis in axes]
+    found: dict[str, Callable[[Tensor], Tensor]] = {
+        f"mirrored along {letter}": partial(torch.flip, dims=[axis])
+        for letter, axis in zip(letters, axes, strict=True)
+    }
+    found["mirrored along all axes"] = partial(torch.flip, dims=axes)
+    found["conjugate"] = torch.conj
+    found["with the coils in reverse order"] = partial(torch.flip, dims=[2])
+    found["with the coils moved on by one"] = partial(torch.roll, shifts=1, dims=2)
+    found["with the coils moved back by one"] = partial(torch.roll, shifts=-1, dims=2)
+    found["moved by half their width"] = partial(torch.roll, shifts=half, dims=axes)
+    if maps.shape[-1] == maps.shape[-2] and scan.kspace.shape[-1] == scan.kspace.shape[-2]:
+        found["with y and x exchanged"] = partial(torch.transpose, dim0=-1, dim1=-2)
+    return found
 
-    Parameters
-    ----------
-    scan
-        A scan with coil maps.
 
-    Returns
-    -------
-    float or None
-        Between 0 and 1, 1 for maps of the scan; None where the centre of k-space was not measured
-        or there is one coil.
-    """
+def low_resolution(scan: Scan) -> tuple[Tensor, Tensor] | None:
+    """Return coil images of the centre of k-space, and the maps ``(batch, set, coil, …)`` there."""
     maps, kspace = scan.coil_maps, scan.kspace
     assert maps is not None
     fourier = scan.axes.fourier
@@ -132,9 +164,30 @@ def agreement(scan: Scan) -> float | None:
         places = (torch.arange(width) - width // 2) * n / width + n // 2
         chosen = places.round().long().clamp(0, n - 1)
         maps = maps.index_select(axis - fourier, chosen)
-    sets = maps if scan.coil_axis == 2 else maps.unsqueeze(1)
+    return images, maps if scan.coil_axis == 2 else maps.unsqueeze(1)
+
+
+def agreement(images: Tensor, maps: Tensor, turned: Tensor | None = None) -> float:
+    """Return the share of the energy of coil images that lies along maps, 1 for those of the scan.
+
+    Parameters
+    ----------
+    images
+        ``(batch, coil, *spatial)``.
+    maps
+        ``(batch or 1, set, coil, *spatial)``; the share is that of the energy on their support.
+    turned
+        The maps along which it is to lie, if others than these.
+    """
+    sets = maps if turned is None else turned
     size = torch.linalg.vector_norm(sets, dim=2)
     along = (sets.conj() * images.unsqueeze(1)).sum(2) / size.where(size > 0, 1)
-    seen = size.amax(1, keepdim=True) > SUPPORT * size.max()
-    energy = (images * seen).abs().square().sum().clamp_min(1e-30)
-    return float((along * seen).abs().square().sum() / energy)
+    captured = (along * _support(sets)).abs().square().sum()
+    return float(captured / (images * _support(maps)).abs().square().sum().clamp_min(1e-30))
+
+
+def _support(sets: Tensor) -> Tensor:
+    """Return where any set of maps is not zero, ``(batch or 1, 1, *spatial)``."""
+    size = torch.linalg.vector_norm(sets, dim=2).amax(1, keepdim=True)
+    support: Tensor = size > SUPPORT * size.max()
+    return support
