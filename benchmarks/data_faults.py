@@ -8,7 +8,8 @@ user is told: refused, warned, or nothing; and, where nothing is said, whether t
 as that of the scan without its fault (PSNR of magnitudes, the scale fitted): within 0.5 dB it was
 corrected or does not matter, else the image is silently wrong. Of coils with more noise that is
 the image of the coils divided by what was added. The exit status is 1 if an image is silently
-wrong, or worse by so much and yet called proved, or if more than 2 % of the right scans are refused.
+wrong, or worse by so much and yet called proved, or if more than 2 % of the right scans are
+refused.
 """
 
 from __future__ import annotations
