@@ -1,11 +1,16 @@
 """``molrecon simulate``."""
 
+import re
+from typing import get_args
+
 import nibabel
 import numpy as np
 import pytest
 
+from molrecon.cli.options import MaskKind
 from molrecon.data.coil_maps import combine_coils, estimate_coil_maps
 from molrecon.data.formats import read_image, read_scan
+from molrecon.data.masks import MASK_KINDS
 
 from .conftest import COILS, SHAPE, SIGMA, phantom
 
@@ -132,6 +137,15 @@ def test_mask_kinds(files, run_json, tmp_path, kind):
     )
     assert facts["mask_kind"] == kind
     assert facts["acceleration"] == pytest.approx(2)
+
+
+def test_the_help_and_the_refusal_list_the_kinds_of_the_registry(files, refused, tmp_path):
+    (option,) = (one.help for one in get_args(MaskKind)[1:])
+    said = refused("simulate", files.full, "-o", tmp_path / "u.npz", "--mask-kind", "spiral")
+    for text in (option, said):
+        assert {*re.findall(r"[a-z-]+", text)} >= {*MASK_KINDS}
+    words = {*re.findall(r"[a-z-]+", option)}
+    assert words - {*MASK_KINDS} <= {"lines", "of", "frames", "or"}
 
 
 def test_refusals(files, refused, tmp_path):

@@ -28,7 +28,9 @@ Folder = Annotated[
 MaskKind = Annotated[
     str,
     typer.Option(
-        help="variable-density, poisson-disc, equispaced (lines) or random (lines).", metavar="KIND"
+        help="variable-density, poisson-disc, equispaced (lines) or random (lines); of frames "
+        "frames-variable-density, frames-golden-step or frames-lattice.",
+        metavar="KIND",
     ),
 ]
 Acceleration = Annotated[

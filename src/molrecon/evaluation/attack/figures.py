@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,21 +85,26 @@ def attack_pictures(
 
     The columns are the image, the image under attack, their difference, and the perturbation alone
     reconstructed by zero filling. All images share a grey window; all differences share a colour
-    scale, in percent of the image's maximum; volumes show their middle slice.
+    scale, in percent of the image's maximum. The perturbations are usually much fainter than what
+    they do: they are shown times a factor, that of the title, which all share. Volumes show their
+    middle slice.
     """
     shown = [one for one in attacked if one.points[number].image is not None]
     rows = [_row(one, A, number) for one in shown]
     white = max(float(np.percentile(row[0], _WHITE_PERCENTILE)) for row in rows)
     peak = max(float(row[0].max()) for row in rows)
-    limit = max(
-        float(np.percentile(100 * part / peak, _DIFFERENCE_PERCENTILE))
-        for row in rows
-        for part in row[2:]
+    limit, strength = (
+        max(float(np.percentile(100 * row[n] / peak, _DIFFERENCE_PERCENTILE)) for row in rows)
+        for n in (2, 3)
     )
+    factor = _round_factor(limit / strength) if min(limit, strength) > 0 else 1.0
     height, width = rows[0][0].shape
     figure = Figure(figsize=(9.2, len(rows) * 2.2 * height / width + 1.3), layout="constrained")
     axes = figure.subplots(len(rows), 4, squeeze=False)
-    headings = ("image", "under attack", "|difference|", "perturbation, zero-filled")
+    headings = (
+        *("image", "under attack", "|difference|"),
+        f"perturbation, zero-filled, × {factor:g}",
+    )
     drawn = None
     for one, row, line in zip(shown, rows, axes, strict=True):
         captions = _captions(one, number)
@@ -108,8 +114,9 @@ def attack_pictures(
             if column < 2:
                 axis.imshow(part, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
             else:
+                percent = (100 if column == 2 else 100 * factor) * part / peak
                 drawn = axis.imshow(
-                    100 * part / peak, cmap="inferno", vmin=0, vmax=limit, interpolation="nearest"
+                    percent, cmap="inferno", vmin=0, vmax=limit, interpolation="nearest"
                 )
             axis.set_title(f"{headings[column]}\n{captions[column]}".rstrip(), fontsize=8)
         line[0].set_ylabel(one.name, fontsize=9)
@@ -117,6 +124,12 @@ def attack_pictures(
     error_scale(figure, drawn, axes, "% of the image's maximum")
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _round_factor(ratio: float) -> float:
+    """Return the largest of 1, 2 and 5 times a power of ten that is at most ``ratio``."""
+    power = 10.0 ** math.floor(math.log10(ratio))
+    return max((step * power for step in (1, 2, 5) if step * power <= ratio), default=power)
 
 
 def _captions(one: Attacked, number: int) -> tuple[str, ...]:
