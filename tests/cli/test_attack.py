@@ -49,6 +49,23 @@ def test_one_command(strict, files, run_json, tmp_path):
     assert float(rows[0]["gain"]) == mol["points"][0]["worst"]["gain"]
 
 
+def test_the_gain_can_be_limited_and_the_loss_attacked(strict, files, run_json, tmp_path):
+    out = tmp_path / "out"
+    facts = run_json(
+        "attack", strict, files.under, "--epsilon", 0.05, "--robust", "2,1.5", "--goal", "loss",
+        "--reference", files.reference, "-o", out, *QUICK,
+    )  # fmt: skip
+    own, two, less = facts["methods"]
+    assert [one["name"] for one in facts["methods"]] == [
+        "strict", "strict, gain ≤ 2", "strict, gain ≤ 1.5",
+    ]  # fmt: skip
+    assert own["bound"] > two["bound"] == pytest.approx(2, rel=1e-4)
+    assert less["bound"] <= 1.5
+    assert [one["most_gain"] for one in facts["methods"]] == [None, 2, 1.5]
+    assert (out / "robust.png").stat().st_size > 5000
+    assert facts["goal"] == "loss"
+
+
 def test_the_table_says_what_is_held_fixed(strict, files, run, tmp_path):
     result = run("attack", strict, files.under, "--epsilon", 0.02, "-o", tmp_path / "o", *QUICK)
     assert result.exit_code == 0
@@ -75,6 +92,11 @@ def test_wrong_input_is_refused(strict, files, refused, tmp_path):
     call("--epsilon", "0.1,0.1", naming=["different sizes"])
     call("--restarts", 0, naming=["restarts is 0"])
     call("--steps", 0, naming=["steps is 0"])
+    call("--robust", "1", naming=["--robust is 1, expected at least 1.25"])
+    call("--robust", "3,x", naming=["--robust", "3,x"])
+    call("--goal", "harm", naming=["--goal is 'harm'"])
+    call("--goal", "loss", naming=["--goal is 'loss', expected a reference"])
+    call("--robust", "3", model="zero-filled", naming=["no bound is known on the gain"])
     call("--tol", 1, naming=["tol is 1"])
     call(model="bsds-sr3-sn", naming=["bsds-sr3-sn", "give a model of MRI"])
     call("--seed", -1, naming=["--seed is -1, expected a whole number from 0"])

@@ -9,6 +9,7 @@ import torch
 import molrecon
 from molrecon.data.formats import read_image, read_scan
 from molrecon.data.scan import Scan
+from molrecon.errors import InputError
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.methods import METHODS
 
@@ -228,6 +229,25 @@ def test_steps_of_the_preparation_are_options_and_listed(files, run_json, run, t
     refused = run(*arguments, "--coils", "many")
     assert refused.exit_code == 2
     assert "expected a whole number from 1, or 'auto'" in refused.stderr
+
+
+def test_the_proved_gain_is_what_was_asked(files, run_json, run, refused, tmp_path):
+    out = tmp_path / "image.npy"
+    asked = ("reconstruct", files.under, "--model", "brain2d-sn", "-o", out, "--sigma", 0.02)
+    own, facts = run_json(*asked), run_json(*asked, "--robust", 3)
+    assert own["robust"] is None
+    assert own["robustness"] > 3 == facts["robust"]
+    assert 2.9 < facts["robustness"] <= 3
+    assert facts["certified"] is True
+    assert facts["monotonicity"] > own["monotonicity"]
+    text = run(*asked, "--robust", 3).stdout
+    assert "at most 3 was asked for" in " ".join(text.split())
+    with pytest.raises(InputError, match="robust is"):
+        molrecon.reconstruct(files.under, robust=0.5)
+    out = tmp_path / "other.npy"
+    asked = ("reconstruct", files.under, "-o", out)
+    refused(*asked, "--robust", 1, naming=["--robust is 1, expected at least 1.25"])
+    refused(*asked, "--robust", 3, "--method", "tikhonov", naming=["--robust is 3", "tikhonov"])
 
 
 def test_noise_map(files, run_json, run, tmp_path):

@@ -28,6 +28,21 @@ Sizes = Annotated[
         metavar="E,…",
     ),
 ]
+Goal = Annotated[
+    str,
+    typer.Option(
+        help="What the attack makes as large as possible: change, of the image, or loss, the error "
+        "against the reference.",
+        metavar="change|loss",
+    ),
+]
+Robust = Annotated[
+    str | None,
+    typer.Option(
+        help="Attack MODEL also with its proved gain kept to each of these numbers.",
+        metavar="G,…",
+    ),
+]
 Restarts = Annotated[int, typer.Option(help="Starts of the ascent for every size.")]
 Steps = Annotated[int, typer.Option(help="Steps of the ascent from every start.")]
 Reference = Annotated[
@@ -49,6 +64,8 @@ def attack(
     folder: Folder,
     epsilon: Sizes = "0.01,0.02,0.05",
     against: Against = None,
+    robust: Robust = None,
+    goal: Goal = "change",
     restarts: Restarts = 2,
     steps: Steps = 12,
     reference: Reference = None,
@@ -61,13 +78,14 @@ def attack(
 ) -> None:
     """Seek the measurement error of given size that changes the image most.
 
-    Gradient ascent on the change of the image, over all errors of the sampled measurements with
-    ‖Δy‖ = ε‖y‖; beside it Gaussian errors of the same size, and the proved bound on the gain
-    ‖Δx‖/‖Δy‖. Unit, noise level, data weight, coil maps and mask are held fixed, which is the
-    condition of the bound. What is found is a lower bound of the true worst case. A certified
-    model never exceeds its bound; gains are compared after the solvers' own error bounds.
+    Gradient ascent on the change of the image, or on its error, over all errors of the sampled
+    measurements with ‖Δy‖ = ε‖y‖; beside it Gaussian errors of the same size, and the proved bound
+    on the gain ‖Δx‖/‖Δy‖. Unit, noise level, data weight, coil maps and mask are held fixed, which
+    is the condition of the bound. What is found is a lower bound of the true worst case. A
+    certified model never exceeds its bound; gains are compared after the solvers' own error bounds.
 
-    The folder receives gain.png and .pdf, pictures for every size, attack.csv and attack.json.
+    The folder receives gain.png and .pdf, pictures for every size, attack.csv and attack.json; with
+    --robust and --reference also robust.png, PSNR against the proved gain.
     """
     import time
     from pathlib import Path
@@ -75,7 +93,12 @@ def attack(
     from molrecon.arguments import require_positive, resolve_device
     from molrecon.cli import lists
     from molrecon.data.atomic import check_folder
-    from molrecon.evaluation.attack.attacked import HELD_FIXED, AttackEffort, check_sizes
+    from molrecon.evaluation.attack.attacked import (
+        HELD_FIXED,
+        AttackEffort,
+        check_goal,
+        check_sizes,
+    )
     from molrecon.evaluation.attack.results import write_results
     from molrecon.evaluation.attack.scan import attack_scan
     from molrecon.evaluation.scan_slice import read_reference, read_slice
@@ -84,13 +107,17 @@ def attack(
     started = time.perf_counter()
     sizes = lists.numbers("--epsilon", epsilon)
     check_sizes(sizes)
-    effort = AttackEffort(restarts=restarts, steps=steps, tol=tol, seed=seed)
+    aim: Any = goal
+    effort = AttackEffort(restarts=restarts, steps=steps, tol=tol, seed=seed, goal=aim)
     require_positive("sigma", sigma)
     check_folder(folder)
     device = resolve_device(device)
-    methods = [named_method(name, device=device) for name in lists.methods(model, against)]
+    first, *others = [named_method(name, device=device) for name in lists.methods(model, against)]
+    gains = lists.numbers("--robust", robust) if robust else []
+    methods = [first, *(first.with_gain(one) for one in gains), *others]
     scan = read_slice(under, methods, number=number)
     truth = None if reference is None else read_reference(reference, scan, number=number)
+    check_goal(effort.goal, truth)
     with output.progress(len(methods) * effort.solves(len(sizes))) as show:
         attacked, A = attack_scan(
             methods,
@@ -104,7 +131,7 @@ def attack(
         )
     facts: dict[str, Any] = {
         **{"input": under, "slice": number, "epsilon": sorted(sizes)},
-        **{"restarts": restarts, "steps": steps, "seed": seed, "tolerance": tol},
+        **{"restarts": restarts, "steps": steps, "seed": seed, "tolerance": tol, "goal": goal},
         "held_fixed": HELD_FIXED,
         "psnr_against": reference or "the unperturbed image of each method",
         "methods": [one.facts() for one in attacked],

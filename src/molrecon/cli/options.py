@@ -79,6 +79,14 @@ Scan = Annotated[
         help="The scan, in any format that 'molrecon info' names; FILE or FILE::KEY.",
     ),
 ]
+Robust = Annotated[
+    float | None,
+    typer.Option(
+        help="Largest gain of an error of the measurements that the method may have by its bound: "
+        "data weight, monotonicity and thresholds are set so.",
+        metavar="G",
+    ),
+]
 Seed = Annotated[
     int, typer.Option(help="Seed of all that is random; the same seed, the same file.")
 ]

@@ -18,6 +18,7 @@ from molrecon.cli.options import (
     Json,
     MaskFile,
     MaxMemory,
+    Robust,
     Scan,
     Sigma,
 )
@@ -152,6 +153,7 @@ def reconstruct(
     partial_fourier: PartialFourier = True,
     sigma: Sigma = None,
     strength: Strength = "1",
+    robust: Robust = None,
     noise_map: NoiseMap = None,
     draws: Draws = 32,
     centre: Centre = None,
@@ -197,6 +199,7 @@ def reconstruct(
             tol=tol,
             sigma=sigma,
             strength=_strength(strength),
+            robust=robust,
             noise_draws=0 if noise_map is None else draws,
             intensity=intensity,
             force=force,

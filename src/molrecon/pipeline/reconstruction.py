@@ -80,6 +80,8 @@ class Reconstruction:
         and in the unit of the image; None if none was asked for. See `molrecon.noise_map`.
     noise_draws
         Number of draws that it rests on.
+    robust
+        What the bound on the gain was to be at most; None where none was asked for.
     image_shape
         Spatial shape that `save` cuts out of the centre; None for all of the image.
     seconds
@@ -120,6 +122,7 @@ class Reconstruction:
     image_shape: tuple[int, ...] | None = None
     noise_map: Tensor | None = None
     noise_draws: int = 0
+    robust: float | None = None
 
     @property
     def worst(self) -> int:
@@ -155,6 +158,7 @@ class Reconstruction:
             "seconds": self.seconds,
             "device": self.device,
             "tolerance": self.tol,
+            "robust": self.robust,
             "axes": self.axes.letters,
             "taken_apart": self.taken_apart,
             "memory_estimate": self.memory.total,

@@ -42,6 +42,7 @@ def reconstruct(
     tol: float | None = None,
     sigma: float | None = None,
     strength: float | Literal["auto"] = 1.0,
+    robust: float | None = None,
     noise_draws: int = 0,
     intensity: bool = False,
     force: bool = False,
@@ -83,6 +84,10 @@ def reconstruct(
         Factor on the strength of regularisation, in units of the noise level; ``"auto"`` to choose
         it by predicting measurements that are left out (see `Tuning`), which takes three
         to five times the work.
+    robust
+        Largest gain ``‖Δx‖ / ‖Δy‖`` of an error of the measurements that the method may have, at
+        least 1.25: λ, m and thresholds are set so that no more is proved (`MOL.with_gain`). By
+        default as the method was built. It costs sharpness, see docs/trust.md.
     noise_draws
         Draws of the noise for a noise map (see `noise_map`), each about half the work of the image;
         0 for none. The map is kept in memory.
@@ -133,7 +138,7 @@ def reconstruct(
     tol = DEFAULT_TOL if tol is None else tol
     _check_arguments(output, sigma, tol, max_memory, noise_draws)
     device = resolve_device(device)
-    chosen = _method(method, model, device, strength)
+    chosen = _method(method, model, device, strength, robust)
     source = _items(scan, max_memory)
     preparation = preparation or Preparation()
     progress = progress or silent
@@ -164,6 +169,7 @@ def reconstruct(
         method=chosen.name,
         model=chosen.model,
         source=source.source,
+        robust=chosen.most_gain,
         noise_draws=noise_draws,
         memory=plan,
         tol=tol,
@@ -293,10 +299,13 @@ def _method(
     model: str | None,
     device: str,
     strength: float | Literal["auto"],
+    robust: float | None,
 ) -> Reconstructor:
     """Build the method where it is not, and refuse one that cannot serve."""
     chosen = _built(method, model, device)
     require_mri(chosen)
+    if robust is not None:
+        chosen = chosen.with_gain(robust)
     if strength != "auto":
         require_positive("strength", strength)
     if strength != 1 and not chosen.tunable:

@@ -37,7 +37,7 @@ def summary_of(found: Reconstruction) -> list[tuple[str, str]]:
         f"{facts['status']}: {facts['iterations']} iterations, {facts['network_evaluations']} "
         f"network and {facts['normal_evaluations']} operator evaluations{which}"
     )
-    rows += [("Solve", solve), *_guaranteed(found.guarantee)]
+    rows += [("Solve", solve), *_guaranteed(found.guarantee, found.robust)]
     if facts["noise_map"] is not None:
         rows.append(("Noise map", _noise(facts["noise_map"])))
     tiles = found.memory.tile
@@ -61,7 +61,7 @@ def _noise(facts: dict[str, float]) -> str:
     )
 
 
-def _guaranteed(guarantee: Guarantee | None) -> list[tuple[str, str]]:
+def _guaranteed(guarantee: Guarantee | None, robust: float | None) -> list[tuple[str, str]]:
     if guarantee is None:
         return [("Distance", "not known: the method bounds no distance")]
     basis = "proved" if guarantee.proved else "conditional"
@@ -73,5 +73,7 @@ def _guaranteed(guarantee: Guarantee | None) -> list[tuple[str, str]]:
             f"an error of the measurements moves the exact image by at most "
             f"{float(guarantee.robustness[0]):.3g} times its size ({basis}; σ, λ and unit fixed)"
         )
+        if robust is not None:
+            gain += f"; at most {robust:g} was asked for"
         rows.append(("Robustness", gain))
     return rows

@@ -46,6 +46,8 @@ class Reconstructor(ABC):
     strength
         Factor on the strength of its regularisation, in units of the noise level: at 2 it
         reconstructs as if noise were twice as strong. See `at_strength`.
+    most_gain
+        What the proved bound on the gain is kept to, see `with_gain`; None for no limit.
     needs_sigma
         Whether it looks at the noise level.
 
@@ -69,6 +71,7 @@ class Reconstructor(ABC):
     takes_start: bool = False
     tunable: bool = False
     strength: float = 1.0
+    most_gain: float | None = None
 
     @property
     def needs_sigma(self) -> bool:
@@ -80,12 +83,13 @@ class Reconstructor(ABC):
         """What it is called beside others: its model's name, or its own without one.
 
         Of a weights file it is the stem, or the folder's name for the ``best.safetensors`` of a
-        training run.
+        training run. A limit of its gain is said, too.
         """
+        limit = "" if self.most_gain is None else f", gain ≤ {self.most_gain:.3g}"
         if self.model is None:
-            return self.name
+            return self.name + limit
         path = Path(self.model)
-        return path.absolute().parent.name if path.stem == "best" else path.stem
+        return (path.absolute().parent.name if path.stem == "best" else path.stem) + limit
 
     @abstractmethod
     def __call__(
@@ -134,6 +138,26 @@ class Reconstructor(ABC):
         """
         check_call(y, A, sigma)
         return {"sigma": sigma}
+
+    def with_gain(self, most: float) -> Reconstructor:
+        """Return the method, set so that an error of the measurements grows at most so many times.
+
+        The bound is that of `Solution.robustness`, under the conditions stated there.
+
+        Parameters
+        ----------
+        most
+            Largest ``‖Δx‖ / ‖Δy‖``, at least 1.25.
+
+        Raises
+        ------
+        InputError
+            If ``most`` is out of range, or the method has no bound on its gain.
+        """
+        raise InputError(
+            f"robust is {most:g}, but no bound is known on the gain of the method {self.name}; use "
+            "a model of the method mol, or sense."
+        )
 
     def held(self, y: Tensor, A: LinearOperator, *, sigma: Tensor | float | None = None) -> Held:
         """Return the method with unit, noise level and data weight fixed at what they are for y.
@@ -221,6 +245,7 @@ class Held(Reconstructor):
     def __init__(self, method: Reconstructor, fixed: dict[str, Any]) -> None:
         self.method, self.fixed = method, fixed
         self.name, self.model, self.axes = method.name, method.model, method.axes
+        self.most_gain = method.most_gain
         self.differentiable, self.takes_start = method.differentiable, method.takes_start
 
     def __call__(

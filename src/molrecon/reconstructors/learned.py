@@ -61,6 +61,8 @@ class ScaledProblem:
     measured
         The measurements and the peak ``(batch,)`` that y is the quotient of, which a bound takes
         without its rounding; None where y counts as it is.
+    output
+        What is returned of the image that is computed, ``"fixed-point"`` or ``"full-scan"``.
 
     Examples
     --------
@@ -80,6 +82,7 @@ class ScaledProblem:
     raise_on_failure: bool = True
     on_backward: Callable[[Solution], None] | None = None
     measured: tuple[Tensor, Tensor] | None = None
+    output: Output = "fixed-point"
 
     def solvers(self, own: Equilibrium) -> Equilibrium:
         """Return the model's own solvers, changed as the caller asked for."""
@@ -311,8 +314,9 @@ class LearnedReconstructor(nn.Module, Reconstructor):
             raise_on_failure=raise_on_failure,
             on_backward=on_backward,
             measured=(y.detach(), scale.detach()),
+            output=output or self.output,
         )
-        full, wanted = (output or self.output) == "full-scan", self._wanted_bound(problem)
+        full, wanted = problem.output == "full-scan", self._wanted_bound(problem)
 
         def returned(inner: Solution) -> Solution:
             gain = self.data_gain(inner.lam)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import replace
 from typing import Literal
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion
-from molrecon.equilibrium.robustness import robustness_constant
+from molrecon.equilibrium.robustness import completed_constant, robustness_constant
 from molrecon.equilibrium.rounding import NetworkRounding
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
@@ -25,6 +25,12 @@ from molrecon.networks.bounds import is_altered, proved_bound
 from molrecon.networks.cnn import CNNSettings
 from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
+from molrecon.reconstructors.limited_gain import (
+    LARGEST_MONOTONICITY,
+    TYPICAL_NOISE,
+    largest_weight,
+    require_gain,
+)
 from molrecon.reconstructors.settings import EquilibriumModelConfig, WeightConfig
 from molrecon.reconstructors.weights import DataWeight
 
@@ -93,6 +99,8 @@ class MOL(LearnedReconstructor):
     weight: DataWeight
     equilibrium: Equilibrium
     monotonicity: float
+    # Factor on the network, at most 1: it lowers the Lipschitz bound alike (`with_gain`).
+    network_gain: float = 1.0
     rests_on_network = True
 
     def __init__(
@@ -133,7 +141,7 @@ class MOL(LearnedReconstructor):
         proved, nor of an `altered` model.
         """
         bound = None if self.altered else proved_bound(self.network)
-        return bound is not None and bound <= self.lipschitz_limit
+        return bound is not None and self.network_gain * bound <= self.lipschitz_limit
 
     @property
     def altered(self) -> bool:
@@ -142,7 +150,11 @@ class MOL(LearnedReconstructor):
 
     def constrained_map(self, A: LinearOperator, sigma: Tensor) -> Callable[[Tensor], Tensor]:
         """Return H: it has to contract with 1 − m, whatever A is."""
-        return lambda x: self.network(x, sigma)
+        return self._scaled_network(self.network, sigma)
+
+    def _scaled_network(self, network: Network, sigma: Tensor) -> Callable[[Tensor], Tensor]:
+        gain = self.network_gain
+        return lambda x: network(x, sigma) if gain == 1 else gain * network(x, sigma)
 
     def data_gain(self, lam: Tensor | None) -> Tensor | float:
         """Return ``1 + μ/λ`` if what the score shrinks is made up for, else 1.
@@ -158,7 +170,7 @@ class MOL(LearnedReconstructor):
 
     def inclusion(self, problem: ScaledProblem) -> Inclusion:
         """Return the equation of a reconstruction, in units of the image peak."""
-        lam, y = self.weight(problem.sigma), problem.y
+        lam, sigma, y = *self._weighted(problem), problem.y
         measured = problem.measured
         if self.unshrunk:
             gain = torch.as_tensor(self.data_gain(lam))
@@ -166,14 +178,14 @@ class MOL(LearnedReconstructor):
             if measured is not None:
                 measured = measured[0], measured[1].double() / gain.double().detach()
         return Inclusion(
-            H=lambda x: self.network(x, problem.sigma),
+            H=self._scaled_network(self.network, sigma),
             A=problem.A,
             lam=lam,
             y=y,
             monotonicity=self.monotonicity,
             shift=self.shift,
             # While it is trained a normalised network changes from one application to the next.
-            precise=None if self.network.training else self._in_double(problem.sigma),
+            precise=None if self.network.training else self._in_double(sigma),
             network_rounding=NetworkRounding.of(self.network),
             measured=measured,
         )
@@ -185,10 +197,68 @@ class MOL(LearnedReconstructor):
         def apply(x: Tensor) -> Tensor:
             if not made:
                 made.append(deepcopy(self.network).double())
-            h: Tensor = made[0](x, sigma.double())
-            return h
+            return self._scaled_network(made[0], sigma.double())(x)
 
         return apply
+
+    def with_gain(self, most: float) -> MOL:
+        """Return the model with λ, m and thresholds such that the proved gain is at most ``most``.
+
+        The gain is what `Solution.robustness` bounds, about ``½√(λ/m)``. With a the share of the
+        model's own that is asked for, at noise of 1 % of the image peak, λ is multiplied by a, m
+        divided by it (a factor below 1 on the network, no training, and the certificate stays), and
+        the network is told a times the noise level: with a small λ the same thresholds would
+        remove more. What the larger m shrinks is made up for (``unshrunk``). Where the bound of
+        a scan is still larger, λ is lowered further. The weights are shared with this model.
+
+        Parameters
+        ----------
+        most
+            Largest ``‖Δx*‖ / ‖Δy‖``, at least 1.25. If the model's own is smaller it stays.
+
+        Raises
+        ------
+        InputError
+            If ``most`` is out of range. When it is called: if no λ has this gain with the operator.
+        """
+        require_gain(most)
+        limited = copy(self)
+        # Modules that are exchanged, as for tiles, are those of one of the two.
+        limited._modules = self._modules.copy()
+        limited.most_gain = most
+        with torch.no_grad():
+            level = torch.tensor([TYPICAL_NOISE], device=next(self.network.parameters()).device)
+            own = float(robustness_constant(self.weight(level), self.monotonicity + self.shift))
+        if most < own:
+            m = min(self.monotonicity * own / most, max(self.monotonicity, LARGEST_MONOTONICITY))
+            limited.network_gain = self.network_gain * (1 - m) / (1 - self.monotonicity)
+            # Below what follows from the factor by more than its rounding.
+            limited.monotonicity, limited.unshrunk = m * (1 - 2.0**-40), True
+        return limited
+
+    def _weighted(self, problem: ScaledProblem) -> tuple[Tensor, Tensor]:
+        """Return λ and the noise level that the network is told, ``(batch,)`` each."""
+        own, most = self.weight(problem.sigma), self.most_gain
+        if most is None:
+            return own, problem.sigma
+        mu = self.monotonicity + self.shift
+
+        def constant(lam: Tensor) -> Tensor:
+            gain = self.data_gain(lam)
+            found = robustness_constant(lam, mu) * gain
+            if problem.output == "fixed-point":
+                return found
+            full = completed_constant(found, problem.A, gain=gain)
+            if full is None:
+                raise InputError(
+                    f"robust is {most:g}, but no bound is known on the norm of the operator, which "
+                    "the gain of a full scan follows from; ask for the output fixed-point."
+                )
+            return torch.maximum(found, full)
+
+        lam = largest_weight(constant, own.detach(), mu, most)
+        lam = torch.where(own > lam, lam, own)
+        return lam, problem.sigma * (lam / own)
 
     def solve(self, problem: ScaledProblem) -> Solution:
         """Solve the inclusion, in units of the image peak."""

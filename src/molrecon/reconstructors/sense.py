@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from torch import Tensor
 
 from molrecon.equilibrium.solution import Solution
@@ -9,6 +11,7 @@ from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.least_squares import regularised_least_squares
+from molrecon.reconstructors.limited_gain import MARGIN, require_gain
 from molrecon.reconstructors.start import check_call
 
 PUBLISHED_LAM = 100.0
@@ -63,14 +66,35 @@ class SENSE(Reconstructor):
     ) -> Solution:
         """Reconstruct, see `Reconstructor`; ``tol`` is 1e-3 by default."""
         check_call(y, A, sigma, tol)
+        lam = self.lam / self.strength**2
+        if self.most_gain is not None:
+            lam = min(lam, 4 * (MARGIN * self.most_gain) ** 2)
         return regularised_least_squares(
             y,
             A,
-            self.lam / self.strength**2,
+            lam,
             tol=tol,
             max_iterations=self.max_iterations,
             raise_on_failure=raise_on_failure,
         )
+
+    def with_gain(self, most: float) -> SENSE:
+        """Return the method with λ lowered so far that ``½√λ`` is at most ``most``.
+
+        Parameters
+        ----------
+        most
+            Largest ``‖Δx‖ / ‖Δy‖``, at least 1.25.
+
+        Raises
+        ------
+        InputError
+            If ``most`` is out of range.
+        """
+        require_gain(most)
+        limited = copy(self)
+        limited.most_gain = most
+        return limited
 
 
 def require_weight(lam: float) -> None:

@@ -8,17 +8,21 @@ from torch import nn
 
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.errors import InputError
 from molrecon.evaluation.attack import (
+    AttackEffort,
     Target,
+    attack,
     gaussian,
     perturbed,
     worst_case,
 )
-from molrecon.evaluation.attack.worst_case import signal
+from molrecon.evaluation.attack.worst_case import harm, signal
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks.base import Network
 from molrecon.operators.base import norm
 from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.operators.denoising import Denoising
 from molrecon.reconstructors.mol import MOL
 from molrecon.reconstructors.sense import SENSE
 from molrecon.reconstructors.weights import DataWeight
@@ -147,6 +151,49 @@ def test_sense_has_the_proved_constant_and_comes_near_it():
     assert clean.robustness.item() == pytest.approx(0.5 * 20**0.5)
     assert 0.9 * clean.robustness < found.gain
     assert not found.exceeds(clean.robustness)
+
+
+def test_the_largest_error_of_a_multiple_is_along_the_error():
+    """Of x = cy the error ‖x + cδ − r‖ is at most ‖x − r‖ + c‖δ‖, for δ along x − r."""
+    A = Denoising((1, 8, 8), dtype=torch.float64)
+    y = 5 + normal(1, 1, 8, 8, dtype=torch.float64)
+    reference = 5 + normal(1, 1, 8, 8, seed=1, dtype=torch.float64)
+    target = Target.of(SENSE(9.0), y, A)
+    with torch.no_grad():
+        clean = target.reconstruct(y, tol=TOL)
+    delta = worst_case(target, clean, 0.1, restarts=1, steps=15, reference=reference)
+    error = clean.value - reference
+    largest = norm(error) + 0.9 * 0.1 * norm(y)
+    found = perturbed(target, clean, delta, tol=TOL)
+    assert norm(found.solution.value - reference).item() == pytest.approx(largest.item(), rel=1e-4)
+    assert torch.allclose(delta / norm(delta), error / norm(error), atol=0.02)
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_seeking_the_error_finds_a_larger_one_than_seeking_the_change(method):
+    A, y = scan()
+    target, reference = Target.of(model(method), y, A, 0.05), normal(1, 1, 10, 9, seed=7)
+    with torch.no_grad():
+        clean = target.reconstruct(y, tol=TOL)
+    options = {"restarts": 1, "steps": 8}
+    change = perturbed(target, clean, worst_case(target, clean, 0.2, **options), tol=TOL)
+    delta = worst_case(target, clean, 0.2, reference=reference, **options)
+    loss = perturbed(target, clean, delta, tol=TOL)
+    before, one, other = (
+        float(harm(solution.value, clean.value, reference))
+        for solution in (clean, change.solution, loss.solution)
+    )
+    assert other > 1.01 * before
+    assert other > one
+    assert loss.moved < 1.01 * change.moved
+
+
+def test_an_error_needs_a_reference():
+    A, y = scan()
+    with pytest.raises(InputError, match="goal is 'loss', expected a reference"):
+        attack(SENSE(20.0), y, A, [0.1], effort=AttackEffort(goal="loss"))
+    with pytest.raises(InputError, match="goal is 'harm', expected one of change, loss"):
+        AttackEffort(goal="harm")
 
 
 def test_a_start_is_never_left_for_a_worse_point():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from molrecon.arguments import require_seed
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import ConvergenceError, InputError
 from molrecon.evaluation.attack.target import Target
-from molrecon.evaluation.attack.worst_case import Perturbed, gaussian, perturbed, worst_case
+from molrecon.evaluation.attack.worst_case import Perturbed, gaussian, harm, perturbed, worst_case
 from molrecon.evaluation.metrics import psnr
 from molrecon.operators.base import LinearOperator, norm
 from molrecon.progress import Advance, silent
@@ -24,6 +24,9 @@ HELD_FIXED = (
     "Unit, noise level σ, data weight λ, coil maps and mask are held at their values for the "
     "unperturbed scan, the condition that the bound is proved under."
 )
+
+Goal = Literal["change", "loss"]
+"""What is made as large as possible: how far the image moves, or its error."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,13 @@ class AttackEffort:
     # Of the solves that are reported: largest relative distance to the exact solution.
     tol: float = 1e-4
     seed: int = 0  # of starts and draws
+    goal: Goal = "change"
 
     def __post_init__(self) -> None:
+        if self.goal not in get_args(Goal):
+            raise InputError(
+                f"goal is {self.goal!r}, expected one of {', '.join(get_args(Goal))}; correct it."
+            )
         for name, least in (("restarts", 1), ("steps", 1), ("draws", 1)):
             value = getattr(self, name)
             if value < least:
@@ -88,6 +96,7 @@ class Attacked:
     name: str  # see `Reconstructor.label`
     method: str
     model: str | None  # as the user named it; None where there is none
+    most_gain: float | None  # what its bound was to be at most; None where none was asked for
     bound: float | None  # ‖Δx‖ ≤ bound · ‖Δy‖ by theory; None where there is no such theory
     certified: bool  # whether what the bound rests on is proved; if not, it is conditional
     sigma: float | None  # as held fixed; None where a method has none
@@ -150,6 +159,8 @@ def attack(
     """
     effort = effort or AttackEffort()
     check_sizes(epsilons)
+    check_goal(effort.goal, reference)
+    aim = reference if effort.goal == "loss" else None
     name = method.label
     report(f"{name}: unperturbed", 0)
     target = Target.of(method, y, A, sigma)
@@ -157,12 +168,13 @@ def attack(
     points: list[Point] = []
     for epsilon in sorted(epsilons):
         found = points[-1].delta if points else None
-        tried = _tried(target, clean, epsilon, found, effort, report)
+        tried = _tried(target, clean, epsilon, found, effort, aim, report)
         points.append(_point(tried, clean, epsilon, effort.draws, reference))
     return Attacked(
         name=name,
         method=method.name,
         model=method.model,
+        most_gain=method.most_gain,
         bound=_only(clean.robustness),
         certified=clean.certified and clean.robustness is not None,
         sigma=_only(clean.sigma),
@@ -186,11 +198,13 @@ def _tried(
     epsilon: float,
     found: Tensor | None,
     effort: AttackEffort,
+    aim: Tensor | None,
     report: Advance,
 ) -> list[Perturbed]:
     """Return the Gaussian perturbations of one size and then, if it can be sought, the worst case.
 
-    ``found`` is the worst one of a smaller size, a start of the search.
+    ``found`` is the worst one of a smaller size, a start of the search, and ``aim`` the right image
+    where the error is what is to grow.
     """
     name = target.method.label
     label = f"{name}, ε = {epsilon:g}"
@@ -204,7 +218,7 @@ def _tried(
     if not target.method.differentiable:
         return draws
     # The strongest draw is a start, so that no draw is worse than the worst case.
-    strongest = max(draws, key=lambda one: float(one.gain)).delta
+    strongest = max(draws, key=lambda one: float(harm(one.solution.value, clean.value, aim))).delta
     starts = [strongest] if found is None else [found.to(strongest.device), strongest]
     worst = worst_case(
         target,
@@ -214,7 +228,8 @@ def _tried(
         restarts=max(0, effort.restarts - len(starts)),
         steps=effort.steps,
         seed=effort.seed,
-        report=lambda gain: report(f"{label}: gain {gain:.3g}", 1),
+        reference=aim,
+        report=lambda harm: report(f"{label}: {effort.goal} {harm:.3g} ‖Δy‖", 1),
     )
     found_worst = perturbed(target, clean, worst, tol=effort.tol)
     _require_finite(found_worst.solution, f"{name}: an image under attack")
@@ -253,6 +268,15 @@ def _point(
 def _require_finite(solution: Solution, what: str) -> None:
     if not bool(torch.isfinite(solution.value).all()):
         raise ConvergenceError(f"{what} is not finite")
+
+
+def check_goal(goal: Goal, reference: Tensor | None) -> None:
+    """Refuse to seek the largest error where no reference says what an error is."""
+    if goal == "loss" and reference is None:
+        raise InputError(
+            "goal is 'loss', expected a reference with it, which tells the error of an image; give "
+            "one, or choose change."
+        )
 
 
 def check_sizes(epsilons: Sequence[float]) -> None:

@@ -70,6 +70,37 @@ def gain_figure(attacked: Sequence[Attacked], *, title: str = "") -> Figure:
     return figure
 
 
+def robust_figure(attacked: Sequence[Attacked], *, title: str = "") -> Figure:
+    """Draw PSNR against the proved gain, of a model and of the same with its gain limited.
+
+    Filled markers are the unperturbed images, open ones those under the worst perturbation found.
+    """
+    figure = Figure(figsize=(6.5, 4.4), layout="constrained")
+    axis = figure.subplots()
+    limited = [one.model or one.method for one in attacked if one.most_gain is not None]
+    for number, name in enumerate(dict.fromkeys(limited)):
+        known = [(one.bound, one) for one in attacked if (one.model or one.method) == name]
+        curve = sorted(((b, one) for b, one in known if b is not None), key=lambda pair: pair[0])
+        bounds = [bound for bound, _ in curve]
+        colour = _COLOURS[number % len(_COLOURS)]
+        clean = [np.nan if one.psnr is None else one.psnr for _, one in curve]
+        axis.plot(bounds, clean, "o-", color=colour, label=f"{name}: unperturbed")
+        for place, point in enumerate(curve[0][1].points):
+            worst = [one.points[place].worst for _, one in curve]
+            values = [np.nan if effect is None else effect.psnr for effect in worst]
+            label = f"{name}: ‖Δy‖ = {100 * point.epsilon:g} % of ‖y‖"
+            style = ("--", ":", "-.")[place % 3]
+            axis.plot(bounds, values, f"o{style}", color=colour, mfc="white", label=label)
+    axis.set_xscale("log")
+    axis.set_xlabel("proved gain, ‖Δx‖ / ‖Δy‖")
+    axis.set_ylabel("PSNR, dB")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.grid(which="major", lw=0.4, alpha=0.6)
+    axis.set_title(title, fontsize=10)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    return figure
+
+
 def _plain_ticks(axis: Axes) -> None:
     low, high = axis.get_ylim()
     steps = [m * 10.0**e for e in range(-6, 7) for m in (1, 2, 5)]

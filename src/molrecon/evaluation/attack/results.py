@@ -10,7 +10,7 @@ from typing import Any
 from molrecon.data.atomic import make_folder, write_text
 from molrecon.data.plain import csv_text, finite
 from molrecon.evaluation.attack.attacked import Attacked
-from molrecon.evaluation.attack.figures import attack_pictures, gain_figure
+from molrecon.evaluation.attack.figures import attack_pictures, gain_figure, robust_figure
 from molrecon.evaluation.figure import save_figure
 from molrecon.operators.base import LinearOperator
 
@@ -47,6 +47,8 @@ def write_results(
     files = {"attack.csv": _table(attacked)}
     plot = gain_figure(attacked, title=title)
     figures = {"gain.png": plot, "gain.pdf": plot}
+    if any(one.most_gain is not None and one.psnr is not None for one in attacked):
+        figures["robust.png"] = robust_figure(attacked, title=title)
     if any(point.image is not None for one in attacked for point in one.points):
         for number, point in enumerate(attacked[0].points):
             heading = f"{title}, ‖Δy‖ = {100 * point.epsilon:g} % of ‖y‖"
