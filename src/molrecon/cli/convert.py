@@ -43,7 +43,7 @@ def convert(
     if kind == "image":
         check_image_path(target)
         image = read_image(source, max_memory=max_memory)
-        write_image(target, image.tensor(), geometry=image.geometry)
+        write_image(target, image.tensor(), geometry=image.geometry, frames=image.frames)
         notes = image.notes
     else:
         check_scan_path(target)

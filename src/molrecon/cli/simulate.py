@@ -99,7 +99,8 @@ def simulate(
     if reference is not None and made.reference is not None:
         image, first = crop_image(made.reference, made.scan.image_shape)
         geometry = made.scan.geometry
-        write_image(reference, image, geometry=geometry and geometry.moved(first))
+        moved, frames = geometry and geometry.moved(first), made.scan.axes.time
+        write_image(reference, image, geometry=moved, frames=frames)
     _print(
         made.scan,
         {"output": out, "reference": reference, "source": source, "kind": made.kind}

@@ -39,10 +39,11 @@ def axial_slices(image: ImageData, number: int | None = None) -> tuple[Tensor, i
 
     By default it is the middle axial one of a volume, and all of a stack (then None).
     """
-    if image.axes == ("batch", "z", "y", "x"):
+    if image.array.ndim == 4:
         raise InputError(
-            f"The image {image.source} is a stack of volumes of shape {image.array.shape}, but one "
-            "image, stack of slices or volume was expected; take one out first."
+            f"The image {image.source} is a stack of volumes or series of shape "
+            f"{image.array.shape}, but one image, stack of slices or volume was expected; take one "
+            "out first."
         )
     volume = image.axes == ("z", "y", "x")
     axis = axial_axis(image) if volume else 0

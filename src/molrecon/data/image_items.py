@@ -29,6 +29,8 @@ class ImageItems:
         ``(batch, channel, *spatial)`` of all together.
     item
         Returns the image ``(channel, *spatial)`` of a number, from 0.
+    frames
+        Whether the first of three spatial axes is time.
 
     Examples
     --------
@@ -39,12 +41,13 @@ class ImageItems:
 
     shape: tuple[int, ...]
     item: Callable[[int], Tensor]
+    frames: bool = False
 
     @classmethod
-    def of(cls, image: Tensor) -> ImageItems:
+    def of(cls, image: Tensor, *, frames: bool = False) -> ImageItems:
         """Return the items of images ``(batch, channel, *spatial)`` on any device."""
         check_tensor("image", image)
-        return cls(tuple(image.shape), image.__getitem__)
+        return cls(tuple(image.shape), image.__getitem__, frames)
 
     @property
     def stored_shape(self) -> tuple[int, ...]:

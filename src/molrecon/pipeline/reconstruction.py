@@ -204,7 +204,8 @@ class Reconstruction:
         shape = items.shape[2:] if self.image_shape is None else self.image_shape
         _, first = crop_image(self.image[:1], self.image_shape)
         geometry = None if self.geometry is None else self.geometry.moved(first)
-        write_image(path, ImageItems((*items.shape[:2], *shape), cropped), geometry=geometry)
+        whole = (*items.shape[:2], *shape)
+        write_image(path, ImageItems(whole, cropped, self.axes.time), geometry=geometry)
 
     def save_noise_map(self, path: PathLike) -> None:
         """Write the noise map in the format that the extension names, see `write_image`.

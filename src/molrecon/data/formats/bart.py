@@ -169,7 +169,8 @@ def read_image(location: Location) -> ImageData:
     """Read a complex image; the coil axis must have length 1."""
     require_whole(location, _NAME)
     stored = _open(location, _BATCH)
-    return ImageData.from_array(stored.read(), str(location), notes=stored.notes)
+    source, frames = str(location), stored.frames > 1
+    return ImageData.from_array(stored.read(), source, frames=frames, notes=stored.notes)
 
 
 def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
@@ -194,6 +195,7 @@ def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> Non
     data, header = _pair(path)
     batch, channels, *spatial = image.shape
     dimensions = [1] * _COUNT
+    dimensions[_TIME] = spatial.pop(0) if image.frames else 1
     dimensions[: len(spatial)] = spatial
     dimensions[_COIL], dimensions[_SLICES] = channels, batch
     with atomic_path(header) as header_part, atomic_path(data) as data_part:
@@ -202,8 +204,9 @@ def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> Non
         )
         with data_part.open("wb") as stream:
             for one in image:
-                # BART's first axis, the rows, is the fastest.
-                fastest_first = one.transpose(0, *range(one.ndim - 1, 0, -1))
+                # BART's first axis, the rows, is the fastest; time comes after the coils.
+                slow = (1, 0) if image.frames else (0,)
+                fastest_first = one.transpose(*slow, *range(one.ndim - 1, len(slow) - 1, -1))
                 stream.write(fastest_first.astype(_SAMPLE).tobytes())
 
 

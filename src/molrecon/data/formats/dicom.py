@@ -117,6 +117,7 @@ def read_image(location: Location) -> ImageData:
     """Read the slices in the order of their places, with the geometry."""
     planes: list[Array] = []
     frames: list[Frame | None] = []
+    times: list[int | None] = []
     sets = _headers(location)
     for header in sets:
         shape = _shape(header)
@@ -127,12 +128,17 @@ def read_image(location: Location) -> ImageData:
             slope, intercept = _rescaling(dataset, number)
             planes.append(pixels[number].astype(np.float32) * slope + intercept)
             frames.append(_frame(dataset, number))
-    notes = [f"{len(planes)} DICOM slices"] if len(planes) > 1 else []
-    order, geometry = _arranged(frames, notes)
+            times.append(_time(dataset, number))
+    in_time = _in_time(times, frames)
+    what = "slices" if in_time is None else "frames, in their order of time"
+    notes = [f"{len(planes)} DICOM {what}"] if len(planes) > 1 else []
+    order, geometry = _arranged(frames if in_time is None else frames[:1], notes)
+    order = order if in_time is None else in_time
     array = np.stack([planes[number] for number in order])
     return ImageData.from_array(
         array[0] if len(array) == 1 else array,
         str(location),
+        frames=in_time is not None or location.frames,
         geometry=geometry,
         notes=tuple(notes),
     )
@@ -172,6 +178,23 @@ def _frame(dataset: Any, number: int) -> Frame | None:
     known = np.isfinite(place).all() and np.allclose(axes @ axes.T, np.eye(2), atol=1e-3)
     size = (float(thickness), rows, columns)
     return (place, axes, size) if known and min(size) > 0 else None
+
+
+def _time(dataset: Any, number: int) -> int | None:
+    """Return the place of a frame in time, if the file tells."""
+    index = _item(dataset, number, "FrameContentSequence").get("TemporalPositionIndex")
+    found = dataset.get("TemporalPositionIdentifier") if index is None else index
+    return None if found is None else int(found)
+
+
+def _in_time(times: Sequence[int | None], frames: Sequence[Frame | None]) -> list[int] | None:
+    """Return the order in time of the frames of one slice; None where they are no such series."""
+    known = [time for time in times if time is not None]
+    if len(frames) == 1 or not len(set(known)) == len(known) == len(frames):
+        return None
+    places = [(0.0, 0.0, 0.0) if frame is None else tuple(frame[0]) for frame in frames]
+    same = np.allclose(places, places[0], atol=1e-3)
+    return [int(number) for number in np.argsort(known)] if same else None
 
 
 def _arranged(

@@ -50,7 +50,8 @@ def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> Non
     if len(stored) == 1:
         _describe_slice(dataset, geometry, scale)
     else:
-        _describe_frames(pydicom, dataset, geometry, scale, len(stored))
+        times = image.shape[2] if image.frames else None
+        _describe_frames(pydicom, dataset, geometry, scale, len(stored), times)
     with atomic_path(path) as part:
         dataset.save_as(part, enforce_file_format=True)
 
@@ -109,8 +110,15 @@ def _describe_slice(dataset: Any, geometry: Geometry | None, scale: float) -> No
 
 
 def _describe_frames(
-    pydicom: Any, dataset: Any, geometry: Geometry | None, scale: float, count: int
+    pydicom: Any,
+    dataset: Any,
+    geometry: Geometry | None,
+    scale: float,
+    count: int,
+    times: int | None,
 ) -> None:
+    """Describe slices, or the frames of series of so many times each."""
+
     def group(**fields: Any) -> Any:
         item = pydicom.Dataset()
         for name, value in fields.items():
@@ -131,9 +139,13 @@ def _describe_frames(
     frames = []
     for number in range(count):
         frame = pydicom.Dataset()
-        frame.FrameContentSequence = group(InStackPositionNumber=number + 1, StackID="1")
+        slice_number, time = divmod(number, times or 1)
+        in_time = {} if times is None else {"TemporalPositionIndex": time + 1}
+        frame.FrameContentSequence = group(
+            InStackPositionNumber=slice_number + 1, StackID="1", **in_time
+        )
         if geometry is not None and geometry.placed:
-            position, directions = _place(geometry, number)
+            position, directions = _place(geometry, slice_number)
             frame.PlanePositionSequence = group(ImagePositionPatient=position)
             shared.PlaneOrientationSequence = group(ImageOrientationPatient=directions)
         frames.append(frame)

@@ -98,7 +98,7 @@ def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> Non
                 stored[...] = one[0]
             else:
                 stored[number] = one
-        arrays = {} if geometry is None else parts.geometry_arrays(geometry)
+        arrays = parts.image_arrays(image, geometry)
         for name, array in arrays.items():
             file.create_dataset(name, data=array)
 

@@ -13,6 +13,7 @@ from molrecon.data.geometry import Geometry
 from molrecon.errors import InputError
 
 _AXES = {2: ("y", "x"), 3: ("z", "y", "x")}
+_SERIES = ("t", "y", "x")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +25,9 @@ class ImageData:
     array
         float32 or complex64, its axes named by ``axes``.
     axes
-        ``("y", "x")``, ``("z", "y", "x")``, or either after ``"batch"``. A file that does not
-        tell a stack of slices from a volume gives ``("z", "y", "x")``.
+        ``("y", "x")``, ``("z", "y", "x")``, ``("t", "y", "x")``, or one of them after ``"batch"``.
+        A file that does not tell a stack of slices, or a series of frames, from a volume gives
+        ``("z", "y", "x")``.
     geometry
         Size and place of the pixels, where they are known.
     source
@@ -71,8 +73,14 @@ class ImageData:
 
     @property
     def spacing(self) -> tuple[float, ...] | None:
-        """Distance of pixel centres in mm along the spatial axes, in the order of ``axes``."""
-        return None if self.geometry is None else self.geometry.spacing[-self.ndim :]
+        """Distance of pixel centres in mm along the axes in space, in the order of ``axes``."""
+        in_space = self.ndim - self.frames
+        return None if self.geometry is None else self.geometry.spacing[-in_space:]
+
+    @property
+    def frames(self) -> bool:
+        """Whether the first spatial axis is time."""
+        return "t" in self.axes
 
     def tensor(self) -> Tensor:
         """Return the image as complex64 ``(batch, 1, *spatial)``."""
@@ -87,12 +95,14 @@ class ImageData:
         source: str,
         *,
         slices: bool = False,
+        frames: bool = False,
         geometry: Geometry | None = None,
         notes: tuple[str, ...] = (),
     ) -> ImageData:
         """Read ``(y, x)``, ``(z, y, x)`` or ``(batch, 1, *spatial)`` as an image.
 
-        With ``slices``, three axes are ``(batch, y, x)``.
+        With ``slices``, three axes are ``(batch, y, x)``; with ``frames``, three spatial axes are
+        ``(t, y, x)``.
 
         Raises
         ------
@@ -109,7 +119,8 @@ class ImageData:
                 f"The image {source} has shape {array.shape}, but (y, x), (z, y, x) or "
                 "(batch, 1, *spatial) was expected; reshape it or choose a part."
             )
-        axes = (*(("batch",) if batched else ()), *_AXES[spatial])
+        letters = _SERIES if frames and spatial == 3 else _AXES[spatial]
+        axes = (*(("batch",) if batched else ()), *letters)
         kind = np.complex64 if array.dtype.kind == "c" else np.float32
         with np.errstate(over="ignore", invalid="ignore"):
             pixels = np.ascontiguousarray(pixels, dtype=kind)

@@ -68,13 +68,14 @@ def read_array(file: NamedArrays, prefer: Sequence[str]) -> Array:
 def read_image(file: NamedArrays) -> ImageData:
     """Read ``image``, the array named by the location, or the only one."""
     source, location = str(file.location), file.location
-    wanted = {name: one for name, one in file.entries.items() if not name.startswith("affine")}
+    wanted = {key: one for key, one in file.entries.items() if key not in parts.BESIDE_IMAGES}
     key = choose_key(wanted, location, ("image",), "array of numbers", lambda one: one.is_numeric)
     array, pairs = file.read(key), file.entries[key].holds_pairs
     return ImageData.from_array(
         as_complex(array, source) if pairs else array,
         source,
         slices=location.slices,
+        frames=location.frames or _is_dynamic(file, "", source),
         geometry=_geometry(file, ""),
         notes=(PAIRS_NOTE,) if pairs else (),
     )
@@ -247,10 +248,15 @@ def _axes(file: NamedArrays, prefix: str | None, layout: _Layout) -> Axes | None
     """Return the spatial axes, if the path or the file tells them."""
     if file.location.axes is not None or layout.time_first:
         return file.location.axes or Axes("tyx")
-    flag = f"{prefix}dynamic"
-    if prefix is None or flag not in file.entries:
+    if prefix is None or f"{prefix}dynamic" not in file.entries:
         return None
-    return parts.stored_axes(file.read(flag), str(file.location))
+    return Axes("tyx" if _is_dynamic(file, prefix, str(file.location)) else "zyx")
+
+
+def _is_dynamic(file: NamedArrays, prefix: str, source: str) -> bool:
+    """Whether the file says that the first of three spatial axes is time."""
+    flag = f"{prefix}dynamic"
+    return flag in file.entries and parts.read_flag(file.read(flag), "dynamic", source)
 
 
 def _companion(

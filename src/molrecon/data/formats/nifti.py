@@ -100,23 +100,33 @@ def read_array(location: Location, prefer: Sequence[str] = ()) -> Array:
 
 
 def read_image(location: Location) -> ImageData:
-    """Read the voxels as ``(z, y, x)``, or ``(y, x)`` of one slice, with the geometry."""
+    """Read the voxels as ``(z, y, x)``, or ``(y, x)`` of one slice, with the geometry.
+
+    A fourth dimension is time; a series is read where it is of one slice, as ``(t, y, x)``.
+    """
     voxels, image = _load(location)
+    frames = voxels.ndim == 4 and voxels.shape[1] == 1
+    voxels = voxels[:, 0] if frames else voxels
     placed = bool(image.header["sform_code"] or image.header["qform_code"])
     affine = np.asarray(image.affine, dtype=np.float64)
     return ImageData.from_array(
-        voxels, str(location), geometry=Geometry(tuple(map(tuple, affine.tolist())), placed)
+        voxels,
+        str(location),
+        frames=frames or location.frames,
+        geometry=Geometry(tuple(map(tuple, affine.tolist())), placed),
     )
 
 
 def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     """Write the magnitude as float32, with its affine.
 
-    A batch of slices becomes the z axis, a batch of volumes the fourth. Without a geometry the
-    pixels are written as of 1 mm, in an unknown place.
+    A batch of slices becomes the z axis, a batch of volumes the fourth. Of series the frames are
+    the fourth, and their batch is z. Without a geometry the pixels are written as of 1 mm, in an
+    unknown place.
     """
     batch, channels, *spatial = image.shape
     shape = spatial if batch == channels == 1 else [batch, *spatial]
+    shape = [spatial[0], batch, *spatial[1:]] if image.frames else shape
     affine = np.eye(4) if geometry is None else geometry.matrix
     # A view of one number: the header needs the shape alone, and the voxels follow one by one.
     nifti = _Nifti(np.broadcast_to(np.float32(0), shape[::-1]), affine)
@@ -131,8 +141,12 @@ def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> Non
     with atomic_path(path) as part, nibabel.openers.ImageOpener(str(part), "wb") as stream:
         stream.write(header.binaryblock)
         stream.write(bytes(_VOXELS - len(header.binaryblock)))
-        for one in image:
-            stream.write(np.abs(one[0]).astype(header.get_data_dtype()).tobytes())
+        in_turn = (one[0] for one in image)
+        if image.frames and batch > 1:
+            # One frame of all series after the other.
+            in_turn = (one[0, number] for number in range(spatial[0]) for one in image)
+        for one in in_turn:
+            stream.write(np.abs(one).astype(header.get_data_dtype()).tobytes())
 
 
 FORMAT = Format(

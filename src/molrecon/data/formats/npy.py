@@ -80,7 +80,7 @@ def count(location: Location) -> int:
 
 
 def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
-    """Write complex64; the format has no place for the geometry."""
+    """Write complex64; the format has no place for the geometry, and none for what axes mean."""
     with atomic_path(path) as part, part.open("wb") as stream:
         write_items(stream, image)
 

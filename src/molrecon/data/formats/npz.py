@@ -109,7 +109,7 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
 
 def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     """Write complex64 under the key ``image``, with its affine."""
-    arrays: dict[str, Any] = {} if geometry is None else parts.geometry_arrays(geometry)
+    arrays: dict[str, Any] = parts.image_arrays(image, geometry)
     with atomic_path(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("image.npy", "w", force_zip64=True) as stream:
             write_items(stream, image)

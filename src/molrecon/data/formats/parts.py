@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from molrecon.data.arrays import Array
-from molrecon.data.axes import Axes
 from molrecon.data.geometry import Geometry
+from molrecon.data.image_items import ImageItems
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
@@ -27,6 +27,9 @@ NAMES = {
     "reference": ("reference", "reconstruction_rss", "reconstruction_esc"),
 }
 """What others call the parts, molrecon's own name first."""
+
+BESIDE_IMAGES = ("affine", "affine_placed", "dynamic")
+"""Names of what is stored beside an image, see `image_arrays`."""
 
 
 def scan_arrays(scan: Scan) -> dict[str, Array]:
@@ -55,6 +58,12 @@ def scan_arrays(scan: Scan) -> dict[str, Array]:
     return arrays
 
 
+def image_arrays(image: ImageItems, geometry: Geometry | None) -> dict[str, Array]:
+    """Return what is stored beside an image, by name."""
+    arrays = {} if geometry is None else geometry_arrays(geometry)
+    return {**arrays, "dynamic": np.array(True)} if image.frames else arrays
+
+
 def geometry_arrays(geometry: Geometry) -> dict[str, Array]:
     """Return a geometry as arrays, by name."""
     return {"affine": geometry.matrix, "affine_placed": np.array(geometry.placed)}
@@ -68,11 +77,6 @@ def read_sigma(array: Array, source: str) -> float:
             "real number was expected; store the standard deviation of a k-space sample."
         )
     return float(array.reshape(()))
-
-
-def stored_axes(array: Array, source: str) -> Axes:
-    """Convert the stored flag ``dynamic``, whether the scan is a series of frames."""
-    return Axes("tyx" if read_flag(array, "dynamic", source) else "zyx")
 
 
 def read_flag(array: Array, name: str, source: str) -> bool:

@@ -11,7 +11,7 @@ from molrecon.data.formats.base import Format
 from molrecon.data.formats.entries import Array, Entries
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location, reading
-from molrecon.data.formats.parts import NAMES
+from molrecon.data.formats.parts import BESIDE_IMAGES, NAMES
 from molrecon.data.formats.registry import reader, recognise
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
@@ -144,7 +144,7 @@ def read_images(path: PathLike) -> dict[str, ImageData]:
     """
     location = Location.parse(path)
     if location.key is None and format_of(path).name == "a NumPy .npz archive":
-        names = [key for key in describe(path) if not key.startswith("affine")]
+        names = [key for key in describe(path) if key not in BESIDE_IMAGES]
         return {key: read_image(f"{os.fspath(path)}::{key}") for key in names}
     return {location.key or "": read_image(path)}
 

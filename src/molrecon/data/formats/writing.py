@@ -36,7 +36,11 @@ def check_scan_path(path: PathLike) -> Path:
 
 
 def write_image(
-    path: PathLike, image: Tensor | ImageItems, *, geometry: Geometry | None = None
+    path: PathLike,
+    image: Tensor | ImageItems,
+    *,
+    geometry: Geometry | None = None,
+    frames: bool = False,
 ) -> None:
     """Write an image in the format that the extension names.
 
@@ -45,6 +49,11 @@ def write_image(
     axes. ``.nii`` and ``.nii.gz`` hold the magnitude as float32, ``.dcm`` in 16 bits; ``.png`` the
     magnitude in 8 bits, black at 0 and white at the 99.8th percentile, several slices as one
     montage.
+
+    All but ``.npy`` and ``.png`` keep that the first axis is time: NIfTI as its fourth dimension,
+    with a third of length 1 (or of the slices, if there are several series), DICOM as the position
+    in time of every frame, BART as its axis of time, ``.npz`` and HDF5 as the flag ``dynamic``. A
+    series in ``.npy`` is read as ``FILE.npy::frames``.
 
     Parameters
     ----------
@@ -55,6 +64,8 @@ def write_image(
         of such a batch, which are asked for one after the other.
     geometry
         Size and place of the pixels; NIfTI, DICOM, ``.npz`` and HDF5 keep them.
+    frames
+        Whether the first of three spatial axes is time; items say it themselves.
 
     Raises
     ------
@@ -71,7 +82,7 @@ def write_image(
     (8, 8)
     """
     target = check_image_path(path)
-    items = image if isinstance(image, ImageItems) else ImageItems.of(image)
+    items = image if isinstance(image, ImageItems) else ImageItems.of(image, frames=frames)
     if len(items.shape) not in (4, 5) or 0 in items.shape:
         raise InputError(
             f"The image for {target} has shape {items.shape}, but (batch, channel, y, x) "
