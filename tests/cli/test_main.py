@@ -21,6 +21,7 @@ NAMES = [
     "check",
     "simulate",
     "reconstruct",
+    "report",
     "evaluate",
     "models",
     "probe",

@@ -188,3 +188,17 @@ def test_zero_is_the_solution_of_the_homogeneous_equation():
 def test_settings_out_of_range_are_refused(arguments, sentence):
     with pytest.raises(InputError, match=sentence):
         ForwardBackward(**arguments)
+
+
+def test_the_trace_bounds_the_distance_at_every_iteration():
+    inclusion, exact = affine_inclusion(m=0.3)
+    longest = ForwardBackward(tol=1e-9, inner=EXACT)(inclusion, start())
+    residuals, bounds = longest.trace
+    assert residuals.shape == bounds.shape == (int(longest.iterations.max()), 2)
+    for count in range(1, 6):
+        solver = ForwardBackward(tol=1e-9, inner=EXACT, max_iterations=count)
+        found = solver(inclusion, start())
+        assert torch.equal(found.trace, longest.trace[:, :count])
+        distance = norm(found.value - exact) / norm(found.value)
+        assert bool((distance <= bounds[:count].amin(0) * (1 + 1e-9)).all())
+        assert bool((found.relative_residual == residuals[:count].amin(0)).all())

@@ -21,6 +21,7 @@ from molrecon.cli import (
     models,
     probe,
     reconstruct,
+    report,
     simulate,
     train,
 )
@@ -34,6 +35,7 @@ COMMANDS = (
     convert.COMMAND,
     simulate.COMMAND,
     reconstruct.COMMAND,
+    report.COMMAND,
     evaluate.COMMAND,
     compare.COMMAND,
     models.COMMAND,

@@ -110,6 +110,12 @@ Against = Annotated[
     str | None,
     typer.Option(help="Other models or methods beside it, each by itself.", metavar="NAME|FILE,…"),
 ]
+Report = Annotated[
+    str | None,
+    typer.Option(
+        "--report", help="Report to write: one HTML file to look at the result.", metavar="FILE"
+    ),
+]
 SliceNumber = Annotated[
     int | None,
     typer.Option("--slice", help="Slice of the scan; the middle one by default.", metavar="NUMBER"),

@@ -62,3 +62,13 @@ def check_images(outputs: Sequence[str | None], *inputs: str | None) -> None:
         if path is not None:
             check_image_path(path)
             keep_inputs(path, *inputs, *outputs[:number])
+
+
+def check_report(path: str | None, *inputs: str | None) -> None:
+    """Refuse a report that cannot be written, or that would replace an input or another output."""
+    from molrecon.data.atomic import keep_inputs
+    from molrecon.reports.report import check_html
+
+    if path is not None:
+        check_html(path)
+        keep_inputs(path, *inputs)

@@ -18,13 +18,16 @@ from molrecon.cli.options import (
     Json,
     MaskFile,
     MaxMemory,
+    Report,
     Robust,
     Scan,
     Sigma,
 )
 
 if TYPE_CHECKING:
+    from molrecon.data.scan_items import ScanItems
     from molrecon.pipeline import Reconstruction
+    from molrecon.reconstructors.base import Reconstructor
 
 Out = Annotated[
     str,
@@ -131,6 +134,13 @@ Intensity = Annotated[
         "--intensity", help="Put back the intensity of coil maps that are not normalised."
     ),
 ]
+Beside = Annotated[
+    str,
+    typer.Option(
+        help="Methods or models that the report shows beside, on the same scan; '' for none.",
+        metavar="NAME|FILE,…",
+    ),
+]
 Force = Annotated[
     bool,
     typer.Option("--force", help="Go on in spite of the data check; nothing is then proved."),
@@ -156,6 +166,8 @@ def reconstruct(
     robust: Robust = None,
     noise_map: NoiseMap = None,
     draws: Draws = 32,
+    report: Report = None,
+    beside: Beside = "sense,zero-filled",
     centre: Centre = None,
     despike: Despike = False,
     correct: Correct = True,
@@ -175,9 +187,10 @@ def reconstruct(
     largest error bound; --json lists all.
     """
     from molrecon import pipeline
-    from molrecon.cli.reading import check_images, parse_centre, read_with_parts
+    from molrecon.cli.reading import check_images, check_report, parse_centre, read_with_parts
 
     check_images((out, noise_map), under, mask, coil_maps, calibration, model)
+    check_report(report, out, under)
     preparation = pipeline.Preparation(
         whiten=whiten,
         cut_readout=cut_readout,
@@ -190,25 +203,26 @@ def reconstruct(
         correct=correct,
     )
     scan = read_with_parts(under, mask, coil_maps, calibration, max_memory)
+    shared: dict[str, Any] = {
+        **{"preparation": preparation, "tol": tol, "sigma": sigma, "intensity": intensity},
+        **{"force": force, "max_memory": max_memory, "device": device},
+    }
+    others = [] if report is None else _methods(beside, device)
     with output.progress() as show:
         found = pipeline.reconstruct(
             scan,
             method,
             model=model,
-            preparation=preparation,
-            tol=tol,
-            sigma=sigma,
             strength=_strength(strength),
             robust=robust,
             noise_draws=0 if noise_map is None else draws,
-            intensity=intensity,
-            force=force,
-            max_memory=max_memory,
-            device=device,
             output=out,
             progress=show,
+            **shared,
         )
-    _finish(found, under, out, coil_maps, noise_map, json)
+        if report is not None:
+            _write_report(report, found, scan, others, progress=show, **shared)
+    _finish(found, under, out, coil_maps, noise_map, report, json)
 
 
 def _finish(
@@ -217,6 +231,7 @@ def _finish(
     out: str,
     coil_maps: str | None,
     noise_map: str | None,
+    report: str | None,
     json: bool,
 ) -> None:
     """Write the noise map, and print what is known of the image."""
@@ -233,17 +248,44 @@ def _finish(
             output.print_note(found.assumed[subject])
     certificate = _certificate_of(found.model)
     if json:
-        output.print_json({"input": under, "output": out, **found.facts(), **certificate})
+        files = {"input": under, "output": out, "report": report}
+        output.print_json({**files, **found.facts(), **certificate})
         return
     rows = found.summary()
     if found.model is not None:
         rows.append(("Certificate", certificate_text(certificate)))
+    if report is not None:
+        rows.append(("Report", report))
     output.print_facts(out, rows)
     if found.guarantee is not None:
         output.print_note(
             "The distance is that of the computed image to the exact solution of the method; it "
             "says nothing about the distance to the anatomy."
         )
+
+
+def _methods(names: str, device: str) -> list[Reconstructor]:
+    """Build the methods that are shown beside, before any work is done."""
+    from molrecon.arguments import resolve_device
+    from molrecon.reconstructors.methods import named_method
+
+    device = resolve_device(device)
+    return [named_method(name, device=device) for name in names.split(",") if name]
+
+
+def _write_report(
+    path: str,
+    found: Reconstruction,
+    scan: ScanItems,
+    others: list[Reconstructor],
+    **settings: Any,
+) -> None:
+    from molrecon.reports.beside import reconstruct_beside
+    from molrecon.reports.report import report
+
+    own = (found.method, found.model)
+    different = [one for one in others if (one.name, one.model) != own]
+    report([found, *reconstruct_beside(scan, different, **settings)], path)
 
 
 def _strength(text: str) -> Any:

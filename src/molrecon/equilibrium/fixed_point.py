@@ -194,6 +194,7 @@ class _State:
         self._history = AndersonHistory(limits.memory)
         self._accelerated = torch.zeros(batch, dtype=torch.bool, device=device)
         self._records = Records(batch, real, device)
+        self._trace: list[Tensor] = []
 
     def advance(self, step: Iteration) -> None:
         self._iterations += self.active
@@ -213,6 +214,7 @@ class _State:
             "residual": length / size,
             "relative-change": length / norm(self.x).clamp_min(tiny),
         }
+        self._trace.append(torch.stack([length / size, bound]))
         self._keep(step, accepted, bound, length / size)
         done = accepted & (figures[self._limits.stopping] <= self._target)
         done = self._confirmed(done)
@@ -301,6 +303,7 @@ class _State:
             normal_evaluations=self._step.normal_evaluations,
             relative_residual=self._residual,
             guarantee=Guarantee(error_bound=self._bound, proved=self._counted, rests_on=""),
+            trace=torch.stack(self._trace, dim=1).cpu() if self._trace else None,
         )
 
 

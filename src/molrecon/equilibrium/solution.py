@@ -95,6 +95,10 @@ class Solution:
         where the method has none.
     seconds
         Wall-clock time of the solve.
+    trace
+        Of every iteration the relative residual and, before rounding, the bound on
+        ``‖x − x*‖ / ‖x‖`` of its x: two rows, real ``(2, iterations, batch)``; None where they were
+        not recorded.
 
     Examples
     --------
@@ -117,6 +121,7 @@ class Solution:
     lam: Tensor | None = None
     sigma: Tensor | None = None
     seconds: float = 0.0
+    trace: Tensor | None = None
 
     @property
     def converged(self) -> bool:

@@ -82,7 +82,7 @@ def methods_figure(
     figure, axes = _grid(len(panels), truth.shape)
     window = f"0 to {white / float(truth.max()):.0%} of the reference's maximum"
     figure.suptitle(f"{title}\ngrey window of all images: {window}".strip(), fontsize=10)
-    limit = _error_limit([one.error for one in panels if one.error is not None])
+    limit = error_limit([one.error for one in panels if one.error is not None])
     corner, drawn = _emptiest_corner(truth, part), None
     for number, panel in enumerate(panels):
         block, column = divmod(number, axes.shape[1])
@@ -248,8 +248,11 @@ def _inset(axis: Axes, image: Array, part: Zoom, corner: tuple[bool, bool], whit
         spine.set_linewidth(1.0)
 
 
-def _error_limit(errors: Sequence[Array]) -> float:
-    # The scale fits the second-worst image: the worst would leave the others black.
+def error_limit(errors: Sequence[Array]) -> float:
+    """Return the end of the scale of error images: it fits the second-worst of them.
+
+    The worst would leave the others black.
+    """
     limits = sorted(float(np.percentile(error, _ERROR_PERCENTILE)) for error in errors)
     return (limits[-2:] or [1.0])[0] or 1.0
 

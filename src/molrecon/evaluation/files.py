@@ -93,7 +93,7 @@ def score_files(
             f"{tuple(truth.shape)}; compare images of the same shape."
         )
     remarks = []
-    scale = _scale(pixels, truth, complex_values)
+    scale = closest_scale(pixels, truth, complex_values)
     if fit_scale:
         pixels = pixels * (scale if scale.imag else scale.real)
         remarks.append(f"{image} is multiplied by {_number(scale)}, which fits it to {reference}.")
@@ -125,7 +125,7 @@ def score_files(
     return ScoredFiles(found, as_published, tuple(remarks), notes)
 
 
-def _scale(image: Tensor, reference: Tensor, complex_values: bool) -> complex:
+def closest_scale(image: Tensor, reference: Tensor, complex_values: bool) -> complex:
     """Return the number that brings an image closest to its reference, in magnitude by default."""
     one, other = image.to(torch.complex128), reference.to(torch.complex128)
     if not complex_values:

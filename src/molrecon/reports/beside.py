@@ -1,0 +1,39 @@
+"""Other methods on the same scan, to be shown beside a reconstruction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from molrecon.data.formats.reading import PathLike
+from molrecon.data.scan import Scan
+from molrecon.data.scan_items import ScanItems
+from molrecon.errors import ConvergenceError
+from molrecon.pipeline import Reconstruction, reconstruct
+from molrecon.reconstructors.base import Reconstructor
+from molrecon.reports.content import Panel
+from molrecon.reports.verdict import Verdict
+
+
+def reconstruct_beside(
+    scan: Scan | ScanItems | PathLike, methods: Sequence[Reconstructor], **settings: Any
+) -> list[Reconstruction | Panel]:
+    """Reconstruct a scan by other methods; one that does not converge is shown as failed.
+
+    Parameters
+    ----------
+    scan
+        The scan, its items or its path.
+    methods
+        The methods, built.
+    settings
+        Arguments of `reconstruct`, the same for all.
+    """
+    found: list[Reconstruction | Panel] = []
+    for method in methods:
+        try:
+            found.append(reconstruct(scan, method, **settings))
+        except ConvergenceError as error:
+            nothing = Verdict("none", "There is no image.")
+            found.append(Panel(method.label, None, nothing, failure=str(error)))
+    return found

@@ -1,0 +1,75 @@
+"""What is guaranteed of an image, in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from molrecon.data.check import DataCheck
+from molrecon.equilibrium.solution import Guarantee
+
+Kind = Literal["proved", "conditional", "none"]
+
+SCOPE = (
+    "A bound is on the distance of the computed image to the exact solution of its method's "
+    "equation, relative to its size. It says nothing about the distance to the anatomy; no method "
+    "can."
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Proved, conditional or none, and what is meant."""
+
+    kind: Kind
+    text: str  # a sentence
+    details: tuple[str, ...] = ()  # sentences: on what it rests, and what else is known
+
+    @property
+    def word(self) -> str:
+        """The kind as a heading."""
+        return {"proved": "Proved", "conditional": "Conditional", "none": "No guarantee"}[self.kind]
+
+
+UNKNOWN = Verdict(
+    "none",
+    "A file holds an image alone: how far it is from the solution of its method is not known. A "
+    "report that is written with the reconstruction says it.",
+)
+
+
+def verdict_of(guarantee: Guarantee | None, check: DataCheck | None, *, sample: int = 0) -> Verdict:
+    """Return what may be said of an image.
+
+    "Proved" stands only where the bound rests on the weights in memory and counts rounding, which
+    is what ``guarantee.proved`` says, and where the data were checked and nothing contradicts them.
+
+    Parameters
+    ----------
+    guarantee
+        What bounds the distance to the exact solution; None for nothing.
+    check
+        What the data check found; None if the data were not checked.
+    sample
+        Number of the image in the batch of the guarantee.
+    """
+    if guarantee is None:
+        return Verdict("none", "The method bounds no distance.")
+    conditions = [] if guarantee.proved else [guarantee.rests_on]
+    if check is None:
+        conditions.append("the scan is what it is taken for, which was not checked")
+    elif check.contradictions and check.rests_on not in guarantee.rests_on:
+        conditions.append(check.rests_on)
+    within = f"Within {100 * float(guarantee.error_bound[sample]):.2g} % of the exact solution"
+    also = () if guarantee.robustness is None else (_gain(float(guarantee.robustness[sample])),)
+    if conditions:
+        return Verdict("conditional", f"{within} if {', and '.join(conditions)}.", also)
+    text = f"{within}, rounding included; the data check found no contradiction."
+    return Verdict("proved", text, (f"It rests on this: {guarantee.rests_on}.", *also))
+
+
+def _gain(factor: float) -> str:
+    return (
+        f"An error of the measurements moves the exact solution by at most {factor:.3g} times its "
+        "size, with noise level, weight of the data and unit fixed."
+    )
