@@ -15,7 +15,8 @@ AS_TRAINED = "the network is as monotone at this image as it was trained to be"
 """What the bound of a network rests on whose Lipschitz constant is not proved."""
 
 OPERATOR_AS_ASSUMED = (
-    "A is linear with the adjoint that it states, and computed in the precision of the image"
+    "A is linear with the adjoint that it states, and computed in the precision of the image, "
+    "which its test does not show (check_operator says what it shows)"
 )
 """What a bound rests on where a test of an operator of another package did not show this."""
 

@@ -54,7 +54,7 @@ class LinearOperator(ABC):
     A model of your own is a subclass with `forward` and `adjoint`; everything else follows from
     them. The adjoint is with respect to the real inner product Re⟨·, ·⟩ of the complex tensors,
     which is the one that PyTorch's gradients use. Operators combine: ``A @ B`` applies B, then A;
-    ``A + B``, ``A - B`` and ``c * A`` do what they say.
+    ``A + B``, ``A - B`` and ``c * A`` do what they say. `check_operator` tests a model.
 
     Parameters
     ----------

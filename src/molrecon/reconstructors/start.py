@@ -131,7 +131,7 @@ def check_scale(scale: Tensor) -> None:
     if not bool(torch.all(torch.isfinite(scale) & (scale > 0))):
         raise InputError(
             f"the measurements give images of peak {scale.tolist()}, expected positive numbers: "
-            "check that data and mask belong together, and that A.H is the adjoint of A"
+            "check that data and mask belong together, and that check_operator(A) has no objection"
         )
 
 
