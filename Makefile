@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check install clean
+.PHONY: demo test browser-test check install clean
 
 install: $(INSTALLED)
 
@@ -21,6 +21,11 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2
+
+# The report in a headless browser: needs Debian's chromium, or another one named in CHROMIUM.
+browser-test: $(INSTALLED)
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[browser]"
+	$(BIN)/python -m pytest browser
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -107,7 +107,8 @@ def _verdicts(section: Section) -> list[Element]:
     if not found:
         return []
     scope = [element("p", SCOPE, class_="note")] if any(map(_bounded, found)) else []
-    return [element("div", *map(_verdict, found), class_="verdicts"), *scope]
+    cards = element("div", *map(_verdict, found), class_="verdicts")
+    return [element("h2", "What is guaranteed"), cards, *scope]
 
 
 def _bounded(panel: Panel) -> bool:
