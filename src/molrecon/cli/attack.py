@@ -11,7 +11,11 @@ from molrecon.cli.command import Command
 from molrecon.cli.options import Against, Device, Folder, Json, Scan, Seed, Sigma, SliceNumber
 
 if TYPE_CHECKING:
-    from molrecon.evaluation.attack.attacked import Attacked, Effect
+    from torch import Tensor
+
+    from molrecon.data.scan import Scan as ScanData
+    from molrecon.evaluation.attack.attacked import Attacked, AttackEffort, Effect
+    from molrecon.reconstructors.base import Reconstructor
 
 Model = Annotated[
     str,
@@ -93,16 +97,10 @@ def attack(
     from molrecon.arguments import require_positive, resolve_device
     from molrecon.cli import lists
     from molrecon.data.atomic import check_folder
-    from molrecon.evaluation.attack.attacked import (
-        HELD_FIXED,
-        AttackEffort,
-        check_goal,
-        check_sizes,
-    )
+    from molrecon.evaluation.attack.attacked import HELD_FIXED, AttackEffort, check_sizes
     from molrecon.evaluation.attack.results import write_results
     from molrecon.evaluation.attack.scan import attack_scan
-    from molrecon.evaluation.scan_slice import read_reference, read_slice
-    from molrecon.reconstructors.methods import named_method
+    from molrecon.evaluation.scan_slice import read_slice
 
     started = time.perf_counter()
     sizes = lists.numbers("--epsilon", epsilon)
@@ -112,22 +110,13 @@ def attack(
     require_positive("sigma", sigma)
     check_folder(folder)
     device = resolve_device(device)
-    first, *others = [named_method(name, device=device) for name in lists.methods(model, against)]
-    gains = lists.numbers("--robust", robust) if robust else []
-    methods = [first, *(first.with_gain(one) for one in gains), *others]
+    methods = _methods(model, against, robust, device)
     scan = read_slice(under, methods, number=number)
-    truth = None if reference is None else read_reference(reference, scan, number=number)
-    check_goal(effort.goal, truth)
+    truth = _truth(reference, scan, number, effort)
+    known: dict[str, Any] = {"sigma": sigma, "reference": truth, "effort": effort, "device": device}
     with output.progress(len(methods) * effort.solves(len(sizes))) as show:
         attacked, A = attack_scan(
-            methods,
-            scan,
-            sizes,
-            sigma=sigma,
-            reference=truth,
-            effort=effort,
-            device=device,
-            report=lambda text, done: show(text, advance=done),
+            methods, scan, sizes, report=lambda text, done: show(text, advance=done), **known
         )
     facts: dict[str, Any] = {
         **{"input": under, "slice": number, "epsilon": sorted(sizes)},
@@ -141,6 +130,30 @@ def attack(
     }
     facts["files"] = files = write_results(folder, attacked, A, facts, title=Path(under).name)
     output.print_json(facts) if json else _print(attacked, files, reference is not None)
+
+
+def _methods(
+    model: str, against: str | None, robust: str | None, device: str
+) -> list[Reconstructor]:
+    """Build the methods: the model, the model at every gain that is wanted, and the others."""
+    from molrecon.cli import lists
+    from molrecon.reconstructors.methods import named_method
+
+    first, *others = [named_method(name, device=device) for name in lists.methods(model, against)]
+    gains = lists.numbers("--robust", robust) if robust else []
+    return [first, *(first.with_gain(one) for one in gains), *others]
+
+
+def _truth(
+    reference: str | None, scan: ScanData, number: int | None, effort: AttackEffort
+) -> Tensor | None:
+    """Read the image to compare with, and refuse a goal that needs one where there is none."""
+    from molrecon.evaluation.attack.attacked import check_goal
+    from molrecon.evaluation.scan_slice import read_reference
+
+    truth = None if reference is None else read_reference(reference, scan, number=number)
+    check_goal(effort.goal, truth)
+    return truth
 
 
 def _print(attacked: list[Attacked], files: dict[str, str], referenced: bool) -> None:

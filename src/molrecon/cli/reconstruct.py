@@ -207,22 +207,27 @@ def reconstruct(
         **{"preparation": preparation, "tol": tol, "sigma": sigma, "intensity": intensity},
         **{"force": force, "max_memory": max_memory, "device": device},
     }
-    others = [] if report is None else _methods(beside, device)
+    own: dict[str, Any] = {
+        **{"method": method, "model": model, "robust": robust, "output": out},
+        "strength": _strength(strength),
+        "noise_draws": 0 if noise_map is None else draws,
+    }
+    found = _run(scan, own, shared, report, beside)
+    _finish(found, under, out, coil_maps, noise_map, report, json)
+
+
+def _run(
+    scan: ScanItems, own: dict[str, Any], shared: dict[str, Any], report: str | None, beside: str
+) -> Reconstruction:
+    """Reconstruct, and write the report if one is wanted; what it shows beside is ``shared``."""
+    from molrecon import pipeline
+
+    others = [] if report is None else _methods(beside, shared["device"])
     with output.progress() as show:
-        found = pipeline.reconstruct(
-            scan,
-            method,
-            model=model,
-            strength=_strength(strength),
-            robust=robust,
-            noise_draws=0 if noise_map is None else draws,
-            output=out,
-            progress=show,
-            **shared,
-        )
+        found = pipeline.reconstruct(scan, progress=show, **own, **shared)
         if report is not None:
             _write_report(report, found, scan, others, progress=show, **shared)
-    _finish(found, under, out, coil_maps, noise_map, report, json)
+    return found
 
 
 def _finish(

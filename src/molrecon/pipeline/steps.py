@@ -49,7 +49,7 @@ def reconstruct(
     max_memory: float | None = None,
     device: str | torch.device = "auto",
     output: PathLike | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Reconstruction:
     """Reconstruct an image, a volume or a series of frames, and say how far it can be trusted.
 
@@ -141,7 +141,6 @@ def reconstruct(
     chosen = _method(method, model, device, strength, robust)
     source = _items(scan, max_memory)
     preparation = preparation or Preparation()
-    progress = progress or silent
     checked = _checked(source, preparation, force)
     items = _Matching(source, chosen, preparation, sigma, intensity)
     items.require_maps(progress)
@@ -166,10 +165,8 @@ def reconstruct(
         items.first,
         solved,
         checked,
-        method=chosen.name,
-        model=chosen.model,
+        chosen,
         source=source.source,
-        robust=chosen.most_gain,
         noise_draws=noise_draws,
         memory=plan,
         tol=tol,
@@ -252,11 +249,14 @@ def _memory(
 
 
 def _described(
-    matched: Matched, solved: Solved, checked: DataCheck, **known: Any
+    matched: Matched, solved: Solved, checked: DataCheck, method: Reconstructor, **known: Any
 ) -> Reconstruction:
     """Return what was solved with all that is to be said of it; ``known`` are further fields."""
     scan = matched.scan
     return Reconstruction(
+        method=method.name,
+        model=method.model,
+        robust=method.most_gain,
         image=solved.image,
         noise_map=solved.noise_map,
         solutions=unproved(solved.solutions, checked),
