@@ -62,8 +62,11 @@ def told(scan: Measured, kind: str) -> tuple[str, float, str, bool]:
 
 
 def divided(faulty: Measured) -> float:
-    """Return the PSNR in dB that coils of equal noise give."""
-    return told(replace(faulty, kspace=faulty.kspace / faulty.louder), "npz")[1]
+    """Return the PSNR in dB that coils of equal noise give, without those that are dead."""
+    assert faulty.louder is not None
+    alive = np.isfinite(faulty.louder[:, 0, 0])
+    kspace, louder = faulty.kspace[alive], faulty.louder[alive]
+    return told(replace(faulty, kspace=kspace / louder), "npz")[1]
 
 
 def bases() -> Iterator[tuple[str, Measured]]:

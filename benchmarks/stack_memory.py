@@ -1,11 +1,13 @@
 """Does the memory of a command grow with the number of slices?
 
     python benchmarks/stack_memory.py [--slices 25 50 100 200] [--coils 12] [--size 128]
-        [--format h5] [--output nii.gz] [--method sense]
+        [--format h5] [--output nii.gz] [--method sense] [--info]
 
 Stacks of so many slices are simulated and written, one slice repeated with a noise of its own, and
-reconstructed by ``molrecon reconstruct`` in a process of its own. Printed are its peak resident
-memory, its time, and the largest memory against that of the fewest slices.
+reconstructed by ``molrecon reconstruct``, or described by ``molrecon info``, in a process of its
+own. Printed are its peak resident memory, its time, and the largest memory against that of the
+fewest slices. Formats: plain arrays (h5, npy, cfl), archives (npz, compressed: packed.npz), MATLAB
+5 (mat, compressed: packed.mat), and readouts of lines (ISMRMRD: mrd, Siemens twix: dat).
 """
 
 from __future__ import annotations
@@ -21,12 +23,19 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import scipy.io
 import torch
 
 from molrecon import simulate_acquisition
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/data/formats"))
 
-def simulated(size: int, coils: int) -> np.ndarray:
+import sound_files
+
+FORMATS = ("h5", "npy", "cfl", "npz", "packed.npz", "mat", "packed.mat", "mrd", "dat")
+
+
+def simulated(size: int, coils: int, kind: str) -> np.ndarray:
     """K-space ``(coil, y, x)`` of one slice of a body."""
     y, x = torch.meshgrid(*(torch.linspace(-1, 1, size) for _ in range(2)), indexing="ij")
     body = torch.sigmoid(20 * (0.7 - (x**2 + y**2).sqrt())) * (1 + 0.3 * torch.cos(9 * x))
@@ -34,7 +43,7 @@ def simulated(size: int, coils: int) -> np.ndarray:
         body,
         coils=coils,
         acceleration=4,
-        mask_kind="variable-density",
+        mask_kind=kind,
         calibration=20,
         sigma=0.01,
         seed=0,
@@ -61,6 +70,20 @@ def write(path: Path, one: np.ndarray, slices: int) -> None:
         mapped = np.lib.format.open_memmap(path, "w+", np.complex64, shape)
         for number in range(slices):
             mapped[number] = item()
+    elif path.suffix == ".npz":
+        stack = np.stack([item() for _ in range(slices)])
+        (np.savez_compressed if "packed" in path.name else np.savez)(path, kspace=stack)
+    elif path.suffix == ".mat":
+        stack = np.stack([item().transpose(1, 2, 0) for _ in range(slices)], -1)
+        scipy.io.savemat(path, {"kspace": stack}, do_compression="packed" in path.name)
+    elif path.suffix == ".mrd":
+        rows = [
+            row for n in range(slices) for row in measured(sound_files.lines_of(item(), slice=n))
+        ]
+        sound_files.ismrmrd(path, rows, sound_files.header((one.shape[2], one.shape[1], 1)))
+    elif path.suffix == ".dat":
+        lines = [({"Lin": y, "Sli": n}, item()[:, y]) for n in range(slices) for y in sampled(one)]
+        sound_files.twix(path, lines, (one.shape[1], one.shape[2]))
     else:
         coils, y, x = one.shape
         dimensions = [y, x, 1, coils, *([1] * 9), slices, 1, 1]
@@ -71,13 +94,25 @@ def write(path: Path, one: np.ndarray, slices: int) -> None:
                 stream.write(item().transpose(0, 2, 1).tobytes())
 
 
-def measure(scan: Path, output: Path, method: str) -> tuple[float, float]:
+def sampled(one: np.ndarray) -> list[int]:
+    """Numbers of the lines that were measured."""
+    return np.flatnonzero(one.any((0, 2))).tolist()
+
+
+def measured(rows: list[np.ndarray]) -> list[np.ndarray]:
+    """Readouts without those of zeros alone."""
+    return [row for row in rows if row["data"][0].any()]
+
+
+def measure(scan: Path, output: Path, method: str, info: bool) -> tuple[float, float]:
     """Return the peak resident memory in MB and the time in s of one command."""
-    command = [sys.executable, "-m", "molrecon", "reconstruct", str(scan), "-o", str(output)]
-    command += ["--device", "cpu", "--json"]
-    # A name that is no method is that of a model.
-    classical = method in ("sense", "tikhonov", "l1-wavelet", "tv", "zero-filled")
-    command += ["--method", method] if classical else ["--model", method]
+    command = [sys.executable, "-m", "molrecon", "info", str(scan), "--json"]
+    if not info:
+        command[3:4] = ["reconstruct"]
+        command += ["-o", str(output), "--device", "cpu"]
+        # A name that is no method is that of a model.
+        classical = method in ("sense", "tikhonov", "l1-wavelet", "tv", "zero-filled")
+        command += ["--method", method] if classical else ["--model", method]
     started = time.perf_counter()
     # Large tensors straight from the system: freed memory goes back and does not blur the peak.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
@@ -98,11 +133,15 @@ def main() -> None:
     parser.add_argument("--slices", type=int, nargs="+", default=[25, 50, 100, 200])
     parser.add_argument("--coils", type=int, default=12)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--format", choices=("h5", "npy", "cfl"), default="h5")
+    parser.add_argument("--format", choices=FORMATS, default="h5")
     parser.add_argument("--output", default="nii.gz")
     parser.add_argument("--method", default="sense", help="a method without model, or a model")
+    parser.add_argument("--info", action="store_true", help="measure molrecon info")
     chosen = parser.parse_args()
-    one = simulated(chosen.size, chosen.coils)
+    lines = chosen.format in ("mrd", "dat")
+    one = simulated(chosen.size, chosen.coils, "equispaced" if lines else "variable-density")
+    # Lines lie along the columns of a mask, and readouts along the rows of such files.
+    one = np.ascontiguousarray(one.transpose(0, 2, 1)) if lines else one
     peaks = []
     with tempfile.TemporaryDirectory() as folder:
         for slices in chosen.slices:
@@ -110,7 +149,7 @@ def main() -> None:
             write(scan, one, slices)
             size = scan.stat().st_size / 2**20
             output = Path(folder) / f"image.{chosen.output}"
-            peak, seconds = measure(scan, output, chosen.method)
+            peak, seconds = measure(scan, output, chosen.method, chosen.info)
             peaks.append(peak)
             print(
                 f"{slices:4d} slices, {size:6.0f} MB: {peak:6.0f} MB at most, {seconds:5.1f} s, "

@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 import torch
 
 from molrecon import Scan, read_image, read_scan, write_image, write_scan
@@ -10,6 +11,9 @@ from molrecon.data.formats import scan_items
 from molrecon.data.image_items import ImageFile, ImageItems
 from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError
+from molrecon.pipeline.contents import contents_of
+
+from .formats.sound_files import COLUMNS, LINES, header, ismrmrd, lines_of, twix
 
 SHAPE = (3, 2, 12, 10)
 
@@ -30,19 +34,40 @@ def written(path):
     elif path.suffix == ".h5":
         maps = noise(*SHAPE, seed=1)
         write_scan(path, Scan(kspace, coil_maps=maps, sigma=0.1))
+    elif path.name == "plain.npz":
+        np.savez(path, kspace=kspace.numpy())
+    elif path.name == "fortran.npz":
+        np.savez(path, kspace=np.asfortranarray(kspace.numpy()))
+    elif path.suffix == ".mat":
+        stored = kspace.numpy().astype(np.complex128).transpose(2, 3, 1, 0)
+        scipy.io.savemat(path, {"kspace": stored}, do_compression=path.stem == "packed")
+    elif path.suffix == ".mrd":
+        rows = [
+            row for number in range(3) for row in lines_of(kspace[number].numpy(), slice=number)
+        ]
+        ismrmrd(path, rows, header((SHAPE[3], SHAPE[2], 1)))
+    elif path.suffix == ".dat":
+        data = noise(3, 3, LINES, COLUMNS).numpy()
+        twix(path, [({"Lin": y, "Sli": s}, data[s, :, y]) for s in range(3) for y in range(LINES)])
     else:
         write_scan(path, Scan(kspace))
     return path
 
 
-@pytest.mark.parametrize("name", ["scan.h5", "scan.npy", "scan.cfl", "scan.npz"])
+STACKS = (
+    *("scan.h5", "scan.npy", "scan.cfl", "scan.npz", "plain.npz", "fortran.npz", "plain.mat"),
+    *("packed.mat", "scan.mrd", "scan.dat"),
+)
+
+
+@pytest.mark.parametrize("name", STACKS)
 def test_items_are_those_of_the_whole(tmp_path, name):
     path = written(tmp_path / name)
     whole, items = read_scan(path), scan_items(path)
     assert len(items) == 3
-    # Only what is compressed as one stream is in memory.
-    assert (items.whole is None) == (name != "scan.npz")
-    for number, item in enumerate(items):
+    # Only what has its slices along the axis that runs fastest is in memory.
+    assert (items.whole is None) == (name != "fortran.npz")
+    for number, item in [*enumerate(items), (1, items[1]), (0, items[0])]:
         expected = whole.item(number)
         assert torch.equal(item.kspace, expected.kspace)
         assert torch.equal(item.mask, expected.mask)
@@ -122,3 +147,22 @@ def test_items_in_memory_are_the_scan():
     items = ScanItems.of(scan)
     assert items.held == scan.kspace.nbytes
     assert all(torch.equal(item.kspace[0], scan.kspace[i]) for i, item in enumerate(items))
+
+
+def test_a_wrong_checksum_is_found_before_the_first_item(tmp_path):
+    path = written(tmp_path / "plain.npz")
+    content = bytearray(path.read_bytes())
+    content[-4000] ^= 1
+    path.write_bytes(content)
+    items = scan_items(path)
+    with pytest.raises(InputError, match="CRC"):
+        items[0]
+
+
+@pytest.mark.parametrize("name", ["scan.npz", "packed.mat", "scan.mrd", "scan.dat", "scan.npy"])
+def test_info_of_a_stack_is_that_of_its_items(tmp_path, name):
+    facts = contents_of(written(tmp_path / name))
+    assert facts["kind"] == "scan"
+    assert facts["slices"] == 3
+    assert facts["sampled"] == 1.0
+    assert facts["sigma"] == pytest.approx(1, rel=0.3)

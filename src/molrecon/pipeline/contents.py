@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from molrecon.data.check import check
+from molrecon.data.check import ITEMS, evenly
 from molrecon.data.formats import (
     ImageData,
     describe,
     format_of,
     kind_of,
     read_image,
-    read_scan,
+    scan_items,
 )
 from molrecon.data.formats.reading import PathLike
-from molrecon.data.sampling import Sampling, sampling_of
+from molrecon.data.sampling import Sampling, SamplingCount
 from molrecon.data.scan import Scan
+from molrecon.data.scan_items import ScanItems
 from molrecon.errors import AmbiguousError
 from molrecon.operators.fourier import ifft_centred
+from molrecon.pipeline.checking import check_items
 from molrecon.pipeline.measurements import known_noise
 
 
@@ -58,7 +60,7 @@ def contents_of(path: PathLike, *, max_memory: float | None = None) -> dict[str,
         "notes": [],
     }
     if kind == "scan":
-        return facts | scan_facts(read_scan(path, max_memory=max_memory))
+        return facts | scan_facts(scan_items(path, max_memory=max_memory))
     if kind == "image":
         return facts | image_facts(read_image(path, max_memory=max_memory))
     if kind == "coil maps":
@@ -66,10 +68,20 @@ def contents_of(path: PathLike, *, max_memory: float | None = None) -> dict[str,
     return facts | {"missing": {"choice": several}}
 
 
-def scan_facts(scan: Scan) -> dict[str, Any]:
-    """Return sizes, sampling, noise and companions of a scan, and what is missing, as values."""
-    sampling = sampling_of(scan)
-    sigma, uncertainty, source = _noise(scan)
+def scan_facts(items: ScanItems) -> dict[str, Any]:
+    """Return sizes, sampling, noise and companions of a scan, and what is missing, as values.
+
+    The items are read one after the other; noise and peak are those of a few, evenly spaced.
+    """
+    count, chosen = SamplingCount(), evenly(len(items), ITEMS)
+    scan, seen = items[0], []
+    for number, item in enumerate(items):
+        count.add(item)
+        seen += [_noise(item)] if number in chosen else []
+    sampling = count.sampling()
+    levels = sorted(one for one in seen if one.sigma is not None)
+    noise = levels[len(levels) // 2] if levels else seen[0]
+    peak = max(one.peak for one in seen)
     return {
         "slices": sampling.slices,
         "coils": sampling.coils,
@@ -80,18 +92,18 @@ def scan_facts(scan: Scan) -> dict[str, Any]:
         "acceleration": sampling.acceleration,
         "calibration": sampling.calibration,
         "separate_calibration": None if scan.calibration is None else scan.calibration.shape[2:],
-        "sigma": sigma,
-        "sigma_uncertainty": uncertainty,
-        "sigma_source": source,
-        "relative_sigma": None if sigma is None else sigma / _peak(scan),
+        "sigma": noise.sigma,
+        "sigma_uncertainty": noise.uncertainty,
+        "sigma_source": noise.source,
+        "relative_sigma": None if noise.sigma is None else noise.sigma / peak,
         "has_coil_maps": scan.coil_maps is not None,
         "has_mask": scan.mask_given,
         "has_noise": scan.noise is not None,
         "image_shape": scan.image_shape,
         "spacing": None if scan.geometry is None else scan.geometry.spacing[-scan.axes.fourier :],
         "has_reference": scan.reference is not None,
-        "missing": _missing(scan, sampling, sigma),
-        "check": check(scan).facts(),
+        "missing": _missing(scan, sampling, noise.sigma),
+        "check": check_items(items, lambda item: item).facts(),
         "notes": scan.notes,
     }
 
@@ -110,14 +122,22 @@ def image_facts(image: ImageData) -> dict[str, Any]:
     }
 
 
-def _noise(scan: Scan) -> tuple[float | None, float | None, str]:
-    """Return the noise level, its relative standard error and where it comes from."""
-    found = known_noise(scan)
+class _Noise(NamedTuple):
+    """Noise level, its relative standard error and where it comes from; and the peak of images."""
+
+    sigma: float | None
+    uncertainty: float | None
+    source: str
+    peak: float
+
+
+def _noise(scan: Scan) -> _Noise:
+    found, peak = known_noise(scan), _peak(scan)
     if found is None:
-        return None, None, "k-space does not show it"
+        return _Noise(None, None, "k-space does not show it", peak)
     uncertainty = float(found.uncertainty.median())
     source = "given in the file" if scan.sigma is not None else found.source
-    return float(found.sigma.median()), uncertainty, source
+    return _Noise(float(found.sigma.median()), uncertainty, source, peak)
 
 
 def _peak(scan: Scan) -> float:

@@ -63,9 +63,9 @@ def reconstruct(
     Parameters
     ----------
     scan
-        The scan, its items, or the path of a file that `read_scan` reads. The slices of HDF5,
-        BART and ``.npy`` files are read, reconstructed and written one after the other, so that
-        the memory does not grow with their number.
+        The scan, its items, or the path of a file that `read_scan` reads. The slices of a file
+        are read, reconstructed and written one after the other, so that the memory does not grow
+        with their number.
     method
         Name of a method (``"mol"``, ``"sense"``, …), or a method that is built; by default the
         one that the model was trained for.

@@ -30,7 +30,8 @@ class Measured:
     """A scan as arrays: k-space ``(coil, y, x)``, its mask and maps, and the image.
 
     ``options`` are what the user settles, as arguments of `molrecon.reconstruct`, and ``louder`` is
-    how many times as much noise every coil has as it should, where some have more.
+    how many times as much noise every coil has as it should, where some have more; infinitely much
+    if it holds nothing else.
     """
 
     kspace: Array
@@ -248,9 +249,10 @@ def _louder(coils: dict[int, float]) -> Fault:
 
 def _quiet(coil: int, factor: float) -> Fault:
     def apply(scan: Measured) -> Measured:
-        kspace = scan.kspace.copy()
+        kspace, louder = scan.kspace.copy(), np.ones((len(scan.kspace), 1, 1), np.float32)
         kspace[coil] *= factor
-        return replace(scan, kspace=kspace)
+        louder[coil] = np.inf
+        return replace(scan, kspace=kspace, louder=louder)
 
     return apply
 

@@ -219,8 +219,12 @@ def _picture(path: Path) -> Path:
     return path
 
 
-def twix(path: Path, lines: list[tuple[dict[str, int], np.ndarray]] | None = None) -> Path:
-    """A file of software VD: one measurement with its protocol and readouts."""
+def twix(
+    path: Path,
+    lines: list[tuple[dict[str, int], np.ndarray]] | None = None,
+    matrix: tuple[int, int] = (LINES, COLUMNS),
+) -> Path:
+    """A file of software VD: one measurement with its protocol and readouts, oversampled twice."""
     from molrecon.data.formats.twix_file import _NEW
 
     protocol = (
@@ -229,7 +233,7 @@ def twix(path: Path, lines: list[tuple[dict[str, int], np.ndarray]] | None = Non
         b"sKSpace.ucTrajectory = 1\n"
         b"sKSpace.ucDimension = 2\nsSliceArray.asSlice[0].dReadoutFOV = 24\n"
         b"sSliceArray.asSlice[0].dPhaseFOV = 40\nsSliceArray.asSlice[0].dThickness = 5\n"
-        b"### ASCCONV END ###\n" % (COLUMNS // 2, LINES)
+        b"### ASCCONV END ###\n" % (matrix[1] // 2, matrix[0])
     )
     data = kspace()
     if lines is None:
@@ -240,7 +244,7 @@ def twix(path: Path, lines: list[tuple[dict[str, int], np.ndarray]] | None = Non
         head["flags"] = sum(1 << bit for bit in counter.get("flags", ()))
         head["coils"], head["samples"] = samples.shape
         head["centre_column"] = counter.get("centre", samples.shape[1] // 2)
-        head["centre_line"] = LINES // 2
+        head["centre_line"] = matrix[0] // 2
         head["quaternion"] = [1, 0, 0, 0]
         for name in set(counter) - {"flags", "centre"}:
             head["counter"][name] = counter[name]

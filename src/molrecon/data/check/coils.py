@@ -70,7 +70,10 @@ def coil_noise(scan: Scan) -> Tensor:
     found = _levels(scan)
     if found is not None:
         noise, suspects = found, torch.ones_like(suspects)
-    return noise if bool((suspects & (noise > UNEQUAL)).any()) else ones
+    if not bool((suspects & (noise > UNEQUAL)).any()):
+        return ones
+    # The others are alike as far as is known, and dividing them would change the intensity.
+    return noise.where(noise > SUSPECT, 1)
 
 
 def _levels(scan: Scan) -> Tensor | None:

@@ -48,10 +48,19 @@ class Evidence:
         return self._raw * ~self.spikes if bool(self.spikes.any()) else self._raw
 
     @cached_property
+    def _noise(self) -> Tensor:
+        """Relative noise of the coils, ``(coil, 1, …)``: that of one may exceed the peak."""
+        return coil_noise(self.scan).reshape(-1, *[1] * self.scan.ndim)
+
+    @cached_property
     def _quiet(self) -> Tensor:
-        """Return the magnitude with noise of all coils alike: that of one may exceed the peak."""
-        noise = coil_noise(self.scan)
-        return self.magnitude / noise.reshape(-1, *[1] * self.scan.ndim)
+        """Return the magnitude with noise of all coils alike."""
+        return self.magnitude / self._noise
+
+    @property
+    def quiet_kspace(self) -> Tensor:
+        """K-space with noise of all coils alike."""
+        return self.scan.kspace / self._noise
 
     def profile(self, axis: int) -> Tensor:
         """Return the largest power at each index of an axis, of all axes from 0, double.

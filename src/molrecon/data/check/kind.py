@@ -42,7 +42,7 @@ def check_kind(evidence: Evidence) -> Iterator[Finding]:
     if constant is not None:
         yield Finding("kind", "refused", *constant, _OTHER)
         return
-    gain = transform_gain(kspace)
+    gain = transform_gain(evidence.quiet_kspace)
     if gain > 1:
         real = ", and all its values are real" if not bool(kspace.imag.any()) else ""
         yield Finding(

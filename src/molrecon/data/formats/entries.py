@@ -29,6 +29,7 @@ class Entry:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    fortran: bool = False  # whether the first index runs fastest, where that matters to the reader
 
     def __str__(self) -> str:
         kind = "records" if self.dtype.names else "text" if self.dtype.kind in "OSU" else self.dtype
@@ -73,10 +74,10 @@ def npy_entry(stream: IO[bytes]) -> Entry:
     (length,) = struct.unpack(kind, prefix)
     if length > _LONGEST_HEADER:
         raise ValueError(f"its header is {length} bytes long")
-    shape, _, dtype = read(io.BytesIO(prefix + stream.read(length)))
+    shape, fortran, dtype = read(io.BytesIO(prefix + stream.read(length)))
     if min(shape, default=0) < 0:
         raise ValueError(f"its header gives the shape {shape}")
-    return Entry(shape, dtype)
+    return Entry(shape, dtype, fortran)
 
 
 def require_numeric(entry: Entry, location: Location) -> None:

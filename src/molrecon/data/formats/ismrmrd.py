@@ -46,6 +46,31 @@ def recognises(entries: Entries, key: str | None) -> bool:
 
 def read_scan(file: Hdf5File, slice_range: SliceRange | None) -> Scan:
     """Read the scan, or only some of its slices."""
+    key, found, readouts = _opened(file)
+    dataset = file.file[key]
+
+    def samples(rows: Array) -> Iterator[tuple[int, int, Array]]:
+        for number, values in _rows(dataset, rows, found.heads):
+            yield number, *found.placed(number, values)
+
+    return sort_readouts(readouts, samples, slice_range)
+
+
+def count(file: Hdf5File) -> int:
+    """Return the number of items: slices, echoes and sets."""
+    return len(_opened(file)[2].batch[1])
+
+
+def _opened(file: Hdf5File) -> tuple[str, _Heads, Readouts]:
+    """Read the heads of all readouts, once for all items, and check them and their lengths."""
+    kept = file.location.kept
+    if "readouts" not in kept:
+        kept["readouts"] = _open(file)
+    opened: tuple[str, _Heads, Readouts] = kept["readouts"]
+    return opened
+
+
+def _open(file: Hdf5File) -> tuple[str, _Heads, Readouts]:
     group = _group(file.entries)
     assert group is not None
     source, key = str(file.location), f"{group}/data"
@@ -61,18 +86,7 @@ def read_scan(file: Hdf5File, slice_range: SliceRange | None) -> Scan:
         raise InputError(f"{source} holds no readouts, expected those of a scan; check the file.")
     _require_lengths(file, lengths, heads)
     found = _Heads(heads, header, source)
-    readouts = found.readouts(file, key)
-
-    def samples(rows: Array) -> Iterator[tuple[int, int, Array]]:
-        for number, values in _rows(dataset, rows, heads):
-            yield number, *found.placed(number, values)
-
-    return sort_readouts(readouts, samples, slice_range)
-
-
-def count(file: Hdf5File) -> int:
-    """Return 1: every reading goes through the heads of all readouts, so all are read at once."""
-    return 1
+    return key, found, found.readouts(file, key)
 
 
 def _require_lengths(file: Hdf5File, found: Array, heads: Array) -> None:

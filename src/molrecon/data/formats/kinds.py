@@ -5,12 +5,19 @@ from __future__ import annotations
 from molrecon.data.arrays import complex_tensor
 from molrecon.data.check.kind import CERTAIN, transform_gain
 from molrecon.data.formats.base import Kind
-from molrecon.data.formats.entries import Array
+from molrecon.data.formats.entries import Array, Entries
 from molrecon.data.formats.location import Location
 from molrecon.data.formats.named_arrays import as_complex, kspace_names
 from molrecon.data.formats.non_cartesian import require_grid
 from molrecon.data.formats.picture import OTHER, PNG
-from molrecon.data.formats.reading import PathLike, describe, format_of, read_array, read_with
+from molrecon.data.formats.reading import (
+    PathLike,
+    describe,
+    format_of,
+    read_array,
+    read_scan,
+    read_with,
+)
 
 
 def kind_of(path: PathLike, *, max_memory: float | None = None) -> Kind:
@@ -45,12 +52,25 @@ def kind_of(path: PathLike, *, max_memory: float | None = None) -> Kind:
     for name, kind in (telling | {"image": "image"}).items():
         if name in names and name in entries:
             return kind
-    array = read_array(path, max_memory=max_memory)
+    array = _some(path, location, entries)
     if array.dtype.kind == "f" and array.ndim > 2 and array.shape[-1] == 2:
         array = as_complex(array, str(location))
     if array.dtype.kind == "c":
         require_grid(array, str(location))
     return "image" if array.dtype.kind != "c" or _is_image(array) else "scan"
+
+
+def _some(path: PathLike, location: Location, entries: Entries) -> Array:
+    """Return the array, or of a stack of slices the one in the middle."""
+    only = next(iter(entries.values())) if len(entries) == 1 else None
+    if only is not None and only.is_complex and len(only.shape) > 3:
+        count = read_with(location, lambda one: one.count or (lambda location: 1))
+        if count > 1:
+            chosen = (count // 2, count // 2 + 1)
+            return read_scan(
+                path, slice_range=chosen, max_memory=location.max_memory
+            ).kspace.numpy()
+    return read_array(path, max_memory=location.max_memory)
 
 
 def _is_image(array: Array) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from molrecon.arguments import require_positive
 from molrecon.data.axes import Axes
@@ -42,6 +43,8 @@ class Location:
     max_memory
         Memory in GiB that an array of the file may take; always allowed are 200 MB, and four times
         the size of the file.
+    kept
+        What a reader keeps of the file from one item to the next, so that it is not read anew.
     """
 
     path: Path
@@ -50,6 +53,7 @@ class Location:
     frames: bool = False
     order: tuple[str, ...] | None = None
     max_memory: float | None = None
+    kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require_positive("max_memory", self.max_memory)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from molrecon.data.arrays import Array
 from molrecon.data.formats import named_arrays
 from molrecon.data.formats.assemble import SliceRange
@@ -28,12 +30,21 @@ class _File:
     three_axes_are_slices: bool = False
 
     def read(self, key: str, chosen: slice | None = None, axis: int = 0) -> Array:
-        """Return an array, or a part of it."""
-        self.location.require_room(self.entries[key].nbytes, f"variable {key!r}")
-        array = self.variables[key].read()
-        # From (row, column, coil, slice, time) to (time, slice, coil, row, column).
-        array = array.T.swapaxes(-1, -2) if array.ndim > 1 else array
-        return array if chosen is None else array[(slice(None),) * axis + (chosen,)]
+        """Return an array, or a part of it; only that is read from the file."""
+        entry, one = self.entries[key], self.variables[key]
+        views = []
+        for part in one.parts:
+            view = part.reshape(one.entry.shape, order="F")
+            # From (row, column, coil, slice, time) to (time, slice, coil, row, column).
+            view = view.T.swapaxes(-1, -2) if view.ndim > 1 else view
+            views.append(view if chosen is None else view[(slice(None),) * axis + (chosen,)])
+        self.location.require_room(views[0].size * entry.dtype.itemsize, f"variable {key!r}")
+        found: Array = np.empty(views[0].shape, entry.dtype)
+        if len(views) == 1:
+            found[...] = views[0]
+        else:
+            found.real, found.imag = views
+        return found
 
     def text(self, key: str) -> str:
         """Refuse: texts are not read."""
@@ -69,6 +80,11 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     return named_arrays.read_scan(_open(location), slice_range)
 
 
+def count(location: Location) -> int:
+    """Return the number of items."""
+    return named_arrays.count(_open(location))
+
+
 FORMAT = Format(
     name="a MATLAB file",
     extensions=(".mat",),
@@ -77,4 +93,5 @@ FORMAT = Format(
     read_array=read_array,
     read_image=read_image,
     read_scan=read_scan,
+    count=count,
 )

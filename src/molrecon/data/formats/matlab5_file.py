@@ -7,9 +7,12 @@ The MathWorks, "MAT-File Format", R2023a.
 from __future__ import annotations
 
 import math
+import mmap
+import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import IO
 
 import numpy as np
 
@@ -46,6 +49,7 @@ _CLASSES = {
 }
 _STRUCT, _COMPLEX, _LOGICAL = 2, 0x0800, 0x0200
 _DEEPEST, _MOST_VARIABLES = 8, 10_000
+_BLOCK = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +57,8 @@ class Variable:
     """A variable of numbers, or a field of a struct."""
 
     entry: Entry  # its shape, as MATLAB has it, and type
-    parts: tuple[Array, ...]  # The real part, and of complex numbers the imaginary part, on disk.
-
-    def read(self) -> Array:
-        """Return the numbers, first axis first."""
-        if len(self.parts) == 1:
-            flat = self.parts[0].astype(self.entry.dtype)
-        else:
-            flat = np.empty(self.entry.size, self.entry.dtype)
-            flat.real, flat.imag = self.parts
-        return flat.reshape(self.entry.shape, order="F")
+    # The real part, and of complex numbers the imaginary part, mapped from disk as stored there.
+    parts: tuple[Array, ...]
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,8 @@ class _Element:
 
 def read_variables(location: Location) -> dict[str, Variable]:
     """Return the variables of a file; fields of structs as ``name/field``."""
-    content = memoryview(location.path.read_bytes())
+    with location.path.open("rb") as file:
+        content = memoryview(_mapped(file))
     order = "<" if bytes(content[126:128]) == b"IM" else ">"
     found: dict[str, Variable] = {}
     place, expanded = _HEADER, 0
@@ -84,9 +81,9 @@ def read_variables(location: Location) -> dict[str, Variable]:
         element = _element(content, place, order, padded=False)
         place = element.end
         if element.kind == _COMPRESSED:
-            block = _expanded(element.content, order, location, expanded)
+            block = _expanded(element, order, location, expanded)
             expanded += len(block)
-            element = _element(memoryview(block), 0, order)
+            element = _element(block, 0, order)
         if element.kind == _MATRIX:
             found.update(_matrix(element.content, order, "", 0))
         if len(found) > _MOST_VARIABLES:
@@ -94,17 +91,43 @@ def read_variables(location: Location) -> dict[str, Variable]:
     return found
 
 
-def _expanded(content: memoryview, order: str, location: Location, before: int) -> bytes:
-    """Expand a compressed element, as far as the memory allows."""
+def _mapped(file: IO[bytes]) -> mmap.mmap:
+    """Return the content of a file, which the system reads as it is looked at."""
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _expanded(element: _Element, order: str, location: Location, before: int) -> memoryview:
+    """Expand a compressed element into a file without a name, as far as the memory allows.
+
+    It is kept from item to item: the real and the imaginary part of one slice lie apart, and all
+    that lies before them would have to be expanded for each.
+    """
+    kept, name = location.kept, f"element ending at {element.end}"
+    if name not in kept:
+        with tempfile.TemporaryFile() as file:
+            _expand(element.content, file, order, location, before)
+            kept[name] = _mapped(file)
+    elif hasattr(mmap, "MADV_DONTNEED"):
+        # What was looked at for the item before need not stay in memory.
+        kept[name].madvise(mmap.MADV_DONTNEED)
+    return memoryview(kept[name])
+
+
+def _expand(
+    content: memoryview, into: IO[bytes], order: str, location: Location, before: int
+) -> None:
     stream = zlib.decompressobj()
     tag = stream.decompress(content, 8)
-    length = int(np.frombuffer(tag, f"{order}u4", 2)[1])
-    # What is expanded is held while arrays are made of it.
-    location.require_room(2 * (before + length), "content")
-    block = tag + stream.decompress(stream.unconsumed_tail, max(1, length))
-    if len(block) < 8 + length or stream.decompress(stream.unconsumed_tail, 1) or not stream.eof:
+    wanted = int(np.frombuffer(tag, f"{order}u4", 2)[1])
+    location.require_room(before + wanted, "content")
+    into.write(tag)
+    rest, length = stream.unconsumed_tail, 0
+    while length < wanted and (block := stream.decompress(rest, min(_BLOCK, wanted - length))):
+        into.write(block)
+        rest, length = stream.unconsumed_tail, length + len(block)
+    if length < wanted or stream.decompress(rest, 1) or not stream.eof:
         raise ValueError("a compressed variable has another length than it says")
-    return block
+    into.flush()
 
 
 def _element(content: memoryview, place: int, order: str, *, padded: bool = True) -> _Element:

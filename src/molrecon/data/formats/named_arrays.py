@@ -9,7 +9,7 @@ of CMRxRecon; the rows are y.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from molrecon.data.arrays import Array, complex_tensor, in_order, kspace_tensor
 from molrecon.data.axes import Axes
 from molrecon.data.formats import parts
 from molrecon.data.formats.assemble import SliceRange, assemble, resolve_range
-from molrecon.data.formats.entries import Entries, choose_key
+from molrecon.data.formats.entries import Entries, Entry, choose_key
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location
 from molrecon.data.formats.mri_header import Header, parse_header
@@ -164,9 +164,14 @@ def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
     return _with_place(file, prefix, scan, chosen) if name == "kspace" else scan
 
 
-def count(file: NamedArrays) -> int:
-    """Return the number of items of a scan."""
+def count(file: NamedArrays, readable: Callable[[Entry, int], bool] | None = None) -> int:
+    """Return the number of items of a scan that can be read one by one; 1 to read all at once.
+
+    ``readable`` says whether a part of an array along an axis can be read; None for any.
+    """
     key, _, layout = _kspace(file)
+    if readable is not None and not readable(file.entries[key], layout.batch or 0):
+        return 1
     return _count(file, key, layout)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from molrecon.data.atomic import atomic_path
 from molrecon.data.formats import named_arrays, parts
 from molrecon.data.formats.assemble import SliceRange
 from molrecon.data.formats.base import Format
-from molrecon.data.formats.entries import Entries, npy_entry, require_numeric
+from molrecon.data.formats.entries import Entries, Entry, npy_entry, require_numeric
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location
 from molrecon.data.formats.npy import write_items
@@ -31,6 +31,9 @@ from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
 _MOST_ARRAYS = 1000
+_BLOCK = 2**20
+_MOST_EXPANDED = 10
+"""How many times the memory allowed an array may have that is read in parts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +47,11 @@ class _Archive:
     three_axes_are_slices: bool = False
 
     def read(self, key: str, chosen: slice | None = None, axis: int = 0) -> Array:
-        """Read an array; what is compressed can only be read as a whole."""
+        """Read an array, or what is wanted of it: along its first axis that is read alone."""
         entry = self.entries[key]
         require_numeric(entry, Location(self.location.path, key))
+        if chosen is not None and _in_rows(entry, axis):
+            return self._rows(key, chosen)
         self.location.require_room(entry.nbytes, f"array {key!r}")
         with self.archive.open(f"{key}.npy") as stream:
             array: Array = np.lib.format.read_array(stream, allow_pickle=False)
@@ -57,6 +62,37 @@ class _Archive:
             return array
         return array[(slice(None),) * axis + (chosen,)]
 
+    def _rows(self, key: str, chosen: slice) -> Array:
+        """Read a range along the first axis.
+
+        The stream stays open from one range to the next: of what is compressed, all that lies
+        before a range has to be expanded.
+        """
+        entry = self.entries[key]
+        start, stop, _ = chosen.indices(entry.shape[0])
+        row = entry.nbytes // entry.shape[0]
+        self.location.require_room((stop - start) * row, f"array {key!r}")
+        if key not in self.location.kept:
+            self.location.kept[key] = self._sound_stream(key)
+        stream, first = self.location.kept[key]
+        stream.seek(first + start * row)
+        block = stream.read((stop - start) * row)
+        found: Array = np.frombuffer(block, entry.dtype)
+        return found.reshape(stop - start, *entry.shape[1:])
+
+    def _sound_stream(self, key: str) -> tuple[IO[bytes], int]:
+        """Open an array that was read to its end, where the checksum is compared."""
+        entry = self.entries[key]
+        # The memory does not depend on the length, but the time does.
+        self.location.require_room(entry.nbytes // _MOST_EXPANDED, f"array {key!r}")
+        stream = self.archive.open(f"{key}.npy")
+        npy_entry(stream)
+        first = stream.tell()
+        length = sum(map(len, iter(lambda: stream.read(_BLOCK), b"")))
+        if length != entry.nbytes:
+            raise ValueError(f"the array {key!r} has {length} bytes, {entry.nbytes} expected")
+        return stream, first
+
     def text(self, key: str) -> str:
         """Read an array of one text."""
         entry = self.entries[key]
@@ -66,6 +102,11 @@ class _Archive:
         with self.archive.open(f"{key}.npy") as stream:
             value = np.lib.format.read_array(stream, allow_pickle=False).item()
         return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def _in_rows(entry: Entry, axis: int) -> bool:
+    """Whether a part of an array along an axis is one block of it."""
+    return axis == 0 and not entry.fortran and 0 not in entry.shape
 
 
 @contextmanager
@@ -107,6 +148,12 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
         return named_arrays.read_scan(archive, slice_range)
 
 
+def count(location: Location) -> int:
+    """Return the number of items that can be read one by one; 1 to read all at once."""
+    with _open(location) as archive:
+        return named_arrays.count(archive, _in_rows)
+
+
 def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     """Write complex64 under the key ``image``, with its affine."""
     arrays: dict[str, Any] = parts.image_arrays(image, geometry)
@@ -133,6 +180,7 @@ FORMAT = Format(
     read_array=read_array,
     read_image=read_image,
     read_scan=read_scan,
+    count=count,
     write_image=write_image,
     write_scan=write_scan,
 )

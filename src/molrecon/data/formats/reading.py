@@ -71,18 +71,23 @@ def read_scan(
     Scan(1 of 4 × 32 × 32 (y, x), 100.0% sampled)
     """
 
+    return _read_scan(Location.parse(path, max_memory), slice_range)
+
+
+def _read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     def pick(one: Format) -> Callable[[Location], Scan] | None:
         read = one.read_scan
         return None if read is None else lambda location: read(location, slice_range)
 
-    return read_with(Location.parse(path, max_memory), pick)
+    return read_with(location, pick)
 
 
 def scan_items(path: PathLike, *, max_memory: float | None = None) -> ScanItems:
     """Return the items of a scan in a file, each read when it is asked for; see `read_scan`.
 
-    So it is with HDF5, BART and ``.npy`` files of several items; others are read as a whole. What
-    is wrong with a file of several may be said only when an item is read.
+    So it is with all formats, but for ``.npz`` archives whose slices are not along the first axis,
+    which are read as a whole. What is wrong with a file of several may be said only when an item
+    is read.
     """
 
     def pick(one: Format) -> Callable[[Location], int] | None:
@@ -91,12 +96,10 @@ def scan_items(path: PathLike, *, max_memory: float | None = None) -> ScanItems:
     location = Location.parse(path, max_memory)
     count = read_with(location, pick)
     if count < 2:
-        return ScanItems.of(read_scan(path, max_memory=max_memory))
-
-    def read(number: int) -> Scan:
-        return read_scan(path, slice_range=(number, number + 1), max_memory=max_memory)
-
-    return ScanItems(count, str(location), read)
+        return ScanItems.of(_read_scan(location, None))
+    return ScanItems(
+        count, str(location), lambda number: _read_scan(location, (number, number + 1))
+    )
 
 
 def read_image(path: PathLike, *, max_memory: float | None = None) -> ImageData:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -52,6 +53,11 @@ class Readouts:
         """Shape of one k-space, of a slice or of a volume."""
         return (self.lines, self.columns) if self.partitions == 1 else self._volume
 
+    @cached_property
+    def batch(self) -> tuple[Array, list[tuple[int, ...]]]:
+        """The item that each belongs to, -1 for none, and the counters of every item."""
+        return _numbered(self, _BATCH)
+
     @property
     def _volume(self) -> tuple[int, ...]:
         return (self.partitions, self.lines, self.columns)
@@ -66,7 +72,7 @@ def sort_readouts(found: Readouts, samples: Samples, slice_range: SliceRange | N
     """
     source = str(found.location)
     _require_inside(found, source)
-    batch, names = _numbered(found, _BATCH)
+    batch, names = found.batch
     time_name = next((one for one in _FRAMES if _count(found, one) > 1), None)
     frames, frame_names = _numbered(found, () if time_name is None else (time_name,))
     if len(frame_names) > 1 and found.partitions > 1:
@@ -198,6 +204,8 @@ def _count(found: Readouts, name: str) -> int:
 def _numbered(found: Readouts, names: tuple[str, ...]) -> tuple[Array, list[tuple[int, ...]]]:
     """Number the combinations of some counters, in order; -1 for what no image has."""
     rows = np.stack([found.counters[name] for name in names] or [np.zeros_like(found.step_1)], 1)
-    combinations = sorted({tuple(map(int, row)) for row in rows[found.imaging]})
-    number = {one: index for index, one in enumerate(combinations)}
-    return np.array([number.get(tuple(map(int, row)), -1) for row in rows]), combinations
+    every, place = np.unique(rows, axis=0, return_inverse=True)
+    place = place.reshape(-1)
+    used = np.isin(np.arange(len(every)), place[found.imaging])
+    number = np.where(used, np.cumsum(used) - 1, -1)
+    return number[place], [tuple(map(int, row)) for row in every[used]]

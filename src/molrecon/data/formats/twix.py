@@ -80,10 +80,7 @@ def read_image(location: Location) -> ImageData:
 def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
     """Read the scan, or only some of its slices."""
     require_whole(location, _NAME)
-    one, every = _main(location)
-    code = int(one.number("sKSpace.ucTrajectory", 1))
-    require_cartesian(_TRAJECTORIES.get(code, "unknown"), str(location))
-    found = _readouts(one, every)
+    one, found = _opened(location)
     reversed_ = one.flag(_REVERSED)
 
     def samples(numbers: Array) -> Iterator[tuple[int, int, Array]]:
@@ -99,6 +96,22 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
                 yield number, first, kept
 
     return sort_readouts(found, samples, slice_range)
+
+
+def count(location: Location) -> int:
+    """Return the number of items: slices, echoes and sets."""
+    return len(_opened(location)[1].batch[1])
+
+
+def _opened(location: Location) -> tuple[Measurement, Readouts]:
+    """Read the heads of all readouts, once for all items."""
+    if "readouts" not in location.kept:
+        one, every = _main(location)
+        code = int(one.number("sKSpace.ucTrajectory", 1))
+        require_cartesian(_TRAJECTORIES.get(code, "unknown"), str(location))
+        location.kept["readouts"] = one, _readouts(one, every)
+    opened: tuple[Measurement, Readouts] = location.kept["readouts"]
+    return opened
 
 
 def _readouts(one: Measurement, every: list[Measurement]) -> Readouts:
@@ -212,4 +225,5 @@ FORMAT = Format(
     read_array=read_array,
     read_image=read_image,
     read_scan=read_scan,
+    count=count,
 )
