@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
 from numbers import Number
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from molrecon.errors import InputError
 from molrecon.operators.checks import check_shape, image_dtype
+from molrecon.operators.conversion import converted, device_of
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ class LinearOperator(ABC):
         self.shape_out = tuple(shape_out)
         self.batch = batch
         self.dtype = image_dtype(dtype)
-        self._device = _device(device)
+        self._device = device_of(device)
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -216,9 +217,9 @@ class LinearOperator(ABC):
         target = image_dtype(dtype or self.dtype)
         moved = copy(self)
         vars(moved).pop("in_double", None)
-        held = {name: _converted(value, device, target) for name, value in vars(moved).items()}
+        held = {name: converted(value, device, target) for name, value in vars(moved).items()}
         vars(moved).update(held)
-        moved.dtype, moved._device = target, _device(device or self._device)
+        moved.dtype, moved._device = target, device_of(device or self._device)
         return moved
 
     @cached_property
@@ -388,21 +389,3 @@ class LinearOperator(ABC):
             f"{type(self).__name__}(shape_in={self.shape_in}, shape_out={self.shape_out}"
             f"{batch}, dtype={str(self.dtype).removeprefix('torch.')}{device})"
         )
-
-
-def _device(device: torch.device | str) -> torch.device:
-    """Return the device with its number, as tensors on it show it."""
-    return torch.empty(0, device=device).device
-
-
-def _converted(value: Any, device: torch.device | str | None, dtype: torch.dtype) -> Any:
-    """Convert a tensor or operator, alone or in a tuple or list; return all else as it is."""
-    if isinstance(value, LinearOperator):
-        return value.to(device, dtype)
-    if isinstance(value, Tensor):
-        if value.is_complex():
-            return value.to(device=device, dtype=dtype.to_complex())
-        return value.to(device=device, dtype=dtype.to_real() if value.is_floating_point() else None)
-    if type(value) in (tuple, list):
-        return type(value)(_converted(item, device, dtype) for item in value)
-    return value
