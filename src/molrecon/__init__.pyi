@@ -137,6 +137,7 @@ from molrecon.reconstructors.total_variation import TotalVariation as TotalVaria
 from molrecon.reconstructors.weights import DataWeight as DataWeight
 from molrecon.reconstructors.zero_filled import ZeroFilled as ZeroFilled
 from molrecon.reports.report import report as report
+from molrecon.training.adaptation import Adaptation as Adaptation, adapt as adapt
 from molrecon.trust.noise import NoiseMap as NoiseMap, noise_map as noise_map
 from molrecon.trust.probe import LesionProbe as LesionProbe, probe_lesions as probe_lesions
 from molrecon.trust.share import DataShare as DataShare, data_share as data_share

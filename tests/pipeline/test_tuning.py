@@ -12,10 +12,8 @@ from molrecon.errors import InputError
 from molrecon.operators.fourier import fft_centred
 from molrecon.pipeline.measurements import known_noise, operator_of
 from molrecon.pipeline.tuning import (
-    SHARE,
     STRENGTHS,
     averaged_strength,
-    left_out_samples,
     tune,
 )
 from molrecon.reconstructors.base import at_strength
@@ -69,24 +67,6 @@ def test_strength_is_put_back_and_refused_where_there_is_none():
     with pytest.raises(InputError, match="no strength to choose"):
         reconstruct(scan(), "zero-filled", strength=2.0)
     assert [name for name, kind in METHODS.items() if not kind.tunable] == ["zero-filled"]
-
-
-def test_left_out_samples_are_a_share_outside_the_centre_and_depend_on_the_mask_alone():
-    part = scan()
-    left_out = left_out_samples(part)
-    assert not bool((left_out & ~part.mask).any())
-    assert not bool(left_out[..., 16:32, 12:28].any())
-    outside = int(part.mask.sum()) - 16 * 16
-    assert SHARE * outside * 0.8 < int(left_out.sum()) <= SHARE * outside
-    assert torch.equal(left_out, left_out_samples(replace(part, kspace=2 * part.kspace)))
-    lines = torch.zeros(SHAPE, dtype=torch.bool)
-    lines[::2] = True
-    lines[18:30] = True
-    whole = left_out_samples(scan(mask=lines))[0, 0]
-    assert torch.equal(whole.any(1), whole.all(1))
-    assert not bool(whole[18:30].any())
-    with pytest.raises(InputError, match="too few to leave some out"):
-        left_out_samples(scan(mask=torch.ones(SHAPE, dtype=torch.bool)))
 
 
 def test_the_chosen_strength_of_least_squares_is_near_the_best_one():

@@ -10,6 +10,7 @@ import typer
 
 import molrecon
 from molrecon.cli import (
+    adapt,
     attack,
     certify,
     check,
@@ -43,6 +44,7 @@ COMMANDS = (
     attack.COMMAND,
     probe.COMMAND,
     train.COMMAND,
+    adapt.COMMAND,
 )
 
 app = typer.Typer(

@@ -10,6 +10,7 @@ import torch
 from molrecon.data.check import ITEMS, DataCheck, check, evenly
 from molrecon.data.scan import Scan, sampled
 from molrecon.data.scan_items import ScanItems
+from molrecon.pipeline.preparation import Preparation
 
 
 def check_items(
@@ -36,3 +37,11 @@ def check_items(
         together = replace(middle[0], kspace=kspace, mask=sampled(kspace), mask_given=False)
         found += check(replace(together, coil_maps=None, reference=None, outside=None)).findings
     return DataCheck.of(found)
+
+
+def check_whole(source: ScanItems, preparation: Preparation, force: bool) -> DataCheck:
+    """Check all of a scan, and refuse one that the data contradict unless that is forced."""
+    checked = check_items(source, preparation.settled, most=None)
+    if not force:
+        checked.require_none(source.source)
+    return checked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -13,7 +13,6 @@ from torch import Tensor
 from molrecon.data.image_items import ImageFile, ImageItems
 from molrecon.data.sampling import Sampling, SamplingCount
 from molrecon.data.scan import Scan
-from molrecon.data.stack import stack_of
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import ConvergenceError
 from molrecon.operators.base import LinearOperator
@@ -21,6 +20,7 @@ from molrecon.operators.noise import NoiseEstimate
 from molrecon.operators.soft_sense import combined_sets
 from molrecon.pipeline.match import Matched
 from molrecon.pipeline.measurements import known_noise
+from molrecon.pipeline.parts import parts_of
 from molrecon.pipeline.preparation import Preparation, Step, worst
 from molrecon.pipeline.tuning import Tuning, tune
 from molrecon.progress import Progress, silent
@@ -169,7 +169,7 @@ class _ItemSolver:
             self.progress(text, len(self.solved), total)
         item, sets = self.preparation.with_maps(item)
         noise = known_noise(item) if self.method.needs_sigma else None
-        parts = _parts(item, matched.split, noise)
+        parts = parts_of(item, matched.split, noise)
         if self.strength == "auto":
             self.progress(f"{self.method.name}: strength", len(self.solved), total)
         setting = _setting(self.method, parts.scan, self.preparation, self.device, self.strength)
@@ -280,26 +280,6 @@ def _setting(
     part = parts.item(place)
     tuning, image = tune(method, part, problem, sigma=part.sigma)
     return _Setting(tuning.strength, tuning, image if method.takes_start else None, place)
-
-
-@dataclass(frozen=True, eq=False)
-class _Parts:
-    """What is solved for by itself of one item, and how the images come together again."""
-
-    scan: Scan
-    planes: tuple[int | None, ...]
-    join: Callable[[Tensor], Tensor]
-
-
-def _parts(item: Scan, split: int | None, noise: NoiseEstimate | None) -> _Parts:
-    # Of all planes at once: it is the same in each, and a volume shows more of it. Where it does
-    # not, methods that need no noise level go on, and others refuse.
-    if noise is not None:
-        item = replace(item, sigma=float(noise.sigma[0]))
-    if split is None:
-        return _Parts(item, (None,), lambda images: images)
-    stack = stack_of(item, split)
-    return _Parts(stack.scan, stack.places, stack.join)
 
 
 def _noise_std(

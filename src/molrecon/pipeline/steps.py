@@ -13,16 +13,17 @@ import torch
 
 from molrecon.arguments import require_positive, resolve_device
 from molrecon.data.check import DataCheck
-from molrecon.data.formats import check_image_path, scan_items
+from molrecon.data.formats import check_image_path
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.image_items import ImageFile
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError, shape_text
-from molrecon.pipeline.checking import check_items
+from molrecon.pipeline.checking import check_whole
 from molrecon.pipeline.match import Matched, match_axes, require_mri
 from molrecon.pipeline.measurements import require_coil_maps
 from molrecon.pipeline.memory import MemoryPlan, fit_memory, in_tiles, memory_limit
+from molrecon.pipeline.parts import items_of
 from molrecon.pipeline.preparation import Preparation
 from molrecon.pipeline.reconstruction import Reconstruction, unproved
 from molrecon.pipeline.solve import Solved, solve
@@ -139,9 +140,9 @@ def reconstruct(
     _check_arguments(output, sigma, tol, max_memory, noise_draws)
     device = resolve_device(device)
     chosen = _method(method, model, device, strength, robust)
-    source = _items(scan, max_memory)
+    source = items_of(scan, max_memory)
     preparation = preparation or Preparation()
-    checked = _checked(source, preparation, force)
+    checked = check_whole(source, preparation, force)
     items = _Matching(source, chosen, preparation, sigma, intensity)
     items.require_maps(progress)
     learned = chosen if isinstance(chosen, LearnedReconstructor) else None
@@ -274,20 +275,6 @@ def _described(
         image_shape=scan.image_shape,
         **known,
     )
-
-
-def _checked(source: ScanItems, preparation: Preparation, force: bool) -> DataCheck:
-    """Check a scan, and refuse one that the data contradict unless that is forced."""
-    checked = check_items(source, preparation.settled, most=None)
-    if not force:
-        checked.require_none(source.source)
-    return checked
-
-
-def _items(scan: Scan | ScanItems | PathLike, max_memory: float | None) -> ScanItems:
-    if isinstance(scan, ScanItems):
-        return scan
-    return ScanItems.of(scan) if isinstance(scan, Scan) else scan_items(scan, max_memory=max_memory)
 
 
 def _folder(output: PathLike | None) -> Path | None:

@@ -13,31 +13,26 @@ continuously with the measurements.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from molrecon.data.randomness import make_generator
 from molrecon.data.scan import Scan
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator
-from molrecon.operators.fourier import centred_slices
+from molrecon.pipeline.left_out import left_out_samples
 from molrecon.reconstructors.base import Reconstructor, at_strength
 
 STRENGTHS = (2.0, 1.0, 0.5, 0.25, 0.1)
 """Strengths that are tried, in units of the noise level."""
 SHARE = 0.15
 """Share of the samples outside the calibration region that is left out."""
-FEWEST = 64
-"""Fewer left-out samples than this tell nothing."""
 LOOSE = 1e-2
 """Tolerance of the trials, far below the differences between strengths."""
 SHARPNESS = 0.03
@@ -129,7 +124,10 @@ def tune(
         If too few samples can be left out, or no trial can be solved.
     """
     started = time.perf_counter()
-    left_out = left_out_samples(part)
+    try:
+        left_out = left_out_samples(part, SHARE)
+    except InputError as error:
+        raise InputError(f"strength: {error}; give the strength as a number.") from None
     full, A = problem(part)
     kept = part.mask & ~left_out
     y, without = problem(replace(part, kspace=part.kspace * kept, mask=kept))
@@ -172,57 +170,6 @@ def tune(
         seconds=time.perf_counter() - started,
     )
     return found, solutions[best].value
-
-
-def left_out_samples(part: Scan) -> Tensor:
-    """Return which samples of one item are left out, bool ``(1, 1, *spatial)``.
-
-    Along axes that are sampled alike throughout, all samples are left out together. The choice is
-    random, with a seed that follows from the mask.
-
-    Parameters
-    ----------
-    part
-        The scan of one item.
-
-    Raises
-    ------
-    InputError
-        If too few samples lie outside the calibration region.
-    """
-    mask = part.mask[0, 0]
-    alike = [axis for axis in range(mask.ndim) if part.is_sampled_along(axis)]
-    units = mask
-    for axis in alike:
-        units = units.narrow(axis, mask.shape[axis] // 2, 1)
-    free = units & ~_centre(units, part)
-    number = math.floor(SHARE * int(free.sum()))
-    samples = number * mask.numel() // max(units.numel(), 1)
-    if len(alike) == mask.ndim or number < 2 or samples < FEWEST:
-        raise InputError(
-            f"strength: {part.source} has {int(free.sum())} samples outside its calibration "
-            "region, too few to leave some out and predict them; give the strength as a number."
-        )
-    packed = np.packbits(mask.cpu().numpy()).view(np.uint8)
-    generator = make_generator(int(np.bitwise_xor.reduce(packed)), int(packed.sum(dtype=np.int64)))
-    places = free.nonzero()
-    chosen = places[torch.randperm(len(places), generator=generator)[:number]]
-    left_out = torch.zeros_like(units)
-    left_out[tuple(chosen.T)] = True
-    return (left_out.expand_as(mask) & mask)[None, None]
-
-
-def _centre(units: Tensor, part: Scan) -> Tensor:
-    """Return the largest centred box of the units, of equal width on all axes, that is sampled."""
-    first = units.ndim - part.axes.fourier
-    measured = units.flatten(0, first - 1).all(0) if first else units
-    best = torch.zeros_like(measured)
-    for width in range(max(measured.shape), 0, -1):
-        box = centred_slices(measured.shape, [min(width, n) for n in measured.shape])
-        if bool(measured[box].all()):
-            best[box] = True
-            break
-    return best.expand_as(units)
 
 
 def averaged_strength(strengths: tuple[float, ...], residuals: tuple[float, ...]) -> float:

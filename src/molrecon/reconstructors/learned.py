@@ -158,7 +158,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         monotonicity: float | None = None,
     ) -> None:
         super().__init__()
-        _check_output(output)
+        check_output(output)
         if monotonicity is not None and not 0 < monotonicity < 1:
             raise InputError(f"monotonicity is {monotonicity}, expected m in (0, 1)")
         self.axes = Axes.of(network.ndim)
@@ -305,7 +305,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         """
         started = time.perf_counter()
         check_signal(y, A, sigma, tol, self)
-        _check_output(output or self.output)
+        check_output(output or self.output)
         scaled, scale, noise = self._scaled(y, A, sigma, x0, scale)
         problem = ScaledProblem(
             *scaled,
@@ -378,6 +378,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         return (A, y / per_sample(scale, y), told, start), scale, noise
 
 
-def _check_output(output: str) -> None:
+def check_output(output: str) -> None:
+    """Refuse an image that no method returns."""
     if output not in get_args(Output):
         raise InputError(f"output is {output!r}, expected one of {', '.join(get_args(Output))}")

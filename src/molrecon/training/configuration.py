@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -11,13 +12,13 @@ from pydantic import Field, field_validator, model_validator
 from molrecon.data.root import expand_root, find_files
 from molrecon.data.simulation.base import Positive
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
-from molrecon.data.simulation.registry import AnySimulation
 from molrecon.errors import InputError
 from molrecon.reconstructors.configuration import AnyModelConfig
 from molrecon.reconstructors.learned import Output
 from molrecon.reconstructors.mol import MOLConfig
 from molrecon.settings import Settings
 from molrecon.settings_files import parse, read_yaml
+from molrecon.training.measured_scans import AnyBatches
 
 
 class DataConfig(Settings):
@@ -98,7 +99,7 @@ class Stage(Settings):
     learning_rate: float = Field(1e-3, gt=0)
     final_learning_rate: float = Field(1e-6, ge=0)
     # What is measured, and the size of images and batches.
-    simulation: AnySimulation = ParallelMRISimulation()
+    simulation: AnyBatches = ParallelMRISimulation()
     # Relative residual at which the solve for the image stops.
     forward_tol: float = Field(1e-2, gt=0)
     # Relative residual at which the solve for the gradient stops.
@@ -107,6 +108,12 @@ class Stage(Settings):
     # Factor by which the linear solve of an iteration reduces its residual.
     inner_reduction: float = Field(0.1, ge=0, lt=1)
     inner_iterations: int = Field(30, ge=1)  # limit of the linear solve
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step of the stage, from 0."""
+        progress = step / max(1, self.steps - 1)
+        span = self.learning_rate - self.final_learning_rate
+        return self.final_learning_rate + span * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 class CardConfig(Settings):
@@ -133,9 +140,10 @@ class TrainingConfig(Settings):
     # One of `molrecon.training.losses.LOSSES`.
     loss: Literal["psnr", "mse", "magnitude-mse"] = "psnr"
     # What a reconstruction is compared with: ``"full-scan"``, the full scan with its noise, which
-    # is what real data offer and which keeps the model faithful to the samples it was given; or
-    # ``"noise-free"``, which teaches it to remove the noise of measured samples too.
-    target: Literal["full-scan", "noise-free"] = "full-scan"
+    # is what real data offer and which keeps the model faithful to the samples it was given;
+    # ``"noise-free"``, which teaches it to remove the noise of measured samples too; or, of
+    # undersampled scans without a reference, ``"left-out"`` samples (`MeasuredScans`).
+    target: Literal["full-scan", "noise-free", "left-out"] = "full-scan"
     # Which image of the method is compared; by default the one it returns.
     trained_output: Output | None = None
     lipschitz: LipschitzConfig = LipschitzConfig()  # the Lipschitz constraint
@@ -184,6 +192,11 @@ class TrainingConfig(Settings):
         if self.target not in known:
             raise ValueError(
                 f"the target is {self.target}, but {kinds[0]} offers {', '.join(known)}"
+            )
+        if self.target == "left-out" and any(s.objective == "denoise" for s in self.stages):
+            raise ValueError(
+                "a stage denoises, but scans without a reference have no noise-free image; leave "
+                "that stage out"
             )
         return self
 

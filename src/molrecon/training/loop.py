@@ -21,7 +21,7 @@ from molrecon.reconstructors.store import load, save
 from molrecon.training.average import WeightAverage
 from molrecon.training.card import model_card
 from molrecon.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from molrecon.training.configuration import Stage, TrainingConfig
+from molrecon.training.configuration import TrainingConfig
 from molrecon.training.objective import Objective
 from molrecon.training.prefetch import Prefetch, prefetch
 from molrecon.training.validation import validate
@@ -136,7 +136,7 @@ class Trainer:
     def _step(self, module: Any, optimizer: Any, batches: Prefetch[Batch]) -> None:
         config, step = self.config, self.progress.step
         stage, stage_step = config.stage_at(step)
-        rate = _cosine(stage, stage_step)
+        rate = stage.rate(stage_step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         started = time.monotonic()
@@ -302,9 +302,3 @@ def _logged_step(line: str) -> float:
         return float(json.loads(line)["step"])
     except json.JSONDecodeError:  # the run was stopped while it wrote
         return math.inf
-
-
-def _cosine(stage: Stage, step: int) -> float:
-    progress = step / max(1, stage.steps - 1)
-    span = stage.learning_rate - stage.final_learning_rate
-    return stage.final_learning_rate + span * 0.5 * (1 + math.cos(math.pi * progress))

@@ -23,7 +23,8 @@ from molrecon.training.losses import LOSSES
 class Objective(nn.Module):
     """A model and its loss, as one module, so that it can be wrapped for several devices.
 
-    ``backward_solution`` is the adjoint `Solution` of the last backward pass, None before it.
+    ``backward_solution`` is the adjoint `Solution` of the last backward pass, None before it;
+    ``point`` is what the method computed in the last forward pass.
     """
 
     def __init__(self, model: LearnedReconstructor, config: TrainingConfig) -> None:
@@ -34,6 +35,7 @@ class Objective(nn.Module):
         self.output = config.trained_output
         self.constraint = LipschitzConstraint(config.lipschitz)
         self.backward_solution: Solution | None = None
+        self.point: Tensor | None = None
         self.mixed = config.precision == "bf16-mixed"
 
     def forward(self, tensors: dict[str, Tensor], stage: Stage, step: int) -> dict[str, Tensor]:
@@ -54,7 +56,7 @@ class Objective(nn.Module):
         batch = stage.simulation.batch(tensors)
         self.backward_solution = None
         estimate, target, solved, extra = _OBJECTIVES[stage.objective](self, batch, stage)
-        point = extra.pop("point", estimate).detach()
+        point = self.point = extra.pop("point", estimate).detach()
         losses = self.loss(estimate, target)
         weights = solved.to(losses.dtype)
         # A failed solve has no meaningful gradient: it is left out, and counted by the caller.
@@ -94,6 +96,7 @@ class Objective(nn.Module):
             batch.y,
             A,
             sigma=batch.sigma,
+            x0=batch.start,
             equilibrium=self._equilibrium(stage),
             raise_on_failure=False,
             on_backward=self._keep,
@@ -101,8 +104,8 @@ class Objective(nn.Module):
         )
         point = solution.value
         extra = {"iterations": torch.tensor(float(solution.network_evaluations)), "point": point}
-        estimate = self.model.returned(point, A, batch.y, self.output)
-        return estimate, batch.target(self.target), solution.solved, extra
+        image = self.model.returned(point, A, batch.y, self.output)
+        return *batch.compared(image, self.target), solution.solved, extra
 
     def _keep(self, solution: Solution) -> None:
         self.backward_solution = solution

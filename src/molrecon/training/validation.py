@@ -12,7 +12,6 @@ from molrecon.lipschitz.jacobian import jacobian_norm
 from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import peak
-from molrecon.training.losses import magnitude_mean_squared_error
 
 LIPSCHITZ_IMAGES = 2
 """Number of images at which the Lipschitz value is measured, which takes longer than a solve."""
@@ -22,6 +21,8 @@ def validate(
     model: LearnedReconstructor,
     batches: Sequence[Batch],
     target: str = "full-scan",
+    *,
+    lipschitz_images: int = LIPSCHITZ_IMAGES,
 ) -> dict[str, float]:
     """Reconstruct held-out images, in batches of one, with the model's own solver.
 
@@ -29,14 +30,17 @@ def validate(
     -------
     dict
         ``psnr``: mean over images of the PSNR of magnitudes in dB, range = the target's maximum;
-        ``lipschitz``: largest ‖J_H(x*)‖₂ at the first two images, absent if convergence rests on
+        ``lipschitz``: largest ‖J_H(x*)‖₂ at the first images, absent if convergence rests on
         no Lipschitz constant;
         ``network_evaluations``: mean over images; ``failed``: number of solves that did not
         converge, whose last value counts.
     """
     was_training = model.training
     model.eval()
-    found = [_figures(model, batch, target, number) for number, batch in enumerate(batches)]
+    found = [
+        _figures(model, batch, target, number < lipschitz_images)
+        for number, batch in enumerate(batches)
+    ]
     model.train(was_training)
     lipschitz = [one["lipschitz"] for one in found if "lipschitz" in one]
     count = len(found)
@@ -49,7 +53,7 @@ def validate(
 
 
 def _figures(
-    model: LearnedReconstructor, batch: Batch, target: str, number: int
+    model: LearnedReconstructor, batch: Batch, target: str, lipschitz: bool
 ) -> dict[str, float]:
     """Return the figures of one image."""
     A, equilibrium = batch.A, model.equilibrium
@@ -62,20 +66,20 @@ def _figures(
             batch.y,
             A,
             sigma=batch.sigma,
+            x0=batch.start,
             equilibrium=equilibrium,
             raise_on_failure=False,
             output="fixed-point",
         )
-    image, truth = solution.value, batch.target(target)
-    error = magnitude_mean_squared_error(model.returned(image, A, batch.y), truth)
+    image = solution.value
     figures = {
-        "psnr": float(10 * torch.log10(truth.abs().max() ** 2 / error[0])),
+        "psnr": batch.psnr(model.returned(image, A, batch.y), target),
         "network_evaluations": float(solution.network_evaluations),
         "failed": float(not solution.converged),
     }
     scale = peak(image)
     constrained = model.constrained_map(A, batch.sigma / scale)
-    if constrained is not None and number < LIPSCHITZ_IMAGES:
+    if constrained is not None and lipschitz:
         measured = jacobian_norm(
             constrained, image / per_sample(scale, image), tol=2e-3, max_iterations=60
         )

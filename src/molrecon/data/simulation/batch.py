@@ -31,10 +31,25 @@ class Batch(ABC):
     def A(self) -> LinearOperator:  # noqa: N802 - the field's name
         """The forward operator, made anew at every call."""
 
+    @property
+    def start(self) -> Tensor | None:
+        """An image to start from, in the shape of ``image``; None for that of the method."""
+        return None
+
     def target(self, name: str) -> Tensor:
         """Return one of ``targets`` by its name, in the shape of ``image``."""
         target: Tensor = getattr(self, self.targets[name])
         return target
+
+    def compared(self, estimate: Tensor, target: str) -> tuple[Tensor, Tensor]:
+        """Return what a loss compares: of an estimate of ``image``, and of the named target."""
+        return estimate, self.target(target)
+
+    def psnr(self, estimate: Tensor, target: str) -> float:
+        """Return the PSNR of magnitudes in dB, range = the target's maximum."""
+        truth = self.target(target)
+        error = (estimate.abs() - truth.abs()).square().mean()
+        return float(10 * torch.log10(truth.abs().max() ** 2 / error))
 
     @property
     def tensors(self) -> dict[str, Tensor]:

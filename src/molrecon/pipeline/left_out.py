@@ -1,0 +1,139 @@
+"""Measured samples that are left out, for a reconstruction of the others to predict."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molrecon.data.randomness import make_generator
+from molrecon.data.scan import Scan
+from molrecon.errors import InputError
+from molrecon.operators.fourier import centred_slices
+
+FEWEST = 64
+"""Fewer left-out samples than this tell nothing."""
+WINDOW = 7
+"""Width in samples of the neighbourhood whose sampled share is the density of a sampling."""
+MOST_LIKELY = 0.9
+"""Largest probability with which a sample is left out."""
+
+
+def left_out_samples(part: Scan, share: float) -> Tensor:
+    """Return which samples of one item are left out, bool ``(1, 1, *spatial)``.
+
+    Along axes that are sampled alike throughout, all samples are left out together. The choice is
+    random, with a seed that follows from the mask.
+
+    Parameters
+    ----------
+    part
+        The scan of one item.
+    share
+        Share of the samples outside the calibration region, in (0, 1).
+
+    Raises
+    ------
+    InputError
+        If too few samples lie outside the calibration region.
+    """
+    mask = part.mask[0, 0]
+    _, free = _free(part)
+    number = _number(part, free, share)
+    places = free.nonzero()
+    chosen = places[torch.randperm(len(places), generator=make_generator(*_seed(mask)))[:number]]
+    left_out = torch.zeros_like(free)
+    left_out[tuple(chosen.T)] = True
+    return (left_out.expand_as(mask) & mask)[None, None]
+
+
+def missing_like(part: Scan, share: float, draw: int) -> Tensor:
+    """Return weights of left-out samples of one item, ``(1, 1, *spatial)``, 0 for those kept.
+
+    They are left out where samples are missing: with ρ the local density of the sampling, a sample
+    is left out with a probability p in proportion to 1 − ρ, and counts (1 − ρ) / (ρ p). So a
+    weighted sum over them is, in the mean over draws, a sum over what was not measured, and what is
+    dense, as low frequencies are, need not be predicted here either.
+
+    Parameters
+    ----------
+    part
+        The scan of one item.
+    share
+        Share of the samples outside the calibration region, in (0, 1).
+    draw
+        Number of the choice, from 0; each leaves out others.
+
+    Raises
+    ------
+    InputError
+        If too few samples lie outside the calibration region.
+    """
+    mask = part.mask[0, 0]
+    units, free = _free(part)
+    _number(part, free, share)
+    density = _density(units, part.axes.fourier)
+    sparse = (1 - density).clamp_min(0)
+    likely = (share * sparse / sparse[free].mean().clamp_min(1e-6)).clamp_max(MOST_LIKELY)
+    chance = torch.rand(units.shape, generator=make_generator(*_seed(mask), draw))
+    left_out = free & (chance < likely.cpu()).to(free.device)
+    weights = left_out * sparse / (density * likely).clamp_min(1e-6)
+    return (weights.expand_as(mask) * mask)[None, None]
+
+
+def _free(part: Scan) -> tuple[Tensor, Tensor]:
+    """Return what is sampled, one for all along axes sampled alike, and what of it may go."""
+    mask = part.mask[0, 0]
+    units = mask
+    for axis in range(mask.ndim):
+        if part.is_sampled_along(axis):
+            units = units.narrow(axis, mask.shape[axis] // 2, 1)
+    return units, units & ~_centre(units, part)
+
+
+def _number(part: Scan, free: Tensor, share: float) -> int:
+    """Return how many of the free samples are left out; too few are refused."""
+    number = math.floor(share * int(free.sum()))
+    samples = number * part.mask[0, 0].numel() // max(free.numel(), 1)
+    if number < 2 or samples < FEWEST:
+        raise InputError(
+            f"{part.source} has {int(free.sum())} samples outside its calibration region, too few "
+            "to leave some out and predict them"
+        )
+    return number
+
+
+def _seed(mask: Tensor) -> tuple[int, int]:
+    packed = np.packbits(mask.cpu().numpy()).view(np.uint8)
+    return int(np.bitwise_xor.reduce(packed)), int(packed.sum(dtype=np.int64))
+
+
+def _density(units: Tensor, fourier: int) -> Tensor:
+    """Return the sampled share of the neighbourhood of every sample along the Fourier axes."""
+    density = units.float()
+    for axis in range(units.ndim - fourier, units.ndim):
+        lines = density.movedim(axis, -1)
+        smooth = torch.nn.functional.avg_pool1d(
+            lines.reshape(-1, 1, lines.shape[-1]),
+            WINDOW,
+            stride=1,
+            padding=WINDOW // 2,
+            count_include_pad=False,
+        )
+        density = smooth.reshape(lines.shape).movedim(-1, axis)
+    return density
+
+
+def _centre(units: Tensor, part: Scan) -> Tensor:
+    """Return the largest centred box of the units, of equal width on all axes, that is sampled."""
+    first = units.ndim - part.axes.fourier
+    measured = units.flatten(0, first - 1).all(0) if first else units
+    best = torch.zeros_like(measured)
+    for width in range(max(measured.shape), 0, -1):
+        box = centred_slices(measured.shape, [min(width, n) for n in measured.shape])
+        if bool(measured[box].all()):
+            best[box] = True
+            break
+    return best.expand_as(units)

@@ -1,0 +1,75 @@
+"""``molrecon adapt``."""
+
+import pytest
+import torch
+
+import molrecon
+from molrecon.evaluation.certificate import read_certificate
+from molrecon.reconstructors.configuration import ModelConfig
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory):
+    """A certified model of few weights."""
+    config = ModelConfig.model_validate(
+        {
+            "network": {"kind": "residual-strict", "features": 4, "layers": 1, "lipschitz": 0.9},
+            "monotonicity": 0.1,
+        }
+    )
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("strict") / "strict.safetensors"
+    return molrecon.save(config.build(), path, config)
+
+
+def test_an_adapted_model_reconstructs_at_once_with_its_own_certificate(
+    files, strict, run_json, tmp_path
+):
+    mine = tmp_path / "mine.safetensors"
+    facts = run_json("adapt", files.under, "--model", strict, "--steps", 3, "-o", mine)
+    assert facts["output"] == str(mine)
+    assert facts["certified"] is True
+    assert facts["steps"] == 3
+    stored = read_certificate(mine).certificate
+    assert stored.certified
+    assert stored.bound == pytest.approx(molrecon.certified_bound(molrecon.load(mine).network))
+    assert facts["certificate"]["sha256"] == stored.sha256
+    image = run_json("reconstruct", files.under, "--model", mine, "-o", tmp_path / "image.npy")
+    assert image["model"] == str(mine)
+    assert image["status"] == "converged"
+
+
+def test_the_time_limit_leaves_the_start_and_says_so(files, strict, run, tmp_path):
+    mine = tmp_path / "mine.safetensors"
+    result = run("adapt", files.under, "--model", strict, "--time-limit", 0.001, "-o", mine)
+    assert result.exit_code == 0
+    assert "the time limit was reached" in result.stdout
+    assert "was better than the start" in result.stderr
+    one, other = (molrecon.load(path).state_dict() for path in (strict, mine))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_an_interrupt_writes_the_best_so_far(files, strict, run, tmp_path, monkeypatch):
+    from molrecon.training.objective import Objective
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Objective, "forward", interrupted)
+    mine = tmp_path / "mine.safetensors"
+    result = run("adapt", files.under, "--model", strict, "-o", mine)
+    assert result.exit_code == 130
+    assert str(mine) in result.stderr.replace("\n", "")
+    assert molrecon.load(mine).certified
+
+
+def test_wrong_input_is_refused(files, strict, refused, tmp_path):
+    mine = tmp_path / "mine.safetensors"
+    model = ("--model", strict)
+    refused("adapt", files.under, *model, "-o", tmp_path / "mine.pt", naming=("safetensors",))
+    refused("adapt", files.under, *model, "-o", strict, naming=(strict,))
+    refused("adapt", tmp_path / "none.h5", *model, "-o", mine, naming=("none.h5",))
+    refused("adapt", files.full, *model, "-o", mine, naming=("too few",))
+    refused("adapt", files.under, "--model", "none", "-o", mine, naming=("none",))
+    refused("adapt", files.under, *model, "--steps", 0, "-o", mine, naming=("--steps",))
+    assert not mine.exists()
