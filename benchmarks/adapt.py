@@ -14,6 +14,7 @@ noise, which favours images that keep it; "noise-free" is an estimate of the PSN
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -88,46 +89,50 @@ def figures(model: LearnedReconstructor, judged: list[Judged]) -> dict[str, list
     """Return the figures of both images of a model; its own one is marked."""
     rows: dict[str, list[float]] = {}
     for one in judged:
-        y, A = one.scan.kspace, operator_of(one.scan)
-        with torch.no_grad():
-            x = model(y, A, sigma=one.scan.sigma, output="fixed-point").value
-        for output in OUTPUTS:
+        images = both(model, one, one.scan.kspace, one.scan.sigma)
+        without_noise = {} if one.full is None else corrected(model, one)
+        for output, image in images.items():
             label = f"{output}{' *' if output == model.output else ''}"
-            image = model.returned(x, A, y, output)
             rows.setdefault(f"{label}, PSNR", []).append(magnitude_psnr(image, one.reference))
-            if one.full is not None:
-                value = corrected(model, one, output)
-                rows.setdefault(f"{label}, noise-free", []).append(value)
+            if output in without_noise:
+                rows.setdefault(f"{label}, noise-free", []).append(without_noise[output])
     return rows
 
 
-def corrected(
-    model: LearnedReconstructor, one: Judged, output: str, *, eta: float = 0.5, draws: int = 4
-) -> float:
-    """Return the PSNR in dB of a real scan's image, without the noise of the full scan.
+def both(
+    model: LearnedReconstructor, one: Judged, y: Tensor, sigma: float | None
+) -> dict[str, Tensor]:
+    """Return the image of every kind."""
+    A = operator_of(one.scan)
+    with torch.no_grad():
+        x = model(y, A, sigma=sigma, output="fixed-point").value
+        return {output: model.returned(x, A, y, output) for output in OUTPUTS}
 
-    The image is made of y + ηn and compared with y − n/η where samples were measured and with y
-    elsewhere, whose noise is independent of it and is subtracted.
+
+def corrected(
+    model: LearnedReconstructor, one: Judged, *, eta: float = 0.5, draws: int = 4
+) -> dict[str, float]:
+    """Return the PSNR in dB of a real scan's images, without the noise of the full scan.
+
+    They are made of y + ηn and compared with y − n/η where samples were measured and with y
+    elsewhere, whose noise is independent of them and is subtracted.
     """
     assert one.full is not None
     full, mask, A = one.full, one.scan.mask, operator_of(one.scan)
     sigma = float(estimated_noise(full).sigma[0])
-    total = 0.0
+    total = dict.fromkeys(OUTPUTS, 0.0)
     for draw in range(draws):
         generator = torch.Generator().manual_seed(draw)
         noise = torch.randn(full.kspace.shape, generator=generator, dtype=full.kspace.dtype)
         noise = sigma * noise
         y = (full.kspace + eta * noise) * mask
-        with torch.no_grad():
-            x = model(y, A, sigma=sigma * (1 + eta**2) ** 0.5, output="fixed-point").value
-            image = model.returned(x, A, y, output)
         wanted = torch.where(mask, full.kspace - noise / eta, full.kspace)
         variance = torch.where(mask, sigma**2 * (1 + eta**-2), sigma**2)
-        predicted = fft_centred(A.coil_maps * image, 2)
-        error = ((predicted - wanted).abs().square() - variance) * full.mask
-        total += float(error.sum()) / draws
-    pixels = one.reference.numel()
-    return float(10 * torch.log10(one.reference.abs().max() ** 2 * pixels / total))
+        for output, image in both(model, one, y, sigma * (1 + eta**2) ** 0.5).items():
+            error = (fft_centred(A.coil_maps * image, 2) - wanted).abs().square() - variance
+            total[output] += float((error * full.mask).sum()) / draws
+    energy = float(one.reference.abs().max() ** 2) * one.reference.numel()
+    return {name: 10 * math.log10(energy / error) for name, error in total.items()}
 
 
 def cine() -> tuple[list[Scan], list[Judged]]:

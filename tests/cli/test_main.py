@@ -12,6 +12,7 @@ import molrecon
 from molrecon.cli.main import COMMANDS
 
 NAMES = [
+    "adapt",
     "attack",
     "certify",
     "compare",

@@ -8,7 +8,7 @@ import torch
 import molrecon
 from molrecon.errors import InputError
 from molrecon.reconstructors.configuration import ModelConfig
-from molrecon.training import adaptation
+from molrecon.training import adaptation_loop
 
 from .test_measured_scans import scan
 
@@ -61,11 +61,11 @@ def test_what_predicts_worse_is_thrown_away(start, monkeypatch):
     """Every validation after the first is worse: the start is returned, and that is said."""
     values = iter(range(100, 0, -1))
     worse = lambda *arguments, **options: {"psnr": float(next(values)), "failed": 0.0}  # noqa: E731
-    monkeypatch.setattr(adaptation, "validate", worse)
-    monkeypatch.setattr(adaptation, "EVERY", 1)
+    monkeypatch.setattr(adaptation_loop, "validate", worse)
+    monkeypatch.setattr(adaptation_loop, "EVERY", 1)
     found = molrecon.adapt(scan(), start, steps=50, device="cpu")
     assert (found.best_step, found.improved, found.gain) == (0, False, 0.0)
-    assert found.steps == adaptation.PATIENCE
+    assert found.steps == adaptation_loop.PATIENCE
     assert torch.equal(weights(found.model), weights(molrecon.load(start)))
     assert "nothing was better" in dict(found.summary())["Samples held out"]
 
@@ -77,8 +77,8 @@ def test_weights_that_do_best_are_kept_although_later_ones_follow(start, monkeyp
         kept.append(weights(model).clone())
         return {"psnr": [1.0, 3.0, 2.0][min(len(kept), 3) - 1], "failed": 0.0}
 
-    monkeypatch.setattr(adaptation, "validate", figures)
-    monkeypatch.setattr(adaptation, "EVERY", 1)
+    monkeypatch.setattr(adaptation_loop, "validate", figures)
+    monkeypatch.setattr(adaptation_loop, "EVERY", 1)
     found = molrecon.adapt(scan(), start, steps=3, device="cpu")
     assert (found.best_step, found.gain) == (1, 2.0)
     assert torch.equal(weights(found.model), kept[1])
@@ -91,8 +91,8 @@ def test_more_failed_solves_are_never_an_improvement(start, monkeypatch):
         psnr, failed = next(results)
         return {"psnr": psnr, "failed": failed}
 
-    monkeypatch.setattr(adaptation, "validate", figures)
-    monkeypatch.setattr(adaptation, "EVERY", 1)
+    monkeypatch.setattr(adaptation_loop, "validate", figures)
+    monkeypatch.setattr(adaptation_loop, "EVERY", 1)
     assert molrecon.adapt(scan(), start, steps=2, device="cpu").best_step == 2
 
 

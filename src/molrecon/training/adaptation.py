@@ -6,13 +6,11 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 
 from molrecon.arguments import require_positive, require_seed, resolve_device
 from molrecon.data.axes import Axes
@@ -27,23 +25,18 @@ from molrecon.reconstructors.configuration import ModelConfig
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, check_output
 from molrecon.reconstructors.methods import DEFAULT_MODEL
 from molrecon.reconstructors.store import load, read_header, resolve, save
-from molrecon.training.average import WeightAverage
+from molrecon.training.adaptation_loop import EVERY, AdaptationLoop
 from molrecon.training.configuration import DataConfig, LipschitzConfig, Stage, TrainingConfig
-from molrecon.training.loop import CONTRACTIVE
-from molrecon.training.measured_scans import MEASURED, MeasuredScan, ScanPool, SplitScan
-from molrecon.training.objective import Objective
-from molrecon.training.validation import validate
+from molrecon.training.measured_scans import MEASURED, MeasuredScan, SplitScan
 
 HELD_OUT = 0.15
 """Share of the samples outside the calibration region that no step sees, to judge by."""
-JUDGED = 4
-"""Scans, at most, whose held-out samples are predicted at every validation."""
-EVERY = 20
-"""Steps from one validation to the next."""
-PATIENCE = 5
-"""Validations without a better one after which adaptation stops."""
 RECORRUPTION = 0.5
 """η of `MeasuredScan.split`, for models that return images without the noise of the samples."""
+FORWARD_TOL = 5e-4
+"""Relative residual at which the solves of steps stop: they start from the image before."""
+LAM_SHARE = 20.0
+"""Learning rate of the data weight over that of the network."""
 AVERAGING = 0.9
 """Share of the averaged weights that stays at every step."""
 
@@ -89,13 +82,13 @@ class Adaptation:
     Examples
     --------
     >>> import molrecon
-    >>> image = torch.hann_window(32)[:, None] * torch.hann_window(32)
+    >>> image = torch.hann_window(48)[:, None] * torch.hann_window(48)
     >>> how = {"acceleration": 2, "mask_kind": "variable-density", "calibration": 8}
     >>> one = molrecon.simulate_acquisition(image, coils=2, sigma=0.01, seed=0, **how)
     >>> scan = molrecon.Scan(one.kspace, one.mask, coil_maps=one.coil_maps)
     >>> found = molrecon.adapt([scan], "brain2d-strict", steps=1, device="cpu")
     >>> found.certified, found.steps, molrecon.reconstruct(scan, found.model).image.shape
-    (True, 1, torch.Size([1, 1, 32, 32]))
+    (True, 1, torch.Size([1, 1, 48, 48]))
     """
 
     model: LearnedReconstructor
@@ -261,7 +254,7 @@ def adapt(
     Examples
     --------
     >>> import molrecon
-    >>> image = torch.hann_window(32)[:, None] * torch.hann_window(32)
+    >>> image = torch.hann_window(48)[:, None] * torch.hann_window(48)
     >>> how = {"acceleration": 2, "mask_kind": "variable-density", "calibration": 8}
     >>> one = molrecon.simulate_acquisition(image, coils=2, sigma=0.01, seed=0, **how)
     >>> scan = molrecon.Scan(one.kspace, one.mask, coil_maps=one.coil_maps)
@@ -305,20 +298,10 @@ def adapt(
         forward_tol=FORWARD_TOL,
         simulation=MEASURED[axes.letters](share=share, noise=noise),
     )
-    run = TrainingConfig(
-        name="adapted",
-        seed=seed,
-        model=config,
-        initial=str(model),
-        data=DataConfig(train=sources, validation=sources),
-        stages=[stage],
-        target="left-out",
-        lipschitz=LipschitzConfig(kind="none" if chosen.certified else "power"),
-        lam_learning_rate=LAM_SHARE * learning_rate,
-        averaging=AVERAGING,
-        validate_every=EVERY,
+    run = _settings(stage, config, str(model), sources, seed, certified=chosen.certified)
+    loop = AdaptationLoop(
+        chosen, run, [one for one, _ in measured], [split for _, split in measured]
     )
-    loop = _Loop(chosen, run, [one for one, _ in measured], [split for _, split in measured])
     stopped = loop.run(started + time_limit, progress)
     return Adaptation(
         model=loop.best(),
@@ -338,10 +321,29 @@ def adapt(
     )
 
 
-FORWARD_TOL = 5e-4
-"""Relative residual at which the solves of steps stop: they start from the image before."""
-LAM_SHARE = 20.0
-"""Learning rate of the data weight over that of the network."""
+def _settings(
+    stage: Stage,
+    config: ModelConfig,
+    model: str,
+    sources: list[str],
+    seed: int,
+    *,
+    certified: bool,
+) -> TrainingConfig:
+    """Return the settings of the run, which go into the file of the weights."""
+    return TrainingConfig(
+        name="adapted",
+        seed=seed,
+        model=config,
+        initial=model,
+        data=DataConfig(train=sources, validation=sources),
+        stages=[stage],
+        target="left-out",
+        lipschitz=LipschitzConfig(kind="none" if certified else "power"),
+        lam_learning_rate=LAM_SHARE * stage.learning_rate,
+        averaging=AVERAGING,
+        validate_every=EVERY,
+    )
 
 
 def _check_arguments(
@@ -360,111 +362,3 @@ def _check_arguments(
     require_seed(seed)
     if not 0 < share < 1:
         raise InputError(f"share is {share}, expected a number between 0 and 1; correct it.")
-
-
-class _Loop:
-    """The steps, and the weights that did best."""
-
-    def __init__(
-        self,
-        model: LearnedReconstructor,
-        config: TrainingConfig,
-        scans: list[MeasuredScan],
-        judged: list[SplitScan],
-    ) -> None:
-        self.model, self.config, self.pool = model, config, ScanPool(scans)
-        chosen = range(0, len(judged), max(1, len(judged) // JUDGED))
-        self.device = next(model.parameters()).device
-        self.judged = [judged[i].to(self.device) for i in chosen][:JUDGED]
-        self.objective = Objective(model, config)
-        rate = config.stages[0].learning_rate
-        model.requires_grad_(True)
-        groups = [{"params": list(model.network.parameters()), "share": 1.0}]
-        if model.weight is not None:
-            share = config.lam_learning_rate / rate
-            groups.append({"params": list(model.weight.parameters()), "share": share})
-        self.optimizer = torch.optim.Adam(groups, lr=rate)
-        self.average = WeightAverage(model, config.averaging)
-        self.certified = model.certified
-        self.step = self.best_step = self.failed_solves = 0
-        self.most_failed = math.inf
-        self.curve: list[tuple[int, float]] = []
-        self._best = deepcopy(model.state_dict())
-        self._images: dict[int, Tensor] = {}
-
-    def run(self, deadline: float, progress: Progress) -> str:
-        """Take steps to the end, the deadline or an interrupt; return why they ended."""
-        total, waited = self.config.steps, 0
-        try:
-            progress("samples held out", 0, total)
-            self._validate()
-            while self.step < total:
-                if time.monotonic() >= deadline:
-                    return self._last("the time limit was reached")
-                self._take(self.step)
-                self.step += 1
-                progress(self._told(), self.step, total)
-                if self.step % EVERY == 0 or self.step == total:
-                    waited = 0 if self._validate() else waited + 1
-                if waited >= PATIENCE:
-                    return "they no longer helped"
-        except KeyboardInterrupt:
-            if not self.curve:
-                raise
-            return "interrupted"
-        return "all of them"
-
-    def best(self) -> LearnedReconstructor:
-        """Return the model with the best weights, ready to reconstruct with."""
-        self.model.load_state_dict(self._best)
-        for parameter in self.model.parameters():
-            parameter.grad = None
-        return self.model.eval().requires_grad_(False)
-
-    def _take(self, step: int) -> None:
-        stage, number = self.config.stages[0], step % len(self.pool.scans)
-        split = stage.simulation.sample(self.pool, seed=self.config.seed, step=step)
-        assert isinstance(split, SplitScan)
-        batch = replace(split, warm=self._images.get(number)).to(self.device)
-        for group in self.optimizer.param_groups:
-            group["lr"] = stage.rate(step) * group["share"]
-        self.model.train()
-        self.optimizer.zero_grad()
-        result = self.objective(batch.tensors, stage, step)
-        result["loss"].backward()
-        length = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_gradient)
-        adjoint = self.objective.backward_solution
-        solved = result["solved"] if adjoint is None else result["solved"] & adjoint.solved
-        point = self.objective.point
-        if bool(solved.all()) and bool(torch.isfinite(length)) and point is not None:
-            self.optimizer.step()
-            self._images[number] = point
-        else:
-            self.failed_solves += 1
-        self.average.update(step)
-
-    def _validate(self) -> bool:
-        """Predict the samples held out; keep the weights, and return True, if they do best."""
-        contracting = 0 if self.certified else JUDGED
-        with self.average.applied():
-            found = validate(self.model, self.judged, "left-out", lipschitz_images=contracting)
-            best = dict(self.curve).get(self.best_step, -math.inf)
-            better = not self.curve or (
-                found["psnr"] > best
-                and found["failed"] <= self.most_failed
-                and found.get("lipschitz", 0.0) < CONTRACTIVE
-            )
-            if better:
-                self._best = deepcopy(self.model.state_dict())
-                self.best_step, self.most_failed = self.step, found["failed"]
-        self.curve.append((self.step, found["psnr"]))
-        return better
-
-    def _last(self, why: str) -> str:
-        if self.step > self.curve[-1][0]:
-            self._validate()
-        return why
-
-    def _told(self) -> str:
-        gain = dict(self.curve)[self.best_step] - self.curve[0][1]
-        return f"adapting, {gain:+.2f} dB on samples held out"
