@@ -197,7 +197,7 @@ def adapt(
     sigma: float | None = None,
     force: bool = False,
     device: str | torch.device = "auto",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Adaptation:
     """Adapt a model to undersampled scans of one's own; no fully sampled scan is needed.
 
@@ -275,7 +275,6 @@ def adapt(
     if output is not None:
         check_output(output)
         chosen.output, config = output, config.model_copy(update={"output": output})
-    progress = progress or silent
     parts = read_parts(
         listed,
         axes,
