@@ -112,9 +112,9 @@ def probe(
             report=lambda text, done: show(text, advance=done),
         )
     if map_file is not None:
-        write_image(map_file, probing.recovery_images(probed))
+        write_image(map_file, probing.recovery_images(probed), frames=scan.axes.time)
     if share is not None:
-        write_image(share, probing.share_images(probed))
+        write_image(share, probing.share_images(probed), frames=scan.axes.time)
     if json:
         facts: dict[str, Any] = {"input": under, "slice": number, "seed": seed, "device": device}
         facts |= {"map": map_file, "share": share, "seconds": time.perf_counter() - started}
