@@ -6,27 +6,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from molrecon import DataCheck, Finding, Guarantee
-from molrecon.reports.verdict import verdict_of
+from molrecon.reports.verdict import gain_verdict, verdict_of
 
 SEVERITIES = ("refused", "warning", "note")
 
 
-def check_of(severities):
-    found = [Finding(f"check{n}", one, "seen", "means", "do") for n, one in enumerate(severities)]
-    return DataCheck.of(found)
+def check_of(severities, mended=False):
+    kinds = enumerate(severities)
+    return DataCheck.of([Finding(f"{n}", one, "seen", "means", "do", mended) for n, one in kinds])
 
 
 @given(
     proved=st.booleans(),
     checked=st.booleans(),
     severities=st.lists(st.sampled_from(SEVERITIES), max_size=3),
+    mended=st.booleans(),
 )
-def test_proved_needs_weights_and_rounding_and_a_check_without_contradictions(
-    proved, checked, severities
+def test_proved_needs_weights_and_rounding_and_a_check_without_doubts(
+    proved, checked, severities, mended
 ):
     guarantee = Guarantee(torch.tensor([2e-3]), proved, "the norms were computed")
-    found = verdict_of(guarantee, check_of(severities) if checked else None)
-    allowed = proved and checked and "refused" not in severities
+    found = verdict_of(guarantee, check_of(severities, mended) if checked else None)
+    doubtful = "refused" in severities or ("warning" in severities and not mended)
+    allowed = proved and checked and not doubtful
     assert (found.kind == "proved") == allowed
     assert ("rounding included" in found.text) == allowed
     assert found.kind == ("proved" if allowed else "conditional")
@@ -48,3 +50,13 @@ def test_every_image_has_its_own_bound():
     found = verdict_of(guarantee, check_of([]), sample=1)
     assert "5 %" in found.text
     assert "3 times" in " ".join(found.details)
+
+
+@given(certified=st.booleans(), severities=st.lists(st.sampled_from(SEVERITIES), max_size=2))
+def test_a_gain_is_proved_under_the_same_conditions(certified, severities):
+    found = gain_verdict(7.5, certified, check_of(severities))
+    allowed = certified and not {"refused", "warning"} & set(severities)
+    assert found.kind == ("proved" if allowed else "conditional")
+    assert "7.5 times" in found.text
+    assert (" if " in found.text) == (not allowed)
+    assert gain_verdict(None, certified, check_of([])).kind == "none"

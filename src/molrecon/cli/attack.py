@@ -8,7 +8,17 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Against, Device, Folder, Json, Scan, Seed, Sigma, SliceNumber
+from molrecon.cli.options import (
+    Against,
+    Device,
+    Folder,
+    Json,
+    Report,
+    Scan,
+    Seed,
+    Sigma,
+    SliceNumber,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,6 +87,7 @@ def attack(
     sigma: Sigma = None,
     tol: Tolerance = 1e-4,
     seed: Seed = 0,
+    report: Report = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -96,11 +107,15 @@ def attack(
 
     from molrecon.arguments import require_positive, resolve_device
     from molrecon.cli import lists
+    from molrecon.cli.reading import check_report
     from molrecon.data.atomic import check_folder
+    from molrecon.data.check import check
     from molrecon.evaluation.attack.attacked import HELD_FIXED, AttackEffort, check_sizes
     from molrecon.evaluation.attack.results import write_results
     from molrecon.evaluation.attack.scan import attack_scan
     from molrecon.evaluation.scan_slice import read_slice
+    from molrecon.reports.report import write_report
+    from molrecon.reports.trials import attack_report
 
     started = time.perf_counter()
     sizes = lists.numbers("--epsilon", epsilon)
@@ -109,6 +124,7 @@ def attack(
     effort = AttackEffort(restarts=restarts, steps=steps, tol=tol, seed=seed, goal=aim)
     require_positive("sigma", sigma)
     check_folder(folder)
+    check_report(report, under, reference)
     device = resolve_device(device)
     methods = _methods(model, against, robust, device)
     scan = read_slice(under, methods, number=number)
@@ -129,6 +145,9 @@ def attack(
         "device": device,
     }
     facts["files"] = files = write_results(folder, attacked, A, facts, title=Path(under).name)
+    if report is not None:
+        made = attack_report(attacked, scan, check(scan), reference=truth, title=scan.source)
+        files["report"] = str(write_report(made, report))
     output.print_json(facts) if json else _print(attacked, files, reference is not None)
 
 

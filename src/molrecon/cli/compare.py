@@ -9,7 +9,7 @@ import typer
 from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.interrupts import keep_interrupts
-from molrecon.cli.options import AsPublished, Device, Folder, Json
+from molrecon.cli.options import AsPublished, Device, Folder, Json, Report
 from molrecon.errors import ConvergenceError, InputError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def compare(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Compute again what is in the folder already.")
     ] = False,
+    report: Report = None,
     device: Device = "cpu",
     json: Json = False,
 ) -> None:
@@ -45,9 +46,13 @@ def compare(
         raise InputError(f"--workers is {workers}, but a number of at least 1 was expected.")
     with keep_interrupts():
         from molrecon.arguments import resolve_device
+        from molrecon.cli.reading import check_report
         from molrecon.evaluation.comparison import compare as run
         from molrecon.evaluation.comparison import prepare, read_config
+        from molrecon.reports.comparison import comparison_report
+        from molrecon.reports.report import write_report
 
+        check_report(report, config)
         plan = prepare(read_config(config), folder, device=resolve_device(device))
     convention = "published" if as_published else "molrecon"
     try:
@@ -67,6 +72,9 @@ def compare(
             f"No method gave a result on any image; {result.files['table.md']} says why, first: "
             f"{result.failures[0].failure}"
         )
+    if report is not None:
+        made = comparison_report(plan, result, convention=convention)
+        result.files["report"] = str(write_report(made, report))
     from molrecon.evaluation.conventions import CONVENTIONS
 
     basis = CONVENTIONS[convention].summary

@@ -8,7 +8,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Against, Device, Json, Scan, Seed, Sigma, SliceNumber
+from molrecon.cli.options import Against, Device, Json, Report, Scan, Seed, Sigma, SliceNumber
 
 if TYPE_CHECKING:
     from molrecon.evaluation.probing import Probed
@@ -63,6 +63,7 @@ def probe(
     map_file: Map = None,
     share: Share = None,
     shifts: Shifts = None,
+    report: Report = None,
     number: SliceNumber = None,
     sigma: Sigma = None,
     seed: Seed = 0,
@@ -80,11 +81,14 @@ def probe(
 
     from molrecon.arguments import require_positive, resolve_device
     from molrecon.cli import lists
-    from molrecon.cli.reading import check_images
+    from molrecon.cli.reading import check_images, check_report
+    from molrecon.data.check import check
     from molrecon.data.formats import write_image
     from molrecon.evaluation import probing
     from molrecon.evaluation.scan_slice import read_slice
     from molrecon.reconstructors.methods import named_method
+    from molrecon.reports.report import write_report
+    from molrecon.reports.trials import probe_report
 
     started = time.perf_counter()
     require_positive("sigma", sigma)
@@ -93,11 +97,12 @@ def probe(
         require_positive("size or contrast", one)
     require_positive("shifts", shifts)
     check_images((map_file, share), under)
+    check_report(report, under)
     device = resolve_device(device)
     methods = [named_method(name, device=device) for name in lists.methods(model, against)]
     scan = read_slice(under, methods, number=number)
     features = [(one, other) for one in sizes for other in contrasts]
-    wanted = shifts if shifts or map_file else probing.QUICK_SHIFTS
+    wanted = shifts if shifts or map_file or report else probing.QUICK_SHIFTS
     steps = len(methods) * probing.shifts_of([one for one, _ in features], wanted)
     with output.progress(steps) as show:
         probed = probing.probe_scan(
@@ -105,7 +110,7 @@ def probe(
             scan,
             features,
             shifts=wanted,
-            share=share is not None,
+            share=share is not None or report is not None,
             sigma=sigma,
             seed=seed,
             device=device,
@@ -115,9 +120,12 @@ def probe(
         write_image(map_file, probing.recovery_images(probed), frames=scan.axes.time)
     if share is not None:
         write_image(share, probing.share_images(probed), frames=scan.axes.time)
+    if report is not None:
+        write_report(probe_report(probed, scan, check(scan), title=scan.source), report)
     if json:
         facts: dict[str, Any] = {"input": under, "slice": number, "seed": seed, "device": device}
-        facts |= {"map": map_file, "share": share, "seconds": time.perf_counter() - started}
+        facts |= {"map": map_file, "share": share, "report": report}
+        facts["seconds"] = time.perf_counter() - started
         output.print_json({**facts, "methods": [one.facts() for one in probed]})
     else:
         _print(probed)

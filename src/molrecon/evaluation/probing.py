@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from molrecon.data.scan import Scan
+from molrecon.equilibrium.solution import Solution
 from molrecon.evaluation.scan_slice import problem_of
 from molrecon.operators.base import LinearOperator
 from molrecon.progress import Advance, silent
@@ -37,11 +38,14 @@ class Probed:
         One for every size and contrast.
     share
         The share of the data; None if it was not asked for.
+    solution
+        The image that was probed.
     """
 
     name: str
     probes: tuple[LesionProbe, ...]
     share: DataShare | None
+    solution: Solution
 
     def facts(self) -> dict[str, Any]:
         """Return all but the maps."""
@@ -110,7 +114,8 @@ def _probed(
     report: Advance,
 ) -> Probed:
     label = method.label
-    x0 = method(y, A, sigma=sigma, raise_on_failure=False).value
+    solution = method(y, A, sigma=sigma, raise_on_failure=False)
+    x0 = solution.value
     told = _Steps(label, report)
     probes = tuple(
         probe_lesions(
@@ -130,7 +135,7 @@ def _probed(
     known = None
     if share:
         known = data_share(method, y, A, sigma=sigma, x0=x0, seed=seed, progress=told)
-    return Probed(label, probes, known)
+    return Probed(label, probes, known, solution)
 
 
 class _Steps:

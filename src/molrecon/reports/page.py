@@ -10,6 +10,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+from molrecon.data.check import Finding
 from molrecon.errors import InputError
 from molrecon.reports.chart import chart
 from molrecon.reports.content import Panel, Report, Section
@@ -103,7 +104,7 @@ def _section(section: Section, number: int, reduction: Reduction, *, alone: bool
 
 
 def _verdicts(section: Section) -> list[Element]:
-    found = [one for one in section.panels if one.verdict is not None]
+    found = [one for one in section.shown if one.verdict is not None]
     if not found:
         return []
     scope = [element("p", SCOPE, class_="note")] if any(map(_bounded, found)) else []
@@ -134,12 +135,16 @@ def _check(section: Section) -> list[Element]:
     found: list[Element] = [element("p", f"{summary[0].upper()}{summary[1:]}.")]
     if section.check.findings:
         rows = [
-            (f"{one.name} ({_SEVERITY[one.severity]})", one.seen, one.meaning, one.settle)
+            (f"{one.name} ({_severity(one)})", one.seen, one.meaning, one.settle)
             for one in section.check.findings
         ]
         columns = ("what", "what was seen", "what it means", "what settles it")
         found.append(table(columns, rows, caption="What the data check found"))
     return [element("section", element("h2", "Data check"), *found, class_="card")]
+
+
+def _severity(finding: Finding) -> str:
+    return _SEVERITY[finding.severity] + (", mended" if finding.mended else "")
 
 
 def _traces(section: Section) -> list[Element]:

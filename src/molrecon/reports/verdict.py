@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from molrecon.data.check import DataCheck
-from molrecon.equilibrium.solution import Guarantee
+from molrecon.equilibrium.solution import AS_TRAINED, Guarantee
 
 Kind = Literal["proved", "conditional", "none"]
 
@@ -42,7 +42,7 @@ def verdict_of(guarantee: Guarantee | None, check: DataCheck | None, *, sample: 
     """Return what may be said of an image.
 
     "Proved" stands only where the bound rests on the weights in memory and counts rounding, which
-    is what ``guarantee.proved`` says, and where the data were checked and nothing contradicts them.
+    is what ``guarantee.proved`` says, and where the data were checked and leave no doubt.
 
     Parameters
     ----------
@@ -55,17 +55,43 @@ def verdict_of(guarantee: Guarantee | None, check: DataCheck | None, *, sample: 
     """
     if guarantee is None:
         return Verdict("none", "The method bounds no distance.")
-    conditions = [] if guarantee.proved else [guarantee.rests_on]
-    if check is None:
-        conditions.append("the scan is what it is taken for, which was not checked")
-    elif check.contradictions and check.rests_on not in guarantee.rests_on:
-        conditions.append(check.rests_on)
+    conditions = _conditions(guarantee.proved, guarantee.rests_on, check)
     within = f"Within {100 * float(guarantee.error_bound[sample]):.2g} % of the exact solution"
     also = () if guarantee.robustness is None else (_gain(float(guarantee.robustness[sample])),)
     if conditions:
         return Verdict("conditional", f"{within} if {', and '.join(conditions)}.", also)
     text = f"{within}, rounding included; the data check found no contradiction."
     return Verdict("proved", text, (f"It rests on this: {guarantee.rests_on}.", *also))
+
+
+def gain_verdict(bound: float | None, certified: bool, check: DataCheck) -> Verdict:
+    """Return what may be said of the largest gain ‖Δx‖ / ‖Δy‖, as `verdict_of` does.
+
+    Parameters
+    ----------
+    bound
+        The bound; None if there is none.
+    certified
+        Whether it follows from the weights in memory.
+    check
+        What the data check found.
+    """
+    if bound is None:
+        return Verdict("none", "Nothing bounds how far an error of the measurements moves it.")
+    conditions = _conditions(certified, AS_TRAINED, check)
+    if conditions:
+        return Verdict("conditional", f"{_gain(bound)[:-1]}, if {', and '.join(conditions)}.")
+    return Verdict("proved", _gain(bound))
+
+
+def _conditions(proved: bool, rests_on: str, check: DataCheck | None) -> list[str]:
+    """Return what a bound rests on that is not shown, clauses."""
+    conditions = [] if proved else [rests_on]
+    if check is None:
+        conditions.append("the scan is what it is taken for, which was not checked")
+    elif check.doubts and (proved or check.rests_on not in rests_on):
+        conditions.append(check.rests_on)
+    return conditions
 
 
 def _gain(factor: float) -> str:
