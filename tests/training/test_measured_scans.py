@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from molrecon import Scan, make_mask, simulate_coil_maps, write_scan
+from molrecon import Axes, Scan, make_mask, simulate_coil_maps, write_scan
 from molrecon.errors import InputError
 from molrecon.operators.fourier import fft_centred
 from molrecon.reconstructors.store import load
@@ -46,6 +46,25 @@ def test_the_true_image_predicts_what_was_left_out_of_a_scan_without_noise():
     assert predicted.abs().max() > 0
     assert not bool((split.y * (split.weights > 0)).any())
     assert torch.equal(split.mask | (split.weights > 0), measured.scan.mask)
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("tyx", (3, 24, 20)), ("zyx", (8, 24, 20))])
+def test_series_and_volumes_are_split_alike(axes, shape):
+    """Frames have masks of their own, volumes share theirs along the readout."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, 1, *shape, generator=generator, dtype=torch.complex64)
+    masks = [make_mask("variable-density", shape[1:], 2, calibration=6, seed=n) for n in range(3)]
+    mask = torch.stack(masks) if axes == "tyx" else masks[0].expand(shape)
+    maps = torch.ones(1, 1, *shape, dtype=torch.complex64)
+    kspace = fft_centred(image, 2 if axes == "tyx" else 3) * mask
+    original = Scan(kspace, mask[None, None], coil_maps=maps, sigma=1e-6, axes=Axes(axes))
+    measured = MeasuredScan.of(original)
+    split = measured.split(0.3, 1)
+    predicted, wanted = split.compared(image / unit(measured, original), "left-out")
+    assert (predicted - wanted).abs().max() < 1e-5 * wanted.abs().max()
+    left = split.weights[0, 0] > 0
+    assert bool(left.flatten(1).any(1).all())
+    assert bool((left == left[:1]).all()) == (axes == "zyx")
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.5])
