@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--output", choices=OUTPUTS, help="image to adapt for; the model's own")
+    parser.add_argument("--draws", type=int, default=4, help="of the noise; 0 for no noise-free")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -58,7 +59,7 @@ def main() -> None:
         for model in arguments.models:
             start = molrecon.load(model)
             start.output = arguments.output or start.output
-            before = figures(start, judged)
+            before = figures(start, judged, arguments.draws)
             for seed in arguments.seeds:
                 found = molrecon.adapt(
                     scans,
@@ -69,7 +70,7 @@ def main() -> None:
                     output=arguments.output,
                     seed=seed,
                 )
-                after = figures(found.model, judged)
+                after = figures(found.model, judged, arguments.draws)
                 bound = molrecon.certified_bound(found.model.network)
                 print(
                     f"{name}, {model}, seed {seed}: {found.steps} steps, best {found.best_step}, "
@@ -85,12 +86,14 @@ def main() -> None:
                     )
 
 
-def figures(model: LearnedReconstructor, judged: list[Judged]) -> dict[str, list[float]]:
+def figures(
+    model: LearnedReconstructor, judged: list[Judged], draws: int
+) -> dict[str, list[float]]:
     """Return the figures of both images of a model; its own one is marked."""
     rows: dict[str, list[float]] = {}
     for one in judged:
         images = both(model, one, one.scan.kspace, one.scan.sigma)
-        without_noise = {} if one.full is None else corrected(model, one)
+        without_noise = corrected(model, one, draws) if draws and one.full is not None else {}
         for output, image in images.items():
             label = f"{output}{' *' if output == model.output else ''}"
             rows.setdefault(f"{label}, PSNR", []).append(magnitude_psnr(image, one.reference))
@@ -110,7 +113,7 @@ def both(
 
 
 def corrected(
-    model: LearnedReconstructor, one: Judged, *, eta: float = 0.5, draws: int = 4
+    model: LearnedReconstructor, one: Judged, draws: int, *, eta: float = 0.5
 ) -> dict[str, float]:
     """Return the PSNR in dB of a real scan's images, without the noise of the full scan.
 

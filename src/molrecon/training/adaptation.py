@@ -153,7 +153,7 @@ class Adaptation:
             bound = f"certified: Lip(H) ≤ {known['lipschitz_bound']:g}, proved of these weights"
         return [
             ("Started from", self.started_from),
-            ("Scans", f"{len(self.scans)}, {self.parts} {self.axes.items} of them"),
+            ("Scans", f"{len(self.scans)}, of which {self.parts} {self.axes.items} served"),
             ("Samples held out", kept),
             ("Steps", f"{self.steps}, {self.stopped}; the best after {self.best_step}"),
             ("Certificate", bound),
@@ -289,7 +289,7 @@ def adapt(
     measured = [MeasuredScan.of(part).held_out(HELD_OUT, noise) for part in parts]
     for one, _ in measured:
         one.split(share, 1)  # refused now if there are too few samples
-    sources = list(dict.fromkeys(part.source for part in parts))
+    sources = [one.source if isinstance(one, Scan) else str(one) for one in listed]
     stage = Stage(
         steps=steps,
         learning_rate=learning_rate,
