@@ -7,7 +7,8 @@ The real 8-coil scan, variable density, maps from the 24×24 calibration region,
 model stands with its own gain and with shares of it (`MOL.with_gain`); a
 worst-case error of the measurements is sought (``--epsilon`` of their norm; one restart, eight
 steps), which makes the change of the image or the loss against the reference as large as it can.
-``--steps 0`` leaves the attacks out.
+``--steps 0`` leaves the attacks out. ``--ways`` compares other ways to half of the gain: λ, m and
+thresholds by themselves and together.
 """
 
 from __future__ import annotations
@@ -16,12 +17,25 @@ import argparse
 import time
 
 import torch
+from torch import Tensor, nn
 
+import molrecon
 from common import brain, magnitude_psnr
+from molrecon import MOL, DataWeight
 from molrecon.evaluation.attack import AttackEffort, attack
 from molrecon.evaluation.reference_problem import ReferenceProblem, retrospective_problem
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.methods import named_method
+
+WAYS = (
+    (0.25, 1, 1, False),
+    (1, 4, 1, False),
+    (1, 4, 1, True),
+    (0.25, 1, 0.25, False),
+    (0.5, 2, 1, False),
+    (0.5, 2, 0.5, True),
+)
+"""Factors on λ, m and thresholds, and whether what m shrinks is made up for."""
 
 MODELS = ("brain2d-sn", "brain2d-strict", "brain2d-wide")
 
@@ -35,12 +49,17 @@ def main() -> None:
     parser.add_argument("--goal", choices=["change", "loss"], default="loss")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--acceleration", type=float, default=4)
+    parser.add_argument("--ways", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     problem = retrospective_problem(
         brain(), arguments.acceleration, mask_kind="variable-density", calibration=24, seed=0
     )
+    if arguments.ways:
+        for name in arguments.models:
+            ways(name, problem)
+        return
     effort = None
     if arguments.steps:
         effort = AttackEffort(restarts=1, steps=arguments.steps, draws=2, goal=arguments.goal)
@@ -59,6 +78,31 @@ def main() -> None:
         for share in map(float, arguments.gains.split(",")):
             if share < 1:
                 line(method.with_gain(share * float(own)), problem, effort, arguments.epsilon)
+
+
+class Scaled(nn.Module):
+    """A data weight times a number, of a noise level that is told too small or large."""
+
+    def __init__(self, own: DataWeight, factor: float, told: float) -> None:
+        super().__init__()
+        self.own, self.factor, self.told = own, factor, told
+
+    def forward(self, sigma: Tensor) -> Tensor:
+        lam: Tensor = self.factor * self.own(sigma / self.told)
+        return lam
+
+
+def ways(name: str, problem: ReferenceProblem) -> None:
+    """Print what half of the gain costs in several ways; nothing is trained."""
+    for lam, m, thresholds, unshrunk in WAYS:
+        model = molrecon.load(name)
+        assert isinstance(model, MOL)
+        own = model.monotonicity
+        model.network_gain, model.monotonicity = (1 - m * own) / (1 - own), m * own * (1 - 1e-9)
+        model.weight = Scaled(model.weight, lam, thresholds)  # type: ignore[assignment]
+        model.strength, model.unshrunk = thresholds, unshrunk
+        print(f"λ × {lam:g}, m × {m:g}, thresholds × {thresholds:g}, unshrunk {unshrunk}:")
+        line(model, problem, None, 0.0)
 
 
 def line(

@@ -16,7 +16,6 @@ import argparse
 import math
 import time
 from collections import Counter
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -25,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from molrecon import MOL, Blur, CartesianMRI, LinearOperator, ResidualStrictCNN, SuperResolution
-from molrecon.equilibrium.anderson import AndersonHistory
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.evaluation.exact import exact_solution
 from molrecon.operators.base import norm, per_sample
 from molrecon.operators.kernels import box_kernel, gaussian_kernel
 from molrecon.reconstructors.learned import Output
@@ -35,8 +34,6 @@ from molrecon.reconstructors.learned import Output
 BATCH = 8
 WEIGHTS = 24
 """Sets of random weights; the norms of their kernels are remembered."""
-LONGEST = 20_000
-"""Iterations of a reference solution."""
 
 
 class Given(nn.Module):
@@ -119,47 +116,6 @@ def _operator(kind: str, whole: Any, between: Any, g: torch.Generator) -> Linear
     return SuperResolution((1, *shape), factor, box_kernel(factor))
 
 
-@torch.no_grad()
-def reference(case: Case, scaled: Any, start: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the solution in double precision, and a bound on its own relative error."""
-    A, m = case.A.in_double, case.model.monotonicity
-    network, sigma = deepcopy(case.model.network).double(), scaled.sigma.double()
-    lam, (y, unit) = case.model.weight.lam.double(), scaled.measured
-    y = y.to(A.dtype) / per_sample(unit.double(), y)
-    size = math.prod(A.shape_in)
-    basis = torch.eye(size, dtype=A.dtype).reshape(size, *A.shape_in)
-    normal = torch.stack([A.H(A(e[None])).flatten() for e in basis], 1)
-    system = torch.eye(size, dtype=A.dtype) + lam[:, None, None] * normal
-    inverse, support = torch.linalg.inv(system), A.support
-
-    def step(x: Tensor) -> Tensor:
-        h = network(x if support is None else x * support, sigma)
-        h = h if support is None else h * support
-        p = h - x + per_sample(lam, x) * A.H(y - A(x))
-        return (inverse @ p.flatten(1)[..., None]).reshape(x.shape)
-
-    x, history = start.to(A.dtype), AndersonHistory(6)
-    every = torch.ones(BATCH, dtype=torch.bool)
-    best, found = torch.full((BATCH,), torch.inf, dtype=torch.float64), x
-    trial, plain = x, x
-    for _ in range(LONGEST):
-        d = step(trial)
-        length = norm(d)
-        # An accelerated step that does not shorten the next one gives way to the plain step.
-        good = length <= (1 - m) * best
-        better = length < best
-        found = torch.where(per_sample(better, x), trial + d, found)
-        best = torch.minimum(best, length)
-        error = (1 - m) / m * best / norm(found).clamp_min(1e-300)
-        if bool((error <= 0.01 * wanted + 1e-12).all()):
-            break
-        plain = torch.where(per_sample(good, x), trial + d, plain)
-        plain = torch.where(per_sample(~good, x), plain + step(plain), plain)
-        history.push(trial + d, d, every)
-        trial = torch.where(per_sample(good, x), history.propose(), plain)
-    return found, error
-
-
 def run(seed: int, counts: Counter[str], worst: list[float]) -> None:
     """Solve one batch and count."""
     case = draw(seed)
@@ -183,7 +139,9 @@ def run(seed: int, counts: Counter[str], worst: list[float]) -> None:
     bound, value = solution.error_bound.double(), solution.value.to(wide)
     unit = per_sample(scaled.measured[1].double(), value)
     start = value / unit if output == "fixed-point" else scaled.start.to(wide)
-    exact, uncertain = reference(case, scaled, start, bound)
+    exact, uncertain = exact_solution(
+        case.model, case.A, *scaled.measured, scaled.sigma, case.model.weight.lam, start, bound
+    )
     exact = exact * unit
     if output == "full-scan":
         inner = norm(exact)

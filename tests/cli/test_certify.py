@@ -60,6 +60,23 @@ def test_a_model_that_is_not_certified_names_the_file(loose, files, run, run_jso
     assert len(facts["images"][0]["violated"]) == 3
 
 
+def test_the_bounds_are_tried_out(strict, loose, files, run, run_json, refused):
+    asked = ("--data", files.under, *QUICK, "--thorough", "--cases", 16)
+    facts = run_json("certify", strict, *asked)
+    assert sum(one["cases"] for one in facts["audit"]) >= 32
+    assert all(one["violations"] == 0 for one in facts["audit"])
+    text = " ".join(run("certify", strict, *asked).stdout.split())
+    assert "Bounds tried out" in text
+    assert run_json("certify", strict, "--data", files.under, *QUICK)["audit"] is None
+    result = run("certify", loose, *asked, "--json")
+    assert result.exit_code == 1
+    audit = json.loads(result.stdout)["audit"]
+    wrong = [one for one in audit if one["violations"]]
+    assert "0.005 that is claimed" in " ".join(one["check"] for one in wrong)
+    assert all(one["largest"] > 1 and not one["proved"] for one in wrong)
+    refused("certify", strict, "--thorough", "--cases", 0, naming=["--cases is 0"])
+
+
 def test_simulated_images_by_default(strict, run_json):
     facts = run_json("certify", strict, *QUICK)
     assert [one["image"][:14] for one in facts["images"]] == ["simulated head"] * 3

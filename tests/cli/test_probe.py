@@ -54,7 +54,24 @@ def test_the_table(files, run):
         (("--map", "kept.xyz"), "kept.xyz"),
         (("--size", "40"), "size"),
         (("--shifts", "0"), "shifts"),
+        (("--size", "0"), "size"),
+        (("--size", "nan"), "size"),
+        (("--contrast", "inf"), "contrast"),
+        (("--sigma", "0"), "--sigma"),
+        (("--slice", "7"), "--slice is 7"),
+        (("--seed", "-1"), "--seed is -1"),
+        (("--share", "share.xyz"), "share.xyz"),
+        (("--against", "sense"), "sense twice"),
     ],
 )
 def test_refuses_what_cannot_be(options, word, files, refused):
     refused("probe", files.under, "--model", "sense", *options, naming=[word])
+
+
+def test_refuses_a_scan_without_tissue_or_calibration(files, refused, tmp_path):
+    empty = tmp_path / "empty.npy"
+    np.save(empty, np.zeros_like(np.load(files.full)))
+    refused("probe", empty, "--model", "sense", naming=["empty.npy"])
+    refused("probe", tmp_path / "none.npz", naming=["none.npz"])
+    refused("probe", files.under, "--model", "nowhere", naming=["nowhere"])
+    refused("probe", files.under, "--model", "modl", naming=["modl", "needs a model"])

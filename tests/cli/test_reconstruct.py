@@ -274,4 +274,10 @@ def test_noise_map_is_refused_before_work(files, refused, tmp_path):
     asked = ("reconstruct", files.under, "--model", files.model, "-o", out)
     refused(*asked, "--noise-map", tmp_path / "noise.xyz", naming=["noise.xyz"])
     refused(*asked, "--noise-map", out, naming=["image.npy"])
-    refused(*asked, "--noise-map", tmp_path / "n.npy", "--draws", 1, naming=["1"])
+    for draws in (1, 0, -4):
+        said = ["--draws is", draws, "expected at least 2"]
+        refused(*asked, "--noise-map", tmp_path / "n.npy", "--draws", draws, naming=said)
+    wanted = (*asked, "--noise-map", tmp_path / "n.npy")
+    refused(*wanted, "--sigma", 0, naming=["--sigma is 0"])
+    refused(*wanted, "--max-memory", 1e-4, naming=["memory"])
+    refused(*asked, "--noise-map", tmp_path / "no" / "n.npy", naming=["n.npy"])

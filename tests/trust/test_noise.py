@@ -9,7 +9,9 @@ from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.denoising import Denoising
 from molrecon.reconstructors.sense import SENSE
 from molrecon.reconstructors.total_variation import TotalVariation
-from molrecon.trust.noise import noise_map
+from molrecon.trust.noise import ENOUGH, noise_map
+from molrecon.trust.probe import probe_lesions
+from molrecon.trust.share import data_share
 
 from ..reconstructors.methods import ALL, model, scan
 from ..support import cartesian_mri, dense_matrices, normal
@@ -110,6 +112,45 @@ def test_a_batch_is_its_draws_one_by_one():
         for batch in (1, 3)
     )
     assert norm(one.std - three.std) < 1e-6 * norm(one.std)
+
+
+def test_of_nothing_there_is_noise_and_no_signal():
+    A = Denoising((1, 8, 8))
+    found = noise_map(SENSE(9.0), torch.zeros(1, 1, 8, 8), A, sigma=1.0, count=50)
+    assert (found.snr == 0).all()
+    assert found.std.mean() == pytest.approx(0.9, rel=0.1)
+
+
+def test_the_accuracy_by_default_is_far_below_the_statistics():
+    A, y = scan((12, 11))
+    method = model("mol").requires_grad_(False)
+    found, exact = (
+        noise_map(method, y, A, sigma=SIGMA, count=16, accuracy=accuracy).std
+        for accuracy in (ENOUGH, 1e-4)
+    )
+    assert (found / exact - 1).abs().median() < 0.02
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, float("nan"), float("inf")])
+def test_refuses_noise_that_is_none(sigma):
+    A, y = scan((8, 7))
+    with pytest.raises(InputError, match="sigma is"):
+        noise_map(SENSE(), y, A, sigma=sigma)
+
+
+def test_refuses_to_guess_the_noise():
+    with pytest.raises(InputError, match="cannot tell the noise from the data: give sigma"):
+        noise_map(SENSE(), torch.ones(1, 1, 8, 8), Denoising((1, 8, 8)))
+
+
+@pytest.mark.parametrize(
+    "options", [{"batch": 0}, {"accuracy": 0.0}, {"accuracy": float("nan")}, {"seed": -1}]
+)
+@pytest.mark.parametrize("apply", [noise_map, probe_lesions, data_share])
+def test_refuses_efforts_that_are_none(apply, options):
+    A, y = Denoising((1, 16, 16)), torch.ones(1, 1, 16, 16)
+    with pytest.raises(InputError, match=f"{next(iter(options))} is"):
+        apply(SENSE(), y, A, sigma=1.0, **options)
 
 
 def test_refuses_what_cannot_be():

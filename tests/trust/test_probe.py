@@ -115,6 +115,12 @@ def test_recovery_of_sense_is_what_its_weight_leaves():
     assert found.facts()["recovery"] == pytest.approx(0.8, abs=1e-4)
 
 
+def test_refuses_an_image_without_tissue():
+    A = Denoising((1, *SHAPE))
+    with pytest.raises(InputError, match="shows no tissue to probe"):
+        probe_lesions(SENSE(), torch.zeros(1, 1, *SHAPE), A)
+
+
 def test_refuses_what_cannot_be():
     A, y = Denoising((1, 16, 16)), torch.ones(1, 1, 16, 16)
     for options in ({"size": 0.0}, {"size": 9.0}, {"contrast": float("nan")}, {"shifts": 33}):

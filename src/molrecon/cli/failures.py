@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from molrecon.errors import ConvergenceError, MolreconError
 
 NOT_PRINTED = 1
+VIOLATED = 1  # of `molrecon certify --thorough`: a bound does not hold where it was tried out
 WRONG_INPUT = 2
 NOT_CONVERGED = 3
 INTERRUPTED = 130

@@ -55,8 +55,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
-        "Exit codes: 0 done; 1 standard output cannot be written; 2 wrong input, nothing was "
-        "written; 3 a solver did not converge, nothing was written; 130 interrupted."
+        "Exit codes: 0 done; 1 standard output cannot be written, or certify found a bound "
+        "violated; 2 wrong input, nothing was written; 3 a solver did not converge, nothing was "
+        "written; 130 interrupted."
     ),
 )
 

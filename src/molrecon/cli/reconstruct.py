@@ -188,6 +188,7 @@ def reconstruct(
     """
     from molrecon import pipeline
     from molrecon.cli.reading import check_images, check_report, parse_centre, read_with_parts
+    from molrecon.errors import InputError
 
     check_images((out, noise_map), under, mask, coil_maps, calibration, model)
     check_report(report, out, under)
@@ -202,6 +203,8 @@ def reconstruct(
         despike=despike,
         correct=correct,
     )
+    if noise_map is not None and draws < 2:
+        raise InputError(f"--draws is {draws}, expected at least 2; correct it or leave it out.")
     scan = read_with_parts(under, mask, coil_maps, calibration, max_memory)
     shared: dict[str, Any] = {
         **{"preparation": preparation, "tol": tol, "sigma": sigma, "intensity": intensity},

@@ -15,7 +15,7 @@ from molrecon.operators.base import LinearOperator
 from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.trust.features import Lattice, Tissue, convolved, gaussian, spacing_for
-from molrecon.trust.response import ACCURACY, Response
+from molrecon.trust.response import ACCURACY, Response, require_effort
 
 LOW = 0.05
 """Share of places that keep less than what is reported as low."""
@@ -163,6 +163,7 @@ def probe_lesions(
     (0.9, 1.5)
     """
     started = time.perf_counter()
+    require_effort(batch, accuracy, seed)
     lattice = _lattice(A, size, contrast, shifts, seed)
     spatial = A.shape_in[1:]
     profile = gaussian(size, spatial)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from molrecon.arguments import require_positive, require_seed
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.errors import ConvergenceError, InputError
@@ -19,6 +20,24 @@ from molrecon.reconstructors.learned import LearnedReconstructor
 
 ACCURACY = 0.02
 """Error of a change of the image, relative to it: less than the statistics of the maps leave."""
+
+
+def require_effort(batch: int, accuracy: float, seed: int) -> None:
+    """Refuse what cannot say how hard to try: numbers out of range, by their names.
+
+    Parameters
+    ----------
+    batch
+        Changes that are solved for together, at least 1.
+    accuracy
+        Error that is allowed of a change, relative to it, in (0, 1].
+    seed
+        Seed of all that is random.
+    """
+    if batch < 1:
+        raise InputError(f"batch is {batch}, expected at least 1; correct it or leave it out.")
+    require_positive("accuracy", accuracy, most=1)
+    require_seed(seed)
 
 
 class Response:
@@ -79,7 +98,8 @@ class Response:
         self._held = method.held(y, A, sigma=sigma)
         with torch.no_grad():
             image = self._held(y, A, x0=x0).value if x0 is None else x0
-            self._tol = accuracy * change(image) / max(float(norm(image)), 1e-30)
+            # Of an image of zeros every change is more than all of it.
+            self._tol = min(1.0, accuracy * change(image) / max(float(norm(image)), 1e-30))
             self._accuracy = accuracy
             # The error of this image is in every change, so it has to be the smaller one.
             self.image = self._reconstruct(y, image, self._tol / 3)

@@ -16,7 +16,7 @@ from molrecon.operators.base import LinearOperator, norm
 from molrecon.operators.fourier import fft_centred, ifft_centred
 from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor
-from molrecon.trust.response import Response
+from molrecon.trust.response import Response, require_effort
 
 ACCURACY = 0.05
 """Error of a product with the resolution operator, relative to it."""
@@ -140,8 +140,9 @@ def data_share(
             [0.9000, 0.9000]])
     """
     started = time.perf_counter()
-    if spacing < 1 or batch < 1:
-        raise InputError(f"spacing is {spacing} and batch {batch}, expected at least 1 each")
+    require_effort(batch, accuracy, seed)
+    if spacing < 1:
+        raise InputError(f"spacing is {spacing}, expected at least 1; correct it")
     ndim = len(A.shape_in) - 1
 
     def size(image: Tensor) -> float:
