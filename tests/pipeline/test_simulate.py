@@ -8,6 +8,7 @@ from molrecon.data.formats import read_scan
 from molrecon.data.simulation import simulate_acquisition
 from molrecon.data.simulation.retrospective import reference_image, undersample
 from molrecon.errors import InputError
+from molrecon.pipeline import Preparation
 from molrecon.pipeline.contents import contents_of
 from molrecon.pipeline.simulate import MaskDraw, simulate_scan
 
@@ -72,6 +73,18 @@ def test_what_is_for_images_is_refused_of_scans(full, extra):
 def test_a_reference_needs_a_calibration_region(full):
     with pytest.raises(InputError, match="calibration is 0, a calibration region too narrow"):
         simulate_scan(full, MaskDraw(acceleration=4, calibration=0))
+
+
+def test_the_source_is_checked_and_its_centre_can_be_settled(full, tmp_path):
+    kspace = np.load(full)
+    np.save(tmp_path / "corner.npy", np.fft.ifftshift(kspace, axes=(-2, -1)))
+    with pytest.raises(InputError, match="zero frequency is in the corner"):
+        simulate_scan(tmp_path / "corner.npy", HOW)
+    settled = Preparation(centre="corner")
+    made = simulate_scan(tmp_path / "corner.npy", HOW, preparation=settled).scan
+    assert torch.equal(made.kspace, simulate_scan(full, HOW).scan.kspace)
+    forced = simulate_scan(tmp_path / "corner.npy", HOW, force=True, with_reference=False).scan
+    assert forced.kspace.shape == made.kspace.shape
 
 
 def test_contents_of_a_scan_an_image_and_several_arrays(full, image, tmp_path):

@@ -102,7 +102,7 @@ def certify(
     axes, channels = Axes(config.spatial_axes), config.network.images.channels
     # Read first: a wrong file is refused before any work.
     scans = read_scans(data or (), axes, channels, model)
-    count = sum(len(scan.kspace) for scan in scans) or len(SIMULATED)
+    count = len(scans) or len(SIMULATED)
     with output.progress(STEPS * count) as show:
 
         def told(text: str, done: int, total: int) -> None:

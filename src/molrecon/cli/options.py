@@ -106,6 +106,10 @@ Centre = Annotated[
     ),
 ]
 Despike = Annotated[bool, typer.Option("--despike", help="Leave spikes out.")]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Go on in spite of the data check; nothing is then proved."),
+]
 Against = Annotated[
     str | None,
     typer.Option(help="Other models or methods beside it, each by itself.", metavar="NAME|FILE,…"),

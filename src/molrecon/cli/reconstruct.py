@@ -15,6 +15,7 @@ from molrecon.cli.options import (
     CoilMaps,
     Despike,
     Device,
+    Force,
     Json,
     MaskFile,
     MaxMemory,
@@ -140,10 +141,6 @@ Beside = Annotated[
         help="Methods or models that the report shows beside, on the same scan; '' for none.",
         metavar="NAME|FILE,…",
     ),
-]
-Force = Annotated[
-    bool,
-    typer.Option("--force", help="Go on in spite of the data check; nothing is then proved."),
 ]
 
 

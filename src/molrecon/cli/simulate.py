@@ -8,7 +8,17 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Acceleration, Calibration, Json, MaskKind, ReadMemory, Seed
+from molrecon.cli.options import (
+    Acceleration,
+    Calibration,
+    Centre,
+    Despike,
+    Force,
+    Json,
+    MaskKind,
+    ReadMemory,
+    Seed,
+)
 
 if TYPE_CHECKING:
     from molrecon.data.scan import Scan as ScanData
@@ -65,6 +75,9 @@ def simulate(
     coils: Coils = None,
     sigma: Sigma = None,
     include_maps: IncludeMaps = False,
+    centre: Centre = None,
+    despike: Despike = False,
+    force: Force = False,
     max_memory: ReadMemory = None,
     json: Json = False,
 ) -> None:
@@ -74,9 +87,11 @@ def simulate(
     the coil maps of the calibration region that is left. Of an image, a scan with smooth random
     coil maps, a smooth phase and noise is simulated; its reference is the complex image.
     """
+    from molrecon.cli.reading import parse_centre
     from molrecon.data.atomic import keep_inputs
     from molrecon.data.formats import check_image_path, check_scan_path, write_image, write_scan
     from molrecon.data.oversampling import crop_image
+    from molrecon.pipeline import Preparation
     from molrecon.pipeline.simulate import MaskDraw, simulate_scan
 
     check_scan_path(out)
@@ -85,6 +100,7 @@ def simulate(
         check_image_path(reference)
         keep_inputs(reference, source, out)
     sampling = MaskDraw(mask_kind, acceleration, calibration, seed)
+    settled = Preparation(centre=parse_centre(centre), despike=despike)
     made = simulate_scan(
         source,
         sampling,
@@ -93,6 +109,8 @@ def simulate(
         sigma=sigma,
         include_maps=include_maps,
         with_reference=reference is not None,
+        preparation=settled,
+        force=force,
         max_memory=max_memory,
     )
     write_scan(out, made.scan)

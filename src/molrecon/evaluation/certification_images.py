@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from molrecon.data.axes import Axes
-from molrecon.data.formats import read_scan
-from molrecon.data.oversampling import without_oversampling
+from molrecon.data.formats import scan_items
 from molrecon.data.sample_image import sample_image
 from molrecon.data.scan import Scan
 from molrecon.data.simulation import simulate_acquisition
 from molrecon.data.simulation.super_resolution import decimate
 from molrecon.errors import InputError
-from molrecon.evaluation.scan_slice import problem_of
+from molrecon.evaluation.scan_slice import prepared_item, problem_of
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.pipeline.match import match_whole, require_complex
-from molrecon.pipeline.measurements import items_with_maps
+from molrecon.pipeline.measurements import require_coil_maps
 from molrecon.progress import Progress
 
 SIMULATED = ((2.0, 0.002), (4.0, 0.01), (6.0, 0.04))
@@ -93,22 +92,29 @@ def _pictures() -> Iterator[CertificationImage]:
         )
 
 
-def read_scans(files: Sequence[str], axes: Axes, channels: int, model: str) -> list[Scan]:
-    """Return the scans of files, cut to their field of view, in the axes of a model of MRI."""
+def read_scans(files: Sequence[str], axes: Axes, channels: int, model: str) -> dict[str, Scan]:
+    """Return every slice or volume of files in the axes of a model of MRI, by name.
+
+    They are checked and prepared as `reconstruct` does.
+    """
     if files:
         require_complex(channels, model)
-    return [match_whole(without_oversampling(read_scan(file)), axes, model) for file in files]
+    found = {}
+    for file in files:
+        items = scan_items(file)
+        for number in range(len(items)):
+            scan = match_whole(prepared_item(items, number), axes, model)
+            require_coil_maps(scan)
+            name = f"{items.source}, {scan.axes.item} {number}"
+            found[name if len(items) > 1 else items.source] = scan
+    return found
 
 
 def images_of(
-    scans: Sequence[Scan], device: str, progress: Progress
+    scans: Mapping[str, Scan], device: str, progress: Progress
 ) -> Iterator[CertificationImage]:
-    """Return every slice or volume of scans; coil maps are estimated where there are none."""
-    for scan in scans:
-        for number, item in enumerate(items_with_maps(scan, progress)):
-            several = scan.kspace.shape[0] > 1
-            yield CertificationImage(
-                f"{scan.source}, {scan.axes.item} {number}" if several else scan.source,
-                *problem_of(item, device),
-                scan.sigma,
-            )
+    """Return measurements of scans of one item; coil maps are estimated where there are none."""
+    for number, (name, scan) in enumerate(scans.items()):
+        if scan.coil_maps is None:
+            progress(f"{name}: coil maps", number, len(scans))
+        yield CertificationImage(name, *problem_of(scan, device), scan.sigma)

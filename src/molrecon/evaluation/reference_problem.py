@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -12,6 +12,7 @@ from molrecon.data.simulation.acquisition import Acquisition
 from molrecon.data.simulation.retrospective import undersample
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.cartesian_mri import CartesianMRI
+from molrecon.pipeline.preparation import Preparation
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +34,14 @@ def retrospective_problem(
     """Undersample a full scan, see `make_mask`; the reference is the full scan combined.
 
     Coil maps are estimated from the calibration region alone, whether or not the scan has some, and
-    the reference is combined with the same maps.
+    the reference is combined with the same maps. Partial Fourier sampling is completed as
+    `reconstruct` does.
     """
     scan = undersample(full, acceleration, mask_kind=mask_kind, calibration=calibration, seed=seed)
     maps = estimate_coil_maps(scan.kspace, scan.mask)
     reference = combine_coils(full.kspace, maps)
-    return ReferenceProblem(scan.kspace, CartesianMRI(maps, scan.mask), reference, mask=scan.mask)
+    y, A, _ = Preparation().problem(replace(scan, coil_maps=maps))
+    return ReferenceProblem(y, A, reference, mask=scan.mask)
 
 
 def simulated_problem(

@@ -11,6 +11,7 @@ from molrecon.data.check import check
 from molrecon.data.formats import read_image, scan_items
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.scan import Scan
+from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator
 from molrecon.pipeline.match import match_whole, require_mri
@@ -34,14 +35,32 @@ def read_slice(
             f"number is {number}, but the scan {items.source} has the slices 0 to "
             f"{len(items) - 1}; choose one of them."
         )
-    item, preparation = items[chosen], Preparation()
-    check(item).require_none(items.source)
-    scan = preparation.prepare(item).scan
+    scan = prepared_item(items, chosen)
     for method in methods:
         require_mri(method)
         scan = match_whole(scan, method.axes, method.label)
     require_coil_maps(scan)
     return scan
+
+
+def prepared_item(items: ScanItems, number: int) -> Scan:
+    """Return an item of a scan, checked and prepared as `reconstruct` does without options.
+
+    Parameters
+    ----------
+    items
+        The items of a scan.
+    number
+        Which one, from 0.
+
+    Raises
+    ------
+    InputError
+        If the data contradict what the scan is taken for.
+    """
+    item = items[number]
+    check(item).require_none(items.source, settles=False)
+    return Preparation().prepare(item).scan
 
 
 def read_reference(path: PathLike, scan: Scan, *, number: int | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -24,21 +24,6 @@ from molrecon.operators.noise import (
     estimate_noise,
 )
 from molrecon.operators.soft_sense import SoftSense
-from molrecon.progress import Progress, silent
-
-
-def items_with_maps(scan: Scan, progress: Progress = silent) -> Iterator[Scan]:
-    """Return every item of a scan as a scan of its own, with coil maps.
-
-    Missing ones are estimated when an item is asked for; that there is no calibration region for it
-    is said before the first. ``progress`` is called before every estimate.
-    """
-    require_coil_maps(scan)
-    count = len(scan.kspace)
-    for number in range(count):
-        if scan.coil_maps is None:
-            progress(f"{scan.axes.item} {number + 1} of {count}: coil maps", number, count)
-        yield ensure_coil_maps(scan.item(number))
 
 
 def require_coil_maps(scan: Scan) -> None:

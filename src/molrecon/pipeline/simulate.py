@@ -10,6 +10,7 @@ from torch import Tensor
 from molrecon.arguments import require_positive
 from molrecon.data.axial import axial_slices, slice_geometry
 from molrecon.data.calibration import calibration_region
+from molrecon.data.check import check
 from molrecon.data.formats import ImageData, kind_of, read_image, read_scan
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.oversampling import without_oversampling
@@ -19,6 +20,7 @@ from molrecon.data.simulation.retrospective import reference_image, undersample
 from molrecon.errors import InputError
 from molrecon.pipeline.free_memory import available_memory
 from molrecon.pipeline.memory import GIB
+from molrecon.pipeline.preparation import Preparation
 
 COILS = 8
 COPIES = 6
@@ -56,13 +58,16 @@ def simulate_scan(
     sigma: float | None = None,
     include_maps: bool = False,
     with_reference: bool = True,
+    preparation: Preparation | None = None,
+    force: bool = False,
     max_memory: float | None = None,
 ) -> SimulatedScan:
     """Make an undersampled scan from a file.
 
     A fully sampled scan is undersampled as it is; its reference is the full scan combined with the
     coil maps of the calibration region that is left. Of an image, a scan with smooth random coil
-    maps, a smooth phase and noise is simulated; its reference is the complex image.
+    maps, a smooth phase and noise is simulated; its reference is the complex image. A scan is
+    checked as `reconstruct` does.
 
     Parameters
     ----------
@@ -81,6 +86,10 @@ def simulate_scan(
         Of an image: keep the true coil maps in the scan, to be used in place of an estimate.
     with_reference
         Whether the reference of a scan is computed.
+    preparation
+        What is settled of a scan before it is undersampled: spikes and centre.
+    force
+        Whether to go on with a scan that the data contradict.
     max_memory
         Memory in GiB that an array of the file may take, beyond 200 MB and four times the size of
         the file.
@@ -97,7 +106,10 @@ def simulate_scan(
         )
     chosen = None if number is None else (number, number + 1)
     stored_scan = read_scan(source, slice_range=chosen, max_memory=max_memory)
-    full = without_oversampling(stored_scan)
+    settled = (preparation or Preparation()).settled(stored_scan)
+    if not force:
+        check(settled).require_none(str(source))
+    full = without_oversampling(settled)
     scan = undersample(full, **vars(sampling))
     reference = _reference(full, scan, sampling) if with_reference else None
     return SimulatedScan(scan, reference, "scan", number, None)

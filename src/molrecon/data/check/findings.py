@@ -124,13 +124,15 @@ class DataCheck:
         verb = "contradict" if self.contradictions else "make doubtful"
         return f"the scan is what it is taken for, which the data {verb} ({names})"
 
-    def require_none(self, source: str) -> None:
+    def require_none(self, source: str, *, settles: bool = True) -> None:
         """Refuse a scan with contradictions.
 
         Parameters
         ----------
         source
             Name of the scan.
+        settles
+            Whether who reads the scan can settle what was found, or go on in spite of it.
 
         Raises
         ------
@@ -140,10 +142,10 @@ class DataCheck:
         if self.contradictions:
             first, *others = self.contradictions
             more = f" (and {', '.join(one.name for one in others)})" if others else ""
-            raise InputError(
-                f"The data check refuses {source}{more}: {first}, or go on in spite of it (force), "
-                "and nothing is called proved."
-            )
+            what = f"{first}, or go on in spite of it (force), and nothing is called proved"
+            if not settles:
+                what = f"{first.seen}: {first.meaning}; store the scan without it"
+            raise InputError(f"The data check refuses {source}{more}: {what}.")
 
     def facts(self) -> list[dict[str, Any]]:
         """Return the findings as plain values."""

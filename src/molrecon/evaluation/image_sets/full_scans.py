@@ -1,4 +1,4 @@
-"""Real fully sampled scans, undersampled afterwards."""
+"""Real fully sampled scans, checked and prepared as for a reconstruction, and undersampled."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from molrecon.data.formats import read_scan
+from molrecon.data.formats import scan_items
 from molrecon.data.root import file_digest
 from molrecon.data.scan import Scan
 from molrecon.data.simulation.retrospective import require_full
 from molrecon.errors import InputError
 from molrecon.evaluation.image_sets.base import Case, SampledSet, Seed, within
 from molrecon.evaluation.reference_problem import ReferenceProblem, retrospective_problem
+from molrecon.evaluation.scan_slice import prepared_item
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,17 @@ class FullScans(SampledSet):
         """List every slice under every mask."""
         found: list[Case] = []
         for source, title in self.sources(root).items():
-            scan = read_scan(source)
-            require_full(scan.mask, source)
-            self.check_draws(tuple(scan.kspace.shape[2:]), source)
-            count = scan.kspace.shape[0]
+            items, digest = scan_items(source), file_digest(source)
+            count = len(items)
             for number in range(count) if self.slices is None else self.slices:
                 if number >= count:
                     raise InputError(
                         f"The image set {self.name!r} asks for slice {number} of {source}, which "
                         f"has {count}; choose among 0 to {count - 1}."
                     )
+                scan = prepared_item(items, number)
+                require_full(scan.mask, source)
+                self.check_draws(tuple(scan.kspace.shape[2:]), source)
                 image = title + (f" slice {number}" if count > 1 else "")
                 found += [
                     FullScanCase(
@@ -66,7 +68,7 @@ class FullScans(SampledSet):
                         group=within(root, source.split("::", 1)[0]),
                         ndim=scan.ndim,
                         source=source,
-                        digest=file_digest(source),
+                        digest=digest,
                         slice=number,
                         calibration=self.calibration,
                         **draw._asdict(),
@@ -78,4 +80,4 @@ class FullScans(SampledSet):
 
 @lru_cache(maxsize=2)
 def _slice(source: str, digest: str, number: int) -> Scan:
-    return read_scan(source, slice_range=(number, number + 1))
+    return prepared_item(scan_items(source), number)
