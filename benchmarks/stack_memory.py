@@ -13,6 +13,7 @@ fewest slices. Formats: plain arrays (h5, npy, cfl), archives (npz, compressed: 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -146,7 +147,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for slices in chosen.slices:
             scan = Path(folder) / f"scan.{chosen.format}"
-            write(scan, one, slices)
+            # In a process of its own: the peak of a process is that of the one it was forked from.
+            writer = multiprocessing.get_context("fork").Process(
+                target=write, args=(scan, one, slices)
+            )
+            writer.start()
+            writer.join()
             size = scan.stat().st_size / 2**20
             output = Path(folder) / f"image.{chosen.output}"
             peak, seconds = measure(scan, output, chosen.method, chosen.info)

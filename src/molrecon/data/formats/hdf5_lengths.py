@@ -1,4 +1,4 @@
-"""The lengths of records of variable length in an HDF5 file, before HDF5 allocates them."""
+"""Lengths and heads of records of variable length in an HDF5 file, read past HDF5."""
 
 from __future__ import annotations
 
@@ -57,6 +57,34 @@ def stored_lengths(dataset: h5py.Dataset, path: Path, field: str | None = None) 
         for heap in heaps:
             _require_steps(stream, heap)
     return lengths
+
+
+def stored_field(dataset: h5py.Dataset, path: Path, field: str) -> Array:
+    """Return a field of fixed size of all records, whose lengths were found sound.
+
+    It is read past HDF5, which reads the fields of variable length of the same records too, and
+    never frees what it takes for them.
+    """
+    kind = dataset.id.get_type()
+    index, size = kind.get_member_index(field.encode()), kind.get_size()
+    part = kind.get_member_type(index).dtype
+    if part.hasobject:
+        raise ValueError(f"its field {field} is of variable length")
+    row = np.dtype(
+        {
+            "names": [field],
+            "formats": [part],
+            "offsets": [kind.get_member_offset(index)],
+            "itemsize": size,
+        }
+    )
+    found = np.zeros(math.prod(dataset.shape), part)
+    with path.open("rb") as stream:
+        for first, number, place in _places(dataset, len(found), size):
+            stream.seek(place)
+            block = np.frombuffer(stream.read(number * size), row, number)
+            found[first : first + number] = block[field]
+    return found
 
 
 def _require_steps(stream: IO[bytes], place: int) -> None:

@@ -15,7 +15,7 @@ from molrecon.data.arrays import Array
 from molrecon.data.formats.assemble import SliceRange
 from molrecon.data.formats.entries import Entries
 from molrecon.data.formats.hdf5_file import Hdf5File
-from molrecon.data.formats.hdf5_lengths import stored_lengths
+from molrecon.data.formats.hdf5_lengths import stored_field, stored_lengths
 from molrecon.data.formats.mri_header import Header, Limit, parse_header
 from molrecon.data.formats.non_cartesian import require_cartesian
 from molrecon.data.formats.readouts import COUNTERS, Readouts, sort_readouts
@@ -81,7 +81,7 @@ def _open(file: Hdf5File) -> tuple[str, _Heads, Readouts]:
     dataset, entry = file.file[key], file.entries[key]
     file.location.require_room(entry.nbytes, f"array {key!r}")
     lengths = stored_lengths(dataset, file.location.path, "data")
-    heads = np.asarray(dataset.fields("head")[...])
+    heads = stored_field(dataset, file.location.path, "head")
     if not len(heads):
         raise InputError(f"{source} holds no readouts, expected those of a scan; check the file.")
     _require_lengths(file, lengths, heads)
