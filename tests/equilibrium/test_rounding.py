@@ -227,7 +227,24 @@ class Unlike(Dense):
     def forward(self, x):
         if self.fault == "single precision":
             return super().forward(x.to(torch.complex64).to(x.dtype))
+        if self.fault == "not linear for large images":
+            return super().forward(x.where(x.abs() < 1e3, 1.1 * x))
         return super().forward(x) + (1e-6 if self.fault == "affine" else 0)
+
+    @property
+    def for_double(self):
+        return Dense((1 + 1e-4 * (self.fault == "another double")) * self.matrix)
+
+    @property
+    def support(self):
+        seen = torch.ones(1, *self.shape_in, dtype=torch.bool)
+        seen[..., 0] = self.fault != "too small a support"
+        self.asked = vars(self).get("asked", 0) + 1
+        seen[..., 1] = self.fault != "a support that changes" or self.asked % 2 == 0
+        return seen
+
+    def completed(self, x, y):
+        return 3 * x if self.fault == "another completion" else x
 
     def adjoint(self, y):
         return (1 + 1e-9 * (self.fault == "another adjoint")) * super().adjoint(y)
@@ -251,8 +268,16 @@ FAULTS = {
     "another AᴴA": r"A\.normal\(x\) is not",
     "another mismatch": r"A\.mismatch\(x, y\) is not",
     "too small a norm": r"states at most 0\.1",
+    "not linear for large images": r"A\(1\.04858e\+06 x\) is not",
+    "another double": r"A\.for_double\(x\) is not",
+    "too small a support": "where x is so on the support",
+    "a support that changes": "another one whenever it is asked",
+    "another completion": r"A\.completed\(x, y\) is not",
 }
 """What an operator may lack, and how it is said."""
+
+
+OF_ITS_PRODUCTS = ("affine", "single precision", "not linear for large images")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -261,7 +286,7 @@ def test_what_is_assumed_of_an_operator_is_tested_where_it_is_not_known(fault):
     for made in (2 * A, A.H @ A, A + A):
         # Their own AᴴA is made of A and its adjoint, and theirs alone.
         assert follows_model(made) or fault != "none"
-        assert not (follows_model(made) and fault in ("affine", "single precision"))
+        assert not (follows_model(made) and fault in OF_ITS_PRODUCTS)
     assert follows_model(A) == (fault == "none")
     with nullcontext() if fault == "none" else pytest.raises(InputError, match=FAULTS[fault]):
         check_operator(A)
@@ -281,6 +306,26 @@ def test_operators_of_the_package_are_known_unless_a_method_was_replaced():
     other.adjoint = lambda y: 2 * A.adjoint(y)
     assert not follows_model(other)
     assert not follows_model(2 * other)
+
+
+def test_an_operator_that_was_changed_is_not_what_was_known():
+    A = cartesian_mri((4, 3))
+    both = 2 * A
+    assert follows_model(both)
+    A.coil_maps.mul_(2)
+    assert not follows_model(A)
+    assert not follows_model(both)
+
+
+def test_a_class_that_claims_to_be_of_the_package_is_tested():
+    class Larger(CartesianMRI):
+        def forward(self, x):
+            return 1.01 * super().forward(x)
+
+    Larger.__module__ = CartesianMRI.__module__
+    A = cartesian_mri((4, 3))
+    A.__class__ = Larger
+    assert not follows_model(A)
 
 
 def test_wrapped_operators_are_tested():

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from molrecon.equilibrium.forward_backward import ForwardBackward
+from molrecon.equilibrium.forward_backward import PROVED, ROUNDING_UNKNOWN, ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.errors import ConvergenceError, InputError
 from molrecon.networks import ResidualStrictCNN
@@ -254,6 +254,56 @@ def test_certified_needs_a_bound_that_is_proved_of_the_network_in_memory():
         assert not untrue.certified
         assert not untrue(y, A, sigma=0.02, raise_on_failure=False).certified
     assert not strict().train().certified
+    for gain in (-5.0, math.nan):
+        enlarged = strict()
+        enlarged.network_gain = gain
+        assert not enlarged.certified
+
+
+def test_rounding_is_not_counted_where_hooks_may_keep_a_network_from_double_precision():
+    A, y = scan()
+    A, y = A.to(dtype=torch.complex64), y.to(torch.complex64)
+    known = strict().float()
+    hooked = deepcopy(known)
+    torch.nn.utils.spectral_norm(hooked.network.convolutions[0])  # keeps a kernel of its own
+    for model, sentence in ((known, PROVED), (hooked, ROUNDING_UNKNOWN)):
+        with torch.no_grad():
+            solution = model(y, A, sigma=0.02, raise_on_failure=False)
+        assert solution.certified == (sentence is PROVED)
+        assert sentence in solution.guarantee.rests_on
+
+
+class Given(torch.nn.Module):
+    def __init__(self, lam):
+        super().__init__()
+        self.lam = torch.as_tensor(lam)
+
+    def forward(self, sigma):
+        return self.lam
+
+
+@torch.no_grad()
+def test_weights_of_any_real_kind_are_taken_in_the_precision_of_the_images():
+    A, y = scan()
+    A, y = A.to(dtype=torch.complex64), y.to(torch.complex64)
+    known = strict().float()
+    values = []
+    for lam in (10.0, torch.tensor(10), torch.tensor([10.0]).double(), torch.tensor([10.0]).half()):
+        known.weight = Given(lam)
+        solution = known(y, A, sigma=0.02)
+        assert solution.certified
+        assert solution.lam.dtype == torch.float32
+        values.append(solution.value)
+    assert all(torch.equal(value, values[0]) for value in values)
+
+
+@pytest.mark.parametrize("lam", [10j, [1.0, 2.0, 3.0], -1.0, float("nan"), float("inf")])
+def test_weights_that_are_none_are_refused(lam):
+    A, y = scan()
+    known = strict()
+    known.weight = Given(lam)
+    with pytest.raises(InputError, match="expected"):
+        known(y, A, sigma=0.02)
 
 
 class Doubled(MOL):

@@ -8,6 +8,12 @@ iteration rounds the quotients, and the bound, which takes them from what was gi
 (`Inclusion.measured`), counts that. λ and σ are the numbers that the solution reports, in that
 unit.
 
+**Outside the claim** is whoever changes what PyTorch computes: a function of it that was replaced,
+a `TorchFunctionMode` or `TorchDispatchMode` that returns other numbers, a backend of ``compile``
+that does (a compiled network or model is not called proved, nor one with hooks), tensors changed
+through ``data`` or numpy behind an operator that holds them, and anything changed by another thread
+while a solve runs.
+
 **Model.** (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 2.4, 3.1 and 24.1.) With
 the unit roundoff u, 2⁻⁵³ in double precision:
 
@@ -62,7 +68,8 @@ no more than its own `OPERATOR` term and this.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -154,6 +161,9 @@ def operator_norm(A: LinearOperator) -> Tensor:
     return 2 * A.nominal_norm if known is None else known
 
 
+UNITS = (2.0**-20, 2.0**20)
+"""Sizes of images, besides 1, at which an operator is tested for being linear."""
+
 _tested: WeakKeyDictionary[LinearOperator, bool] = WeakKeyDictionary()
 
 
@@ -162,16 +172,20 @@ def follows_model(A: LinearOperator) -> bool:
     """Whether an operator is linear with ``adjoint`` as its adjoint, and no rounder than assumed.
 
     Of the operators of this package it is known. Others, and what is made of them, are tested once,
-    on random images in their own precision and in double.
+    on random images of three sizes, in their own precision and in double. None may have changed
+    since it was made (`LinearOperator.changed`).
 
     Parameters
     ----------
     A
         Any operator.
     """
+    if any(part.changed for part in _parts_of(A)):
+        return False
     known = _tested.get(A)
     if known is None:
-        known = _tested[A] = _is_own(A) or next(_faults(A), None) is None
+        known = all(map(_is_own, _parts_of(A))) or next(_faults(A), None) is None
+        _tested[A] = known
     return known
 
 
@@ -209,53 +223,80 @@ def check_operator(A: LinearOperator) -> None:
         raise InputError(f"{type(A).__name__}: {fault}")
 
 
+def _parts_of(A: LinearOperator) -> Iterator[LinearOperator]:
+    """Return an operator and those it is made of."""
+    yield A
+    for name, value in vars(A).items():
+        if isinstance(value, LinearOperator) and name != "in_double":
+            yield from _parts_of(value)
+
+
 def _is_own(A: LinearOperator) -> bool:
-    own = type(A).__module__.startswith("molrecon.") and not isinstance(A, Wrapped)
-    held = vars(A).items()
-    replaced = any(callable(value) and hasattr(type(A), name) for name, value in held)
-    parts = (value for _, value in held if isinstance(value, LinearOperator) and value is not A)
-    return own and not replaced and all(map(_is_own, parts))
+    kind = type(A)
+    module = sys.modules.get(kind.__module__)
+    own = kind.__module__.startswith("molrecon.") and getattr(module, kind.__name__, None) is kind
+    replaced = any(callable(value) and hasattr(kind, name) for name, value in vars(A).items())
+    return own and not replaced and not isinstance(A, Wrapped)
+
+
+def _draw(A: LinearOperator, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.randn((A.batch, *shape), generator=generator, dtype=A.dtype).to(A.device)
 
 
 def _faults(A: LinearOperator) -> Iterator[str]:
     """Say what an operator lacks, in its own precision and in double, and what to do."""
-    for one in dict.fromkeys((A, A.for_double)):
+    if any(part.changed for part in _parts_of(A)):
+        yield "a tensor that it holds was changed after it was made; make a new operator"
+    double = A.for_double
+    for one in dict.fromkeys((A, double)):
         yield from _faults_in_precision(one)
+    x = _draw(A, A.shape_in, torch.Generator().manual_seed(1))
+    found = double(x.to(double.dtype) if double is not A else x).to(x.dtype)
+    yield from _unequal(
+        A, (("A.for_double(x) is not A(x)", found, A(x), operator_norm(A) * norm(x)),)
+    )
 
 
 def _faults_in_precision(A: LinearOperator) -> Iterator[str]:
     generator = torch.Generator().manual_seed(0)
-
-    def draw(shape: tuple[int, ...]) -> Tensor:
-        values = torch.randn((A.batch, *shape), generator=generator, dtype=A.dtype)
-        return values.to(A.device)
-
-    x, z, y = draw(A.shape_in), draw(A.shape_in), draw(A.shape_out)
-    forward, back = A(x), A.H(y)
-    for name, a in (("A(x)", forward), ("A.H(y)", back)):
+    x, z, y = (_draw(A, shape, generator) for shape in (A.shape_in, A.shape_in, A.shape_out))
+    forward, back, full = A(x), A.H(y), A.completed(x, y)
+    for name, a in (("A(x)", forward), ("A.H(y)", back), ("A.completed(x, y)", full)):
         if a.dtype != A.dtype:
             yield f"{name} is {a.dtype}, expected {A.dtype} as its argument; keep the precision"
             return
     # From its own products: a norm that it states may be anything.
     size = LinearOperator.norm(A, tol=1e-2)
-    unit = 2 * OPERATOR * unit_roundoff(A.dtype) * size
+    both = norm(y) + size * norm(x)
+    # A full scan is completed with the mismatch, or not known.
+    added = torch.zeros_like(x) if full is x else A.mismatch(x, y)
+    least = torch.finfo(size.dtype).tiny
     same = (
-        ("A(x + z) is not A(x) + A(z)", A(x + z), forward + A(z), 3 * norm(x) + 3 * norm(z)),
-        ("A.normal(x) is not A.H(A(x))", A.normal(x), A.H(forward), 4 * size * norm(x)),
+        (
+            "A(x + z) is not A(x) + A(z)",
+            A(x + z),
+            forward + A(z),
+            size * (3 * norm(x) + 3 * norm(z)),
+        ),
+        *(
+            (f"A({factor:g} x) is not {factor:g} A(x)", A(factor * x), factor * forward, scale)
+            for factor in UNITS
+            for scale in (2 * factor * size * norm(x),)
+        ),
+        ("A.normal(x) is not A.H(A(x))", A.normal(x), A.H(forward), 4 * size**2 * norm(x)),
         (
             "A.mismatch(x, y) is not A.H(y − A(x))",
             A.mismatch(x, y),
             A.H(y - forward),
-            4 * (norm(y) + size * norm(x)),
+            4 * size * both,
         ),
+        ("A.completed(x, y) is not x + A.H(y − A(x))", full, x + added, 4 * size * both + norm(x)),
     )
-    for what, a, b, scale in same:
-        if not bool((norm(a - b) <= unit * scale).all()):
-            share = float((norm(a - b) / norm(b)).max())
-            yield f"{what}: in {A.dtype} they differ by {share:.1g} of their size; correct it"
+    yield from _unequal(A, same)
+    yield from _faults_of_support(A, x, size)
     left, right = inner(forward, y), inner(x, back)
     apart = (left - right).abs()
-    if not bool((apart <= 2 * unit * norm(x) * norm(y)).all()):
+    if not bool((apart <= 2 * _unit(A) * size * norm(x) * norm(y)).all()):
         worst = int(apart.argmax())
         yield (
             f"⟨x, Aᴴy⟩ is {float(apart[worst]):.3g} from ⟨Ax, y⟩ = {float(left[worst]):.4g}; "
@@ -267,6 +308,34 @@ def _faults_in_precision(A: LinearOperator) -> Iterator[str]:
             f"its norm is at least {float(size.max()):.6g}, but it states at most "
             f"{float(stated.max()):.6g}; correct norm_bound or nominal_norm"
         )
+    gain = torch.maximum(norm(x - A.normal(x)) / norm(x).clamp_min(least), size.square() - 1)
+    if full is not x and not bool((gain <= A.completion_gain * (1 + 1e-3)).all()):
+        yield f"‖I − AᴴA‖ is at least {float(gain.max()):.6g}; correct completion_gain"
+
+
+def _faults_of_support(A: LinearOperator, x: Tensor, size: Tensor) -> Iterator[str]:
+    seen, again = A.support, A.support
+    if seen is None:
+        return
+    if again is None or seen.dtype != torch.bool or not torch.equal(seen, again):
+        yield "its support is no boolean tensor, or another one whenever it is asked; correct it"
+        return
+    outside = "A(x) is not zero where x is so on the support"
+    yield from _unequal(A, ((outside, A(x * seen), A(x), size * norm(x)),))
+
+
+def _unit(A: LinearOperator) -> float:
+    return 2 * OPERATOR * unit_roundoff(A.dtype)
+
+
+def _unequal(
+    A: LinearOperator, pairs: Iterable[tuple[str, Tensor, Tensor, Tensor]]
+) -> Iterator[str]:
+    """Say which pairs differ by more than the rounding of numbers of a size."""
+    for what, a, b, scale in pairs:
+        if not bool((norm(a - b) <= _unit(A) * scale).all()):
+            share = float((norm(a - b) / norm(b)).max())
+            yield f"{what}: in {A.dtype} they differ by {share:.1g} of their size; correct it"
 
 
 def lost(exact: Tensor, image: Tensor) -> Tensor:

@@ -37,6 +37,8 @@ APPLIES_NOTHING = {
     "start_from",
 }
 """What a subclass may override and keep the bound it inherits: nothing of it is in the map."""
+ACCOUNTS = {"halo", "uncut", "working_channels"}
+"""Properties that a subclass may define and keep it, for the same reason."""
 
 
 @torch.no_grad()
@@ -291,6 +293,8 @@ def _says_its_composition(kind: type) -> bool:
             return True
         inherited = {name for later in kind.__mro__[place + 1 :] for name in vars(later)}
         changed = {name for name, value in vars(one).items() if callable(value)} & inherited
-        if changed - APPLIES_NOTHING:
+        # A property may stand in for a number that an instance holds.
+        replaced = {name for name, value in vars(one).items() if isinstance(value, property)}
+        if changed - APPLIES_NOTHING or replaced - ACCOUNTS:
             return False
     return False

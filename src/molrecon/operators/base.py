@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from copy import copy
 from functools import cached_property
 from numbers import Number
 from typing import Self
@@ -15,6 +14,7 @@ from torch import Tensor
 from molrecon.errors import InputError
 from molrecon.operators.checks import check_shape, image_dtype
 from molrecon.operators.conversion import converted, device_of
+from molrecon.operators.watched import Watched
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def per_sample(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(-1, *([1] * (like.ndim - 1)))
 
 
-class LinearOperator(ABC):
+class LinearOperator(Watched, ABC):
     """A linear forward model A with its adjoint: ``A(x)``, ``A.H(y)``, ``A.normal(x)``.
 
     A model of your own is a subclass with `forward` and `adjoint`; everything else follows from
@@ -79,7 +79,8 @@ class LinearOperator(ABC):
     Notes
     -----
     An operator may derive other tensors from its parameters when it is made. Make a new one after
-    changing a parameter in place, and one for every backward pass through such a parameter.
+    changing a parameter in place, and one for every backward pass through such a parameter: nothing
+    is proved with an operator that was changed.
 
     Examples
     --------
@@ -215,10 +216,10 @@ class LinearOperator(ABC):
             Of images, by default the present one.
         """
         target = image_dtype(dtype or self.dtype)
-        moved = copy(self)
-        vars(moved).pop("in_double", None)
-        held = {name: converted(value, device, target) for name, value in vars(moved).items()}
-        vars(moved).update(held)
+        state = self.__getstate__()
+        state.pop("in_double", None)
+        moved = type(self).__new__(type(self))
+        moved.__setstate__({k: converted(value, device, target) for k, value in state.items()})
         moved.dtype, moved._device = target, device_of(device or self._device)
         return moved
 

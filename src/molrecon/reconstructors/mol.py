@@ -141,7 +141,7 @@ class MOL(LearnedReconstructor):
         proved, nor of an `altered` model.
         """
         bound = None if self.altered else proved_bound(self.network)
-        return bound is not None and self.network_gain * bound <= self.lipschitz_limit
+        return bound is not None and abs(self.network_gain) * bound <= self.lipschitz_limit
 
     @property
     def altered(self) -> bool:
@@ -184,11 +184,28 @@ class MOL(LearnedReconstructor):
             y=y,
             monotonicity=self.monotonicity,
             shift=self.shift,
-            # While it is trained a normalised network changes from one application to the next.
-            precise=None if self.network.training else self._in_double(sigma),
+            precise=self._in_double(sigma) if self._is_a_function else None,
             network_rounding=NetworkRounding.of(self.network),
             measured=measured,
         )
+
+    def _lam(self, sigma: Tensor) -> Tensor:
+        """Return λ, in the precision of the images whatever computes it."""
+        lam: Tensor = self.weight(sigma)
+        if lam.is_complex() or lam.shape not in ((), (1,), sigma.shape):
+            raise InputError(
+                f"the data weight gives λ of {lam.dtype} and shape {tuple(lam.shape)}, expected a "
+                f"real number for each of {len(sigma)} samples; correct it"
+            )
+        return lam.to(sigma).expand(sigma.shape)
+
+    @property
+    def _is_a_function(self) -> bool:
+        """Whether a copy of the network in double precision computes what the network does.
+
+        One in training changes from one application to the next, and hooks may do anything.
+        """
+        return not (self.network.training or any(map(is_altered, self.network.modules())))
 
     def _in_double(self, sigma: Tensor) -> Callable[[Tensor], Tensor]:
         """Return the network in double precision, made when it is first applied."""
@@ -238,7 +255,7 @@ class MOL(LearnedReconstructor):
 
     def _weighted(self, problem: ScaledProblem) -> tuple[Tensor, Tensor]:
         """Return λ and the noise level that the network is told, ``(batch,)`` each."""
-        own, most = self.weight(problem.sigma), self.most_gain
+        own, most = self._lam(problem.sigma), self.most_gain
         if most is None:
             return own, problem.sigma
         mu = self.monotonicity + self.shift
