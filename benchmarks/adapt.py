@@ -1,14 +1,15 @@
 """What adaptation to undersampled scans gains on others of their kind, which it did not see.
 
-    MOLRECON_DATA=… python benchmarks/adapt.py [MODEL …] [--scenes cine low-field brain]
+    MOLRECON_DATA=… python benchmarks/adapt.py [MODEL …] [--scenes cine …]
 
 cine: short-axis hearts, no model was trained on any; 96 × 96 pixels, 4 simulated coils, 4× variable
 density, σ = 1 % of the peak, true maps. Four persons to adapt to, three others to judge, by PSNR
-against the image without noise. low-field: 0.055 T FSE, one coil, 2× variable density; two slices
-of each of three persons, judged on those of the fourth. brain: the real 8-coil scan at 4× (ESPIRiT
-maps), three masks to adapt to and three others to judge. The references of real scans hold their
-noise, which favours images that keep it; "noise-free" is an estimate of the PSNR without it
-(`corrected`). Mean ± SD over what is judged; * marks the image that the model returns.
+against the image without noise. cine-lines: the same at 3×, equispaced lines. low-field: 0.055 T
+FSE, one coil, 2× variable density; two slices of each of three persons, judged on those of the
+fourth. brain: the real 8-coil scan at 4× (ESPIRiT maps), three masks to adapt to and three others
+to judge. The references of real scans hold their noise, which favours images that keep it;
+"noise-free" is an estimate of the PSNR without it (`corrected`). Mean ± SD over what is judged; *
+marks the image that the model returns.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -138,7 +140,9 @@ def corrected(
     return {name: 10 * math.log10(energy / error) for name, error in total.items()}
 
 
-def cine() -> tuple[list[Scan], list[Judged]]:
+def cine(
+    kind: str = "variable-density", acceleration: float = 4
+) -> tuple[list[Scan], list[Judged]]:
     """Hearts with simulated coils."""
     scans, judged = [], []
     for person in (1, 2, 3, 4, 9, 10, 11):
@@ -147,8 +151,8 @@ def cine() -> tuple[list[Scan], list[Judged]]:
         one = simulate_acquisition(
             image / image.max(),
             coils=4,
-            acceleration=4,
-            mask_kind="variable-density",
+            acceleration=acceleration,
+            mask_kind=kind,
             calibration=16,
             sigma=0.01,
             seed=person,
@@ -193,6 +197,7 @@ def _judged(full: Scan, scan: Scan) -> Judged:
 
 SCENES: dict[str, Callable[[], tuple[list[Scan], list[Judged]]]] = {
     "cine": cine,
+    "cine-lines": partial(cine, "equispaced", 3),
     "low-field": low_field,
     "brain": brain_scan,
 }

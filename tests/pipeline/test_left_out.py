@@ -63,6 +63,17 @@ def test_left_out_weights_stand_for_what_is_missing():
     assert float(found) == pytest.approx(float((outer & ~mask).sum()), rel=0.15)
 
 
+def test_of_few_lines_some_are_always_left_out():
+    mask = torch.zeros(SHAPE, dtype=torch.bool)
+    mask[::6] = True
+    mask[20:28] = True
+    part = scan(mask)
+    counts = {int((missing_like(part, 0.4, n)[0, 0, :, 0] > 0).sum()) for n in range(60)}
+    free = int(mask[:, 0].sum()) - 8
+    assert counts <= {int(0.4 * free), int(0.4 * free) + 1}
+    assert min(counts) > 0
+
+
 def test_dense_neighbourhoods_are_left_out_less_often():
     mask = make_mask("variable-density", (64, 64), 4, calibration=16, seed=0)
     kspace = torch.ones(1, 1, 64, 64, dtype=torch.complex64)

@@ -77,10 +77,26 @@ def missing_like(part: Scan, share: float, draw: int) -> Tensor:
     density = _density(units, part.axes.fourier)
     sparse = (1 - density).clamp_min(0)
     likely = (share * sparse / sparse[free].mean().clamp_min(1e-6)).clamp_max(MOST_LIKELY)
-    chance = torch.rand(units.shape, generator=make_generator(*_seed(mask), draw))
-    left_out = free & (chance < likely.cpu()).to(free.device)
+    likely = likely.where(free, 0)
+    if float(likely.sum()) < 1:
+        raise _too_few(part, free)
+    left_out = _drawn(likely, make_generator(*_seed(mask), draw))
     weights = left_out * sparse / (density * likely).clamp_min(1e-6)
     return (weights.expand_as(mask) * mask)[None, None]
+
+
+def _drawn(likely: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw places, each with its probability, as many as the sum of all to the last one.
+
+    (Systematic sampling.) Drawn independently, of few lines none may be left out.
+    """
+    places = likely.nonzero()
+    places = places[torch.randperm(len(places), generator=generator)]
+    ends = likely[tuple(places.T)].double().cumsum(0)
+    ends = (ends + torch.rand(1, generator=generator, dtype=torch.float64)).floor()
+    drawn = torch.zeros_like(likely, dtype=torch.bool)
+    drawn[tuple(places.T)] = ends.diff(prepend=ends.new_zeros(1)) > 0
+    return drawn
 
 
 def _free(part: Scan) -> tuple[Tensor, Tensor]:
@@ -98,11 +114,15 @@ def _number(part: Scan, free: Tensor, share: float) -> int:
     number = math.floor(share * int(free.sum()))
     samples = number * part.mask[0, 0].numel() // max(free.numel(), 1)
     if number < 2 or samples < FEWEST:
-        raise InputError(
-            f"{part.source} has {int(free.sum())} samples outside its calibration region, too few "
-            "to leave some out and predict them"
-        )
+        raise _too_few(part, free)
     return number
+
+
+def _too_few(part: Scan, free: Tensor) -> InputError:
+    return InputError(
+        f"{part.source} has {int(free.sum())} samples outside its calibration region, too few to "
+        "leave some out and predict them"
+    )
 
 
 def _seed(mask: Tensor) -> tuple[int, int]:
