@@ -7,6 +7,7 @@ shapes of `molrecon.data.scan.Scan`; an image is ``image``.
 
 from __future__ import annotations
 
+import weakref
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -86,6 +87,7 @@ class _Archive:
         # The memory does not depend on the length, but the time does.
         self.location.require_room(entry.nbytes // _MOST_EXPANDED, f"array {key!r}")
         stream = self.archive.open(f"{key}.npy")
+        weakref.finalize(self.location, stream.close)
         npy_entry(stream)
         first = stream.tell()
         length = sum(map(len, iter(lambda: stream.read(_BLOCK), b"")))
