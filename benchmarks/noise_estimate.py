@@ -5,8 +5,8 @@
 Slices of heads of three contrasts and procedural images, 64² to 490×417; smooth, rough and measured
 coil maps; σ from 1e-4 to 4e-2 of the peak; fully sampled, and 2× to 8× with a calibration region of
 16² to 24². Per number of coils: range of the ratio, share within 15 % and within 30 %, how many of
-the rest were said to be uncertain, how many of the good ones were, and the same ratio of the outer
-k-space alone. Then real scans, beside the background of their images.
+those within 30 % and of those further off were said to be sure or uncertain, and the largest ratio
+of the outer k-space alone. Then real scans, beside the background of their images.
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ def main() -> None:
     parser.add_argument("--coils", type=int, nargs="*", default=COILS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print("coils scans  ratio min–max  within 15 %  30 %  missed, unsaid  said, good  outer max")
+    print(
+        "coils scans  ratio min–max  within 15 %  30 %  right: sure, unsure  "
+        "off: sure, unsure  outer"
+    )
     for coils in arguments.coils:
         rows = []
         for row in measured(coils, SIZES[:2] if arguments.quick else SIZES):
@@ -121,8 +124,10 @@ def report(coils: int, rows: list[tuple[float, float, float, str]]) -> None:
     near = (far <= torch.tensor(1.15).log()).double().mean()
     print(
         f"{coils:5d} {len(rows):5d}  {ratios.min():6.3f}–{ratios.max():<6.3f} {near:10.1%} "
-        f"{good.double().mean():6.1%} {int((~good & ~said).sum()):8d} "
-        f"{int((good & said).sum()):14d} {max(row[2] for row in rows):13.1f}"
+        f"{good.double().mean():6.1%} {int((good & ~said).sum()):12d} "
+        f"{int((good & said).sum()):7d} "
+        f"{int((~good & ~said).sum()):10d} {int((~good & said).sum()):7d} "
+        f"{max(row[2] for row in rows):7.1f}"
     )
     worst = rows[int(torch.where(said, 0 * far, far).argmax())]
     print(

@@ -12,24 +12,28 @@ from torch import Tensor
 
 from molrecon import NoiseEstimate, estimate_noise, estimate_sigma
 from molrecon.data.simulation import simulate_coil_maps
-from molrecon.operators.calibration_noise import UNCERTAIN, kernel_width
 from molrecon.operators.fourier import fft_centred
-from molrecon.operators.noise import estimate_frames_noise
+from molrecon.operators.noise import UNCERTAIN, estimate_frames_noise
+from molrecon.operators.null_space_noise import RingNoise, calibration_cube, coil_powers
 
 SHAPE = (64, 56)
 
 
 def scan(
-    coils: int, sigma: float | Tensor, *, seed: int = 0, width: int = 24
+    coils: int, sigma: float | Tensor, *, seed: int = 0, width: int = 24, lines: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """A disc with sharp details, which reach all of k-space, half sampled, with noise."""
+    """A disc with sharp details, which reach all of k-space, half sampled, with noise.
+
+    Of points or, which is quicker, of whole lines.
+    """
     generator = torch.Generator().manual_seed(seed)
     y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
     body = (x**2 + y**2 < 0.5) * (1 + 0.5 * torch.rand(SHAPE, generator=generator)) / 1.5
     maps = simulate_coil_maps(SHAPE, coils, generator=generator)
     kspace = fft_centred((maps * body).to(torch.complex128), 2)
     noise = torch.randn(coils, *SHAPE, dtype=torch.complex128, generator=generator)
-    mask = torch.rand(SHAPE, generator=generator) < 0.5
+    chosen = torch.rand(SHAPE, generator=generator) < 0.5
+    mask = chosen[:, :1].expand(SHAPE).clone() if lines else chosen
     h, w = (n // 2 - width // 2 for n in SHAPE)
     mask[h : h + width, w : w + width] = True
     return ((kspace + sigma * noise) * mask)[None], mask[None, None]
@@ -41,7 +45,7 @@ def test_signal_that_reaches_the_ends_does_not_count_with_many_coils(coils, sigm
     kspace, mask = scan(coils, sigma)
     found = estimate_noise(kspace, mask)
     assert float(found.sigma) == pytest.approx(sigma, rel=0.15)
-    assert found.source == "calibration subspace"
+    assert found.source == "linear relations of samples"
     assert float(found.uncertainty) < UNCERTAIN
     if sigma < 1e-3:
         assert float(outer_sigma(kspace, mask)) > 10 * sigma
@@ -110,8 +114,8 @@ def steepest(path: Callable[[float], Tensor], mask: Tensor) -> float:
 @pytest.mark.parametrize("coils", [1, 4])
 def test_the_estimate_never_jumps(coils):
     """Signal that comes up, and noise: the number of dimensions with signal passes many edges."""
-    clean, mask = scan(coils, 0.0)
-    noise = (scan(coils, 1e-2)[0] - clean) / 1e-2
+    clean, mask = scan(coils, 0.0, lines=True)
+    noise = (scan(coils, 1e-2, lines=True)[0] - clean) / 1e-2
     for path in (
         lambda t: 0.02 * noise + t * clean,
         lambda t: clean + (0.001 + 0.1 * t) * noise,
@@ -121,7 +125,7 @@ def test_the_estimate_never_jumps(coils):
 
 @pytest.mark.parametrize("coils", [1, 4])
 def test_derivatives_with_respect_to_the_kspace(coils):
-    kspace, mask = scan(coils, 1e-2)
+    kspace, mask = scan(coils, 1e-2, lines=True)
     leaf = kspace.clone().requires_grad_()
     estimate_sigma(leaf, mask).backward()
     generator = torch.Generator().manual_seed(5)
@@ -133,13 +137,21 @@ def test_derivatives_with_respect_to_the_kspace(coils):
         assert float(change) / 2e-6 == pytest.approx(expected, rel=1e-4, abs=1e-8)
 
 
-def test_kernels_leave_no_more_columns_than_rows():
-    for coils, width in itertools.product((1, 2, 8, 32), (16, 24, 40)):
-        kernel = kernel_width((coils, width, width))
-        assert kernel is not None
-        assert coils * kernel**2 <= (width - kernel + 1) ** 2
-    assert kernel_width((8, 11, 40)) is None
-    assert kernel_width((64, 12, 12)) is None
+def test_relations_are_learned_from_a_part_of_kspace_that_was_sampled_throughout():
+    mask = torch.zeros(64, 48, dtype=torch.bool)
+    mask[24:41, 16:33] = True
+    assert calibration_cube(mask) == (slice(24, 41), slice(16, 33))
+    assert calibration_cube(torch.ones_like(mask)) == (slice(18, 46), slice(10, 38))
+    mask[32, 24] = False
+    assert calibration_cube(mask) is None
+
+
+def test_powers_of_coils_are_found_from_their_mixtures():
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.eye(5) + 0.02 * torch.rand(3, 5, 5, generator=generator)
+    powers = torch.tensor([1.0, 4, 0.5, 2, 1])
+    rings = RingNoise(*torch.ones(3, 3), mixing, mixing @ powers)
+    assert torch.allclose(coil_powers(rings, torch.tensor([1.0, 2, 3])), powers, rtol=0.02)
 
 
 def test_facts_are_those_of_the_worst_of_a_batch():

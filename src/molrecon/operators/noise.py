@@ -1,10 +1,10 @@
 """The noise level of a scan, measured from its k-space, and how well it is known.
 
-Two measurements are combined. The outer k-space (`outer_noise`) holds little signal, but where it
-holds some, on small matrices and clean scans, its level is too large, by up to a few hundred times.
-The noise subspace of the calibration matrix (`subspace_noise`) is free of signal with many coils;
-with few coils, or one, as far as the image has background. Signal makes either too large and
-neither too small, so the smaller one is taken where the subspace does not settle it by itself.
+Linear relations between neighbouring samples of all coils suppress signal; what they leave of the
+samples at several distances from the centre (`null_space_noise`) is noise, and signal where it
+leaks. The outer k-space as it is (`outer_noise`) is one level more. Signal makes each of them too
+large and none too small, so the smallest that is well known counts, with those that agree with it.
+The level is known as well as these are and agree, and where only one counts it is not known well.
 
 The estimate is a continuous function of k-space, and Lipschitz around every measured one: no small
 change of the data makes it jump, as long as the same samples are nonzero. Which samples are looked
@@ -13,23 +13,32 @@ at depends on the mask alone.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from molrecon.operators.calibration_noise import NARROWEST, UNCERTAIN, WIDEST, subspace_noise
 from molrecon.operators.checks import check_tensor
-from molrecon.operators.fourier import centred_slices
+from molrecon.operators.null_space_noise import RingNoise, calibration_cube, coil_powers, ring_noise
 from molrecon.operators.outer_noise import ROUNDING, SMALLEST_NUMBER, check_mask, outer_noise
 
-SURE, UNSURE = 0.1, UNCERTAIN
-"""Uncertainty of the subspace up to which it stands alone, and from which on the smaller of both
-levels is taken."""
-AGREE = 0.1
-"""Relative difference of both levels over which one passes into the other."""
+UNCERTAIN = 0.3
+"""Relative standard error from which on a noise level counts as uncertain."""
+AGREE = 0.15
+"""Relative difference from the smallest level, beyond its error by chance, at which one counts a
+factor e less."""
+SPREAD = 3.0
+"""Error per standard deviation of the levels that count: they differ by signal, and all by it."""
+ALONE = 0.35
+"""Error where one level alone counts."""
+EQUAL = 0.3
+"""Standard deviation of the logarithms of the powers of coils up to which these are not scaled, and
+twice as much from which on they are wholly."""
+STEPS = 3
+"""Steps in which very unequal coils are scaled to equal noise."""
+OUTER_CHANCE = 0.05
+"""Error of the level of the outer k-space by the number of its samples."""
 GIVEN, NOISE_SCAN = "given", "noise scan"
 """Sources of noise levels that are not measured in the scan itself."""
 MOST_FRAMES = 8
@@ -52,9 +61,9 @@ class NoiseEstimate:
 
     Examples
     --------
-    >>> found = NoiseEstimate(torch.tensor([0.1]), torch.tensor([0.05]), "calibration subspace")
+    >>> found = NoiseEstimate(torch.tensor([0.1]), torch.tensor([0.05]), "outer k-space")
     >>> found.facts()["source"]
-    'calibration subspace'
+    'outer k-space'
     """
 
     sigma: Tensor
@@ -134,7 +143,7 @@ def estimate_noise(kspace: Tensor, mask: Tensor) -> NoiseEstimate:
     >>> noise = torch.randn(1, 4, 64, 64, dtype=torch.complex64, generator=torch.manual_seed(0))
     >>> found = estimate_noise(noise, torch.ones(1, 1, 64, 64, dtype=torch.bool))
     >>> found.source, bool(found.uncertainty < 0.1)
-    ('calibration subspace', True)
+    ('linear relations of samples', True)
     """
     check_tensor("kspace", kspace)
     check_tensor("mask", mask)
@@ -167,7 +176,7 @@ def estimate_frames_noise(kspace: Tensor, mask: Tensor) -> NoiseEstimate:
         measured = (sampled != 0) & (series != 0).any(1, keepdim=True)
         rich = measured.flatten(1).sum(1) >= SMALLEST_NUMBER
         chosen = (rich if bool(rich.any()) else torch.ones_like(rich)).nonzero().flatten()
-        if _region(sampled.to(torch.bool).all(0)[0]) is not None:
+        if calibration_cube(sampled.to(torch.bool).all(0)[0]) is not None:
             places = torch.linspace(0, len(chosen) - 1, min(MOST_FRAMES, len(chosen)))
             chosen = chosen[places.round().long().to(chosen.device)]
         found.append(estimate_noise(series[chosen], sampled[chosen]))
@@ -181,50 +190,73 @@ def estimate_frames_noise(kspace: Tensor, mask: Tensor) -> NoiseEstimate:
 def coil_noise_levels(kspace: Tensor, mask: Tensor) -> Tensor | None:
     """Return the noise of every coil relative to the root mean square of all, double ``(coil,)``.
 
-    It is that of the calibration subspace, which signal does not reach; None where no calibration
-    region is wide enough to show it. K-space is ``(coil, *spatial)``, no coil of zeros alone, its
+    It is what linear relations leave of the coils, free of signal; None where these cannot be
+    learned, or where signal leaks. K-space is ``(coil, *spatial)``, no coil of zeros alone, its
     mask ``(*spatial)``.
     """
     measured = mask.to(torch.bool)
-    region = _region(measured)
-    if region is None:
-        return None
-    levels, _, _ = outer_noise(kspace, measured, 0)
-    found = subspace_noise(kspace[(slice(None), *region)].to(torch.complex128), levels)
-    return None if found is None or bool(found.uncertainty > UNCERTAIN) else found.levels
+    levels, _, doubt = outer_noise(kspace, measured, 0)
+    # Very unequal coils are scaled alike by what is known of them, step by step.
+    for _ in range(STEPS):
+        scaled = kspace.to(torch.complex128) / levels.reshape(-1, *[1] * measured.ndim)
+        found = _by_relations(scaled, measured, torch.ones_like(doubt), doubt)
+        if found is None or bool(found[1] > UNCERTAIN):
+            return None
+        levels = levels * found[2].sqrt()
+    return levels / levels.square().mean().sqrt()
 
 
 def _noise_of_item(kspace: Tensor, measured: Tensor, index: int) -> tuple[Tensor, Tensor, str]:
     """Estimate the noise of one ``(coil, *spatial)`` item, in double precision."""
     levels, outer, doubt = outer_noise(kspace, measured, index)
-    region = _region(measured)
     alive = levels.detach() > ROUNDING * levels.detach().max()
-    found = None
-    if region is not None:
-        calibration = kspace[(slice(None), *region)].to(torch.complex128)[alive]
-        found = subspace_noise(calibration, levels[alive])
+    # Noise is that of the coils that have any; the root mean square is over all coils.
+    share = alive.double().mean()
+    samples = kspace[alive].to(torch.complex128)
+    found = _by_relations(samples, measured, outer / share.sqrt(), doubt)
     if found is None:
         return outer, doubt, "outer k-space"
-    # The root mean square over all coils, those without noise among them.
-    own = found.sigma * math.sqrt(len(calibration) / len(kspace))
-    several = len(calibration) > 1
-    unsure = ((found.uncertainty - SURE) / (UNSURE - SURE)).clamp(0, 1) if several else 1.0
-    excess = (own / outer).log()
-    sigma = own * (-unsure * excess.clamp_min(0)).exp()
-    if several:
-        by_outer = unsure * (excess / AGREE).clamp(0, 1)
-        return sigma, torch.lerp(found.uncertainty, doubt, by_outer), "calibration subspace"
-    # Signal of one coil may look like noise to either: it is known as far as both say the same,
-    # and neither looks like signal.
-    both = torch.hypot(found.uncertainty, excess)
-    return sigma, torch.maximum(both, doubt), "calibration subspace and outer k-space"
+    level, uncertainty, powers = found
+    return level.exp() * (share * powers.mean()).sqrt(), uncertainty, "linear relations of samples"
 
 
-def _region(measured: Tensor) -> tuple[slice, ...] | None:
-    """Return the largest centred cube that was sampled throughout; None where it is narrow."""
-    widest = min(WIDEST.get(measured.ndim, 0), *measured.shape)
-    for width in range(widest, NARROWEST - 1, -1):
-        block = centred_slices(measured.shape, [width] * measured.ndim)
-        if bool(measured[block].all()):
-            return block
-    return None
+def _by_relations(
+    kspace: Tensor, measured: Tensor, outer: Tensor, doubt: Tensor
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Return the logarithm of a level, its uncertainty, and the power of every coil in units of it.
+
+    None where no relations can be learned.
+    """
+    rings = ring_noise(kspace, measured)
+    if rings is None:
+        return None
+    level, uncertainty, weights = _combined(rings, outer, doubt)
+    powers, squares = coil_powers(rings, weights), torch.ones(())
+    # Relations rest on quiet coils, and show the noise of others where these are scaled alike.
+    unequal = powers.log().std(correction=0)
+    scaled = ((unequal - EQUAL) / EQUAL).clamp(0, 1)
+    if bool(scaled > 0):
+        squares = powers**scaled / (powers**scaled).mean()
+        factor = squares.sqrt().reshape(-1, *[1] * measured.ndim)
+        again = ring_noise(kspace / factor, measured)
+        assert again is not None
+        level, uncertainty, weights = _combined(again, outer, doubt)
+        rings, powers = again, coil_powers(again, weights)
+    mean = (weights * rings.variance).sum() / weights.sum()
+    return level, uncertainty, squares * powers / mean
+
+
+def _combined(rings: RingNoise, outer: Tensor, doubt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the logarithm of the level, its uncertainty, and how far every ring counts."""
+    logs = torch.cat([rings.variance.sqrt(), outer[None]]).log()
+    chance = torch.cat([rings.chance, torch.full_like(outer, OUTER_CHANCE)[None]])
+    leak = torch.cat([rings.leak, doubt[None]])
+    # Signal makes a level too large: the smallest is nearest to the noise, however much leaks.
+    excess = (logs - (logs + chance).min()).clamp_min(0)
+    weights = (-(excess / AGREE).square()).exp() / (chance.square() + leak.square())
+    total = weights.sum()
+    level = (weights * logs).sum() / total
+    spread = (weights * (logs - level).square()).sum() / total
+    alone = (2 - total.square() / weights.square().sum()).clamp(0, 1)
+    uncertainty = (1 / total + SPREAD**2 * spread + (ALONE * alone).square()).sqrt()
+    return level, uncertainty, weights[:-1] / rings.variance
