@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from molrecon.data.check import ITEMS, DataCheck, check, evenly
+from molrecon.data.check import ITEMS, DataCheck, Finding, check, evenly
 from molrecon.data.scan import Scan, sampled
 from molrecon.data.scan_items import ScanItems
 from molrecon.pipeline.preparation import Preparation
@@ -30,12 +30,15 @@ def check_items(
     if items.whole is not None:
         return check(settle(items.whole), items=most)
     count = len(items)
-    found = [one for number in evenly(count, most) for one in check(settle(items[number])).findings]
+    # Those that are next to each other come first: they show the axis of items, one does not.
+    found: list[Finding] = []
     middle = [settle(items[n]) for n in range(max(0, count // 2 - 1), min(count, count // 2 + 2))]
     if len({one.kspace.shape for one in middle}) == 1:
         kspace = torch.cat([one.kspace for one in middle])
         together = replace(middle[0], kspace=kspace, mask=sampled(kspace), mask_given=False)
         found += check(replace(together, coil_maps=None, reference=None, outside=None)).findings
+    for number in evenly(count, most):
+        found += check(settle(items[number])).findings
     return DataCheck.of(found)
 
 

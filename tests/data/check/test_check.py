@@ -113,6 +113,17 @@ def test_the_order_that_is_proposed_is_the_right_one(lines, tmp_path):
         assert not check(scan).contradictions
 
 
+def test_the_order_proposed_for_items_of_a_file_names_every_axis(lines, tmp_path):
+    volume = LAYOUTS["volume, coil first"](lines).kspace
+    np.save(tmp_path / "volume.npy", volume)
+    with pytest.raises(InputError, match="append '::axes=coil,z,y,x'"):
+        reconstruct(tmp_path / "volume.npy", "sense", device="cpu")
+    slices = LAYOUTS["slices, coil last"](lines).kspace
+    np.save(tmp_path / "slices.npy", slices)
+    with pytest.raises(InputError, match=r"'::axes=slice,y,x,coil' to the path \(or with slice"):
+        reconstruct(tmp_path / "slices.npy", "sense", device="cpu")
+
+
 def test_named_axes_are_not_doubted_for_their_length(tmp_path):
     kspace = measure(shape=(64, 64), sampling=FULL, coils=2).full[:, 26:38]
     np.save(tmp_path / "a.npy", kspace)

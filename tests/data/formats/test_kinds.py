@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from molrecon.data.formats import kind_of, write_image
+from molrecon.data.formats import kind_of, read_scan, write_image
+from molrecon.errors import AmbiguousError
 from molrecon.operators.fourier import fft_centred
 
 
@@ -56,3 +57,14 @@ def test_parts_of_a_scan_are_told_apart(tmp_path):
     assert kind_of(tmp_path / "a.npz") == "scan"
     assert kind_of(tmp_path / "a.npz::reference") == "image"
     assert kind_of(tmp_path / "a.npz::kspace") == "scan"
+
+
+def test_the_one_complex_array_among_others_is_the_scan(tmp_path):
+    image = disc(32, 32)
+    data, pattern = fft_centred(image[None], 2), np.ones((32, 32), bool)
+    np.savez(tmp_path / "scan.npz", Raw_Final=data.numpy(), pattern=pattern)
+    assert kind_of(tmp_path / "scan.npz") == "scan"
+    assert torch.equal(read_scan(tmp_path / "scan.npz").kspace[0], data)
+    np.savez(tmp_path / "image.npz", Picture=image.numpy(), pattern=pattern)
+    with pytest.raises(AmbiguousError):
+        kind_of(tmp_path / "image.npz")

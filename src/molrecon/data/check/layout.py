@@ -31,6 +31,8 @@ def check_layout(evidence: Evidence) -> Iterator[Finding]:
     if peaked:
         names = _proposed(evidence)
         what = "axes" if len(peaked) > 1 else "axis"
+        both = "slice" in names and "coil" in names
+        exchanged = " (or with slice and coil exchanged)" if both else ""
         lengths = " and ".join(str(shape[axis]) for axis in flat)
         yield Finding(
             "axes",
@@ -39,7 +41,7 @@ def check_layout(evidence: Evidence) -> Iterator[Finding]:
             f"{' and '.join(str(shape[axis]) for axis in peaked)} long"
             f"{f' and evenly along that of {lengths}' if flat else ''}",
             "the axes are stored in another order",
-            f"append '::axes={names}' to the path, or move them to (batch, coil, "
+            f"append '::axes={names}' to the path{exchanged}, or move them to (batch, coil, "
             f"{scan.axes.names})",
         )
         return
@@ -81,8 +83,8 @@ def _slices(evidence: Evidence) -> Iterator[Finding]:
             "warning",
             f"of {batch} {evidence.scan.axes.items} and {coils} coils the coils are more alike",
             "coils may have been stored before slices",
-            f"append '::axes=coil,slice,{spatial}' to the path if they were, or "
-            f"'::axes=slice,coil,{spatial}' if not",
+            f"append '::axes=coil,slice,{spatial}' to the path if they were ('::frames' if these "
+            f"are the frames of a series), or '::axes=slice,coil,{spatial}' if not",
         )
 
 

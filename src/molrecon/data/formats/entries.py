@@ -120,8 +120,10 @@ def choose_key(
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:
+        how = ", with real and imaginary part as complex numbers or along the last axis"
         raise InputError(
-            f"{location.path} holds no {wanted}, only {listing(entries)}; give a file with one."
+            f"{location.path} holds no {wanted}, only {listing(entries)}; give a file with one"
+            f"{how if 'complex' in wanted else ''}."
         )
     raise AmbiguousError(
         f"{location.path} holds {len(candidates)} arrays that could be meant "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from molrecon.data.arrays import complex_tensor
 from molrecon.data.check.kind import CERTAIN, transform_gain
 from molrecon.data.formats.base import Kind
@@ -52,12 +54,24 @@ def kind_of(path: PathLike, *, max_memory: float | None = None) -> Kind:
     for name, kind in (telling | {"image": "image"}).items():
         if name in names and name in entries:
             return kind
+    if _only_kspace(location, entries):
+        return "scan"
     array = _some(path, location, entries)
     if array.dtype.kind == "f" and array.ndim > 2 and array.shape[-1] == 2:
         array = as_complex(array, str(location))
     if array.dtype.kind == "c":
         require_grid(array, str(location))
     return "image" if array.dtype.kind != "c" or _is_image(array) else "scan"
+
+
+def _only_kspace(location: Location, entries: Entries) -> bool:
+    """Whether k-space is the one complex array among others, which is then read as the scan."""
+    numeric = [name for name, entry in entries.items() if entry.is_numeric]
+    complex_ = [name for name in numeric if entries[name].is_complex]
+    if location.key is not None or len(complex_) != 1 or len(numeric) < 2:
+        return False
+    only = replace(location, key=complex_[0])
+    return not _is_image(read_with(only, lambda one: lambda at: one.read_array(at, ())))
 
 
 def _some(path: PathLike, location: Location, entries: Entries) -> Array:

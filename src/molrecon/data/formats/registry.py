@@ -67,7 +67,7 @@ def reader(path: Path, pick: Callable[[Format], T | None]) -> T:
     if function is None:
         raise InputError(
             f"The file {path} is {found.name}, which holds no raw data; give a scan, in one of "
-            f"the formats {_serving(pick)}."
+            f"the formats {_serving(pick)}, or simulate one of it."
         )
     return function
 
