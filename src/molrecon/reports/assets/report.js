@@ -18,6 +18,10 @@ function colours(stops) {
 }
 const TABLES = { error: colours(COLOURS.error), overlay: colours(COLOURS.overlay) };
 
+/** A pixel as one number, in the byte order of image data (little endian, as all browsers' hosts). */
+const packed = ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r;
+const ERRORS = Uint32Array.from(TABLES.error, packed);
+
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const digits = (value) => String(Number(value.toPrecision(3)));
 
@@ -266,37 +270,46 @@ class Viewer {
     if (truth && panel.errorKey !== errorKey) {
       panel.errorKey = errorKey;
       const unit = (255 * data.top) / this.levels / (state.limit || 1);
-      this.fill(panel.error.context, (i) => TABLES.error[Math.min(255, Math.abs(values[i] - truth[i]) * unit) | 0]);
+      this.fill(panel.error.context, (pixels) => {
+        for (let i = 0; i < pixels.length; i++) {
+          pixels[i] = ERRORS[Math.min(255, Math.abs(values[i] - truth[i]) * unit) | 0];
+        }
+      });
     }
+  }
+
+  /** The grey of every value in the present window, as a table. */
+  greys() {
+    const { data, state } = this;
+    const key = `${state.black},${state.white}`;
+    if (this.greyKey !== key) {
+      this.greyKey = key;
+      const gain = 255 / (state.white - state.black);
+      const unit = data.top / this.levels;
+      this.greyTable = Uint8Array.from({ length: this.levels + 1 }, (_, value) =>
+        clamp(Math.round((value * unit - state.black) * gain), 0, 255));
+      this.greyPixels = Uint32Array.from(this.greyTable, (level) => packed([level, level, level]));
+    }
+    return [this.greyTable, this.greyPixels];
   }
 
   grey(context, values, over) {
-    const { data, state } = this;
-    const unit = data.top / this.levels;
-    const gain = 255 / (state.white - state.black);
-    const share = state.opacity;
-    const pixel = [0, 0, 0];
-    this.fill(context, (i) => {
-      const level = clamp((values[i] * unit - state.black) * gain, 0, 255);
-      pixel.fill(level);
-      if (over && over[i] > 0) {
-        const colour = TABLES.overlay[over[i]];
-        for (let c = 0; c < 3; c++) pixel[c] += share * (colour[c] - level);
+    const [levels, greys] = this.greys();
+    const share = this.state.opacity;
+    this.fill(context, (pixels) => {
+      for (let i = 0; i < pixels.length; i++) pixels[i] = greys[values[i]];
+      for (let i = 0; over && i < pixels.length; i++) {
+        if (over[i] === 0) continue;
+        const level = levels[values[i]];
+        pixels[i] = packed(TABLES.overlay[over[i]].map((one) => level + share * (one - level)));
       }
-      return pixel;
     });
   }
 
-  fill(context, colour) {
+  fill(context, paint) {
     const { width, height } = this.data;
     const image = context.createImageData(width, height);
-    for (let i = 0, at = 0; i < width * height; i++, at += 4) {
-      const [r, g, b] = colour(i);
-      image.data[at] = r;
-      image.data[at + 1] = g;
-      image.data[at + 2] = b;
-      image.data[at + 3] = 255;
-    }
+    paint(new Uint32Array(image.data.buffer));
     context.putImageData(image, 0, 0);
   }
 
