@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from molrecon.data.check.findings import DataCheck, Finding
+from molrecon.evaluation.attack import scan
 from molrecon.reconstructors import store
 
 from .conftest import tiny_model
@@ -71,6 +73,17 @@ def test_the_table_says_what_is_held_fixed(strict, files, run, tmp_path):
     assert result.exit_code == 0
     assert "certified" in result.stdout
     assert "held at their values for the unperturbed scan" in " ".join(result.stderr.split())
+
+
+def test_data_that_are_doubted_leave_no_bound_certified(strict, files, run, monkeypatch, tmp_path):
+    doubt = Finding("maps", "warning", "maps of another scan", "stripes", "give them")
+    monkeypatch.setattr(scan, "check", lambda _: DataCheck((doubt,)))
+    result = run("attack", strict, files.under, "--epsilon", 0.02, "-o", tmp_path / "o", *QUICK)
+    assert result.exit_code == 0
+    assert "conditional bound on the gain" in result.stdout
+    assert "certified" not in result.stdout
+    said = " ".join(result.stderr.split())
+    assert "The bound of strict is conditional: it holds if the scan is what" in said
 
 
 def test_without_a_gradient_there_is_only_noise(files, run, tmp_path):

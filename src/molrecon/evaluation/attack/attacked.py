@@ -104,6 +104,7 @@ class Attacked:
     psnr: float | None  # of the unperturbed image against the reference; None without a reference
     image: Tensor  # unperturbed, on the CPU
     points: tuple[Point, ...]  # by ascending ε
+    doubt: str | None = None  # what of the data the bound rests on, a clause; None for nothing
 
     @property
     def exceeded(self) -> tuple[Point, ...]:
@@ -114,6 +115,8 @@ class Attacked:
     def remarks(self) -> list[str]:
         """What the figures do not say by themselves, one sentence each."""
         remarks = []
+        if self.bound is not None and self.doubt is not None:
+            remarks.append(f"The bound of {self.name} is conditional: it holds if {self.doubt}.")
         if self.points[0].worst is None:
             remarks.append(f"{self.name} has no gradient: only Gaussian perturbations.")
         if self.exceeded:

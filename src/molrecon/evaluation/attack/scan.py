@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
+from molrecon.data.check import check
 from molrecon.data.scan import Scan
 from molrecon.evaluation.attack.attacked import Attacked, AttackEffort, attack
 from molrecon.evaluation.scan_slice import problem_of
@@ -26,6 +29,8 @@ def attack_scan(
     report: Advance = silent,
 ) -> tuple[list[Attacked], LinearOperator]:
     """Attack every method on the same measurements and coil maps.
+
+    Where the data check leaves doubts, no bound on the gain is called certified.
 
     Parameters
     ----------
@@ -74,4 +79,8 @@ def attack_scan(
         )
         for method in methods
     ]
+    checked = check(scan)
+    if checked.doubts:
+        doubted: dict[str, Any] = {"certified": False, "doubt": checked.rests_on}
+        attacked = [replace(one, **doubted) for one in attacked]
     return attacked, A
