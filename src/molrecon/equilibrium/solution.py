@@ -10,6 +10,7 @@ from torch import Tensor
 
 from molrecon.errors import ConvergenceError
 from molrecon.linear.status import Status
+from molrecon.notebook import notebook_html
 
 AS_TRAINED = "the network is as monotone at this image as it was trained to be"
 """What the bound of a network rests on whose Lipschitz constant is not proved."""
@@ -250,3 +251,11 @@ class Solution:
             known = f"error bound {float(self.guarantee.error_bound.max()):.3g} {word}"
         kind = str(self.value.dtype).removeprefix("torch.")
         return f"Solution({batch} × {tuple(shape)} {kind}, {', '.join(ends)}, {known})"
+
+    def _repr_html_(self) -> str:
+        """Return a picture of the value and what is known of it, for notebooks."""
+        first, _, rest = repr(self).removeprefix("Solution(").removesuffix(")").partition(", ")
+        rows = [("Value", first), ("Ended", rest), ("Iterations", f"{self.iterations.tolist()}")]
+        if self.guarantee is not None:
+            rows.append(("The bound rests on", self.guarantee.rests_on))
+        return notebook_html(self.value, rows)

@@ -18,6 +18,7 @@ from molrecon.data.oversampling import crop_image
 from molrecon.data.sampling import Sampling
 from molrecon.equilibrium.solution import Guarantee, Solution
 from molrecon.errors import InputError, shape_text
+from molrecon.notebook import notebook_html
 from molrecon.operators.noise import NoiseEstimate
 from molrecon.pipeline.memory import MemoryPlan
 from molrecon.pipeline.preparation import Step
@@ -243,9 +244,17 @@ class Reconstruction:
         """Return what is known, as a list of subjects and sentences; figures of the worst part."""
         return summary_of(self)
 
-    def __str__(self) -> str:
+    def sentences(self) -> list[tuple[str, str]]:
+        """Return the summary, and after it what was assumed."""
         assumed = [(f"Assumed, {subject}", text) for subject, text in self.assumed.items()]
-        return "\n".join(f"{subject}: {text}" for subject, text in (*self.summary(), *assumed))
+        return [*self.summary(), *assumed]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{subject}: {text}" for subject, text in self.sentences())
+
+    def _repr_html_(self) -> str:
+        """Return a picture of the image and what is known of it, for notebooks."""
+        return notebook_html(crop_image(self.image, self.image_shape)[0], self.sentences())
 
     def __repr__(self) -> str:
         by = self.method if self.model is None else f"{self.method} ({self.model})"

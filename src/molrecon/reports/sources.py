@@ -109,12 +109,11 @@ def panel_of(found: Reconstruction) -> Panel:
                 f"{found.noise_draws} draws.",
             )
         )
-    assumed = [(f"Assumed, {subject}", text) for subject, text in found.assumed.items()]
     return Panel(
         title=found.method if found.model is None else f"{found.method}, {Path(found.model).stem}",
         image=crop_image(found.image, found.image_shape)[0],
         verdict=verdict_of(found.guarantee, found.check),
-        rows=[*found.summary(), *assumed],
+        rows=found.sentences(),
         overlays=tuple(overlays),
         trace=trace_of(found.solutions[found.worst], found.places[found.worst]),
     )
