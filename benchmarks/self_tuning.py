@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from common import brain, data_root, magnitude_psnr, oracle
-from molrecon import Scan, reconstruct
+from molrecon import Reconstruction, Scan, reconstruct
 from molrecon.data.coil_maps import combine_coils, estimate_coil_maps
 from molrecon.data.formats import read_image
 from molrecon.data.procedural import procedural_image
@@ -28,6 +28,7 @@ from molrecon.data.randomness import make_generator
 from molrecon.data.simulation import simulate_acquisition
 from molrecon.data.simulation.parallel_mri import fitted
 from molrecon.data.simulation.retrospective import undersample
+from molrecon.errors import ConvergenceError
 from molrecon.reconstructors.methods import build_method
 
 SIZE = (160, 128)
@@ -73,6 +74,14 @@ def scans() -> Iterator[tuple[str, Scan, Tensor]]:
             yield f"brain, {acceleration}×, {seed}", scan, combine_coils(full.kspace, maps)
 
 
+def image_at(run: Callable[..., Reconstruction], otherwise: Tensor, strength: float) -> Tensor:
+    """Reconstruct at a strength; what cannot be solved to the tolerance is no candidate."""
+    try:
+        return run(strength=strength).image
+    except ConvergenceError:
+        return otherwise
+
+
 def main() -> None:
     """Print a line for every scan, and the mean and worst of every method."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -96,9 +105,7 @@ def main() -> None:
             tuning = found.tunings[0]
             assert tuning is not None
 
-            def at(strength: float, run=run) -> Tensor:  # type: ignore[no-untyped-def]
-                return run(strength=strength).image
-
+            at = partial(image_at, run, torch.zeros_like(reference))
             best = max(tuned, base, oracle(at, reference, tuning.strength))
             losses.append(best - tuned)
             plain.append(best - base)

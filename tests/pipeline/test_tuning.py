@@ -99,6 +99,16 @@ def test_the_average_follows_the_curve_without_jumps():
         before = found
 
 
+def test_strengths_that_predict_alike_leave_it_as_it_is():
+    assert averaged_strength(STRENGTHS, (1, 1, 1, 1, 1)) == 1
+    assert averaged_strength(STRENGTHS, (1, 1, 1, 1, 1 - 1e-6)) == pytest.approx(1, rel=0.01)
+    part = scan(coils=1)
+    part = replace(part, coil_maps=torch.ones_like(part.coil_maps))
+    found, _ = tune(build_method("sense"), part, problem_of)
+    assert found.residuals == pytest.approx([1] * len(STRENGTHS), rel=1e-4)
+    assert found.strength == pytest.approx(1, rel=0.05)
+
+
 def test_reconstruct_says_what_it_chose(model):
     part = scan()
     plain = reconstruct(part, model=model, sigma=0.05, device="cpu")

@@ -38,6 +38,9 @@ LOOSE = 1e-2
 SHARPNESS = 0.03
 """Excess of the squared residual over the least, as a share of the range of the curve, at which a
 strength counts a factor e less."""
+FLAT = 1e-3
+"""Range of the curve of squared residuals, as a share of the least, at which it moves the strength
+by half of what it says: a flat one says nothing. With one coil least squares predict nothing."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,8 @@ def tune(
 def averaged_strength(strengths: tuple[float, ...], residuals: tuple[float, ...]) -> float:
     """Return the average of strengths, on a logarithmic scale, by how well they predict.
 
+    Where all predict alike it is 1.
+
     Parameters
     ----------
     strengths
@@ -188,7 +193,9 @@ def averaged_strength(strengths: tuple[float, ...], residuals: tuple[float, ...]
     1.0
     """
     squares = torch.tensor(residuals, dtype=torch.float64).square()
-    span = squares.max() - squares.min() + 1e-6 * squares.min()
-    weights = (-(squares - squares.min()) / (SHARPNESS * span)).exp()
+    least = squares.min()
+    span = squares.max() - least
+    weights = (-(squares - least) / (SHARPNESS * (span + 1e-6 * least))).exp()
     logs = torch.tensor(strengths, dtype=torch.float64).log()
-    return float(((weights * logs).sum() / weights.sum()).exp())
+    known = span / (span + FLAT * least)
+    return float((known * (weights * logs).sum() / weights.sum()).exp())
