@@ -38,8 +38,8 @@ class Guarantee:
         included (`molrecon.equilibrium.rounding`).
     proved
         True: the bound follows from what was checked: the weights in memory, how the model is put
-        together, and that A is linear with the adjoint it states. False: it holds under the
-        condition that ``rests_on`` names.
+        together, and that A is linear with the adjoint it states and was not changed since it was
+        made. False: it holds under the condition that ``rests_on`` names.
     rests_on
         On what it rests, a clause that completes "the bound holds because …" or, if it is not
         proved, "the bound holds if …".
