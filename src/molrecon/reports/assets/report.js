@@ -334,7 +334,8 @@ class Viewer {
     const width = Math.max(1, Math.round(view.clientWidth * sharp));
     const height = Math.max(1, Math.round(view.clientHeight * sharp));
     if (view.width !== width || view.height !== height) Object.assign(view, { width, height });
-    const context = view.getContext("2d");
+    // Drawn by the processor, as what is painted on it is: nothing has to be copied to a GPU.
+    const context = view.getContext("2d", { alpha: false, willReadFrequently: true });
     const [w, h] = [data.width / state.zoom, data.height / state.zoom];
     const source = [state.x * data.width - w / 2, state.y * data.height - h / 2, w, h];
     context.save();
