@@ -79,6 +79,7 @@ from molrecon.networks import (
     ResidualCNN as ResidualCNN,
     ResidualStrictCNN as ResidualStrictCNN,
     SpectralCNN as SpectralCNN,
+    ThresholdGuide as ThresholdGuide,
     Tiled as Tiled,
     UNet as UNet,
     build_network as build_network,

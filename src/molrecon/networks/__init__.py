@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from molrecon.networks.base import Network
 from molrecon.networks.cnn import CNN
+from molrecon.networks.guide import ThresholdGuide
 from molrecon.networks.kernel_normalised import KernelNormalisedCNN
 from molrecon.networks.multiscale import MultiscaleStrictCNN
 from molrecon.networks.periodic import PeriodicStrictCNN
@@ -39,6 +40,7 @@ __all__ = [
     "ResidualCNN",
     "ResidualStrictCNN",
     "SpectralCNN",
+    "ThresholdGuide",
     "Tiled",
     "UNet",
     "build_network",

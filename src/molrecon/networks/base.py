@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from copy import deepcopy
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -191,6 +192,10 @@ class Network(nn.Module, ABC):
                 f"the network is made for {self.ndim} spatial axes and {self.channels} real "
                 f"channels, found {x.dtype} images of shape {tuple(x.shape)}: use another model"
             )
+
+    def in_double(self) -> Self:
+        """Return a copy in double precision, which no gradient reaches the original from."""
+        return deepcopy(self).double()
 
     def start_from(self, other: Network) -> None:
         """Take over the weights of a trained network of the same kind, with as many axes or fewer.

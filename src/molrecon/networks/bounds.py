@@ -24,7 +24,7 @@ from torch.nn.modules.module import _global_forward_hooks, _global_forward_pre_h
 from molrecon.errors import NoBoundError
 from molrecon.networks.base import Network
 from molrecon.networks.convolution_norm import VERIFICATION_MARGIN, absolute_norm, certified_norm
-from molrecon.networks.layers import Convolution, SoftClip
+from molrecon.networks.layers import Convolution, GuidedClip, SoftClip
 from molrecon.networks.normalised import NormalisedConvolution
 
 METHOD = "composed_bound"
@@ -148,8 +148,8 @@ def steps_bound(steps: Iterable[tuple[NormalisedConvolution, nn.Module]]) -> flo
 
 
 def check_clip(clip: nn.Module) -> None:
-    """Refuse any activation of a step but a `SoftClip`, see `steps_bound`."""
-    if type(clip) is not SoftClip:
+    """Refuse any activation of a step but a `SoftClip` or a `GuidedClip`, see `steps_bound`."""
+    if type(clip) not in (SoftClip, GuidedClip):
         raise NoBoundError(
             f"a step has no certified bound: its activation is a {type(clip).__name__}, expected a "
             "SoftClip, whose slope lies between 0 and 1"
@@ -227,6 +227,7 @@ LAYERS: dict[type[nn.Module], LayerBound] = {
     Convolution: LayerBound(lambda layer: certified_norm(layer.weight)),
     NormalisedConvolution: LayerBound(kernel_bound, _training_refusal),
     SoftClip: LayerBound(_nonexpansive),
+    GuidedClip: LayerBound(_nonexpansive),
     nn.Conv1d: LayerBound(_torch_convolution, _convolution_refusal),
     nn.Conv2d: LayerBound(_torch_convolution, _convolution_refusal),
     nn.Conv3d: LayerBound(_torch_convolution, _convolution_refusal),

@@ -205,14 +205,18 @@ class SoftClip(Layer):
 
     def forward(self, h: Tensor, code: Tensor | None) -> Tensor:
         """Clip ``(batch, features, *spatial)``; ``code`` is `noise_code` of every sample."""
+        threshold = self.threshold(h, code)
+        return torch.clamp(h, min=-threshold, max=threshold)
+
+    def threshold(self, h: Tensor, code: Tensor | None) -> Tensor:
+        """Return the thresholds that ``h`` is clipped to, of its number of axes."""
         log_threshold = self.log_threshold[None]
         if self.slope is not None:
             if code is None:
                 raise InputError("this network is conditioned on the noise level: give sigma")
             log_threshold = log_threshold + code[:, None] * self.slope
         threshold = (self.speed * log_threshold).exp().to(h.dtype)
-        threshold = threshold.reshape(-1, h.shape[1], *[1] * (h.ndim - 2))
-        return torch.clamp(h, min=-threshold, max=threshold)
+        return threshold.reshape(-1, h.shape[1], *[1] * (h.ndim - 2))
 
     @torch.no_grad()
     def start_from(self, other: SoftClip) -> None:
@@ -220,6 +224,29 @@ class SoftClip(Layer):
         self.log_threshold.copy_(other.log_threshold * (other.speed / self.speed))
         if self.slope is not None and other.slope is not None:
             self.slope.copy_(other.slope * (other.speed / self.speed))
+
+
+class GuidedClip(SoftClip):
+    """A `SoftClip` whose thresholds are multiplied pixel by pixel; learned values are shared.
+
+    Parameters
+    ----------
+    clip
+        The one that gives the thresholds.
+    factors
+        Positive, ``(batch, features, *grid)``, of the grid of what is clipped.
+    """
+
+    def __init__(self, clip: SoftClip, factors: Tensor) -> None:
+        nn.Module.__init__(self)
+        self.speed, self.log_threshold, self.slope = clip.speed, clip.log_threshold, clip.slope
+        self.factors: Tensor
+        self.register_buffer("factors", factors, persistent=False)
+        self.train(clip.training)
+
+    def threshold(self, h: Tensor, code: Tensor | None) -> Tensor:
+        """Return the thresholds ``(batch, features, *grid)``."""
+        return super().threshold(h, code) * self.factors.to(h.dtype)
 
 
 def transposed(weight: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy, deepcopy
 from typing import Annotated, Any, Literal, Self
 
 import torch
@@ -14,7 +15,7 @@ from molrecon.errors import InputError
 from molrecon.networks.base import Network
 from molrecon.networks.blocks import shuffle, unshuffle
 from molrecon.networks.inflation import inflated
-from molrecon.networks.layers import SoftClip, lift, start_high_pass
+from molrecon.networks.layers import GuidedClip, SoftClip, lift, start_high_pass
 from molrecon.networks.normalised import NormalisedConvolution
 from molrecon.networks.settings import StrictSettings, Width
 from molrecon.networks.strict import ResidualStrictCNN, StrictSteps, descend
@@ -118,7 +119,7 @@ class MultiscaleStrictCNN(StrictSteps):
 
     def reset_parameters(self) -> None:
         """Draw new weights: filters of blocks that ignore constant images, of norm 1."""
-        for scale, (layer, clip) in zip(self.scales, self.steps(), strict=True):
+        for scale, (layer, clip) in self.scaled_steps():
             layer.reset_parameters()
             start_with_block_means(layer.weight, scale**self.ndim)
             clip.reset_parameters()
@@ -126,7 +127,7 @@ class MultiscaleStrictCNN(StrictSteps):
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Lift, descend at every scale, cut back."""
         z = lift(x, self.features)
-        for scale, (layer, clip) in zip(self.scales, self.steps(), strict=True):
+        for scale, (layer, clip) in self.scaled_steps():
             weight = layer.normalised_weight()
             if scale == 1:
                 z = self.layer(descend, z, code, weight, layer, clip)
@@ -146,6 +147,33 @@ class MultiscaleStrictCNN(StrictSteps):
         blocks = unshuffle(z[:, : self.coarse_channels], scale)
         change = layer.transposed(clip(layer(blocks, weight=weight), code), weight)
         return z - 2 * lift(shuffle(change, scale, z.shape[2:]), self.features)
+
+    def scaled_steps(self) -> list[tuple[int, tuple[NormalisedConvolution, SoftClip]]]:
+        """Return the scale, the convolution and the thresholds of every step."""
+        return list(zip(self.scales, self.steps(), strict=True))
+
+    def at_thresholds(self, factors: Sequence[Tensor]) -> Self:
+        """Return the network with its thresholds multiplied pixel by pixel; weights are shared.
+
+        Parameters
+        ----------
+        factors
+            For every step ``(batch, features, *grid)``, the grid being that of its blocks.
+        """
+        other = copy(self)
+        # A copy of a module shares the table of its parts.
+        other._modules = dict(self._modules)
+        guided = zip(self.steps(), factors, strict=True)
+        clips = nn.ModuleList(GuidedClip(clip, one) for (_, clip), one in guided)
+        other.clips = clips.train(self.training)
+        return other
+
+    def in_double(self) -> Self:
+        """Return a copy in double precision, at the thresholds it has."""
+        clips = [clip for clip in self.clips if isinstance(clip, GuidedClip)]
+        # What is recorded for gradients cannot be copied.
+        own = self.at_thresholds([clip.factors.detach() for clip in clips]) if clips else self
+        return deepcopy(own).double()
 
     @property
     def halo(self) -> int | None:
@@ -168,8 +196,7 @@ class MultiscaleStrictCNN(StrictSteps):
             super().start_from(other)
             return
         start_quietly(self.steps())
-        scaled = zip(self.scales, self.steps(), strict=True)
-        start_steps([step for scale, step in scaled if scale == 1], other)
+        start_steps([step for scale, step in self.scaled_steps() if scale == 1], other)
 
 
 Steps = Sequence[tuple[NormalisedConvolution, SoftClip]]

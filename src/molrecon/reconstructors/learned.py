@@ -58,6 +58,8 @@ class ScaledProblem:
         Whether a solve that fails raises; if False, it is a status of the solution.
     on_backward
         Receives what is known about the solves of the backward pass.
+    guide
+        The image that the thresholds follow where the model has a guide; None to compute it.
     measured
         The measurements and the peak ``(batch,)`` that y is the quotient of, which a bound takes
         without its rounding; None where y counts as it is.
@@ -81,6 +83,7 @@ class ScaledProblem:
     equilibrium: Equilibrium | None = None
     raise_on_failure: bool = True
     on_backward: Callable[[Solution], None] | None = None
+    guide: Tensor | None = None
     measured: tuple[Tensor, Tensor] | None = None
     output: Output = "fixed-point"
 
@@ -269,6 +272,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         on_backward: Callable[[Solution], None] | None = None,
         output: Output | None = None,
         scale: Tensor | None = None,
+        guide: Tensor | None = None,
     ) -> Solution:
         """Reconstruct.
 
@@ -295,6 +299,9 @@ class LearnedReconstructor(nn.Module, Reconstructor):
             ``"fixed-point"`` or ``"full-scan"``, in place of the model's own.
         scale
             Image peak ``(batch,)`` to compute in units of; by default that of the SENSE image.
+        guide
+            The image ``(batch, *A.shape_in)`` that thresholds follow, of a model with a guide; by
+            default the solution without one.
 
         Raises
         ------
@@ -313,6 +320,7 @@ class LearnedReconstructor(nn.Module, Reconstructor):
             equilibrium=equilibrium,
             raise_on_failure=raise_on_failure,
             on_backward=on_backward,
+            guide=None if guide is None else guide / per_sample(scale, guide),
             measured=(y.detach(), scale.detach()),
             output=output or self.output,
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy, deepcopy
+from copy import copy
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -23,7 +23,9 @@ from molrecon.networks import AnyNetwork
 from molrecon.networks.base import Network
 from molrecon.networks.bounds import is_altered, proved_bound
 from molrecon.networks.cnn import CNNSettings
+from molrecon.networks.guide import GuideSettings, ThresholdGuide, require_guided
 from molrecon.operators.base import LinearOperator, per_sample
+from molrecon.operators.soft_sense import combined_sets
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.limited_gain import (
     LARGEST_MONOTONICITY,
@@ -34,6 +36,8 @@ from molrecon.reconstructors.limited_gain import (
 from molrecon.reconstructors.settings import EquilibriumModelConfig, WeightConfig
 from molrecon.reconstructors.weights import DataWeight
 
+FIRST = 5e-3
+"""Tolerance of the image that a guide sees: what is smaller than noise does not change it."""
 UNALTERED = "what was put into the model's class does not change what it computes"
 
 
@@ -76,6 +80,10 @@ class MOL(LearnedReconstructor):
         measured value times ``λ/(λ + m)``, which this makes up for. It matters where λ is small,
         as it must be where measured samples are to be denoised. Uniqueness, convergence and the
         error bound are the same; the bound on the gain has the factor ``1 + m/λ``.
+    guide
+        Sets the thresholds of the network pixel by pixel, from the solution without it. The
+        equation has then one solution for every first image; the first image is one of the things
+        that `held` fixes.
 
     Raises
     ------
@@ -99,6 +107,7 @@ class MOL(LearnedReconstructor):
     weight: DataWeight
     equilibrium: Equilibrium
     monotonicity: float
+    guide: ThresholdGuide | None
     # Factor on the network, at most 1: it lowers the Lipschitz bound alike (`with_gain`).
     network_gain: float = 1.0
     rests_on_network = True
@@ -113,13 +122,14 @@ class MOL(LearnedReconstructor):
         shift: float = 0.0,
         output: Output = "fixed-point",
         unshrunk: bool = False,
+        guide: ThresholdGuide | None = None,
     ) -> None:
         super().__init__(
             network, weight or DataWeight(), equilibrium or Equilibrium(), output, monotonicity
         )
         if not shift >= 0:
             raise InputError(f"shift is {shift}, expected at least 0")
-        self.shift, self.unshrunk = shift, unshrunk
+        self.shift, self.unshrunk, self.guide = shift, unshrunk, guide
 
     @property
     def lipschitz_limit(self) -> float:
@@ -140,7 +150,10 @@ class MOL(LearnedReconstructor):
         training mode of the network, where its arithmetic may be mixed precision, nothing is
         proved, nor of an `altered` model.
         """
-        bound = None if self.altered else proved_bound(self.network)
+        return self._proves(self.network)
+
+    def _proves(self, network: Network) -> bool:
+        bound = None if self.altered else proved_bound(network)
         return bound is not None and abs(self.network_gain) * bound <= self.lipschitz_limit
 
     @property
@@ -168,8 +181,28 @@ class MOL(LearnedReconstructor):
             return 1.0
         return 1 + (self.monotonicity + self.shift) / lam
 
-    def inclusion(self, problem: ScaledProblem) -> Inclusion:
-        """Return the equation of a reconstruction, in units of the image peak."""
+    def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
+        """Return the unit, the noise level and the first image, if there is a guide, for ``y``."""
+        fixed = super().settled(y, A, sigma)
+        if self.guide is None:
+            return fixed
+        with torch.no_grad():
+            _, scale, noise = self._scaled(y, A, fixed["sigma"], None, fixed["scale"])
+            scaled, _, _ = self._scaled(y, A, noise, None, scale)
+            first = self._first(ScaledProblem(*scaled)).value
+        return fixed | {"guide": first * per_sample(scale, first)}
+
+    def inclusion(self, problem: ScaledProblem, network: Network | None = None) -> Inclusion:
+        """Return the equation of a reconstruction, in units of the image peak.
+
+        Parameters
+        ----------
+        problem
+            The reconstruction.
+        network
+            In place of the model's own: the same at other thresholds.
+        """
+        network = network or self.network
         lam, sigma, y = *self._weighted(problem), problem.y
         measured = problem.measured
         if self.unshrunk:
@@ -178,14 +211,14 @@ class MOL(LearnedReconstructor):
             if measured is not None:
                 measured = measured[0], measured[1].double() / gain.double().detach()
         return Inclusion(
-            H=self._scaled_network(self.network, sigma),
+            H=self._scaled_network(network, sigma),
             A=problem.A,
             lam=lam,
             y=y,
             monotonicity=self.monotonicity,
             shift=self.shift,
-            precise=self._in_double(sigma) if self._is_a_function else None,
-            network_rounding=NetworkRounding.of(self.network),
+            precise=self._in_double(network, sigma) if _is_a_function(network) else None,
+            network_rounding=NetworkRounding.of(network),
             measured=measured,
         )
 
@@ -199,21 +232,13 @@ class MOL(LearnedReconstructor):
             )
         return lam.to(sigma).expand(sigma.shape)
 
-    @property
-    def _is_a_function(self) -> bool:
-        """Whether a copy of the network in double precision computes what the network does.
-
-        One in training changes from one application to the next, and hooks may do anything.
-        """
-        return not (self.network.training or any(map(is_altered, self.network.modules())))
-
-    def _in_double(self, sigma: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return the network in double precision, made when it is first applied."""
+    def _in_double(self, network: Network, sigma: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return a network in double precision, made when it is first applied."""
         made: list[Network] = []
 
         def apply(x: Tensor) -> Tensor:
             if not made:
-                made.append(deepcopy(self.network).double())
+                made.append(network.in_double())
             return self._scaled_network(made[0], sigma.double())(x)
 
         return apply
@@ -279,11 +304,39 @@ class MOL(LearnedReconstructor):
 
     def solve(self, problem: ScaledProblem) -> Solution:
         """Solve the inclusion, in units of the image peak."""
-        inclusion = self.inclusion(problem)
+        if self.guide is None:
+            return self._solution(problem, self.network)
+        first = None
+        if problem.guide is None:
+            first = self._first(problem)
+            problem = replace(problem, guide=first.value, start=first.value.detach())
+        assert problem.guide is not None
+        network = require_guided(self.network)
+        # Sets of coil maps have their thresholds in common.
+        several = problem.guide.is_complex() and problem.guide.shape[1] > 1
+        seen = combined_sets(problem.guide) if several else problem.guide
+        factors = self.guide(seen, problem.sigma)
+        solution = self._solution(problem, network.at_thresholds(factors))
+        if first is None:
+            return solution
+        return replace(
+            solution,
+            network_evaluations=solution.network_evaluations + first.network_evaluations,
+            normal_evaluations=solution.normal_evaluations + first.normal_evaluations,
+        )
+
+    def _first(self, problem: ScaledProblem) -> Solution:
+        """Solve without a guide, about as well as the thresholds need it."""
+        tol = max(FIRST, problem.tol or 0)
+        first = replace(problem, tol=tol, raise_on_failure=False, on_backward=None)
+        return self._solution(first, self.network)
+
+    def _solution(self, problem: ScaledProblem, network: Network) -> Solution:
+        inclusion = self.inclusion(problem, network)
         solution = problem.solvers(self.equilibrium)(
             inclusion,
             problem.start,
-            certified=self.certified,
+            certified=self._proves(network),
             on_backward=problem.on_backward,
         )
         lam = inclusion.lam.detach()
@@ -295,6 +348,14 @@ class MOL(LearnedReconstructor):
         return replace(solution, guarantee=guarantee)
 
 
+def _is_a_function(network: Network) -> bool:
+    """Whether a copy of a network in double precision computes what the network does.
+
+    One in training changes from one application to the next, and hooks may do anything.
+    """
+    return not (network.training or any(map(is_altered, network.modules())))
+
+
 class MOLConfig(EquilibriumModelConfig):
     """Settings of a `MOL` model."""
 
@@ -304,6 +365,13 @@ class MOLConfig(EquilibriumModelConfig):
     weight: WeightConfig = WeightConfig()
     shift: float = Field(0.0, ge=0)
     unshrunk: bool = False
+    guide: GuideSettings | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the model; the guide is that of its network."""
+        values = super().arguments()
+        guide = None if self.guide is None else self.guide.guide(values["network"])
+        return values | {"guide": guide}
 
 
 def published_equilibrium() -> Equilibrium:

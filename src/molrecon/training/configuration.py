@@ -149,6 +149,7 @@ class TrainingConfig(Settings):
     lipschitz: LipschitzConfig = LipschitzConfig()  # the Lipschitz constraint
     # Learning rate of the data weight at the start of the last stage; it follows the schedule.
     lam_learning_rate: float = Field(1e-2, gt=0)
+    guide_learning_rate: float = Field(1e-3, gt=0)  # of a `ThresholdGuide`, likewise
     clip_gradient: float = Field(1.0, gt=0)  # norm that the gradient is cut to
     # Share of the averaged weights that stays at every step; the average is what is validated and
     # kept. 0 keeps the weights of the step itself.

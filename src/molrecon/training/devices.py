@@ -20,7 +20,7 @@ def launch(devices: str = "1", accelerator: str = "auto") -> Fabric:
             f"devices is {devices!r}, expected a positive number or auto; choose one of them."
         )
     count = devices if devices == "auto" else int(devices)
-    # While denoising, the weight of the data term has no gradient.
+    # While denoising, the weight of the data term and a guide have no gradient.
     strategy = "auto" if count == 1 else "ddp_find_unused_parameters_true"
     fabric = Fabric(accelerator=accelerator, devices=count, strategy=strategy)
     fabric.launch()

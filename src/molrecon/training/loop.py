@@ -17,6 +17,7 @@ from torch import Tensor
 from molrecon.data.atomic import make_folder, write_text
 from molrecon.data.simulation.batch import Batch
 from molrecon.errors import InputError
+from molrecon.networks import ThresholdGuide
 from molrecon.reconstructors.store import load, save
 from molrecon.training.average import WeightAverage
 from molrecon.training.card import model_card
@@ -81,17 +82,24 @@ class Trainer:
         self.validation = self._validation_set(held_out)
         torch.manual_seed(config.seed)
         self.model = config.model.build()
+        guide: ThresholdGuide | None = getattr(self.model, "guide", None)
         if config.initial is not None:
             start = load(config.initial)
             self.model.network.start_from(start.network)
             if self.model.weight is not None and start.weight is not None:
                 self.model.weight.start_from(start.weight)
+            trained = getattr(start, "guide", None)
+            if guide is not None and isinstance(trained, ThresholdGuide):
+                guide.start_from(trained)
         self.model.network.checkpointing = config.checkpointing
         self.objective = Objective(self.model, config)
         groups = [{"params": list(self.model.network.parameters()), "share": 1.0}]
         if self.model.weight is not None:
             scalars = list(self.model.weight.parameters())
-            groups.append({"params": scalars, "share": self._lam_share()})
+            groups.append({"params": scalars, "share": self._share(config.lam_learning_rate)})
+        if guide is not None:
+            share = self._share(config.guide_learning_rate)
+            groups.append({"params": list(guide.parameters()), "share": share})
         self.optimizer = torch.optim.Adam(groups)
         self.average = WeightAverage(self.model, config.averaging)
         self.progress = Progress()
@@ -247,8 +255,8 @@ class Trainer:
         level = torch.tensor([LAM_LEVEL], device=self.fabric.device)
         return float(weight(level)[0])
 
-    def _lam_share(self) -> float:
-        return self.config.lam_learning_rate / self.config.stages[-1].learning_rate
+    def _share(self, learning_rate: float) -> float:
+        return learning_rate / self.config.stages[-1].learning_rate
 
     def _everywhere(self, usable: bool) -> bool:
         flag: Tensor = torch.tensor(float(usable), device=self.fabric.device)

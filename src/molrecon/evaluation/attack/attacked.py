@@ -21,8 +21,8 @@ from molrecon.progress import Advance, silent
 from molrecon.reconstructors.base import Reconstructor
 
 HELD_FIXED = (
-    "Unit, noise level σ, data weight λ, coil maps and mask are held at their values for the "
-    "unperturbed scan, the condition that the bound is proved under."
+    "Unit, noise level σ, data weight λ, the image of a guide, coil maps and mask are held at "
+    "their values for the unperturbed scan, the condition that the bound is proved under."
 )
 
 Goal = Literal["change", "loss"]
