@@ -309,8 +309,8 @@ def test_weights_that_are_none_are_refused(lam):
 class Doubled(MOL):
     """Solves another equation than it says."""
 
-    def inclusion(self, problem):
-        return replace(super().inclusion(problem), H=lambda x: 2 * x)
+    def inclusion(self, problem, network=None):
+        return replace(super().inclusion(problem, network), H=lambda x: 2 * x)
 
 
 def altered_models():
