@@ -108,6 +108,11 @@ class ThresholdGuide(Layer):
         if not self.filters.weight.is_meta:
             self.reset_parameters()
 
+    @property
+    def factors_per_pixel(self) -> int:
+        """Number of factors, per pixel of the image."""
+        return sum(width // scale**2 for scale, width in self.widths)
+
     def _width(self, scale: int) -> int:
         return sum(width for own, width in self.widths if own == scale)
 

@@ -184,7 +184,7 @@ def _with_tiles(
     network = model.network
     # A bound that includes rounding takes an application of the network in double precision.
     number = DOUBLE if model.rests_on_network else REAL
-    per_pixel = number * network.working_channels
+    per_pixel = number * network.working_channels + (REAL + DOUBLE) * model.held_per_pixel
     whole = _planned(rest, per_pixel * math.prod(spatial), None)
     if limit is None or whole.total <= limit:
         return whole

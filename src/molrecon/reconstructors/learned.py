@@ -194,6 +194,11 @@ class LearnedReconstructor(nn.Module, Reconstructor):
         return {"scale": scale, "sigma": noise}
 
     @property
+    def held_per_pixel(self) -> int:
+        """Real numbers per pixel that a solve holds beside its images and its network's work."""
+        return 0
+
+    @property
     def constraint_text(self) -> str | None:
         """What training aims at so that the method converges, as a formula; None for nothing."""
         return None if self.monotonicity is None else f"Lip(H) ≤ {1 - self.monotonicity:g}"

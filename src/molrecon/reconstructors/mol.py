@@ -157,6 +157,11 @@ class MOL(LearnedReconstructor):
         return bound is not None and abs(self.network_gain) * bound <= self.lipschitz_limit
 
     @property
+    def held_per_pixel(self) -> int:
+        """The factors on thresholds, if there is a guide."""
+        return 0 if self.guide is None else self.guide.factors_per_pixel
+
+    @property
     def altered(self) -> bool:
         """Whether hooks, replaced methods or a subclass may change what the model computes."""
         return type(self) is not MOL or is_altered(self)
