@@ -235,7 +235,9 @@ def _is_own(A: LinearOperator) -> bool:
     kind = type(A)
     module = sys.modules.get(kind.__module__)
     own = kind.__module__.startswith("molrecon.") and getattr(module, kind.__name__, None) is kind
-    replaced = any(callable(value) and hasattr(kind, name) for name, value in vars(A).items())
+    # Once computed, the operator in double precision is kept beside what was set.
+    held = [(name, value) for name, value in vars(A).items() if name != "in_double"]
+    replaced = any(callable(value) and hasattr(kind, name) for name, value in held)
     return own and not replaced and not isinstance(A, Wrapped)
 
 

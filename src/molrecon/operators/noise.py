@@ -212,12 +212,15 @@ def _noise_of_item(kspace: Tensor, measured: Tensor, index: int) -> tuple[Tensor
     alive = levels.detach() > ROUNDING * levels.detach().max()
     # Noise is that of the coils that have any; the root mean square is over all coils.
     share = alive.double().mean()
-    samples = kspace[alive].to(torch.complex128)
-    found = _by_relations(samples, measured, outer / share.sqrt(), doubt)
+    # In units of the noise: powers of higher order overflow in extreme units.
+    unit = outer.detach()
+    samples = kspace[alive].to(torch.complex128) / unit
+    found = _by_relations(samples, measured, outer / unit / share.sqrt(), doubt)
     if found is None:
         return outer, doubt, "outer k-space"
     level, uncertainty, powers = found
-    return level.exp() * (share * powers.mean()).sqrt(), uncertainty, "linear relations of samples"
+    sigma = unit * level.exp() * (share * powers.mean()).sqrt()
+    return sigma, uncertainty, "linear relations of samples"
 
 
 def _by_relations(

@@ -18,7 +18,7 @@ def test_a_faint_perturbation_is_shown_times_the_factor_of_its_title(strength):
     delta, change = strength * normal(*SHAPE), 0.1 * normal(*SHAPE, seed=1)
     effect = Effect(change=0.1, gain=1.0, gain_error=0.0, psnr=20.0)
     point = Point(0.1, effect, effect, False, delta, image + change)
-    known = {"bound": None, "certified": False, "sigma": None, "lam": None, "psnr": None}
+    known = dict.fromkeys(("bound", "most_gain", "sigma", "lam", "psnr")) | {"certified": False}
     one = Attacked(name="half", method="half", model=None, image=image, points=(point,), **known)
     figure = attack_pictures([one], Denoising(SHAPE[1:], dtype=torch.complex128), 0)
     difference, perturbation = figure.axes[2:4]
