@@ -71,6 +71,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -226,18 +227,21 @@ def check_operator(A: LinearOperator) -> None:
 def _parts_of(A: LinearOperator) -> Iterator[LinearOperator]:
     """Return an operator and those it is made of."""
     yield A
-    for name, value in vars(A).items():
-        if isinstance(value, LinearOperator) and name != "in_double":
+    for value in _held(A).values():
+        if isinstance(value, LinearOperator):
             yield from _parts_of(value)
+
+
+def _held(A: LinearOperator) -> dict[str, Any]:
+    """Return what was set of an operator; its double, once computed, is kept beside that."""
+    return {name: value for name, value in vars(A).items() if name != "in_double"}
 
 
 def _is_own(A: LinearOperator) -> bool:
     kind = type(A)
     module = sys.modules.get(kind.__module__)
     own = kind.__module__.startswith("molrecon.") and getattr(module, kind.__name__, None) is kind
-    # Once computed, the operator in double precision is kept beside what was set.
-    held = [(name, value) for name, value in vars(A).items() if name != "in_double"]
-    replaced = any(callable(value) and hasattr(kind, name) for name, value in held)
+    replaced = any(callable(value) and hasattr(kind, name) for name, value in _held(A).items())
     return own and not replaced and not isinstance(A, Wrapped)
 
 

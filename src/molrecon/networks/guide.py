@@ -93,7 +93,6 @@ class ThresholdGuide(Layer):
         super().__init__()
         network = require_guided(network)
         self.widths = [(scale, len(layer.weight)) for scale, (layer, _) in network.scaled_steps()]
-        self.channels = network.channels
         wide = BLOCK**2 * features
         self.filters = nn.Conv2d(
             network.channels, FILTERS, FILTER_WIDTH, padding=FILTER_WIDTH // 2, bias=False
@@ -167,7 +166,7 @@ class ThresholdGuide(Layer):
         coarse = torch.relu(self.down(unshuffle(fine, BLOCK)))
         coarse = coarse + torch.relu(self.near(coarse))
         coarse = coarse + torch.relu(self.far(coarse))
-        back = shuffle(coarse[:, : len(coarse[0]) // 4 * 4], BLOCK, fine.shape[2:])
+        back = shuffle(coarse[:, : len(coarse[0]) // BLOCK**2 * BLOCK**2], BLOCK, fine.shape[2:])
         fine = fine + torch.relu(self.up(torch.cat([fine, back], dim=1)))
         parts = {
             1: iter(self._split(self.fine_factors(fine), 1)),

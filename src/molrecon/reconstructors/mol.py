@@ -192,8 +192,7 @@ class MOL(LearnedReconstructor):
         if self.guide is None:
             return fixed
         with torch.no_grad():
-            _, scale, noise = self._scaled(y, A, fixed["sigma"], None, fixed["scale"])
-            scaled, _, _ = self._scaled(y, A, noise, None, scale)
+            scaled, scale, _ = self._scaled(y, A, fixed["sigma"], None, fixed["scale"])
             first = self._first(ScaledProblem(*scaled)).value
         return fixed | {"guide": first * per_sample(scale, first)}
 
