@@ -12,8 +12,9 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))" || \
 	  { echo "molrecon needs Python 3.11 to 3.13; set PYTHON=… to one"; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[mri,dev]"
+	@echo "Installing molrecon and PyTorch into $(VENV); it takes a few minutes, once."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --constraint constraints.txt --editable ".[mri,dev]"
 	@touch $@
 
 demo: $(INSTALLED)

@@ -1,13 +1,14 @@
 """``molrecon demo``."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from molrecon.data.formats import read_image, read_scan
-from molrecon.evaluation import demo as demo_module
 from molrecon.evaluation.metrics import METRICS
+from molrecon.reports import demo as demo_module
 
 from .conftest import SHAPE, phantom
 
@@ -34,7 +35,10 @@ def test_all_methods_on_one_scan(small, files, run_json, tmp_path):
         assert picture.width > 800
     assert read_scan(facts["scan"]).kspace.shape == (1, 8, *SHAPE)
     assert read_image(facts["reference"]).tensor().shape == (1, 1, *SHAPE)
-    assert {path.suffix for path in folder.iterdir()} == {".npz", ".npy", ".png"}
+    page = Path(facts["report"]).read_text()
+    assert page.count('class="card verdict') == 4
+    assert "256 × 256" in page.split("</title>")[0]
+    assert {path.suffix for path in folder.iterdir()} == {".npz", ".npy", ".png", ".html"}
 
 
 def test_the_table(small, files, run, tmp_path, monkeypatch):
@@ -45,6 +49,7 @@ def test_the_table(small, files, run, tmp_path, monkeypatch):
     for part in ("Zero-filled", "SENSE", "MOL, tiny", "PSNR", "SSIM", "ADDED", "error bound"):
         assert part in text
     assert "conditional" in result.stderr
+    assert (tmp_path / "report.html").as_uri() in "".join(result.stderr.split())
 
 
 def test_its_scan_can_be_reconstructed_and_evaluated(small, files, run_json, tmp_path):

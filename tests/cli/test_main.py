@@ -70,7 +70,7 @@ def test_help_imports_nothing_heavy():
 
 def test_a_locale_without_the_letters_of_the_field():
     ascii_only = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
-    table = command("models", **ascii_only)
+    table = command("models", "--long", **ascii_only)
     assert (table.returncode, table.stderr) == (0, "")
     assert "on file, not checked here: it claims Lip(H) ? 0.98" in " ".join(table.stdout.split())
     listed = command("models", "--json", **ascii_only)

@@ -31,9 +31,23 @@ def test_facts_of_a_model(shipped, run_json, run):
     assert facts["network"]["features"] == 4
     # 2·4·9 + 4 + 4 and 4·2·9 + 2 + 2 in the network, two in the data weight.
     assert facts["weights"] == 158
-    text = run("models").stdout
+    text = run("models", "--long").stdout
     assert "a test" in text
     assert "not proved" in text
+
+
+def test_a_line_a_model(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("models").stdout.splitlines()
+    for name in store.shipped_models():
+        (line,) = [one for one in lines if one.split()[:1] == [name]]
+        assert len(line) <= 80
+    of = {one.split()[0]: one for one in lines if one.strip()}
+    assert "≤ 0.98 " in of["brain2d-strict"]
+    assert "≤ 0.99 *" in of["brain2d-lr"]
+    assert " – " in of["brain2d-modl"]
+    assert len(lines) < 2 * len(store.shipped_models())
+    assert "bsds-sr3-strict: Research use only" in " ".join(" ".join(lines).split())
 
 
 def test_no_model(monkeypatch, run_json, run):
@@ -67,13 +81,13 @@ def test_a_model_of_another_method(monkeypatch, run_json, run, tmp_path):
     monkeypatch.setattr(store, "shipped_models", lambda: {"rival": path})
     (facts,) = run_json("models")["models"]
     assert (facts["method"], facts["monotonicity"]) == ("modl", None)
-    assert "not meant to be: the method gives no bounds" in run("models").stdout
+    assert "not meant to be: the method gives no bounds" in run("models", "--long").stdout
 
 
 def test_models_are_listed_without_importing_pytorch():
     code = (
-        "import sys; from molrecon.cli.main import app; app(['models'], standalone_mode=False); "
-        "assert 'torch' not in sys.modules"
+        "import sys; from molrecon.cli.main import app; "
+        "app(['models', '--long'], standalone_mode=False); assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

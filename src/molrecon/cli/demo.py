@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,27 +31,30 @@ def demo(
 
     A scan of 8 coils with a smooth phase and 1 % noise is simulated from an MR image that comes
     with matplotlib, undersampled four times, and reconstructed by zero filling, SENSE and MOL.
-    The folder receives the scan, the reference and comparison.png.
+    The folder receives report.html to look at them, comparison.png, the scan and the reference.
     """
     from molrecon.arguments import resolve_device
-    from molrecon.evaluation.demo import demonstrate
     from molrecon.reconstructors.methods import build_method
+    from molrecon.reports.demo import demonstrate
 
     device = resolve_device(device)
     methods = [build_method(name, device=device) for name in ("zero-filled", "sense")]
     methods += [build_method("mol", model=name, device=device) for name in model or MODELS]
-    with output.progress(len(methods) + 1) as show:
+    with output.progress() as show:
         facts = demonstrate(folder, methods, seed=seed, device=device, report=show)
     if json:
         output.print_json(facts)
         return
     _print(facts["methods"])
-    output.print_facts("Files", [(name, facts[name]) for name in ("scan", "reference", "figure")])
+    files = ("report", "figure", "scan", "reference")
+    output.print_facts("Files", [(name, facts[name]) for name in files])
+    address = Path(facts["report"]).resolve().as_uri()
+    output.print_note(f"To look at the images, open this in a browser: {address}")
 
 
 def _print(results: list[dict[str, Any]]) -> None:
-    from molrecon.evaluation.demo import TITLE, title_of
     from molrecon.evaluation.metrics import METRICS
+    from molrecon.reports.demo import TITLE, title_of
 
     output.print_table(
         TITLE,

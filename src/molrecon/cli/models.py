@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from molrecon.cli import output
 from molrecon.cli.certify import certificate_text
@@ -13,8 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def models(json: Json = False) -> None:
-    """List the shipped models: what each is for, its training data, licence and figures.
+def models(
+    long: Annotated[
+        bool, typer.Option("--long", help="Everything known of each, in place of one line.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List the shipped models: what each is for, and what bounds its network.
 
     What is listed stands in the files and is not checked here: certify checks a model.
     """
@@ -26,8 +33,48 @@ def models(json: Json = False) -> None:
         return
     if not facts:
         output.print_facts("Shipped models", [("None", "this installation carries no model.")])
+    elif long:
+        for item in facts:
+            output.print_facts(item["name"], _rows(item))
+    else:
+        _print_table(facts)
+
+
+def _print_table(facts: list[dict[str, Any]]) -> None:
+    """Print a line for every model."""
+    licences: dict[str, list[str]] = {}
     for item in facts:
-        output.print_facts(item["name"], _rows(item))
+        if item["licence"] not in (None, "Apache-2.0"):
+            licences.setdefault(item["licence"], []).append(item["name"])
+    restricted = [f"{', '.join(names)}: {text}" for text, names in licences.items()]
+    output.print_table(
+        "Shipped models",
+        ("model", "method", "Lip(H)", "for"),
+        [(one["name"], one["method"], _bound(one), _purpose(one)) for one in facts],
+        note="Lip(H): its bound by construction, proved from the weights whenever the model is "
+        "used; * towards which it was trained, not proved; – none: the method gives no bound. "
+        + " ".join(["More: molrecon models --long.", *restricted]),
+        words=4,
+    )
+
+
+def _purpose(item: dict[str, Any]) -> str:
+    """Return what is left of the description, whose first part names the network."""
+    parts = [one for one in item["description"].split(", ") if one != "certified"]
+    return ", ".join(parts[1:] or parts)
+
+
+def _bound(item: dict[str, Any]) -> str:
+    if item["monotonicity"] is None:
+        return "–"
+    if _by_construction(item):
+        return f"≤ {item['lipschitz_bound']:g}"
+    return f"≤ {1 - item['monotonicity']:g} *"
+
+
+def _by_construction(item: dict[str, Any]) -> bool:
+    m, bound = item["monotonicity"], item["lipschitz_bound"]
+    return item["method"] == "mol" and None not in (m, bound) and bool(bound <= 1 - m)
 
 
 def _facts(name: str, path: Path) -> dict[str, Any]:
@@ -73,12 +120,12 @@ def _rows(item: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _monotone(item: dict[str, Any]) -> str:
-    m, bound = item["monotonicity"], item["lipschitz_bound"]
-    if m is None:
+    if item["monotonicity"] is None:
         return "not meant to be: the method gives no bounds"
-    if item["method"] == "mol" and bound is not None and bound <= 1 - m:
-        return f"by construction, Lip(H) ≤ {bound:g}: proved from the weights whenever it is used"
-    return f"not proved: trained towards m = {m:g}"
+    if _by_construction(item):
+        bound = f"Lip(H) ≤ {item['lipschitz_bound']:g}"
+        return f"by construction, {bound}: proved from the weights whenever it is used"
+    return f"not proved: trained towards m = {item['monotonicity']:g}"
 
 
 def _text(value: Any) -> str:

@@ -46,12 +46,21 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
     Console().print(table)
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table whose first column holds names and whose others hold figures."""
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    words: int = 1,
+    note: str = "",
+) -> None:
+    """Print a table whose first columns, ``words`` of them, hold words and whose others figures."""
     table = Table(title=_shown(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.caption, table.caption_justify = _shown(note) if note else None, "left"
     for number, column in enumerate(columns):
-        # On a narrow screen names are wrapped, and figures stay whole.
-        table.add_column(column, justify="right" if number else "left", no_wrap=number > 0)
+        # On a narrow screen words are wrapped, and figures stay whole.
+        figures = number >= words
+        table.add_column(column, justify="right" if figures else "left", no_wrap=figures)
     for row in rows:
         table.add_row(*map(_shown, row))
     Console().print(table)
