@@ -88,11 +88,11 @@ def test_a_shipped_model_keeps_its_own(strict, files, monkeypatch, run_json, run
     assert facts["stored"] is None
     assert "shipped" in facts["not_stored"]
     assert not certificate_path(strict).exists()
-    assert "none: there is none" in run("models").stdout
+    assert "none: there is none" in run("models", "--long").stdout
     run_json("certify", strict, "--data", files.under, *QUICK)
     (one,) = run_json("models")["models"]
     assert one["certificate"]["certified"] is True
-    assert "it claims Lip(H) ≤ 0.5" in run("models").stdout
+    assert "it claims Lip(H) ≤ 0.5" in run("models", "--long").stdout
 
 
 def test_a_stale_certificate_is_said_to_be_so(strict, files, monkeypatch, run_json, run, tmp_path):
@@ -102,7 +102,7 @@ def test_a_stale_certificate_is_said_to_be_so(strict, files, monkeypatch, run_js
     (one,) = run_json("models")["models"]
     assert one["certificate"] is None
     assert "stale" in one["no_certificate"]
-    assert "stale" in run("models").stdout
+    assert "stale" in run("models", "--long").stdout
     found = run_json("reconstruct", files.under, "--model", strict, "-o", tmp_path / "i.npy")
     assert found["certificate"] is None
     assert "stale" in found["no_certificate"]
