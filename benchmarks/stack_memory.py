@@ -6,8 +6,9 @@
 Stacks of so many slices are simulated and written, one slice repeated with a noise of its own, and
 reconstructed by ``molrecon reconstruct``, or described by ``molrecon info``, in a process of its
 own. Printed are its peak resident memory, its time, and the largest memory against that of the
-fewest slices. Formats: plain arrays (h5, npy, cfl), archives (npz, compressed: packed.npz), MATLAB
-5 (mat, compressed: packed.mat), and readouts of lines (ISMRMRD: mrd, Siemens twix: dat).
+fewest slices. Formats: plain arrays (h5, npy, cfl), archives (npz, compressed: packed.npz, in
+Fortran order: fortran.npz), MATLAB 5 (mat, compressed: packed.mat) and 7.3 (hdf5.mat), and readouts
+of lines (ISMRMRD: mrd, Siemens twix: dat).
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/data/formats
 
 import sound_files
 
-FORMATS = ("h5", "npy", "cfl", "npz", "packed.npz", "mat", "packed.mat", "mrd", "dat")
+FORMATS = (
+    *("h5", "npy", "cfl", "npz", "packed.npz", "fortran.npz", "mat", "packed.mat", "hdf5.mat"),
+    *("mrd", "dat"),
+)
 
 
 def simulated(size: int, coils: int, kind: str) -> np.ndarray:
@@ -62,17 +66,24 @@ def write(path: Path, one: np.ndarray, slices: int) -> None:
         noise = rng.standard_normal((*one.shape, 2), np.float32).view(np.complex64)[..., 0]
         return np.where(one != 0, one + 0.005 * noise, 0).astype(np.complex64)
 
-    if path.suffix == ".h5":
+    if path.suffix == ".h5" or "hdf5" in path.name:
         with h5py.File(path, "w") as file:
-            stored = file.create_dataset("kspace", shape, np.complex64)
+            matlab = path.suffix == ".mat"
+            exchanged = (*shape[:-2], shape[-1], shape[-2]) if matlab else shape
+            kind = sound_files.PAIR if matlab else np.complex64
+            stored = file.create_dataset("kspace", exchanged, kind)
             for number in range(slices):
-                stored[number] = item()
+                one_slice = item()
+                stored[number] = (
+                    sound_files.pairs(one_slice.swapaxes(1, 2)) if matlab else one_slice
+                )
     elif path.suffix == ".npy":
         mapped = np.lib.format.open_memmap(path, "w+", np.complex64, shape)
         for number in range(slices):
             mapped[number] = item()
     elif path.suffix == ".npz":
         stack = np.stack([item() for _ in range(slices)])
+        stack = np.asfortranarray(stack) if "fortran" in path.name else stack
         (np.savez_compressed if "packed" in path.name else np.savez)(path, kspace=stack)
     elif path.suffix == ".mat":
         stack = np.stack([item().transpose(1, 2, 0) for _ in range(slices)], -1)

@@ -1,5 +1,7 @@
 """Items of scans and images one at a time: the same as all at once."""
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError
 from molrecon.pipeline.contents import contents_of
 
-from .formats.sound_files import COLUMNS, LINES, header, ismrmrd, lines_of, twix
+from .formats.sound_files import COLUMNS, LINES, header, ismrmrd, lines_of, pairs, twix
 
 SHAPE = (3, 2, 12, 10)
 
@@ -23,50 +25,86 @@ def noise(*shape, seed=0):
     return torch.randn(shape, dtype=torch.complex64, generator=generator)
 
 
-def written(path):
-    """A stack of slices in a file of that name."""
-    kspace = noise(*SHAPE)
-    if path.suffix == ".npy":
-        np.save(path, kspace.numpy())
-    elif path.suffix == ".cfl":
-        path.with_suffix(".hdr").write_text(f"# Dimensions\n12 10 1 2 {'1 ' * 9}3 1 1\n")
-        path.write_bytes(kspace.numpy().transpose(0, 1, 3, 2).tobytes())
-    elif path.suffix == ".h5":
-        maps = noise(*SHAPE, seed=1)
-        write_scan(path, Scan(kspace, coil_maps=maps, sigma=0.1))
-    elif path.name == "plain.npz":
-        np.savez(path, kspace=kspace.numpy())
-    elif path.name == "fortran.npz":
-        np.savez(path, kspace=np.asfortranarray(kspace.numpy()))
-    elif path.suffix == ".mat":
-        stored = kspace.numpy().astype(np.complex128).transpose(2, 3, 1, 0)
-        scipy.io.savemat(path, {"kspace": stored}, do_compression=path.stem == "packed")
-    elif path.suffix == ".mrd":
-        rows = [
-            row for number in range(3) for row in lines_of(kspace[number].numpy(), slice=number)
-        ]
-        ismrmrd(path, rows, header((SHAPE[3], SHAPE[2], 1)))
-    elif path.suffix == ".dat":
-        data = noise(3, 3, LINES, COLUMNS).numpy()
-        twix(path, [({"Lin": y, "Sli": s}, data[s, :, y]) for s in range(3) for y in range(LINES)])
-    else:
-        write_scan(path, Scan(kspace))
-    return path
+def h5(**datasets):
+    def write(path):
+        with h5py.File(path, "w") as file:
+            for name, data in datasets.items():
+                file[name] = data
+
+    return write
 
 
-STACKS = (
-    *("scan.h5", "scan.npy", "scan.cfl", "scan.npz", "plain.npz", "fortran.npz", "plain.mat"),
-    *("packed.mat", "scan.mrd", "scan.dat"),
-)
+def cfl(dimensions, stored):
+    """The axes of ``stored`` from the slowest to the fastest."""
+
+    def write(path):
+        path.with_suffix(".hdr").write_text(f"# Dimensions\n{dimensions}\n")
+        path.write_bytes(np.ascontiguousarray(stored).tobytes())
+
+    return write
+
+
+def mrd(path):
+    rows = [row for n in range(3) for row in lines_of(K[n], slice=n)]
+    ismrmrd(path, rows, header((SHAPE[3], SHAPE[2], 1)))
+
+
+def dat(path):
+    data = noise(3, 3, LINES, COLUMNS).numpy()
+    twix(path, [({"Lin": y, "Sli": s}, data[s, :, y]) for s in range(3) for y in range(LINES)])
+
+
+def mat(compressed):
+    def write(path):
+        scipy.io.savemat(path, {"kspace": LAST.astype(np.complex128)}, do_compression=compressed)
+
+    return write
+
+
+K = noise(*SHAPE).numpy()
+LAST = np.ascontiguousarray(K.transpose(2, 3, 1, 0))
+NAMED = "::axes=y,x,coil,slice"
+STACKS = {
+    "scan.h5": lambda path: write_scan(
+        path, Scan(noise(*SHAPE), coil_maps=noise(*SHAPE, seed=1), sigma=0.1)
+    ),
+    "scan.npz": lambda path: write_scan(path, Scan(noise(*SHAPE))),
+    "scan.npy": lambda path: np.save(path, K),
+    "fortran.npy": lambda path: np.save(path, np.asfortranarray(K)),
+    f"last.npy{NAMED}": lambda path: np.save(path, LAST),
+    "plain.npz": lambda path: np.savez(path, kspace=K),
+    "fortran.npz": lambda path: np.savez(path, kspace=np.asfortranarray(K)),
+    f"last.npz{NAMED}": lambda path: np.savez_compressed(path, kspace=LAST),
+    f"fortran last.npz{NAMED}": lambda path: np.savez(path, kspace=np.asfortranarray(LAST)),
+    f"last.h5{NAMED}": h5(kspace=LAST),
+    "7.3.mat": h5(kspace=pairs(LAST.T)),
+    "7.3 last.mat::axes=slice,coil,y,x": h5(kspace=pairs(LAST.T)),
+    "7.3 first.mat::axes=y,coil,slice,x": h5(kspace=pairs(K.transpose(2, 1, 3, 0))),
+    "plain.mat": mat(False),
+    "packed.mat": mat(True),
+    "scan.cfl": cfl(f"12 10 1 2 {'1 ' * 9}3 1 1", K.swapaxes(-1, -2)),
+    "echoes.cfl": cfl(f"12 10 1 2 1 2 {'1 ' * 7}3 1 1", np.stack([K, 2 * K], 1).swapaxes(-1, -2)),
+    "scan.mrd": mrd,
+    "scan.dat": dat,
+}
+"""Writers of the stack, by the path to read it."""
+
+
+def written(folder, name="scan.npz"):
+    """Write a stack of slices and return the path to read it."""
+    STACKS[name](folder / name.partition("::")[0])
+    return f"{folder / name}"
 
 
 @pytest.mark.parametrize("name", STACKS)
 def test_items_are_those_of_the_whole(tmp_path, name):
-    path = written(tmp_path / name)
+    path = written(tmp_path, name)
     whole, items = read_scan(path), scan_items(path)
-    assert len(items) == 3
-    # Only what has its slices along the axis that runs fastest is in memory.
-    assert (items.whole is None) == (name != "fortran.npz")
+    assert len(items) == len(whole.kspace) >= 3
+    assert items.whole is None
+    if not name.endswith(".dat"):
+        # Of several echoes of every slice the first.
+        np.testing.assert_array_equal(whole.kspace[:: len(items) // 3].numpy(), K)
     for number, item in [*enumerate(items), (1, items[1]), (0, items[0])]:
         expected = whole.item(number)
         assert torch.equal(item.kspace, expected.kspace)
@@ -83,7 +121,7 @@ def test_items_are_those_of_the_whole(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["scan.h5", "scan.npz"])
 def test_other_masks_maps_and_calibration_are_those_of_the_item(tmp_path, name):
-    items = scan_items(written(tmp_path / name))
+    items = scan_items(written(tmp_path, name))
     mask = (noise(3, 12, 10).real > 0).numpy()
     maps, calibration = noise(*SHAPE, seed=2), noise(3, 2, 8, 8, seed=3)
     changed = (
@@ -149,8 +187,9 @@ def test_items_in_memory_are_the_scan():
     assert all(torch.equal(item.kspace[0], scan.kspace[i]) for i, item in enumerate(items))
 
 
-def test_a_wrong_checksum_is_found_before_the_first_item(tmp_path):
-    path = written(tmp_path / "plain.npz")
+@pytest.mark.parametrize("name", ["plain.npz", "fortran.npz"])
+def test_a_wrong_checksum_is_found_before_the_first_item(tmp_path, name):
+    path = Path(written(tmp_path, name))
     content = bytearray(path.read_bytes())
     content[-4000] ^= 1
     path.write_bytes(content)
@@ -161,7 +200,7 @@ def test_a_wrong_checksum_is_found_before_the_first_item(tmp_path):
 
 @pytest.mark.parametrize("name", ["scan.npz", "packed.mat", "scan.mrd", "scan.dat", "scan.npy"])
 def test_info_of_a_stack_is_that_of_its_items(tmp_path, name):
-    facts = contents_of(written(tmp_path / name))
+    facts = contents_of(written(tmp_path, name))
     assert facts["kind"] == "scan"
     assert facts["slices"] == 3
     assert facts["sampled"] == 1.0

@@ -9,6 +9,7 @@ becomes the first spatial axis of a series of slices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,9 +108,10 @@ class _Stored:
 
     def read(self, chosen: slice | None = None) -> Array:
         """Read ``(batch, coil, *spatial)``, or a range of the batch."""
-        part = self.view[chosen] if chosen is not None and len(self.batch) == 1 else self.view
-        array = np.array(part).reshape(-1, *self.view.shape[len(self.batch) :])
-        return array[chosen] if chosen is not None and len(self.batch) != 1 else array
+        lengths = self.view.shape[: len(self.batch)]
+        numbers = range(math.prod(lengths))[slice(None) if chosen is None else chosen]
+        items = [self.view[np.unravel_index(number, lengths)] for number in numbers]
+        return np.stack(items)
 
 
 def _open(location: Location, allowed: Mapping[int, str]) -> _Stored:

@@ -43,10 +43,7 @@ class Hdf5File:
         return not self.matlab
 
     def read(self, key: str, chosen: slice | None = None, axis: int = 0) -> Array:
-        """Read a dataset of numbers that is among the entries, or a part of it along one axis.
-
-        The axis of ``chosen`` is not one of the last two; only that part is read.
-        """
+        """Read a dataset of numbers that is among the entries, or only a part along one axis."""
         entry, dataset = self.entries[key], self.file[key]
         require_numeric(entry, Location(self.location.path, key))
         shape = list(entry.shape)
@@ -56,7 +53,10 @@ class Hdf5File:
         self._require_plain_chunks(dataset, key)
         index: list[slice] = [slice(None)] * len(shape)
         if chosen is not None:
-            index[axis] = chosen
+            # The last two are exchanged in the file.
+            last = len(shape) - 1
+            exchanged = self.matlab and axis > last - 2 >= -1
+            index[2 * last - 1 - axis if exchanged else axis] = chosen
         stored: Array = np.asarray(dataset[tuple(index)])
         if stored.dtype.names == _PAIR:
             array = np.empty(stored.shape, entry.dtype)

@@ -49,7 +49,8 @@ _CLASSES = {
 }
 _STRUCT, _COMPLEX, _LOGICAL = 2, 0x0800, 0x0200
 _DEEPEST, _MOST_VARIABLES = 8, 10_000
-_BLOCK = 2**20
+_PIECE, _BLOCK = 2**16, 2**20
+"""Bytes that are expanded at a time, and to how many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +108,8 @@ def _expanded(element: _Element, order: str, location: Location, before: int) ->
         with tempfile.TemporaryFile() as file:
             _expand(element.content, file, order, location, before)
             kept[name] = _mapped(file)
-    elif hasattr(mmap, "MADV_DONTNEED"):
-        # What was looked at for the item before need not stay in memory.
-        kept[name].madvise(mmap.MADV_DONTNEED)
+    else:
+        _forget(kept[name])
     return memoryview(kept[name])
 
 
@@ -117,17 +117,31 @@ def _expand(
     content: memoryview, into: IO[bytes], order: str, location: Location, before: int
 ) -> None:
     stream = zlib.decompressobj()
-    tag = stream.decompress(content, 8)
+    tag = stream.decompress(content[:_PIECE], 8)
     wanted = int(np.frombuffer(tag, f"{order}u4", 2)[1])
     location.require_room(before + wanted, "content")
     into.write(tag)
-    rest, length = stream.unconsumed_tail, 0
-    while length < wanted and (block := stream.decompress(rest, min(_BLOCK, wanted - length))):
-        into.write(block)
-        rest, length = stream.unconsumed_tail, length + len(block)
-    if length < wanted or stream.decompress(rest, 1) or not stream.eof:
+    waiting, length = stream.unconsumed_tail, 0
+    for start in range(_PIECE, len(content) + _PIECE, _PIECE):
+        # What is left over is copied by the library, so it gets little at a time.
+        while length < wanted and (
+            block := stream.decompress(waiting, min(_BLOCK, wanted - length))
+        ):
+            into.write(block)
+            waiting, length = stream.unconsumed_tail, length + len(block)
+        if len(waiting) > _PIECE:
+            break
+        waiting += content[start : start + _PIECE]
+        _forget(content.obj)
+    if length < wanted or stream.decompress(waiting, 1) or not stream.eof:
         raise ValueError("a compressed variable has another length than it says")
     into.flush()
+
+
+def _forget(mapped: object) -> None:
+    """Let go of the parts of a file that were looked at, which need not stay in memory."""
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _element(content: memoryview, place: int, order: str, *, padded: bool = True) -> _Element:

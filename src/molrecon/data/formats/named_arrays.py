@@ -9,7 +9,7 @@ of CMRxRecon; the rows are y.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from molrecon.data.arrays import Array, complex_tensor, in_order, kspace_tensor
 from molrecon.data.axes import Axes
 from molrecon.data.formats import parts
 from molrecon.data.formats.assemble import SliceRange, assemble, resolve_range
-from molrecon.data.formats.entries import Entries, Entry, choose_key
+from molrecon.data.formats.entries import Entries, choose_key
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location
 from molrecon.data.formats.mri_header import Header, parse_header
@@ -51,7 +51,7 @@ class NamedArrays(Protocol):
         """Whether three axes, of which nothing else is known, are slices and not coils."""
 
     def read(self, key: str, chosen: slice | None = None, axis: int = 0) -> Array:
-        """Read an array of numbers, or a part along one axis that is not one of the last two."""
+        """Read an array of numbers, or a part of it along one axis."""
 
     def text(self, key: str) -> str:
         """Read a text."""
@@ -125,15 +125,11 @@ def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
     prefix = f"{group}/" if group else ""
     count = _count(file, key, layout)
     chosen = resolve_range(slice_range, count, source)
-    # Of slices along one of the last two axes all are read.
-    late = layout.order is not None and (layout.batch or 0) > len(entries[key].shape) - 3
-    partly = layout.batch is not None and not late
-    array = file.read(key, chosen if partly else None, layout.batch or 0)
+    array = file.read(key, None if layout.batch is None else chosen, layout.batch or 0)
     if layout.pairs:
         array = as_complex(array, source)
     if layout.order is not None:
         array = in_order(array, layout.order, source)
-        array = array[chosen] if late else array
     axes = _axes(file, prefix if name == "kspace" else None, layout)
     if layout.time_first:
         array = np.moveaxis(array, 0, 2)
@@ -164,14 +160,9 @@ def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
     return _with_place(file, prefix, scan, chosen) if name == "kspace" else scan
 
 
-def count(file: NamedArrays, readable: Callable[[Entry, int], bool] | None = None) -> int:
-    """Return the number of items of a scan that can be read one by one; 1 to read all at once.
-
-    ``readable`` says whether a part of an array along an axis can be read; None for any.
-    """
+def count(file: NamedArrays) -> int:
+    """Return the number of items of a scan, which are read one by one."""
     key, _, layout = _kspace(file)
-    if readable is not None and not readable(file.entries[key], layout.batch or 0):
-        return 1
     return _count(file, key, layout)
 
 

@@ -17,6 +17,7 @@ from molrecon.data.formats.base import Format
 from molrecon.data.formats.entries import Entries, npy_entry, require_numeric
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location
+from molrecon.data.formats.scattered import is_scattered, sort_slices
 from molrecon.data.geometry import Geometry
 from molrecon.data.image_items import ImageItems
 from molrecon.data.scan import Scan
@@ -34,7 +35,14 @@ class _File:
 
     def read(self, key: str, chosen: slice | None = None, axis: int = 0) -> Array:
         """Read the array, or only what is wanted of it."""
-        require_numeric(self.entries[key], self.location)
+        entry, kept = self.entries[key], self.location.kept
+        require_numeric(entry, self.location)
+        if chosen is not None and 0 not in entry.shape and is_scattered(entry, axis):
+            if "sorted" not in kept:
+                with self.location.path.open("rb") as stream:
+                    kept["sorted"] = sort_slices(stream, npy_entry(stream), axis)
+            some: Array = kept["sorted"].read(chosen)
+            return some
         stored = np.load(self.location.path, mmap_mode="r", allow_pickle=False)
         part = stored if chosen is None else stored[(slice(None),) * axis + (chosen,)]
         return np.array(part)

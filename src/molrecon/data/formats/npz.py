@@ -22,10 +22,11 @@ from molrecon.data.atomic import atomic_path
 from molrecon.data.formats import named_arrays, parts
 from molrecon.data.formats.assemble import SliceRange
 from molrecon.data.formats.base import Format
-from molrecon.data.formats.entries import Entries, Entry, npy_entry, require_numeric
+from molrecon.data.formats.entries import Entries, npy_entry, require_numeric
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location
 from molrecon.data.formats.npy import write_items
+from molrecon.data.formats.scattered import Sorted, is_scattered, sort_slices
 from molrecon.data.geometry import Geometry
 from molrecon.data.image_items import ImageItems
 from molrecon.data.scan import Scan
@@ -48,11 +49,18 @@ class _Archive:
     three_axes_are_slices: bool = False
 
     def read(self, key: str, chosen: slice | None = None, axis: int = 0) -> Array:
-        """Read an array, or what is wanted of it: along its first axis that is read alone."""
+        """Read an array, or only what is wanted of it."""
         entry = self.entries[key]
         require_numeric(entry, Location(self.location.path, key))
-        if chosen is not None and _in_rows(entry, axis):
-            return self._rows(key, chosen)
+        if chosen is not None and 0 not in entry.shape:
+            part = (
+                entry.nbytes // entry.shape[axis] * len(range(*chosen.indices(entry.shape[axis])))
+            )
+            self.location.require_room(part, f"array {key!r}")
+            scattered = is_scattered(entry, axis)
+            return (
+                self._sorted(key, axis).read(chosen) if scattered else self._rows(key, chosen, axis)
+            )
         self.location.require_room(entry.nbytes, f"array {key!r}")
         with self.archive.open(f"{key}.npy") as stream:
             array: Array = np.lib.format.read_array(stream, allow_pickle=False)
@@ -63,37 +71,57 @@ class _Archive:
             return array
         return array[(slice(None),) * axis + (chosen,)]
 
-    def _rows(self, key: str, chosen: slice) -> Array:
-        """Read a range along the first axis.
+    def _rows(self, key: str, chosen: slice, axis: int) -> Array:
+        """Read a range along the axis that is the slowest.
 
         The stream stays open from one range to the next: of what is compressed, all that lies
         before a range has to be expanded.
         """
         entry = self.entries[key]
-        start, stop, _ = chosen.indices(entry.shape[0])
-        row = entry.nbytes // entry.shape[0]
-        self.location.require_room((stop - start) * row, f"array {key!r}")
+        start, stop, _ = chosen.indices(entry.shape[axis])
+        row = entry.nbytes // entry.shape[axis]
         if key not in self.location.kept:
             self.location.kept[key] = self._sound_stream(key)
         stream, first = self.location.kept[key]
         stream.seek(first + start * row)
         block = stream.read((stop - start) * row)
         found: Array = np.frombuffer(block, entry.dtype)
-        return found.reshape(stop - start, *entry.shape[1:])
+        shape = (*entry.shape[:axis], stop - start, *entry.shape[axis + 1 :])
+        return found.reshape(shape, order="F" if entry.fortran else "C")
 
     def _sound_stream(self, key: str) -> tuple[IO[bytes], int]:
         """Open an array that was read to its end, where the checksum is compared."""
-        entry = self.entries[key]
-        # The memory does not depend on the length, but the time does.
-        self.location.require_room(entry.nbytes // _MOST_EXPANDED, f"array {key!r}")
-        stream = self.archive.open(f"{key}.npy")
+        stream = self._stream(key)
         weakref.finalize(self.location, stream.close)
-        npy_entry(stream)
         first = stream.tell()
-        length = sum(map(len, iter(lambda: stream.read(_BLOCK), b"")))
-        if length != entry.nbytes:
-            raise ValueError(f"the array {key!r} has {length} bytes, {entry.nbytes} expected")
+        self._require_end(key, stream, sum(map(len, iter(lambda: stream.read(_BLOCK), b""))))
         return stream, first
+
+    def _sorted(self, key: str, axis: int) -> Sorted:
+        """Sort the slices of an array that was read to its end."""
+        kept, name = self.location.kept, f"{key} along {axis}"
+        if name not in kept:
+            with self._stream(key) as stream:
+                found = sort_slices(stream, self.entries[key], axis)
+                self._require_end(key, stream, self.entries[key].nbytes)
+            kept[name] = found
+        sound: Sorted = kept[name]
+        return sound
+
+    def _stream(self, key: str) -> IO[bytes]:
+        """Open an array where its numbers begin."""
+        # The memory does not depend on the length, but time and room on disk do.
+        self.location.require_room(self.entries[key].nbytes // _MOST_EXPANDED, f"array {key!r}")
+        stream = self.archive.open(f"{key}.npy")
+        npy_entry(stream)
+        return stream
+
+    def _require_end(self, key: str, stream: IO[bytes], length: int) -> None:
+        """Refuse an array of another length; the checksum is compared at the end."""
+        length += len(stream.read(1))
+        if length != self.entries[key].nbytes:
+            expected = self.entries[key].nbytes
+            raise ValueError(f"the array {key!r} has {length} bytes, {expected} expected")
 
     def text(self, key: str) -> str:
         """Read an array of one text."""
@@ -104,11 +132,6 @@ class _Archive:
         with self.archive.open(f"{key}.npy") as stream:
             value = np.lib.format.read_array(stream, allow_pickle=False).item()
         return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-
-
-def _in_rows(entry: Entry, axis: int) -> bool:
-    """Whether a part of an array along an axis is one block of it."""
-    return axis == 0 and not entry.fortran and 0 not in entry.shape
 
 
 @contextmanager
@@ -151,9 +174,9 @@ def read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
 
 
 def count(location: Location) -> int:
-    """Return the number of items that can be read one by one; 1 to read all at once."""
+    """Return the number of items."""
     with _open(location) as archive:
-        return named_arrays.count(archive, _in_rows)
+        return named_arrays.count(archive)
 
 
 def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:

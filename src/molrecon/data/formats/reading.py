@@ -85,9 +85,7 @@ def _read_scan(location: Location, slice_range: SliceRange | None) -> Scan:
 def scan_items(path: PathLike, *, max_memory: float | None = None) -> ScanItems:
     """Return the items of a scan in a file, each read when it is asked for; see `read_scan`.
 
-    So it is with all formats, but for ``.npz`` archives whose slices are not along the first axis,
-    which are read as a whole. What is wrong with a file of several may be said only when an item
-    is read.
+    What is wrong with a file of several may be said only when an item is read.
     """
 
     def pick(one: Format) -> Callable[[Location], int] | None:
