@@ -60,6 +60,7 @@ def test_the_table(files, run):
         (("--sigma", "0"), "--sigma"),
         (("--slice", "7"), "--slice is 7"),
         (("--seed", "-1"), "--seed is -1"),
+        (("--max-memory", "0"), "--max-memory is 0"),
         (("--share", "share.xyz"), "share.xyz"),
         (("--against", "sense"), "sense twice"),
     ],

@@ -13,6 +13,7 @@ from molrecon.cli.options import (
     Device,
     Folder,
     Json,
+    ReadMemory,
     Report,
     Scan,
     Seed,
@@ -86,6 +87,7 @@ def attack(
     number: SliceNumber = None,
     sigma: Sigma = None,
     tol: Tolerance = 1e-4,
+    max_memory: ReadMemory = None,
     seed: Seed = 0,
     report: Report = None,
     device: Device = "auto",
@@ -127,7 +129,7 @@ def attack(
     check_report(report, under, reference)
     device = resolve_device(device)
     methods = _methods(model, against, robust, device)
-    scan = read_slice(under, methods, number=number)
+    scan = read_slice(under, methods, number=number, max_memory=max_memory)
     truth = _truth(reference, scan, number, effort)
     known: dict[str, Any] = {"sigma": sigma, "reference": truth, "effort": effort, "device": device}
     with output.progress(len(methods) * effort.solves(len(sizes))) as show:

@@ -8,7 +8,17 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.options import Against, Device, Json, Report, Scan, Seed, Sigma, SliceNumber
+from molrecon.cli.options import (
+    Against,
+    Device,
+    Json,
+    ReadMemory,
+    Report,
+    Scan,
+    Seed,
+    Sigma,
+    SliceNumber,
+)
 
 if TYPE_CHECKING:
     from molrecon.evaluation.probing import Probed
@@ -66,6 +76,7 @@ def probe(
     report: Report = None,
     number: SliceNumber = None,
     sigma: Sigma = None,
+    max_memory: ReadMemory = None,
     seed: Seed = 0,
     device: Device = "auto",
     json: Json = False,
@@ -100,7 +111,7 @@ def probe(
     check_report(report, under)
     device = resolve_device(device)
     methods = [named_method(name, device=device) for name in lists.methods(model, against)]
-    scan = read_slice(under, methods, number=number)
+    scan = read_slice(under, methods, number=number, max_memory=max_memory)
     features = [(one, other) for one in sizes for other in contrasts]
     wanted = shifts if shifts or map_file or report else probing.QUICK_SHIFTS
     steps = len(methods) * probing.shifts_of([one for one, _ in features], wanted)

@@ -21,14 +21,18 @@ from molrecon.reconstructors.base import Reconstructor
 
 
 def read_slice(
-    path: PathLike, methods: Sequence[Reconstructor], *, number: int | None = None
+    path: PathLike,
+    methods: Sequence[Reconstructor],
+    *,
+    number: int | None = None,
+    max_memory: float | None = None,
 ) -> Scan:
     """Return one slice, volume or series of a scan, the middle one by default.
 
     It is checked and prepared as `reconstruct` does, and brought to the axes of all methods; one
-    that has others is refused.
+    that has others is refused. The memory is as for `read_scan`.
     """
-    items = scan_items(path)
+    items = scan_items(path, max_memory=max_memory)
     chosen = len(items) // 2 if number is None else number
     if not 0 <= chosen < len(items):
         raise InputError(

@@ -67,11 +67,12 @@ def test_of_several_series_the_fourth_dimension_of_nifti_is_time_and_the_third_t
     np.testing.assert_allclose(stored, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["a.npz", "a.h5", "a.cfl"])
-def test_several_series_are_read_as_such(tmp_path, name):
-    write_image(tmp_path / name, series(3), frames=True)
+@pytest.mark.parametrize("name", ["a.npz", "a.h5", "a.cfl", "a.nii", "a.nii.gz"])
+@pytest.mark.parametrize(("frames", "first"), [(True, "t"), (False, "z")])
+def test_several_series_or_volumes_are_read_as_such(tmp_path, name, frames, first):
+    write_image(tmp_path / name, series(3), frames=frames)
     found = read_image(tmp_path / name)
-    assert found.axes == ("batch", "t", "y", "x")
+    assert found.axes == ("batch", first, "y", "x")
     assert_same(found, series(3))
 
 

@@ -102,11 +102,12 @@ def read_array(location: Location, prefer: Sequence[str] = ()) -> Array:
 def read_image(location: Location) -> ImageData:
     """Read the voxels as ``(z, y, x)``, or ``(y, x)`` of one slice, with the geometry.
 
-    A fourth dimension is time; a series is read where it is of one slice, as ``(t, y, x)``.
+    A fourth dimension is time: one slice is read as ``(t, y, x)``, several as as many series. A
+    fifth without a fourth counts volumes.
     """
     voxels, image = _load(location)
-    frames = voxels.ndim == 4 and voxels.shape[1] == 1
-    voxels = voxels[:, 0] if frames else voxels
+    frames = voxels.ndim == 4
+    voxels = voxels.swapaxes(0, 1)[:, None] if frames else voxels
     placed = bool(image.header["sform_code"] or image.header["qform_code"])
     affine = np.asarray(image.affine, dtype=np.float64)
     return ImageData.from_array(
@@ -120,13 +121,18 @@ def read_image(location: Location) -> ImageData:
 def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     """Write the magnitude as float32, with its affine.
 
-    A batch of slices becomes the z axis, a batch of volumes the fourth. Of series the frames are
-    the fourth, and their batch is z. Without a geometry the pixels are written as of 1 mm, in an
+    A batch of slices becomes the z axis, a batch of volumes the fifth. Of series the frames are the
+    fourth, and their batch is z. Without a geometry the pixels are written as of 1 mm, in an
     unknown place.
     """
     batch, channels, *spatial = image.shape
-    shape = spatial if batch == channels == 1 else [batch, *spatial]
-    shape = [spatial[0], batch, *spatial[1:]] if image.frames else shape
+    if image.frames:
+        shape = [spatial[0], batch, *spatial[1:]]
+    elif batch == channels == 1:
+        shape = spatial
+    else:
+        # The fourth dimension is time, so that volumes leave it at 1.
+        shape = [batch, *spatial] if len(spatial) == 2 else [batch, 1, *spatial]
     affine = np.eye(4) if geometry is None else geometry.matrix
     # A view of one number: the header needs the shape alone, and the voxels follow one by one.
     nifti = _Nifti(np.broadcast_to(np.float32(0), shape[::-1]), affine)
