@@ -14,7 +14,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "molrecon needs Python 3.11 to 3.13; set PYTHON=… to one"; exit 2; }
 	@echo "Installing molrecon and PyTorch into $(VENV); it takes a few minutes, once."
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --quiet --constraint constraints.txt --editable ".[mri,dev]"
+	@$(PIP) install --quiet --constraint constraints.txt --editable ".[mri,nufft,dev]"
 	@touch $@
 
 demo: $(INSTALLED)

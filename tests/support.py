@@ -14,6 +14,7 @@ from molrecon.networks.layers import Layer
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.dynamic_mri import DynamicMRI
+from molrecon.operators.non_cartesian_mri import NonCartesianMRI
 from molrecon.operators.outer_noise import outer_noise
 
 LayerType = TypeVar("LayerType", bound=Layer)
@@ -67,6 +68,33 @@ def dynamic_mri(
     share = None if weighted else fraction
     mask = _mask(mask_batch, 1, frames, *spatial, fraction=share, seed=seed)
     return DynamicMRI(maps.to(dtype), mask)
+
+
+def non_cartesian_mri(
+    spatial: tuple[int, ...],
+    samples: tuple[int, ...],
+    *,
+    coils: int = 2,
+    axes: int | None = None,
+    planes: int | None = None,
+    maps_batch: int = 1,
+    maps_frames: int | None = None,
+    weighted: bool = False,
+    stacked: bool = False,
+    dtype: torch.dtype = torch.complex128,
+    seed: int = 0,
+) -> NonCartesianMRI:
+    """Make the like for random samples, those of ``planes`` planes if their number is given."""
+    axes = axes or len(spatial)
+    maps = _maps(
+        maps_batch, coils, *(maps_frames or n for n in spatial[:1]), *spatial[1:], seed=seed
+    )
+    shape = samples if planes is None else (planes, *samples)
+    generator = torch.Generator().manual_seed(seed + 1)
+    draw = torch.rand((*shape, axes), generator=generator, dtype=torch.float64) - 0.5
+    weights = torch.rand(shape, generator=generator, dtype=torch.float64) if weighted else None
+    trajectory = draw * torch.tensor(spatial[-axes:])
+    return NonCartesianMRI(maps.to(dtype), trajectory, weights, stacked=stacked)
 
 
 def _maps(*shape: int, seed: int) -> Tensor:

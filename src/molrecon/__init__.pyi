@@ -33,6 +33,10 @@ from molrecon.data.simulation import (
     simulate_phase as simulate_phase,
 )
 from molrecon.data.stack import Stack as Stack, stack_of as stack_of
+from molrecon.data.trajectories import (
+    radial_trajectory as radial_trajectory,
+    spiral_trajectory as spiral_trajectory,
+)
 from molrecon.data.whitening import whiten as whiten
 from molrecon.equilibrium.forward_backward import ForwardBackward as ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium as Equilibrium
@@ -101,6 +105,7 @@ from molrecon.operators.noise import (
     estimate_noise as estimate_noise,
     estimate_sigma as estimate_sigma,
 )
+from molrecon.operators.non_cartesian_mri import NonCartesianMRI as NonCartesianMRI
 from molrecon.operators.partial_fourier import PartialFourierMRI as PartialFourierMRI
 from molrecon.operators.soft_sense import SoftSense as SoftSense
 from molrecon.operators.super_resolution import SuperResolution as SuperResolution

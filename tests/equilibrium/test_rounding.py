@@ -209,9 +209,12 @@ def test_networks_are_rounded_by_no_more_than_the_model_says(name, size):
 def test_the_floor_is_that_of_the_unit_roundoff_and_grows_with_the_root_of_the_weight():
     one = torch.ones(1, dtype=torch.float64)
     known = {"size": one, "data": one, "step": 0 * one, "norm": one, "network": 0 * one}
+    known["operator"] = 512.0
     small, large = (floor(c=c * one, mismatch=0 * one, **known) for c in (1.0, 1e4))
     assert large.item() == pytest.approx(100 * small.item())
     assert floor(c=one, mismatch=one, **known) > small
+    rounder = floor(c=one, mismatch=0 * one, **known | {"operator": 1024.0})
+    assert rounder.item() > 1.9 * small.item()
     single = floor(c=one, mismatch=0 * one, dtype=torch.float32, **known)
     assert (single / small).item() == pytest.approx(2.0**29)
     assert unit_roundoff(torch.complex128) == 2.0**-53

@@ -22,7 +22,7 @@ from molrecon.operators.soft_sense import SoftSense
 from molrecon.operators.super_resolution import SuperResolution
 from molrecon.operators.wrapped import wrap_operator
 
-from ..support import Dense, cartesian_mri, dynamic_mri, normal
+from ..support import Dense, cartesian_mri, dynamic_mri, non_cartesian_mri, normal
 
 REAL, COMPLEX = torch.float64, torch.complex128
 
@@ -122,6 +122,22 @@ OPERATORS: dict[str, Callable[[], LinearOperator]] = {
     "mri, frames, per sample": lambda: dynamic_mri(2, (3, 2), maps_batch=2, mask_batch=2),
     "mri, frames, weighted masks per sample": lambda: dynamic_mri(
         2, (2, 3), mask_batch=3, weighted=True
+    ),
+    "mri, any points, even": lambda: non_cartesian_mri((4, 6), (3, 5)),
+    "mri, any points, odd": lambda: non_cartesian_mri((5, 3), (11,), coils=1),
+    "mri, any points, 3D": lambda: non_cartesian_mri((2, 3, 4), (5, 4)),
+    "mri, any points, weighted, maps per sample": lambda: non_cartesian_mri(
+        (4, 5), (3, 4), weighted=True, maps_batch=2
+    ),
+    "mri, any points, frames": lambda: non_cartesian_mri(
+        (3, 4, 3), (2, 5), axes=2, planes=3, maps_frames=1, weighted=True
+    ),
+    "mri, any points, slices alike": lambda: non_cartesian_mri((3, 4, 2), (7,), axes=2, planes=1),
+    "mri, any points, stack of stars": lambda: non_cartesian_mri(
+        (3, 2, 4), (2, 4), axes=2, planes=1, stacked=True, weighted=True
+    ),
+    "mri, any points, stack, each turned": lambda: non_cartesian_mri(
+        (4, 3, 2), (2, 3), axes=2, planes=4, stacked=True
     ),
     "denoising": lambda: Denoising((1, 5, 4), dtype=REAL),
     "denoising, colour, 1D": lambda: Denoising((3, 7), dtype=REAL),

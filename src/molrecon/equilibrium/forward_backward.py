@@ -182,7 +182,8 @@ class SplittingStep(Step):
         size = norm(image.to(kind)).clamp_min(torch.finfo(c.dtype).tiny)
         q = (q - w).sub_(per_sample(c, w) * equation.A.normal(w))
         self.normal_evaluations += 1
-        gain = 1 + 2 * rounding.OPERATOR * c * rounding.operator_norm(equation.A) ** 2
+        own = rounding.operator_rounding(equation.A)
+        gain = 1 + 2 * own * c * rounding.operator_norm(equation.A) ** 2
 
         def total(error: Tensor) -> Tensor:
             error = error + floor
@@ -232,7 +233,8 @@ class SplittingStep(Step):
         if equation.y is not None:
             data = norm(equation.y).to(c)
             predicted = predicted - equation.y
-        own = rounding.OPERATOR * rounding.unit_roundoff(x.dtype) * (data + operator * size)
+        applied = rounding.operator_rounding(equation.A)
+        own = applied * rounding.unit_roundoff(x.dtype) * (data + operator * size)
         return rounding.floor(
             size=size,
             mismatch=norm(predicted).to(c) + own,
@@ -241,4 +243,5 @@ class SplittingStep(Step):
             c=c,
             norm=operator,
             network=equation.network_rounding.size(x),
+            operator=applied,
         )

@@ -32,6 +32,8 @@ the unit roundoff u, 2⁻⁵³ in double precision:
 * An orthonormal FFT of N samples has a relative error of at most 8u log₂ N, below 400u for images
   of 2⁵⁰ samples; with the products by maps, mask and sums over coils a forward operator or its
   adjoint is applied with an error of at most ``OPERATOR · u · ‖A‖`` times the norm of its argument.
+  OPERATOR is what the operator states (`LinearOperator.rounding`): 512, or more where its sums are
+  those of a library that approximates them.
   That the adjoint is one, and that an operator computes in the precision of its argument, is known
   of the operators of this package; others are tested (`follows_model`).
 
@@ -82,12 +84,6 @@ from molrecon.networks.layers import Convolution
 from molrecon.networks.normalised import NormalisedConvolution
 from molrecon.operators.base import LinearOperator, inner, norm
 from molrecon.operators.wrapped import Wrapped
-
-OPERATOR = 512.0
-"""Rounding of one application of A or its adjoint, in units of ``u ‖A‖`` times its argument.
-
-An orthonormal FFT of N samples has at most ``8 log₂ N`` of them (Higham 2002, 24.1).
-"""
 
 NETWORK = 64.0
 """Rounding of the operations on every pixel of a layer, in units of ``u`` times its argument."""
@@ -160,6 +156,11 @@ def operator_norm(A: LinearOperator) -> Tensor:
     """
     known = A.norm_bound
     return 2 * A.nominal_norm if known is None else known
+
+
+def operator_rounding(A: LinearOperator) -> float:
+    """Return OPERATOR of an operator: the largest of what its parts state."""
+    return max(part.rounding for part in _parts_of(A))
 
 
 UNITS = (2.0**-20, 2.0**20)
@@ -331,7 +332,7 @@ def _faults_of_support(A: LinearOperator, x: Tensor, size: Tensor) -> Iterator[s
 
 
 def _unit(A: LinearOperator) -> float:
-    return 2 * OPERATOR * unit_roundoff(A.dtype)
+    return 2 * operator_rounding(A) * unit_roundoff(A.dtype)
 
 
 def _unequal(
@@ -380,6 +381,7 @@ def floor(
     c: Tensor,
     norm: Tensor,
     network: Tensor,
+    operator: float,
     dtype: torch.dtype = torch.float64,
 ) -> Tensor:
     """Return the rounding of e (see the module's docstring), ``(batch,)``.
@@ -394,8 +396,10 @@ def floor(
         ``‖A‖``, ``(batch,)``.
     network
         Rounding of H(u) in units of u, ``(batch,)``, see `NetworkRounding.size`.
+    operator
+        Rounding of an application of A, see `operator_rounding`.
     dtype
         The precision of the computation.
     """
     amplified = c.sqrt() / 2 * (data + norm * size) + c * norm * (mismatch + 2 * norm * step)
-    return unit_roundoff(dtype) * (network + 8 * (size + step) + OPERATOR * amplified)
+    return unit_roundoff(dtype) * (network + 8 * (size + step) + operator * amplified)

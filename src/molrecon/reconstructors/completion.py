@@ -72,6 +72,6 @@ def _full_scan_bound(
     size = size.clamp_min(torch.finfo(size.dtype).tiny)
     gain, length = A.completion_gain.to(size), rounding.operator_norm(A).to(size)
     terms = length * (norm(y).to(size) + 2 * length * before)
-    own = rounding.OPERATOR * rounding.unit_roundoff(size.dtype) * terms / size
+    own = rounding.operator_rounding(A) * rounding.unit_roundoff(size.dtype) * terms / size
     found = bound * gain * before / size + own + rounding.unit_roundoff(value.dtype)
     return found.nan_to_num(torch.inf, torch.inf).to(bound.dtype)

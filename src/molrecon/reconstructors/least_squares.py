@@ -10,7 +10,7 @@ from torch import Tensor
 
 from molrecon.arguments import require_positive
 from molrecon.equilibrium.robustness import robustness_constant
-from molrecon.equilibrium.rounding import OPERATOR, follows_model, operator_norm
+from molrecon.equilibrium.rounding import follows_model, operator_norm, operator_rounding
 from molrecon.equilibrium.solution import OPERATOR_AS_ASSUMED, Guarantee, Solution
 from molrecon.linear.regularised import solve_regularised
 from molrecon.linear.solution import LinearSolution
@@ -155,7 +155,7 @@ def _distance(A: LinearOperator, lam: Tensor, y: Tensor, x: Tensor, tol: float) 
     residual = per_sample(lam, x) * A.H(mismatch) - x
     # An error of Ax counts by ‖M⁻¹λAᴴ‖ ≤ √λ/2, and one of Aᴴ(y − Ax) by λ.
     rounding = lam.sqrt() / 2 * (norm(y) + gain * size) + lam * gain * norm(mismatch)
-    unit = OPERATOR * torch.finfo(x.dtype).eps / 2
+    unit = operator_rounding(A) * torch.finfo(x.dtype).eps / 2
     found = norm(residual)
     if bool((found > tol * size).any()):
         tiny = torch.finfo(lam.dtype).tiny

@@ -14,9 +14,9 @@ from molrecon.data.formats.dicom_writing import write_image
 from molrecon.data.formats.entries import Entries, Entry
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location, require_whole
-from molrecon.data.formats.optional import require
 from molrecon.data.geometry import FLIP, Geometry
 from molrecon.errors import InputError
+from molrecon.optional import require
 
 _NAME = "a DICOM image"
 _MARK = slice(128, 132)

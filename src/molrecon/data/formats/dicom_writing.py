@@ -11,9 +11,9 @@ import numpy as np
 
 from molrecon.data.arrays import Array
 from molrecon.data.atomic import atomic_path
-from molrecon.data.formats.optional import require
 from molrecon.data.geometry import FLIP, Geometry
 from molrecon.data.image_items import ImageItems
+from molrecon.optional import require
 
 _WHITE = 65535
 _SINGLE, _ENHANCED = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
