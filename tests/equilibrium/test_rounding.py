@@ -120,6 +120,33 @@ def test_a_solve_that_stagnates_returns_its_best_iterate(lam):
     assert bounds[2] <= bounds[1] * 1.05 <= bounds[0] * 1.05**2
 
 
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_what_single_precision_cannot_reach_is_refined_in_double(name):
+    A, lam, _ = PROBLEMS[name]
+    single, double = equations(A, lam)
+    start = torch.zeros(1, *A.shape_in, dtype=A.dtype)
+    solution = ForwardBackward(tol=1e-6, max_iterations=500)(single, start, certified=True)
+    assert solution.converged
+    assert solution.value.dtype == A.dtype
+    x = exact(double, solution.value)
+    distance = norm(solution.value.to(x.dtype) - x) / norm(x)
+    assert 0 < distance.item() <= solution.error_bound.item() <= 1e-6
+
+
+def test_a_batch_is_refined_where_it_stagnated_and_no_sample_gets_a_worse_bound():
+    A = cartesian_mri((16, 12), coils=4, dtype=torch.complex64)
+    single, _ = equations(A, 1271.0)
+    batch = replace(single, lam=torch.tensor([1.0, 1271.0]), y=single.y.expand(2, -1, -1, -1))
+    start = torch.zeros(2, *A.shape_in, dtype=A.dtype)
+    fine = ForwardBackward(tol=2e-6, max_iterations=500)(batch, start)
+    both = fine.error_bound.tolist()
+    assert fine.converged
+    assert max(both) <= 2e-6
+    double = batch.in_double()
+    apart = norm(fine.value.to(torch.complex128) - exact(double, fine.value))
+    assert bool((apart <= fine.error_bound * norm(fine.value)).all())
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     size=st.floats(-9, 0),

@@ -20,6 +20,9 @@ Stopping = Literal["bound", "residual", "relative-change"]
 
 DIVERGENCE_FACTOR = 1e3
 
+BEFORE_REFINEMENT = 5
+"""Iterations without progress after which a solve goes on in double precision, where it can."""
+
 RETRY = 0.25
 """Where rounding keeps a bound above its tolerance, it is computed again at this part of it."""
 
@@ -139,6 +142,8 @@ class Limits:
     contracts
         Whether the step is proved to contract: a residual that grows is then the work of rounding
         or of an inexact linear solve, and no divergence.
+    refined
+        Whether what stagnates goes on in double precision, so that it need not be waited for.
     """
 
     tol: float
@@ -146,6 +151,7 @@ class Limits:
     max_iterations: int
     memory: int
     contracts: bool = False
+    refined: bool = False
 
 
 @torch.no_grad()
@@ -224,6 +230,8 @@ class _State:
         broken = self.active & ~finite & ~self._accelerated
         self._records.update(residual, bound, accepted)
         waited = patience(k, accelerated=self._limits.memory > 0)
+        if self._limits.refined:
+            waited = BEFORE_REFINEMENT
         stagnant = self._records.stand_still(waited, length, step.terms)
         stagnant = self.active & stagnant & ~(done | diverged | broken)
         self._mark(done, Status.CONVERGED)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from molrecon.arguments import require_positive
 from molrecon.equilibrium import rounding
+from molrecon.equilibrium.anderson import select
 from molrecon.equilibrium.fixed_point import (
     Equation,
     Iteration,
@@ -24,6 +25,7 @@ from molrecon.equilibrium.solution import AS_TRAINED, Solution
 from molrecon.errors import InputError
 from molrecon.linear.solution import Solver
 from molrecon.linear.solver import LinearSolver
+from molrecon.linear.status import Status
 from molrecon.operators.base import norm, per_sample
 
 PROVED = "the network satisfies Lip(H) ≤ 1 − m, and rounding is counted"
@@ -44,7 +46,9 @@ class ForwardBackward:
     that stops before its tolerance has the iterate of the smallest bound for its value.
 
     The bound includes rounding where the network is known in double precision
-    (`Inclusion.precise`), see `molrecon.equilibrium.rounding`.
+    (`Inclusion.precise`), see `molrecon.equilibrium.rounding`. A solve that rounding in single
+    precision keeps above its tolerance then goes on in double (`refined`), if the rounding of the
+    image that is returned leaves room for it: below a tolerance of about 4e-7 it does not.
 
     Parameters
     ----------
@@ -123,7 +127,14 @@ class ForwardBackward:
         conditions = [*([] if certified else [AS_TRAINED]), *equation.assumes]
         contracts = not conditions
         limits = Limits(self.tol, self.stopping, self.max_iterations, self.memory, contracts)
-        solution = iterate(equation.step(self.alpha, self.inner), x0, limits)
+        step, finer = equation.step(self.alpha, self.inner), _tolerance_in_double(self.tol, x0)
+        goes_on = step.rounding_counted and self.stopping == "bound" and finer > 0
+        solution = iterate(step, x0, replace(limits, refined=goes_on))
+        if goes_on and Status.STAGNATED in solution.status and isinstance(equation, Inclusion):
+            double = equation.refined()
+            assert double is not None
+            fine = double.step(self.alpha, self.inner)
+            solution = refined(solution, fine, replace(limits, tol=finer), self.tol)
         assert solution.guarantee is not None
         counted = solution.guarantee.proved
         if not counted:
@@ -135,6 +146,74 @@ class ForwardBackward:
             monotonicity=equation.monotonicity,
         )
         return replace(solution, guarantee=guarantee, lam=equation.lam)
+
+
+def _tolerance_in_double(tol: float, x: Tensor) -> float:
+    """Return the bound in double precision that leaves room for rounding images as ``x``, or 0."""
+    u = rounding.unit_roundoff(x.dtype)
+    if u == rounding.unit_roundoff(torch.float64):
+        return 0.0
+    # The image is rounded twice, as it is stored and as it is multiplied by its unit. What is left
+    # has to be a half at least, or the solve would go on for nothing.
+    rest = tol / rounding.SLACK**2 - 2 * u
+    return rest if rest >= tol / 2 else 0.0
+
+
+@torch.no_grad()
+def refined(solution: Solution, step: Step, limits: Limits, tol: float) -> Solution:
+    r"""Return a solution whose stagnated samples went on in double precision.
+
+    The image z of the solve in double has a proved bound b, ``‖z − x*‖ ≤ b‖z‖``. It is returned
+    as x in the precision of the solution, and ``‖x − x*‖ ≤ ‖x − z‖ + b‖z‖``, where ``‖x − z‖`` is
+    not estimated but computed; a rounding of x is added for its multiplication by the unit of the
+    measurements. Samples that had another status are left as they were.
+
+    Parameters
+    ----------
+    solution
+        Of the solve in single precision, its bound with rounding.
+    step
+        The contraction of the same equation in double precision.
+    limits
+        Of the solve in double precision.
+    tol
+        What the bound has to be at most.
+    """
+    assert solution.guarantee is not None
+    assert solution.relative_residual is not None
+    assert solution.trace is not None
+    coarse, before = solution.value, solution.guarantee.error_bound
+    kind = torch.complex128 if coarse.is_complex() else torch.float64
+    fine = iterate(step, coarse.to(kind), limits)
+    assert fine.guarantee is not None
+    assert fine.relative_residual is not None
+    assert fine.trace is not None
+    image = fine.value.to(coarse.dtype)
+    length = norm(image.to(kind)).clamp_min(torch.finfo(torch.float64).tiny)
+    away = norm(fine.value - image) + fine.guarantee.error_bound * norm(fine.value)
+    bound = rounding.SLACK * (away / length + rounding.unit_roundoff(coarse.dtype))
+    bound = bound.nan_to_num(torch.inf, torch.inf).to(before)
+    stagnated = [status is Status.STAGNATED for status in solution.status]
+    chosen = torch.tensor(stagnated, device=before.device)
+    better = chosen & (bound <= before)
+    bound = torch.where(better, bound, before)
+    reached = (bound <= tol).tolist()
+    return replace(
+        solution,
+        value=select(better, image, coarse),
+        status=tuple(
+            Status.CONVERGED if was and within else status
+            for was, within, status in zip(stagnated, reached, solution.status, strict=True)
+        ),
+        iterations=solution.iterations + fine.iterations * chosen,
+        network_evaluations=solution.network_evaluations + fine.network_evaluations,
+        normal_evaluations=solution.normal_evaluations + fine.normal_evaluations,
+        relative_residual=torch.where(
+            better, fine.relative_residual.to(before), solution.relative_residual
+        ),
+        guarantee=replace(solution.guarantee, error_bound=bound),
+        trace=torch.cat([solution.trace, fine.trace.to(solution.trace)], dim=1),
+    )
 
 
 class SplittingStep(Step):
@@ -230,9 +309,10 @@ class SplittingStep(Step):
         size, step = norm(x).to(c), norm(difference).to(c)
         operator = rounding.operator_norm(equation.A).to(c)
         predicted, data = equation.A(x), 0 * size
-        if equation.y is not None:
-            data = norm(equation.y).to(c)
-            predicted = predicted - equation.y
+        measured = equation.data
+        if measured is not None:
+            data = norm(measured).to(c)
+            predicted = predicted - measured
         applied = rounding.operator_rounding(equation.A)
         own = applied * rounding.unit_roundoff(x.dtype) * (data + operator * size)
         return rounding.floor(

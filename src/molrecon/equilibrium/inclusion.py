@@ -122,6 +122,13 @@ class Inclusion(Equation):
         unit = per_sample(self.unit, x)
         return self.A.mismatch(x * unit, self.y) / unit
 
+    @property
+    def data(self) -> Tensor | None:
+        """The measurements in the unit of the image, ``(batch, *shape_out)``; None for zero."""
+        if self.y is None or self.unit is None:
+            return self.y
+        return self.y / per_sample(self.unit, self.y)
+
     def residual(self, x: Tensor, h: Tensor | None = None) -> Tensor:
         """G(x), computed from its definition; ``h`` is PHP(x) if it is known."""
         h = self.network(x) if h is None else h
@@ -165,6 +172,17 @@ class Inclusion(Equation):
             measured=None,
             rhs=None if self.rhs is None else self.rhs.to(double),
         )
+
+    def refined(self) -> Inclusion | None:
+        """Return `in_double` with all that the operator holds in that precision, None likewise.
+
+        A bound takes a product or two with the operator; a solve takes many, and its closed form.
+        """
+        double = self.in_double()
+        if double is None or double.A is not self.A:
+            return double
+        wide = self.A.in_double
+        return replace(double, A=wide, y=None if double.y is None else double.y.to(wide.dtype))
 
     def step(self, alpha: float, inner: Solver) -> Step:
         """Return the forward–backward step of length ``alpha``."""
