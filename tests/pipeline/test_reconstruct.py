@@ -12,6 +12,7 @@ from molrecon.data import scan as scan_module
 from molrecon.data.simulation import add_noise, simulate_coil_maps
 from molrecon.errors import ConvergenceError, InputError
 from molrecon.operators.fourier import fft_centred
+from molrecon.pipeline.summary import share_text
 from molrecon.reconstructors.sense import PUBLISHED_LAM
 
 from ..support import solve_shifted
@@ -213,7 +214,7 @@ def test_its_summary_says_what_is_known_and_assumed(model):
     found = reconstruct(plane(), model=model, device="cpu")
     rows = dict(found.summary())
     assert "4 coils, 32 × 28" in rows["Scan"]
-    assert f"{float(found.guarantee.error_bound):.2%}" in rows["Distance"]
+    assert f"at most {share_text(float(found.guarantee.error_bound))} of" in rows["Distance"]
     assert "conditional: it holds if" in rows["Distance"]
     assert found.guarantee.rests_on in rows["Distance"]
     for sentence in (*rows.values(), *found.assumed.values()):
@@ -340,3 +341,9 @@ def test_no_tolerance_is_the_usual_one():
     found = reconstruct(plane(), "sense", tol=None, device="cpu")
     assert found.tol == 1e-3
     assert found.facts()["error_bound"] <= 1e-3
+
+
+@pytest.mark.parametrize("bound", [1e-9, 8.39e-7, 1e-6, 5.7e-4, 1e-3, 0.0123, 0.5, 3.0])
+def test_a_bound_is_not_rounded_down_when_it_is_told(bound):
+    told = float(share_text(bound).removesuffix("%"))
+    assert 100 * bound * (1 - 1e-9) <= told <= max(110 * bound, 100 * bound + 0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from molrecon.equilibrium.solution import Guarantee
@@ -61,13 +62,26 @@ def _noise(facts: dict[str, float]) -> str:
     )
 
 
+def share_text(bound: float) -> str:
+    """Return a bound in per cent, rounded up to two digits, and to no more places than it needs.
+
+    Rounded to the nearest one, a bound of 1e-6 would read as 0.00%, which is none.
+    """
+    percent = 100 * bound
+    if not 0 < percent < math.inf:
+        return f"{percent:.2f}%"
+    places = max(2, 1 - math.floor(math.log10(percent)))
+    up = math.ceil(percent * 10**places * (1 - 1e-12)) / 10**places
+    return f"{up:.{places}f}%"
+
+
 def _guaranteed(guarantee: Guarantee | None, robust: float | None) -> list[tuple[str, str]]:
     if guarantee is None:
         return [("Distance", "not known: the method bounds no distance")]
     basis = "proved" if guarantee.proved else "conditional"
     condition = "" if guarantee.proved else f": it holds if {guarantee.rests_on}"
     bound = float(guarantee.error_bound[0])
-    rows = [("Distance", f"at most {bound:.2%} of the image ({basis}{condition})")]
+    rows = [("Distance", f"at most {share_text(bound)} of the image ({basis}{condition})")]
     if guarantee.robustness is not None:
         gain = (
             f"an error of the measurements moves the exact image by at most "
