@@ -1,9 +1,13 @@
 """``molrecon adapt``."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
 import molrecon
+from molrecon.data.coil_maps import estimate_coil_maps
 from molrecon.evaluation.certificate import read_certificate
 from molrecon.reconstructors.configuration import ModelConfig
 
@@ -39,6 +43,39 @@ def test_an_adapted_model_reconstructs_at_once_with_its_own_certificate(
     assert image["status"] == "converged"
 
 
+def test_parts_from_files_of_their_own_serve_as_those_of_the_scan(files, strict, run, tmp_path):
+    """Mask and maps given beside k-space alone adapt to the same weights as a scan with both."""
+    whole = molrecon.read_scan(files.under)
+    whole = replace(whole, coil_maps=estimate_coil_maps(whole.kspace, whole.mask), calibration=None)
+    molrecon.write_scan(tmp_path / "whole.npz", whole)
+    for name, array in {
+        "kspace": whole.kspace[0],
+        "mask": whole.mask[0, 0],
+        "maps": whole.coil_maps[0],
+    }.items():
+        np.save(tmp_path / f"{name}.npy", array.numpy())
+    parts = ("--mask", tmp_path / "mask.npy", "--coil-maps", tmp_path / "maps.npy")
+    common = ("--model", strict, "--steps", 2, "--sigma", 0.01, "-o")
+    one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
+    assert run("adapt", tmp_path / "whole.npz", *common, one).exit_code == 0
+    assert run("adapt", tmp_path / "kspace.npy", *parts, *common, other).exit_code == 0
+    found, same = (molrecon.load(path).state_dict() for path in (one, other))
+    assert all(torch.equal(found[name], same[name]) for name in found)
+
+
+def test_calibration_data_serve_where_the_scan_has_no_region(files, strict, refused, run, tmp_path):
+    kspace = np.load(files.full)
+    np.save(tmp_path / "calibration.npy", kspace[:, 16:32, 12:28])
+    mask = np.random.default_rng(0).random(kspace.shape[1:]) < 0.5
+    mask[::2, ::2] = False
+    np.save(tmp_path / "under.npy", kspace * mask)
+    mine = tmp_path / "mine.safetensors"
+    common = ("adapt", tmp_path / "under.npy", "--model", strict, "--steps", 1, "-o", mine)
+    refused(*common, naming=("calibration",))
+    assert run(*common, "--calibration", tmp_path / "calibration.npy").exit_code == 0
+    assert molrecon.load(mine).certified
+
+
 def test_the_time_limit_leaves_the_start_and_says_so(files, strict, run, tmp_path):
     mine = tmp_path / "mine.safetensors"
     result = run("adapt", files.under, "--model", strict, "--time-limit", 0.001, "-o", mine)
@@ -72,4 +109,9 @@ def test_wrong_input_is_refused(files, strict, refused, tmp_path):
     refused("adapt", files.full, *model, "-o", mine, naming=("too few",))
     refused("adapt", files.under, "--model", "none", "-o", mine, naming=("none",))
     refused("adapt", files.under, *model, "--steps", 0, "-o", mine, naming=("--steps",))
+    both = ("--coil-maps", files.full, "--calibration", files.full)
+    refused("adapt", files.under, *model, *both, "-o", mine, naming=("leave one out",))
+    mask = tmp_path / "mask.npy"
+    np.save(mask, np.ones((3, 3), dtype=bool))
+    refused("adapt", files.under, *model, "--mask", mask, "-o", mine, naming=(mask,))
     assert not mine.exists()

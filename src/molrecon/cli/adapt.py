@@ -10,7 +10,7 @@ import typer
 from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.failures import INTERRUPTED
-from molrecon.cli.options import Device, Json, Sigma
+from molrecon.cli.options import CalibrationData, CoilMaps, Device, Json, MaskFile, Sigma
 from molrecon.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ def adapt(
     model: Start = "brain2d-sn",
     steps: Steps = 120,
     time_limit: TimeLimit = 600.0,
+    coil_maps: CoilMaps = None,
+    mask: MaskFile = None,
+    calibration: CalibrationData = None,
     sigma: Sigma = None,
     image: Image = None,
     seed: Seed = 0,
@@ -64,11 +67,13 @@ def adapt(
     The model learns to predict measured samples that it is not shown. Others, which it never learns
     from, decide which weights are kept; where none predicts them better, what is written is the
     model it started from, and that is said. A certified model stays certified, whatever it learns.
-    Ctrl-C ends it with the best weights so far.
+    Ctrl-C ends it with the best weights so far. A mask, coil maps or calibration data that are given
+    count for every scan.
 
     With --json: what was done, and the file and its certificate in brief.
     """
     import molrecon
+    from molrecon.cli.reading import read_with_parts
     from molrecon.data.atomic import check_writable, keep_inputs
     from molrecon.evaluation.certificate import read_certificate, write_certificate
 
@@ -77,10 +82,11 @@ def adapt(
             f"--output is {out}, expected a file that ends in .safetensors; rename it."
         )
     check_writable(out)
-    keep_inputs(out, model, *scans)
+    keep_inputs(out, model, mask, coil_maps, calibration, *scans)
+    read = [read_with_parts(scan, mask, coil_maps, calibration, None) for scan in scans]
     with output.progress() as show:
         found = molrecon.adapt(
-            scans,
+            read,
             model,
             steps=steps,
             time_limit=time_limit,

@@ -16,6 +16,7 @@ from molrecon.arguments import require_positive, require_seed, resolve_device
 from molrecon.data.axes import Axes
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.scan import Scan
+from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError
 from molrecon.pipeline.match import require_mri
 from molrecon.pipeline.parts import read_parts
@@ -29,6 +30,7 @@ from molrecon.training.adaptation_loop import EVERY, AdaptationLoop
 from molrecon.training.configuration import DataConfig, LipschitzConfig, Stage, TrainingConfig
 from molrecon.training.measured_scans import MEASURED, MeasuredScan, SplitScan
 
+AnyScan = Scan | ScanItems | PathLike
 HELD_OUT = 0.15
 """Share of the samples outside the calibration region that no step sees, to judge by."""
 RECORRUPTION = 0.5
@@ -184,7 +186,7 @@ class Adaptation:
 
 
 def adapt(
-    scans: Sequence[Scan | PathLike] | Scan | PathLike,
+    scans: Sequence[AnyScan] | AnyScan,
     model: str | Path = DEFAULT_MODEL,
     *,
     steps: int = 120,
@@ -210,8 +212,8 @@ def adapt(
     Parameters
     ----------
     scans
-        The scans, or the paths of files that `read_scan` reads; they are read, checked and prepared
-        as `reconstruct` does.
+        The scans, their items, or the paths of files that `read_scan` reads; they are read, checked
+        and prepared as `reconstruct` does.
     model
         A shipped model or a weights file to start from.
     steps
@@ -264,17 +266,9 @@ def adapt(
     """
     started = time.monotonic()
     _check_arguments(steps, time_limit, share, learning_rate, sigma, seed)
-    single = isinstance(scans, Scan | str | os.PathLike)
-    listed = cast(list[Scan | PathLike], [scans] if single else list(scans))  # type: ignore[arg-type]
-    if not listed:
-        raise InputError("scans is empty, expected at least one scan; give one.")
-    device = resolve_device(device)
-    chosen, config = load(model, device=device), read_header(resolve(model))[0]
+    listed = _listed(scans)
+    chosen, config = _start(model, output, resolve_device(device))
     axes = Axes(config.spatial_axes)
-    require_mri(chosen)
-    if output is not None:
-        check_output(output)
-        chosen.output, config = output, config.model_copy(update={"output": output})
     parts = read_parts(
         listed,
         axes,
@@ -289,7 +283,7 @@ def adapt(
     measured = [MeasuredScan.of(part).held_out(HELD_OUT, noise) for part in parts]
     for one, _ in measured:
         one.split(share, 1)  # refused now if there are too few samples
-    sources = [one.source if isinstance(one, Scan) else str(one) for one in listed]
+    sources = [one.source if isinstance(one, Scan | ScanItems) else str(one) for one in listed]
     stage = Stage(
         steps=steps,
         learning_rate=learning_rate,
@@ -298,9 +292,8 @@ def adapt(
         simulation=MEASURED[axes.letters](share=share, noise=noise),
     )
     run = _settings(stage, config, str(model), sources, seed, certified=chosen.certified)
-    loop = AdaptationLoop(
-        chosen, run, [one for one, _ in measured], [split for _, split in measured]
-    )
+    kept, held_out = [one for one, _ in measured], [split for _, split in measured]
+    loop = AdaptationLoop(chosen, run, kept, held_out)
     stopped = loop.run(started + time_limit, progress)
     return Adaptation(
         model=loop.best(),
@@ -318,6 +311,27 @@ def adapt(
         training=run,
         first=loop.judged[0],
     )
+
+
+def _listed(scans: Sequence[AnyScan] | AnyScan) -> list[AnyScan]:
+    """Return the scans as a list; none at all is refused."""
+    single = isinstance(scans, Scan | ScanItems | str | os.PathLike)
+    listed = cast(list[AnyScan], [scans] if single else list(scans))  # type: ignore[arg-type]
+    if not listed:
+        raise InputError("scans is empty, expected at least one scan; give one.")
+    return listed
+
+
+def _start(
+    model: str | Path, output: Output | None, device: str
+) -> tuple[LearnedReconstructor, ModelConfig]:
+    """Load the model to start from and its settings, to return the image that is asked for."""
+    chosen, config = load(model, device=device), read_header(resolve(model))[0]
+    require_mri(chosen)
+    if output is not None:
+        check_output(output)
+        chosen.output, config = output, config.model_copy(update={"output": output})
+    return chosen, config
 
 
 def _settings(
