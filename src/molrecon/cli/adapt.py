@@ -67,8 +67,8 @@ def adapt(
     The model learns to predict measured samples that it is not shown. Others, which it never learns
     from, decide which weights are kept; where none predicts them better, what is written is the
     model it started from, and that is said. A certified model stays certified, whatever it learns.
-    Ctrl-C ends it with the best weights so far. A mask, coil maps or calibration data that are given
-    count for every scan.
+    Ctrl-C ends it with the best weights so far. A mask, coil maps or calibration data given
+    here count for every scan.
 
     With --json: what was done, and the file and its certificate in brief.
     """
