@@ -109,7 +109,7 @@ from molrecon.operators.non_cartesian_mri import NonCartesianMRI as NonCartesian
 from molrecon.operators.partial_fourier import PartialFourierMRI as PartialFourierMRI
 from molrecon.operators.soft_sense import SoftSense as SoftSense
 from molrecon.operators.super_resolution import SuperResolution as SuperResolution
-from molrecon.equilibrium.rounding import check_operator as check_operator
+from molrecon.equilibrium.operator_model import check_operator as check_operator
 from molrecon.operators.wrapped import wrap_operator as wrap_operator
 from molrecon.pipeline import (
     Preparation as Preparation,

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 from molrecon.equilibrium.forward_backward import PROVED, ForwardBackward, SplittingStep
 from molrecon.equilibrium.inclusion import Inclusion
-from molrecon.equilibrium.rounding import (
-    NetworkRounding,
-    check_operator,
-    floor,
-    follows_model,
-    lost,
-    unit_roundoff,
-)
+from molrecon.equilibrium.operator_model import check_operator, follows_model
+from molrecon.equilibrium.rounding import NetworkRounding, floor, lost, unit_roundoff
 from molrecon.errors import InputError
 from molrecon.linear.solver import LinearSolver
 from molrecon.linear.status import Status

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from molrecon.data.simulation import simulate_coil_maps
 from molrecon.data.trajectories import radial_trajectory, spiral_trajectory
-from molrecon.equilibrium.rounding import follows_model, operator_rounding, unit_roundoff
+from molrecon.equilibrium.operator_model import follows_model, operator_rounding
+from molrecon.equilibrium.rounding import unit_roundoff
 from molrecon.errors import InputError
 from molrecon.operators.base import norm
 from molrecon.operators.cartesian_mri import CartesianMRI

@@ -229,9 +229,8 @@ class _State:
             diverged = torch.zeros_like(diverged)
         broken = self.active & ~finite & ~self._accelerated
         self._records.update(residual, bound, accepted)
-        waited = patience(k, accelerated=self._limits.memory > 0)
-        if self._limits.refined:
-            waited = BEFORE_REFINEMENT
+        accelerated = self._limits.memory > 0
+        waited = BEFORE_REFINEMENT if self._limits.refined else patience(k, accelerated=accelerated)
         stagnant = self._records.stand_still(waited, length, step.terms)
         stagnant = self.active & stagnant & ~(done | diverged | broken)
         self._mark(done, Status.CONVERGED)

@@ -21,6 +21,7 @@ from molrecon.equilibrium.fixed_point import (
     iterate,
 )
 from molrecon.equilibrium.inclusion import Inclusion
+from molrecon.equilibrium.operator_model import operator_norm, operator_rounding
 from molrecon.equilibrium.solution import AS_TRAINED, Solution
 from molrecon.errors import InputError
 from molrecon.linear.solution import Solver
@@ -261,8 +262,8 @@ class SplittingStep(Step):
         size = norm(image.to(kind)).clamp_min(torch.finfo(c.dtype).tiny)
         q = (q - w).sub_(per_sample(c, w) * equation.A.normal(w))
         self.normal_evaluations += 1
-        own = rounding.operator_rounding(equation.A)
-        gain = 1 + 2 * own * c * rounding.operator_norm(equation.A) ** 2
+        own = operator_rounding(equation.A)
+        gain = 1 + 2 * own * c * operator_norm(equation.A) ** 2
 
         def total(error: Tensor) -> Tensor:
             error = error + floor
@@ -307,13 +308,13 @@ class SplittingStep(Step):
         """Return the rounding that double precision leaves, from norms in the present one."""
         equation = self._equation
         size, step = norm(x).to(c), norm(difference).to(c)
-        operator = rounding.operator_norm(equation.A).to(c)
+        operator = operator_norm(equation.A).to(c)
         predicted, data = equation.A(x), 0 * size
         measured = equation.data
         if measured is not None:
             data = norm(measured).to(c)
             predicted = predicted - measured
-        applied = rounding.operator_rounding(equation.A)
+        applied = operator_rounding(equation.A)
         own = applied * rounding.unit_roundoff(x.dtype) * (data + operator * size)
         return rounding.floor(
             size=size,

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from molrecon.equilibrium.fixed_point import Equation, Step, transposed_jacobian
-from molrecon.equilibrium.rounding import NetworkRounding, follows_model
+from molrecon.equilibrium.operator_model import follows_model
+from molrecon.equilibrium.rounding import NetworkRounding
 from molrecon.equilibrium.solution import OPERATOR_AS_ASSUMED
 from molrecon.errors import InputError
 from molrecon.linear.solution import Solver

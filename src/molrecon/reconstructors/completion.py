@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from molrecon.equilibrium import rounding
+from molrecon.equilibrium.operator_model import operator_norm, operator_rounding
 from molrecon.equilibrium.robustness import completed_constant
 from molrecon.equilibrium.solution import Solution
 from molrecon.operators.base import LinearOperator, norm, per_sample
@@ -70,8 +71,8 @@ def _full_scan_bound(
     """Bound of a completed image ``value`` from that of the image of norm ``before``."""
     size = norm(value.to(torch.complex128 if value.is_complex() else torch.float64))
     size = size.clamp_min(torch.finfo(size.dtype).tiny)
-    gain, length = A.completion_gain.to(size), rounding.operator_norm(A).to(size)
+    gain, length = A.completion_gain.to(size), operator_norm(A).to(size)
     terms = length * (norm(y).to(size) + 2 * length * before)
-    own = rounding.operator_rounding(A) * rounding.unit_roundoff(size.dtype) * terms / size
+    own = operator_rounding(A) * rounding.unit_roundoff(size.dtype) * terms / size
     found = bound * gain * before / size + own + rounding.unit_roundoff(value.dtype)
     return found.nan_to_num(torch.inf, torch.inf).to(bound.dtype)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from molrecon.arguments import require_positive
+from molrecon.equilibrium.operator_model import follows_model, operator_norm, operator_rounding
 from molrecon.equilibrium.robustness import robustness_constant
-from molrecon.equilibrium.rounding import follows_model, operator_norm, operator_rounding
 from molrecon.equilibrium.solution import OPERATOR_AS_ASSUMED, Guarantee, Solution
 from molrecon.linear.regularised import solve_regularised
 from molrecon.linear.solution import LinearSolution
