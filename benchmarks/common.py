@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -69,6 +70,18 @@ def oracle_image(
 
     best = oracle(run, reference, start, factor)
     return next(one for one in images.values() if magnitude_psnr(one, reference) == best)
+
+
+def remembered(
+    cache: Path | None, key: str, compute: Callable[[], Iterable[float]]
+) -> tuple[float, ...]:
+    """Figures that take minutes, from a JSON file if they are there, and written to it if not."""
+    known = json.loads(cache.read_text()) if cache and cache.exists() else {}
+    if key not in known:
+        known[key] = list(compute())
+        if cache:
+            cache.write_text(json.dumps(known, indent=1))
+    return tuple(known[key])
 
 
 def summary(values: Iterable[float]) -> str:

@@ -15,7 +15,6 @@ until its maximum is inside; its values go to the cache, because they take minut
 from __future__ import annotations
 
 import argparse
-import json
 from itertools import product
 from pathlib import Path
 
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor
 
 import molrecon
-from common import data_root, magnitude_psnr, oracle_image
+from common import data_root, magnitude_psnr, oracle_image, remembered
 from molrecon import L1Wavelet, LearnedReconstructor, TotalVariation
 from molrecon.data.simulation import Acquisition, simulate_acquisition
 from molrecon.data.simulation.parallel_mri import fitted
@@ -113,18 +112,15 @@ def figures(image: Tensor, reference: Tensor) -> Figures:
 
 
 def rival(name: str, scan: Acquisition, sigma: float, key: str, cache: Path | None) -> Figures:
-    """Figures at the best weight by PSNR, from the cache if they are there."""
-    known = json.loads(cache.read_text()) if cache and cache.exists() else {}
-    if key not in known:
+    """Figures at the best weight by PSNR."""
 
-        def image(weight: float) -> Tensor:
-            method = RIVALS[name](weight, max_iterations=300)
-            return method(scan.y, scan.A, sigma=sigma, raise_on_failure=False).value
+    def image(weight: float) -> Tensor:
+        method = RIVALS[name](weight, max_iterations=300)
+        return method(scan.y, scan.A, sigma=sigma, raise_on_failure=False).value
 
-        known[key] = figures(oracle_image(image, scan.image, 0.5 * sigma, 2.0), scan.image)
-        if cache:
-            cache.write_text(json.dumps(known, indent=1))
-    return tuple(known[key])
+    return remembered(
+        cache, key, lambda: figures(oracle_image(image, scan.image, 0.5 * sigma, 2.0), scan.image)
+    )
 
 
 if __name__ == "__main__":

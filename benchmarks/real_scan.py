@@ -14,14 +14,13 @@ the cache, because they take minutes.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 import molrecon
-from common import brain, magnitude_psnr, oracle_image, summary
+from common import brain, magnitude_psnr, oracle_image, remembered, summary
 from molrecon import SENSE, L1Wavelet, TotalVariation
 from molrecon.evaluation.metrics import ssim
 from molrecon.evaluation.reference_problem import ReferenceProblem, retrospective_problem
@@ -82,18 +81,13 @@ def figures(image: Tensor, scan: ReferenceProblem) -> tuple[float, ...]:
 
 
 def rival(name: str, scan: ReferenceProblem, key: str, cache: Path | None) -> tuple[float, ...]:
-    """Figures at the best weight by PSNR, from the cache if they are there."""
-    known = json.loads(cache.read_text()) if cache and cache.exists() else {}
-    if key not in known:
-        method, start = RIVALS[name]
+    """Figures at the best weight by PSNR."""
+    method, start = RIVALS[name]
 
-        def image(weight: float) -> Tensor:
-            return method(weight)(scan.y, scan.A, raise_on_failure=False).value
+    def image(weight: float) -> Tensor:
+        return method(weight)(scan.y, scan.A, raise_on_failure=False).value
 
-        known[key] = figures(oracle_image(image, scan.reference, start), scan)
-        if cache:
-            cache.write_text(json.dumps(known, indent=1))
-    return tuple(known[key])
+    return remembered(cache, key, lambda: figures(oracle_image(image, scan.reference, start), scan))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,17 @@
 import math
+from functools import partial
 
 import pytest
 import torch
 
-from molrecon.data.trajectories import TRAJECTORIES, radial_trajectory, spiral_trajectory
+from molrecon.data.trajectories import radial_trajectory, spiral_trajectory
 from molrecon.errors import InputError
+
+TRAJECTORIES = {
+    "radial": radial_trajectory,
+    "golden-angle": partial(radial_trajectory, golden=True),
+    "spiral": spiral_trajectory,
+}
 
 
 @pytest.mark.parametrize("kind", TRAJECTORIES)

@@ -78,9 +78,11 @@ def _print(results: list[dict[str, Any]]) -> None:
 
 
 def _bound(result: dict[str, Any]) -> str:
+    from molrecon.pipeline.summary import share_text
+
     if result["error_bound"] is None:
         return "–"
-    return f"{result['error_bound']:.2%}{'' if result['certified'] else ' *'}"
+    return f"{share_text(result['error_bound'])}{'' if result['certified'] else ' *'}"
 
 
 COMMAND = Command("demo", demo, "molrecon demo -o demo")

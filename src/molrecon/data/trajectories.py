@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -106,14 +106,6 @@ def spiral_trajectory(
     part = torch.arange(count, dtype=torch.float64) / count
     angles = 2 * math.pi * (turns * part + torch.arange(arms)[:, None] / arms)
     return torch.stack([angles.sin(), angles.cos()], -1) * (part[:, None] * lengths / 2)
-
-
-TRAJECTORIES: dict[str, Callable[[Sequence[int], int], Tensor]] = {
-    "radial": radial_trajectory,
-    "golden-angle": lambda shape, count: radial_trajectory(shape, count, golden=True),
-    "spiral": spiral_trajectory,
-}
-"""Kinds of trajectories: functions of the image's shape and of the number of spokes or arms."""
 
 
 def _plane(shape: Sequence[int]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import torch
@@ -66,8 +66,7 @@ class MultiCoilMRI(LinearOperator):
         self._mask_squared = torch.fft.ifftshift(
             self.mask.to(self.dtype.to_real()), dim=self._dims
         ).square()
-        seen = (coil_maps != 0).any(dim=1, keepdim=True)
-        self._support = None if bool(seen.all()) else seen.expand(-1, -1, *spatial)
+        self._support = coil_support(coil_maps, spatial)
 
     @property
     def support(self) -> Tensor | None:
@@ -120,12 +119,9 @@ class MultiCoilMRI(LinearOperator):
         return estimate_sigma(y, self.mask)
 
     def _blocks(self, batch: int) -> Iterator[slice]:
-        """Cut the coils into blocks, each as large as `BLOCK_BYTES` allow."""
         coils, *spatial = self.shape_out
         one = batch * torch.Size(spatial).numel() * self.coil_maps.element_size()
-        block = max(1, BLOCK_BYTES // one)
-        for start in range(0, coils, block):
-            yield slice(start, start + block)
+        return coil_blocks(coils, one)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the sampled k-space of all coils."""
@@ -140,7 +136,7 @@ class MultiCoilMRI(LinearOperator):
         image: Tensor | None = None
         for block in self._blocks(y.shape[0]):
             coils = ifft_centred(self.mask * y[:, block], self.transformed)
-            image = _add(image, self._combined(coils, block))
+            image = add_block(image, self._combined(coils, block))
         assert image is not None
         return image
 
@@ -151,7 +147,7 @@ class MultiCoilMRI(LinearOperator):
         for block in self._blocks(x.shape[0]):
             k = torch.fft.fftn(self._coil_images(x, block), dim=self._dims, norm="ortho")
             coils = torch.fft.ifftn(k.mul_(self._mask_squared), dim=self._dims, norm="ortho")
-            image = _add(image, self._combined(coils, block))
+            image = add_block(image, self._combined(coils, block))
         assert image is not None
         return image
 
@@ -162,7 +158,7 @@ class MultiCoilMRI(LinearOperator):
         for block in self._blocks(x.shape[0]):
             k = fft_centred(self._coil_images(x, block), self.transformed).mul_(self.mask)
             coils = ifft_centred(self.mask * (y[:, block] - k), self.transformed)
-            image = _add(image, self._combined(coils, block))
+            image = add_block(image, self._combined(coils, block))
         assert image is not None
         return image
 
@@ -181,18 +177,36 @@ class MultiCoilMRI(LinearOperator):
         return coils.mul_(self.coil_maps[:, block].conj()).sum(1, keepdim=True)
 
 
-def _add(image: Tensor | None, part: Tensor) -> Tensor:
+def coil_blocks(coils: int, size: int) -> Iterator[slice]:
+    """Cut coils, each of ``size`` bytes, into blocks, each as large as `BLOCK_BYTES` allow."""
+    block = max(1, BLOCK_BYTES // size)
+    return (slice(start, start + block) for start in range(0, coils, block))
+
+
+def add_block(image: Tensor | None, part: Tensor) -> Tensor:
+    """Add the part of a block of coils to the image of those before, None for the first."""
     return part if image is None else image.add_(part)
 
 
-def _check_arguments(coil_maps: Tensor, mask: Tensor, transformed: int) -> None:
+def coil_support(coil_maps: Tensor, spatial: Sequence[int]) -> Tensor | None:
+    """Pixels where a coil map is not zero; None if that is so everywhere."""
+    seen = (coil_maps != 0).any(dim=1, keepdim=True)
+    return None if bool(seen.all()) else seen.expand(-1, -1, *spatial)
+
+
+def check_coil_maps(coil_maps: Tensor) -> None:
+    """Check that coil maps are a complex tensor ``(batch, coil, *spatial)``."""
     check_tensor("coil_maps", coil_maps)
-    check_tensor("mask", mask)
     if not coil_maps.is_complex() or coil_maps.ndim < 3 or not coil_maps.numel():
         raise InputError(
             f"coil_maps is {coil_maps.dtype} of shape {tuple(coil_maps.shape)}, expected a complex "
             "tensor (batch, coil, *spatial) that is not empty; convert or reshape it"
         )
+
+
+def _check_arguments(coil_maps: Tensor, mask: Tensor, transformed: int) -> None:
+    check_coil_maps(coil_maps)
+    check_tensor("mask", mask)
     if mask.is_complex() or mask.ndim != coil_maps.ndim or mask.shape[1] != 1:
         raise InputError(
             f"mask is {mask.dtype} of shape {tuple(mask.shape)} and coil_maps has shape "

@@ -14,11 +14,14 @@ from molrecon.operators import nufft
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.checks import check_tensor
 from molrecon.operators.fourier import fft_centred, ifft_centred
+from molrecon.operators.multi_coil import (
+    add_block,
+    check_coil_maps,
+    coil_blocks,
+    coil_support,
+)
 from molrecon.operators.nufft import SamplePoints, filter_padded, fourier_sums, gridded
 from molrecon.operators.toeplitz_norm import NormEstimate, estimate_norm
-
-BLOCK_BYTES = 2**22
-"""Memory of the images of the coils that are worked on at once, so that they stay in the cache."""
 
 BEYOND = 1 + 1e-4
 """Samples may lie so far beyond the edge of k-space, relative to it, because of rounding."""
@@ -99,8 +102,7 @@ class NonCartesianMRI(LinearOperator):
         self.stacked, self.axes = stacked, axes
         self._planes = len(spatial) > axes
         self.points = self._points()
-        seen = (coil_maps != 0).any(dim=1, keepdim=True)
-        self._support = None if bool(seen.all()) else seen.expand(-1, -1, *spatial)
+        self._support = coil_support(coil_maps, spatial)
 
     @property
     def support(self) -> Tensor | None:
@@ -142,7 +144,7 @@ class NonCartesianMRI(LinearOperator):
             coils = self._in_planes(part).flatten(3)
             images = gridded(coils, self.points)
             images = ifft_centred_first(images, self.axes) if self.stacked else images
-            image = self._added(image, images, block)
+            image = add_block(image, self._combined(images, block))
         assert image is not None
         return image
 
@@ -158,7 +160,7 @@ class NonCartesianMRI(LinearOperator):
             coils = fft_centred_first(coils, self.axes) if along else coils
             coils = filter_padded(coils, turned, self.axes)
             coils = ifft_centred_first(coils, self.axes) if along else coils
-            image = self._added(image, coils, block)
+            image = add_block(image, self._combined(coils, block))
         assert image is not None
         return image
 
@@ -202,17 +204,14 @@ class NonCartesianMRI(LinearOperator):
         coils = fft_centred_first(coils, self.axes) if self.stacked else coils
         return fourier_sums(coils, self.points).reshape(*coils.shape[:2], *self.shape_out[1:])
 
-    def _added(self, image: Tensor | None, coils: Tensor, block: slice) -> Tensor:
+    def _combined(self, coils: Tensor, block: slice) -> Tensor:
         coils = coils if self._planes else coils.squeeze(2)
-        part = (coils * self.coil_maps[:, block].conj()).sum(1, keepdim=True)
-        return part if image is None else image + part
+        return (coils * self.coil_maps[:, block].conj()).sum(1, keepdim=True)
 
     def _blocks(self, batch: int) -> Iterator[slice]:
-        """Cut the coils into blocks, each as large as `BLOCK_BYTES` allow."""
+        # Of the images of twice the size, so that they stay in the cache.
         one = batch * torch.Size(self.shape_in).numel() * self.coil_maps.element_size()
-        block = max(1, BLOCK_BYTES // (one * 2**self.axes))
-        for start in range(0, self.shape_out[0], block):
-            yield slice(start, start + block)
+        return coil_blocks(self.shape_out[0], one * 2**self.axes)
 
 
 def fft_centred_first(x: Tensor, axes: int) -> Tensor:
@@ -228,13 +227,8 @@ def ifft_centred_first(k: Tensor, axes: int) -> Tensor:
 def _check_arguments(
     coil_maps: Tensor, trajectory: Tensor, weights: Tensor | None, stacked: bool
 ) -> None:
-    check_tensor("coil_maps", coil_maps)
+    check_coil_maps(coil_maps)
     check_tensor("trajectory", trajectory)
-    if not coil_maps.is_complex() or coil_maps.ndim < 3 or not coil_maps.numel():
-        raise InputError(
-            f"coil_maps is {coil_maps.dtype} of shape {tuple(coil_maps.shape)}, expected a complex "
-            "tensor (batch, coil, *spatial) that is not empty; convert or reshape it"
-        )
     if not trajectory.is_floating_point() or trajectory.ndim < 2 or not trajectory.numel():
         raise InputError(
             f"trajectory is {trajectory.dtype} of shape {tuple(trajectory.shape)}, expected real "

@@ -65,7 +65,7 @@ class SamplePoints:
             Complex ``(…, planes, *shape)``.
         """
         lead = images.shape[: -len(self.shape)]
-        return self._run(2, images, (*lead, self.radians.shape[2]), self.shape)
+        return self._run(2, images, (*lead, self.radians.shape[2]))
 
     def images(self, samples: Tensor) -> Tensor:
         """Return the adjoint, ``Σ_m samples(m) exp(+i ω_m·r) / √N``, ``(…, planes, *shape)``.
@@ -75,25 +75,23 @@ class SamplePoints:
         samples
             Complex ``(…, planes, samples)``.
         """
-        return self._run(1, samples, (*samples.shape[:-1], *self.shape), self.shape)
+        return self._run(1, samples, (*samples.shape[:-1], *self.shape))
 
-    def _run(
-        self, kind: int, values: Tensor, shape: tuple[int, ...], modes: tuple[int, ...]
-    ) -> Tensor:
+    def _run(self, kind: int, values: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Apply finufft to all planes; those with the same points at once."""
         finufft = require("finufft", "non-Cartesian scans", extra="nufft")
         eps = TOLERANCE[values.dtype]
         each = len(self.radians) > 1
-        axis = len(shape) - (2 if kind == 2 else len(modes) + 1)
+        axis = len(shape) - (2 if kind == 2 else len(self.shape) + 1)
         given = values.detach().resolve_conj().to("cpu", torch.complex128)
         result = torch.empty(shape, dtype=torch.complex128)
         for number, points in enumerate(self.radians):
             part = given.select(axis, number) if each else given
             target = result.select(axis, number) if each else result
-            rows = part.reshape(-1, *(modes if kind == 2 else part.shape[-1:])).contiguous()
+            rows = part.reshape(-1, *(self.shape if kind == 2 else part.shape[-1:])).contiguous()
             plan = finufft.Plan(
                 kind,
-                modes,
+                self.shape,
                 n_trans=len(rows),
                 eps=eps,
                 isign=-1 if kind == 2 else 1,

@@ -92,7 +92,7 @@ def estimate_norm(A: NonCartesianMRI) -> NormEstimate:
     planes = len(A.shape_in) - 1 > A.axes
     if planes and A.stacked and len(spectrum) > 1:
         size = maps.abs().square().sum(1).flatten(1).amax(1)
-        upper = size * _enlarged(A, spectrum).amax()
+        upper = size * (spectrum.amax() + _error(A))
         return NormEstimate(A.norm(tol=1e-2).cpu().double(), (upper * SLACK).sqrt())
     found = []
     for one in maps:
@@ -107,10 +107,6 @@ def estimate_norm(A: NonCartesianMRI) -> NormEstimate:
 def _error(A: NonCartesianMRI) -> float:
     """Return how wrong the spectrum may be."""
     return A.points.spectrum[0].numel() * ROUNDING * 2.0**-53 * A.points.kernel_peak
-
-
-def _enlarged(A: NonCartesianMRI, spectrum: Tensor) -> Tensor:
-    return spectrum + _error(A)
 
 
 def _of_planes(planes: list[_Plane]) -> tuple[float, float]:

@@ -21,6 +21,9 @@ from molrecon.pipeline.measurements import known_noise, require_coil_maps
 from molrecon.pipeline.preparation import Preparation
 from molrecon.progress import Progress, silent
 
+AnyScan = Scan | ScanItems | PathLike
+"""A scan, its items, or the path of its file."""
+
 
 @dataclass(frozen=True, eq=False)
 class Parts:
@@ -45,7 +48,7 @@ def parts_of(item: Scan, split: int | None, noise: NoiseEstimate | None) -> Part
     return Parts(stack.scan, stack.places, stack.join)
 
 
-def items_of(scan: Scan | ScanItems | PathLike, max_memory: float | None = None) -> ScanItems:
+def items_of(scan: AnyScan, max_memory: float | None = None) -> ScanItems:
     """Return the items of a scan, of its items or of a file."""
     if isinstance(scan, ScanItems):
         return scan
@@ -53,7 +56,7 @@ def items_of(scan: Scan | ScanItems | PathLike, max_memory: float | None = None)
 
 
 def read_parts(
-    scans: Sequence[Scan | ScanItems | PathLike],
+    scans: Sequence[AnyScan],
     axes: Axes | None,
     label: str,
     *,

@@ -23,7 +23,7 @@ from molrecon.pipeline.checking import check_whole
 from molrecon.pipeline.match import Matched, match_axes, require_mri
 from molrecon.pipeline.measurements import require_coil_maps
 from molrecon.pipeline.memory import MemoryPlan, fit_memory, in_tiles, memory_limit
-from molrecon.pipeline.parts import items_of
+from molrecon.pipeline.parts import AnyScan, items_of
 from molrecon.pipeline.preparation import Preparation
 from molrecon.pipeline.reconstruction import Reconstruction, unproved
 from molrecon.pipeline.solve import Solved, solve
@@ -35,7 +35,7 @@ from molrecon.reconstructors.methods import build_method
 
 
 def reconstruct(
-    scan: Scan | ScanItems | PathLike,
+    scan: AnyScan,
     method: str | Reconstructor | None = None,
     *,
     model: str | None = None,

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from molrecon.data.formats.reading import PathLike
-from molrecon.data.scan import Scan
-from molrecon.data.scan_items import ScanItems
 from molrecon.errors import ConvergenceError
 from molrecon.pipeline import Reconstruction, reconstruct
+from molrecon.pipeline.parts import AnyScan
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reports.content import Panel
 from molrecon.reports.verdict import Verdict
 
 
 def reconstruct_beside(
-    scan: Scan | ScanItems | PathLike, methods: Sequence[Reconstructor], **settings: Any
+    scan: AnyScan, methods: Sequence[Reconstructor], **settings: Any
 ) -> list[Reconstruction | Panel]:
     """Reconstruct a scan by other methods; one that does not converge is shown as failed.
 

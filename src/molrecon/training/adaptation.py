@@ -14,12 +14,11 @@ import torch
 
 from molrecon.arguments import require_positive, require_seed, resolve_device
 from molrecon.data.axes import Axes
-from molrecon.data.formats.reading import PathLike
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError
 from molrecon.pipeline.match import require_mri
-from molrecon.pipeline.parts import read_parts
+from molrecon.pipeline.parts import AnyScan, read_parts
 from molrecon.pipeline.preparation import Preparation
 from molrecon.progress import Progress, silent
 from molrecon.reconstructors.configuration import ModelConfig
@@ -30,7 +29,6 @@ from molrecon.training.adaptation_loop import EVERY, AdaptationLoop
 from molrecon.training.configuration import DataConfig, LipschitzConfig, Stage, TrainingConfig
 from molrecon.training.measured_scans import MEASURED, MeasuredScan, SplitScan
 
-AnyScan = Scan | ScanItems | PathLike
 HELD_OUT = 0.15
 """Share of the samples outside the calibration region that no step sees, to judge by."""
 RECORRUPTION = 0.5
