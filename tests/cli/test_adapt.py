@@ -105,6 +105,8 @@ def test_wrong_input_is_refused(files, strict, refused, tmp_path):
     model = ("--model", strict)
     refused("adapt", files.under, *model, "-o", tmp_path / "mine.pt", naming=("safetensors",))
     refused("adapt", files.under, *model, "-o", strict, naming=(strict,))
+    long = tmp_path / f"{'a' * 243}.safetensors"  # its certificate's name would be too long
+    refused("adapt", files.under, *model, "-o", long, naming=("too long",))
     refused("adapt", tmp_path / "none.h5", *model, "-o", mine, naming=("none.h5",))
     refused("adapt", files.full, *model, "-o", mine, naming=("too few",))
     refused("adapt", files.under, "--model", "none", "-o", mine, naming=("none",))

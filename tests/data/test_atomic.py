@@ -14,7 +14,7 @@ def test_the_file_appears_only_after_the_block(tmp_path: Path):
         part.write_text("new")
         assert not target.exists()
         assert part.parent == tmp_path
-        assert part.name.endswith("out.nii.gz")
+        assert part.name.endswith(".nii.gz")
     assert target.read_text() == "new"
     assert os.listdir(tmp_path) == ["out.nii.gz"]
 

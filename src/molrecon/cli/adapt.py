@@ -75,13 +75,18 @@ def adapt(
     import molrecon
     from molrecon.cli.reading import read_with_parts
     from molrecon.data.atomic import check_writable, keep_inputs
-    from molrecon.evaluation.certificate import read_certificate, write_certificate
+    from molrecon.evaluation.certificate import (
+        certificate_path,
+        read_certificate,
+        write_certificate,
+    )
 
     if Path(out).suffix != ".safetensors":
         raise InputError(
             f"--output is {out}, expected a file that ends in .safetensors; rename it."
         )
     check_writable(out)
+    check_writable(certificate_path(Path(out)))
     keep_inputs(out, model, mask, coil_maps, calibration, *scans)
     read = [read_with_parts(scan, mask, coil_maps, calibration, None) for scan in scans]
     with output.progress() as show:

@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from molrecon.data.locking import try_lock
 from molrecon.errors import InputError
+
+_MARK = ".molrecon-"
+"""What the names of files that are being written begin with."""
+_LONGEST_ENDING = 32
+"""Bytes of an ending that the name of a file that is being written keeps."""
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
@@ -23,8 +29,8 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
             f"The output {target} is an existing folder, but a file name was expected; "
             "add a file name to it."
         )
-    # The temporary name is longer, and would be found too long only when all is computed.
-    _require_lookup(target, _temporary(target))
+    # A name that is too long would be found so only when all is computed.
+    _require_lookup(target)
     if not folder.is_dir():
         found = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(
@@ -45,7 +51,7 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     It and those above it may exist or not.
     """
     folder = Path(path)
-    _require_lookup(folder, folder)
+    _require_lookup(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(
             f"The output {folder} is a file, but a folder was expected; choose another."
@@ -103,25 +109,52 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     If the block fails, whatever it wrote is removed and an existing file at ``path`` stays as it
     was. If the machine stops, the file is the old one or the whole new one: the content reaches the
     disk before the name does. The temporary name ends like the target's, so that libraries which go
-    by the extension write the right type. A target that cannot be written raises `InputError`, and
-    so does a full disk.
+    by the extension write the right type. What killed processes left in the folder is removed. A
+    target that cannot be written raises `InputError`, and so does a full disk.
     """
     target = check_writable(path)
-    temporary = _temporary(target)
+    remove_stale(target.parent)
+    with writing(target):
+        temporary, descriptor = _started(target)
+        try:
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, target)
+            # Some network file systems cannot flush a folder; the file itself is on the disk.
+            with suppress(OSError):
+                _flush(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(descriptor)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Say in one sentence why a file could not be written."""
     try:
-        yield temporary
-        _flush(temporary)
-        os.replace(temporary, target)
-        # Some network file systems cannot flush a folder; the file itself is on the disk by now.
-        with suppress(OSError):
-            _flush(target.parent)
+        yield
     except OSError as error:
         raise InputError(
-            f"The output {target} could not be written ({error.strerror or error}); "
-            "check the free space and the permissions of its folder."
+            f"The output {target} could not be written ({_reason(error)}); check that its folder "
+            "is there, its permissions and the free space."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove what killed processes left half written in a folder.
+
+    Whoever writes a file holds a lock on it, which the system takes back when the process ends.
+    """
+    with suppress(OSError), os.scandir(folder) as found:
+        names = [one.path for one in found if one.name.startswith(_MARK)]
+        for name in names:
+            with suppress(OSError):
+                descriptor = os.open(name, os.O_RDWR)
+                try:
+                    if try_lock(descriptor):
+                        os.unlink(name)
+                finally:
+                    os.close(descriptor)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
@@ -131,11 +164,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
     return Path(path)
 
 
-def _require_lookup(path: Path, looked_up: Path) -> None:
+def _require_lookup(path: Path) -> None:
     """Refuse a path that the file system cannot look up: too long, or in a closed folder."""
     try:
         with suppress(FileNotFoundError, NotADirectoryError):
-            os.lstat(looked_up)
+            os.lstat(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
@@ -144,8 +177,36 @@ def _require_lookup(path: Path, looked_up: Path) -> None:
         ) from error
 
 
+def _started(target: Path) -> tuple[Path, int]:
+    """Make and lock a temporary file for a target; return its path and descriptor."""
+    while True:
+        temporary = _temporary(target)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try_lock(descriptor)
+        # Another process may have taken it for a stale one before it was locked.
+        if os.fstat(descriptor).st_nlink:
+            return temporary, descriptor
+        os.close(descriptor)
+
+
 def _temporary(target: Path) -> Path:
-    return target.with_name(f".{secrets.token_hex(4)}-{target.name}")
+    """Return a new name beside a target, short enough for any file system."""
+    ending = ""
+    for suffix in reversed(target.suffixes[-2:]):
+        longer = suffix + ending
+        if len(os.fsencode(longer)) <= _LONGEST_ENDING:
+            ending = longer
+    return target.with_name(f"{_MARK}{secrets.token_hex(4)}{ending}")
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the system said, which libraries wrap into exceptions of their own."""
+    known: BaseException | None = error
+    while known is not None:
+        if isinstance(known, OSError) and known.strerror:
+            return known.strerror
+        known = known.__cause__ or known.__context__
+    return str(error).partition("\n")[0]
 
 
 def _flush(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -38,6 +39,8 @@ def find_files(root: Path, names: Sequence[str]) -> list[str]:
         pattern, *key = name.split("::", 1)
         try:
             matches = sorted(path for path in root.glob(pattern) if path.is_file())
+        except PermissionError as error:
+            raise unreadable(root, error) from error
         except (ValueError, NotImplementedError) as error:
             absolute = Path(pattern).is_absolute()
             reason = "it is absolute" if absolute else error
@@ -46,6 +49,8 @@ def find_files(root: Path, names: Sequence[str]) -> list[str]:
                 f"The name {name!r} is no name or pattern relative to the root {root} ({reason}); "
                 f"{advice}."
             ) from None
+        if not matches and root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
+            raise unreadable(root, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
         if not matches:
             raise InputError(
                 f"No file matches {name!r} in the root {root}; check the name and the root."
@@ -60,10 +65,32 @@ def file_digest(source: str | os.PathLike[str]) -> str:
     A key after ``::`` does not count.
     """
     path = Path(os.fspath(source).split("::", 1)[0])
+    require_file(path)
     parts = [path.with_suffix(end) for end in _PARTS.get(path.suffix, (path.suffix,))]
     return "".join(
         _digest(part, stat.st_size, stat.st_mtime_ns) for part in parts for stat in [part.stat()]
     )
+
+
+def require_file(path: Path) -> None:
+    """Refuse a path at which there is no file, or none that may be read."""
+    try:
+        with path.open("rb"):
+            return
+    except IsADirectoryError:
+        raise InputError(
+            f"{path} is a folder, but a file was expected; name a file in it."
+        ) from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"There is no file {path}; check the path.") from None
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """Return what to raise where the system lets nobody read a file or folder that is there."""
+    reason = error.strerror or error
+    return InputError(f"{path} cannot be read ({reason}); change its permissions or copy it.")
 
 
 @cache

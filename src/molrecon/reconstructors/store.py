@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
@@ -20,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from molrecon.data.atomic import atomic_path
 from molrecon.data.axes import Axes
+from molrecon.data.root import require_file, unreadable
 from molrecon.errors import InputError
 from molrecon.settings_files import sentence
 
@@ -166,8 +168,13 @@ def resolve(name_or_path: str | Path) -> Path:
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
     path = Path(name_or_path)
-    # Unlike Path.is_file it takes a path that cannot be looked up for none.
-    if not os.path.isfile(path):
+    try:
+        found = stat.S_ISREG(os.stat(path).st_mode)
+    except PermissionError as error:
+        raise unreadable(path, error) from None
+    except (OSError, ValueError):  # among them names that are none
+        found = False
+    if not found:
         raise InputError(
             f"model {str(name_or_path)!r} is neither a file nor a shipped model; shipped are: "
             f"{', '.join(shipped) or 'none'}"
@@ -210,6 +217,7 @@ def count_weights(path: Path) -> int:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
+    require_file(path)  # of which safetensors says that there is none if it may not be read
     try:
         with safe_open(path, framework="numpy") as file:
             yield file

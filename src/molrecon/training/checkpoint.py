@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from molrecon.data.atomic import atomic_path
+from molrecon.data.root import require_file
 from molrecon.errors import InputError
 
 _VECTOR = {True: "constraint.vector", False: "constraint.real-vector"}
@@ -61,7 +62,8 @@ def save_checkpoint(
         tensors[_VECTOR[vector.is_complex()]] = _as_real(vector)
     header = {"progress": json.dumps(vars(progress)), "config": json.dumps(config)}
     with atomic_path(path) as part:
-        save_file(tensors, part, metadata=header)
+        # Not by save_file, which makes files that only their owner may read, and locks nothing.
+        part.write_bytes(save(tensors, metadata=header))
 
 
 def load_checkpoint(
@@ -89,6 +91,7 @@ def load_checkpoint(
     complete
         Adds to the file's settings those that did not exist when it was written.
     """
+    require_file(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}

@@ -204,3 +204,4 @@ def test_file_names():
     assert slug("4×, variable-density: σ = 1 %") == "4-variable-density-σ-1"
     assert slug("../../etc") == "etc"
     assert slug("///") == "unnamed"
+    assert len(f"{slug('σ' * 300)}-{'0' * 16}.json".encode()) <= 255

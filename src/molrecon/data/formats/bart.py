@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from molrecon.data.arrays import complex_tensor
-from molrecon.data.atomic import atomic_path
 from molrecon.data.axes import Axes
 from molrecon.data.formats.assemble import SliceRange, assemble, resolve_range
+from molrecon.data.formats.bart_pair import SAMPLE, new_pair, pair, read_dimensions
 from molrecon.data.formats.base import Format, Kind
 from molrecon.data.formats.entries import Array, Entries, Entry
 from molrecon.data.formats.image_data import ImageData
-from molrecon.data.formats.location import Location, reading, require_file, require_whole
+from molrecon.data.formats.location import Location, require_whole
 from molrecon.data.formats.non_cartesian import non_cartesian, require_grid
 from molrecon.data.geometry import Geometry
 from molrecon.data.image_items import ImageItems
@@ -31,8 +31,6 @@ from molrecon.data.scan import Scan
 from molrecon.errors import InputError
 
 _NAME = "a BART .cfl/.hdr pair"
-_SAMPLE = np.dtype("<c8")
-_LONGEST_HEADER = 2**20
 _COIL, _MAPS, _TIME, _SLICES, _COUNT = 3, 4, 10, 13, 16
 _BATCH = {5: "echoes", 9: "shifts", 11: "second times", 13: "slices", 14: "averages", 15: "scans"}
 """The axes that may make up the batch of a scan, and what they count."""
@@ -44,40 +42,9 @@ _REMEDY = {
 }
 
 
-def _pair(path: Path) -> tuple[Path, Path]:
-    """Return the data and the header file for either of them or their common name."""
-    base = path.with_suffix("") if path.suffix.lower() in (".cfl", ".hdr") else path
-    return base.with_name(base.name + ".cfl"), base.with_name(base.name + ".hdr")
-
-
-def _dimensions(location: Location) -> tuple[int, ...]:
-    """Read the header, and check that the data have the length it announces."""
-    data, header = _pair(location.path)
-    require_file(data)
-    require_file(header)
-    with reading(Location(header), "a BART header"):
-        with header.open("rb") as stream:
-            lines = stream.read(_LONGEST_HEADER).decode("utf-8").splitlines()
-        numbers = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-        dimensions = tuple(int(word) for word in numbers.split())
-    if not dimensions or min(dimensions) < 1:
-        raise InputError(
-            f"The BART header {header} gives the dimensions {numbers[:60]!r}, but positive whole "
-            "numbers were expected; export the data again."
-        )
-    expected = int(np.prod(dimensions, dtype=object)) * _SAMPLE.itemsize
-    found = data.stat().st_size
-    if found != expected:
-        raise InputError(
-            f"{data} has {found} bytes, but the dimensions {dimensions} in its header need "
-            f"{expected}; the file is truncated or belongs to another header: copy both again."
-        )
-    return dimensions
-
-
 def describe(location: Location) -> Entries:
     """Read the header."""
-    return {"array": Entry(_dimensions(location), _SAMPLE)}
+    return {"array": Entry(read_dimensions(location.path), SAMPLE)}
 
 
 def kind(location: Location) -> Kind | None:
@@ -87,7 +54,7 @@ def kind(location: Location) -> Kind | None:
 
 def _full(location: Location) -> tuple[int, ...]:
     """Return the lengths of all sixteen axes."""
-    dimensions = _dimensions(location)
+    dimensions = read_dimensions(location.path)
     if any(n > 1 for n in dimensions[_COUNT:]):
         raise InputError(
             f"{location} has dimensions {dimensions}, but BART has {_COUNT} axes; export it again."
@@ -135,7 +102,9 @@ def _open(location: Location, allowed: Mapping[int, str]) -> _Stored:
     notes = [f"BART axes 0, 1, 2 of length {full[:_COIL]} read as the spatial axes"]
     notes += [f"BART axis {_TIME} read as {frames} frames"] if frames > 1 else []
     notes += [f"BART axis {axis} read as a batch of {full[axis]} {allowed[axis]}" for axis in batch]
-    stored = np.memmap(_pair(location.path)[0], _SAMPLE, "r", shape=full, order="F")
+    stored = np.memmap(pair(location.path)[0], SAMPLE, "r", shape=full, order="F")
+    if _full(location) != full:
+        raise InputError(f"{source} was replaced while it was read; read it again.")
     if full[0] == 3 and max(full[_COIL:]) == 1 and not stored.imag.any():
         raise non_cartesian(source, "it is a trajectory")
     order = [*batch, _COIL, *([_TIME] if frames > 1 else []), *spatial]
@@ -194,28 +163,23 @@ def count(location: Location) -> int:
 
 def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     """Write both files; the format has no place for the geometry."""
-    data, header = _pair(path)
     batch, channels, *spatial = image.shape
     dimensions = [1] * _COUNT
     dimensions[_TIME] = spatial.pop(0) if image.frames else 1
     dimensions[: len(spatial)] = spatial
     dimensions[_COIL], dimensions[_SLICES] = channels, batch
-    with atomic_path(header) as header_part, atomic_path(data) as data_part:
-        header_part.write_text(
-            "# Dimensions\n" + " ".join(map(str, dimensions)) + "\n", encoding="utf-8"
-        )
-        with data_part.open("wb") as stream:
-            for one in image:
-                # BART's first axis, the rows, is the fastest; time comes after the coils.
-                slow = (1, 0) if image.frames else (0,)
-                fastest_first = one.transpose(*slow, *range(one.ndim - 1, len(slow) - 1, -1))
-                stream.write(fastest_first.astype(_SAMPLE).tobytes())
+    with new_pair(path, dimensions) as part, part.open("wb") as stream:
+        for one in image:
+            # BART's first axis, the rows, is the fastest; time comes after the coils.
+            slow = (1, 0) if image.frames else (0,)
+            fastest_first = one.transpose(*slow, *range(one.ndim - 1, len(slow) - 1, -1))
+            stream.write(fastest_first.astype(SAMPLE).tobytes())
 
 
 def _recognises(head: bytes, path: Path) -> bool:
     """Whether this is one of a pair, the common name of one, or of what is left of one."""
     named = path.suffix.lower() in (".cfl", ".hdr")
-    return (named or not head) and any(one.is_file() for one in _pair(path))
+    return (named or not head) and any(one.is_file() for one in pair(path))
 
 
 FORMAT = Format(

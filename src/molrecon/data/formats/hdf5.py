@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import h5py
 import numpy as np
 
 from molrecon.data.arrays import Array
-from molrecon.data.atomic import atomic_path
 from molrecon.data.formats import calgary, ismrmrd, modl, named_arrays, parts
 from molrecon.data.formats.assemble import SliceRange
 from molrecon.data.formats.base import Format, Kind
 from molrecon.data.formats.entries import Entries
 from molrecon.data.formats.hdf5_file import Hdf5File, open_hdf5
+from molrecon.data.formats.hdf5_writing import new_hdf5
 from molrecon.data.formats.image_data import ImageData
 from molrecon.data.formats.location import Location
 from molrecon.data.geometry import Geometry
@@ -90,7 +89,7 @@ def count(location: Location) -> int:
 
 def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
     """Write the dataset ``image``, complex64, with its affine."""
-    with atomic_path(path) as part, h5py.File(part, "w") as file:
+    with new_hdf5(path) as file:
         shape = image.stored_shape
         stored = file.create_dataset("image", shape, np.complex64)
         for number, one in enumerate(image):
@@ -105,7 +104,7 @@ def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> Non
 
 def write_scan(path: Path, scan: Scan) -> None:
     """Write all that the scan holds but its notes, each part as one dataset."""
-    with atomic_path(path) as part, h5py.File(part, "w") as file:
+    with new_hdf5(path) as file:
         for name, array in parts.scan_arrays(scan).items():
             if array.ndim < 2:
                 file.create_dataset(name, data=array)

@@ -11,6 +11,7 @@ from typing import Any
 
 from molrecon.arguments import require_positive
 from molrecon.data.axes import Axes
+from molrecon.data.root import unreadable
 from molrecon.errors import InputError, MolreconError
 
 _SLICES, _FRAMES, _ORDER = "slices", "frames", "axes="
@@ -151,14 +152,6 @@ def _parse_order(text: str) -> tuple[str, ...]:
     return order
 
 
-def require_file(path: Path) -> None:
-    """Refuse a path at which there is no file."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, but a file was expected; name a file in it.")
-    if not path.is_file():
-        raise InputError(f"There is no file {path}; check the path.")
-
-
 def require_whole(location: Location, name: str) -> None:
     """Refuse a part of a file that has none; ``name`` is its format, with its article."""
     if location.names_a_part:
@@ -185,6 +178,8 @@ def reading(location: Location, expected: str) -> Iterator[None]:
         yield
     except MolreconError:
         raise
+    except PermissionError as error:
+        raise unreadable(location.path, error) from error
     except Exception as error:
         text = str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
         reason = text.splitlines()[0].rstrip(".")[:_LONGEST]

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from molrecon.data.formats import bart, dicom, hdf5, matlab5, nifti, npy, npz, picture, twix
 from molrecon.data.formats.base import Format
-from molrecon.data.formats.location import require_file
+from molrecon.data.root import require_file
 from molrecon.errors import InputError
 
 FORMATS: dict[str, Format] = {

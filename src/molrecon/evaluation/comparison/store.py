@@ -16,6 +16,7 @@ from torch import Tensor
 
 from molrecon.data.atomic import atomic_path, write_text
 
+_LONGEST_SLUG = 120
 _FORMAT = 1
 """Raised when results are computed or kept differently, so that old ones are not used."""
 
@@ -112,4 +113,6 @@ _NAMES = ("key", "image_set", "image", "condition", "group", "method")
 
 def slug(text: str) -> str:
     """Return a text as a file name: letters, digits, points and hyphens."""
-    return re.sub(r"[^\w.]+", "-", text).strip("-.")[:120] or "unnamed"
+    plain = re.sub(r"[^\w.]+", "-", text).strip("-.").encode()
+    # Bytes count for file systems, which take 255; the key and an ending follow.
+    return plain[:_LONGEST_SLUG].decode(errors="ignore") or "unnamed"
