@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test browser-test check install clean
+.PHONY: demo test browser-test docs check install clean
 
 install: $(INSTALLED)
 
@@ -28,10 +28,15 @@ browser-test: $(INSTALLED)
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[browser]"
 	$(BIN)/python -m pytest browser
 
+# The documentation, in site/; a warning is an error.
+docs: $(INSTALLED)
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site
