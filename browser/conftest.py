@@ -13,6 +13,8 @@ from molrecon.reports.report import write_report
 from molrecon.reports.verdict import UNKNOWN, Verdict
 
 HEIGHT, WIDTH, FRAMES = 40, 32, 6
+PIXEL = 2.5
+"""Size of a pixel of the series, in mm."""
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
 
 
@@ -42,7 +44,9 @@ def cine():
         Panel(HOSTILE, 1 - truth, Verdict("conditional", "Within 1 % if it holds.", ("Why.",))),
         Panel("failed", None, Verdict("none", "There is no image."), failure="it diverged"),
     )  # fmt: skip
-    return Section(HOSTILE, panels, Panel("reference", truth), axes=Axes("tyx"))
+    return Section(
+        HOSTILE, panels, Panel("reference", truth), axes=Axes("tyx"), spacing=(PIXEL, PIXEL)
+    )
 
 
 def slice_alone():

@@ -3,7 +3,7 @@
 import pytest
 from axe_core_python.sync_playwright import Axe
 
-from .conftest import FRAMES, HEIGHT, WIDTH, frames, settle
+from .conftest import FRAMES, HEIGHT, PIXEL, WIDTH, frames, settle
 
 IMAGES = ".grid canvas.image"
 ERRORS = ".grid canvas.error"
@@ -214,6 +214,40 @@ def test_zoom_and_pan_in_step(opened):
     page.locator(IMAGES).first.dblclick()
     settle(page)
     assert text(page, "zoom") == "100 %"
+
+
+def bar(page, place=0):
+    """The length that the scale bar states, and its length in pixels of the image."""
+    stated, long, wide = page.evaluate(
+        """([kind, place]) => {
+          const canvas = document.querySelectorAll(kind)[place];
+          const context = canvas.getContext("2d");
+          const row = context.getImageData(0, canvas.height - 9, canvas.width, 1).data;
+          const white = (x) => [0, 1, 2].every((c) => row[4 * x + c] === 255);
+          let end = 8;
+          while (white(end)) end += 1;
+          return [canvas.dataset.bar, end - 8, canvas.width];
+        }""",
+        [IMAGES, place],
+    )
+    length, unit = stated.split()
+    return float(length), unit, long / wide * WIDTH / state(page)["zoom"]
+
+
+def test_a_scale_bar_of_round_length_follows_the_zoom(opened):
+    page = opened()
+    for _ in range(4):
+        length, unit, pixels = bar(page)
+        assert unit == "mm"
+        assert length in (20, 10, 5, 2)
+        assert pixels == pytest.approx(length / PIXEL, rel=0.03)
+        assert 0.1 < pixels * state(page)["zoom"] / WIDTH <= 0.301
+        click(page, "in")
+    page.close()
+    page = opened("slice")
+    length, unit, pixels = bar(page)
+    assert (length, unit) == (5, "pixels")
+    assert pixels == pytest.approx(5, rel=0.03)
 
 
 def test_maps_lie_over_their_images(opened):

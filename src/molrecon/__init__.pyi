@@ -142,6 +142,7 @@ from molrecon.reconstructors.tikhonov import Tikhonov as Tikhonov
 from molrecon.reconstructors.total_variation import TotalVariation as TotalVariation
 from molrecon.reconstructors.weights import DataWeight as DataWeight
 from molrecon.reconstructors.zero_filled import ZeroFilled as ZeroFilled
+from molrecon.reports.figure import figure as figure
 from molrecon.reports.report import report as report
 from molrecon.training.adaptation import Adaptation as Adaptation, adapt as adapt
 from molrecon.trust.noise import NoiseMap as NoiseMap, noise_map as noise_map

@@ -77,8 +77,8 @@ def methods_figure(
     truth = _magnitude(reference)
     panels = [_Panel("Reference", "", truth, None)]
     panels += [_panel(one, truth) for one in shown]
-    part = _checked(zoom, truth.shape) if zoom else most_detailed(reference)
-    white = _white(truth, part)
+    part = checked_zoom(zoom, truth.shape) if zoom else most_detailed(reference)
+    white = white_level(truth, part)
     figure, axes = _grid(len(panels), truth.shape)
     window = f"0 to {white / float(truth.max()):.0%} of the reference's maximum"
     figure.suptitle(f"{title}\ngrey window of all images: {window}".strip(), fontsize=10)
@@ -142,7 +142,7 @@ def _draw(
     return below.imshow(panel.error, cmap="inferno", vmin=0, vmax=limit, interpolation="nearest")
 
 
-def _white(truth: Array, part: Zoom) -> float:
+def white_level(truth: Array, part: Zoom) -> float:
     """Return the value shown as white: noise must not saturate in the inset."""
     top, bottom, left, right = part
     peak = float(truth.max())
@@ -257,7 +257,8 @@ def error_limit(errors: Sequence[Array]) -> float:
     return (limits[-2:] or [1.0])[0] or 1.0
 
 
-def _checked(zoom: Zoom, shape: tuple[int, ...]) -> Zoom:
+def checked_zoom(zoom: Zoom, shape: tuple[int, ...]) -> Zoom:
+    """Return the part of an image, refused if it is none."""
     top, bottom, left, right = zoom
     if not (0 <= top < bottom <= shape[0] and 0 <= left < right <= shape[1]):
         raise InputError(

@@ -58,6 +58,7 @@ def section_data(section: Section, reduction: Reduction, most: float) -> Section
         **{"title": printable(section.title), "plane": section.plane, "top": top or 1.0},
         **{"names": section.planes[:: reduction.step], "bits": reduction.bits},
         **{"height": height, "width": width, "panels": shown, "overlays": overlays},
+        "pixel": None if section.spacing is None else section.spacing[1],
         "aspect": 1.0 if section.spacing is None else section.spacing[0] / section.spacing[1],
         "start": len(section.planes[:: reduction.step]) // 2 if section.plane == "slice" else 0,
         "white": _white(first) or top or 1.0,

@@ -348,6 +348,7 @@ class Viewer {
     context.imageSmoothingEnabled = width / w < 3;
     context.drawImage(picture, ...source, 0, 0, width, height);
     context.restore();
+    this.bar(view, context, width / w);
     context.fillStyle = "#ffb000";
     if (from !== null) context.fillRect(from * width - sharp, 0, 2 * sharp, height);
     if (state.cursor) {
@@ -358,6 +359,30 @@ class Viewer {
       context.fillRect(x, y - 7 * sharp, sharp, 5 * sharp);
       context.fillRect(x, y + 3 * sharp, sharp, 5 * sharp);
     }
+  }
+
+  /** Draw a bar of a round length, in mm if the size of the pixels is known. */
+  bar(view, context, perPixel) {
+    if (view.className === "error") return;
+    const sharp = window.devicePixelRatio || 1;
+    const size = this.data.pixel ?? 1;
+    const most = (0.3 * view.width * size) / perPixel;
+    const power = 10 ** Math.floor(Math.log10(most));
+    const length = power * ([5, 2].find((step) => step * power <= most) ?? 1);
+    const span = (length / size) * perPixel;
+    const [x, y] = [8 * sharp, view.height - 10 * sharp];
+    view.dataset.bar = `${digits(length)} ${this.data.pixel === null ? "pixels" : "mm"}`;
+    // Black around it shows it on bright tissue.
+    context.fillStyle = "#000";
+    context.fillRect(x - sharp, y - sharp, span + 2 * sharp, 5 * sharp);
+    context.fillStyle = "#fff";
+    context.fillRect(x, y, span, 3 * sharp);
+    context.font = `${11 * sharp}px system-ui, sans-serif`;
+    context.strokeStyle = "#000";
+    context.lineWidth = 3 * sharp;
+    context.lineJoin = "round";
+    context.strokeText(view.dataset.bar, x, y - 4 * sharp);
+    context.fillText(view.dataset.bar, x, y - 4 * sharp);
   }
 
   /** Write the values below the cursor. */
