@@ -31,7 +31,7 @@ def save(path, network, optimizer, vector=None, progress=None, average=None):
         path,
         model=network,
         optimizer=optimizer,
-        vector=vector,
+        vectors={} if vector is None else {3: vector},
         average=average or {},
         progress=progress or Progress(),
         config=CONFIG,
@@ -61,7 +61,7 @@ def test_everything_comes_back_exactly(tmp_path):
     found, restored = load(path, other, fresh, average=empty)
     assert torch.equal(empty["kernel"], average["kernel"])
     assert found == progress
-    assert torch.equal(restored, vector)
+    assert torch.equal(restored[3], vector)
     for name, tensor in network.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor)
     states = [o.state_dict()["state"] for o in (optimizer, fresh)]
@@ -74,8 +74,8 @@ def test_everything_comes_back_exactly(tmp_path):
 def test_a_run_without_constraint_or_validation(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     save(path, *state(0))
-    progress, vector = load(path, *state(0))
-    assert vector is None
+    progress, vectors = load(path, *state(0))
+    assert vectors == {}
     assert progress == Progress()
     assert progress.best_psnr == float("-inf")
     assert [file.name for file in tmp_path.iterdir()] == [path.name]

@@ -81,4 +81,4 @@ def test_images_of_another_shape_start_anew():
     network, constraint = random_cnn(), LipschitzConstraint(LipschitzConfig())
     constraint(at_noise_level(network), X)
     constraint(at_noise_level(network), X[..., :4])
-    assert constraint.vector.shape == X[..., :4].shape
+    assert constraint.vectors[0].shape == X[..., :4].shape

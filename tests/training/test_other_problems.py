@@ -138,7 +138,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(pictures):
     again.run(resume=True)
     assert same(weights(again), weights(straight))
     assert log(again) == log(straight)
-    vectors = [trainer.objective.constraint.vector for trainer in (again, straight)]
+    vectors = [trainer.objective.constraint.vectors[0] for trainer in (again, straight)]
     assert torch.equal(*vectors)
     assert not vectors[0].is_complex()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ NOT_PRINTED = 1
 VIOLATED = 1  # of `molrecon certify --thorough`: a bound does not hold where it was tried out
 WRONG_INPUT = 2
 NOT_CONVERGED = 3
-INTERRUPTED = 130
+SIGNALLED = 128  # and the number of the signal, as shells say it
+INTERRUPTED = SIGNALLED + signal.SIGINT
 
 # What the parser raises. It has no public name: newer versions of typer carry click with them.
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]
@@ -48,8 +50,9 @@ class Commands(TyperGroup):
             _fail(text, NOT_CONVERGED if unsolved else WRONG_INPUT)
         except _UsageError as error:
             _refuse(error, ctx)
-        except KeyboardInterrupt:
-            _fail("interrupted; no output was left half written.", INTERRUPTED)
+        except KeyboardInterrupt as interrupt:
+            number = getattr(interrupt, "number", signal.SIGINT)
+            _fail("interrupted; no output was left half written.", SIGNALLED + number)
 
 
 def with_option_names(text: str, parameters: list[Any]) -> str:

@@ -9,6 +9,26 @@ from contextlib import contextmanager
 from typing import Any
 
 
+class Terminated(KeyboardInterrupt):
+    """The system or the terminal asks the program to end, which cleans up as after Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def clean_up_on_signals() -> None:
+    """Let SIGTERM and SIGHUP raise `Terminated`, unless they are ignored, as under ``nohup``."""
+
+    def end(number: int, frame: Any) -> None:
+        raise Terminated(number)
+
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        one = getattr(signal, name, None)
+        if one is not None and signal.getsignal(one) != signal.SIG_IGN:
+            signal.signal(one, end)
+
+
 @contextmanager
 def keep_interrupts() -> Iterator[None]:
     """Raise `KeyboardInterrupt` after a block at the latest if one came within.

@@ -29,6 +29,7 @@ from molrecon.cli import (
 )
 from molrecon.cli.command import Command
 from molrecon.cli.failures import Commands, NotPrintedError, StandardOutput, exit_unprinted
+from molrecon.cli.interrupts import clean_up_on_signals
 
 COMMANDS = (
     demo.COMMAND,
@@ -59,7 +60,7 @@ app = typer.Typer(
     epilog=(
         "Exit codes: 0 done; 1 standard output cannot be written, or certify found a bound "
         "violated; 2 wrong input, nothing was written; 3 a solver did not converge, nothing was "
-        "written; 130 interrupted."
+        "written; 129, 130 and 143 ended by SIGHUP, SIGINT and SIGTERM."
     ),
 )
 
@@ -94,6 +95,7 @@ def run() -> None:
         sys.stdout = StandardOutput.of(sys.stdout)
     if isinstance(sys.stderr, TextIOWrapper):
         sys.stderr.reconfigure(errors="replace")
+    clean_up_on_signals()
     try:
         app(prog_name="molrecon")
     except NotPrintedError as error:

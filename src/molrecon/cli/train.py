@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from signal import Signals
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
+from molrecon.cli.failures import SIGNALLED
 from molrecon.cli.options import Json
+from molrecon.errors import InputError
 
 if TYPE_CHECKING:
     from molrecon.training.loop import Trainer
@@ -49,7 +52,8 @@ def train(
 
     Shown live are the PSNR of the training images, the Lipschitz value, the iterations of the
     solver, and how many solves failed and steps were skipped. The weights that did best on the
-    validation images are kept.
+    validation images are kept. SIGINT (Ctrl-C), SIGTERM and SIGHUP end the run after the step it is
+    at, with a checkpoint to resume from; a second one ends it at once.
     """
     from molrecon.arguments import require_positive
     from molrecon.data.atomic import check_folder
@@ -69,18 +73,25 @@ def train(
         output.print_note(f"{folder} holds no checkpoint: the run starts from the beginning.")
     fabric = launch(devices, accelerator)
     started = time.perf_counter()
+    trainer = None
     try:
         with TrainingDisplay(settings.name, settings.steps) as display:
             trainer = Trainer(settings, fabric=fabric, report=display.report)
             weights = trainer.run(
                 resume=resume, time_limit=math.inf if time_limit is None else time_limit
             )
-    except KeyboardInterrupt:
-        output.print_note(again)
+    except (KeyboardInterrupt, InputError) as error:
+        begun = trainer is not None and trainer.progress.step > 0
+        if begun or isinstance(error, KeyboardInterrupt):
+            output.print_note(again)
         raise
     if fabric.is_global_zero:
         facts = _facts(trainer, weights, time.perf_counter() - started)
-        output.print_json(facts) if json else _print(facts, settings.steps, again)
+        output.print_json(facts) if json else _print(facts, settings.steps)
+        if not facts["finished"]:
+            output.print_note(again)
+        if trainer.stopped is not None:
+            raise typer.Exit(SIGNALLED + trainer.stopped)
 
 
 def _facts(trainer: Trainer, weights: Path, seconds: float) -> dict[str, Any]:
@@ -91,7 +102,8 @@ def _facts(trainer: Trainer, weights: Path, seconds: float) -> dict[str, Any]:
         "name": settings.name,
         "weights": str(weights) if has_weights else None,
         "steps": progress.step,
-        "finished": progress.step >= settings.steps,
+        "finished": trainer.finished,
+        "stopped_by": None if trainer.stopped is None else Signals(trainer.stopped).name,
         "best_psnr": progress.best_psnr,
         "best_step": progress.best_step if has_weights else None,
         "failed_solves": progress.failed_solves,
@@ -101,7 +113,7 @@ def _facts(trainer: Trainer, weights: Path, seconds: float) -> dict[str, Any]:
     }
 
 
-def _print(facts: dict[str, Any], steps: int, again: str) -> None:
+def _print(facts: dict[str, Any], steps: int) -> None:
     best = "none yet"
     if facts["weights"]:
         best = f"{facts['best_psnr']:.2f} dB at step {facts['best_step']}"
@@ -115,8 +127,8 @@ def _print(facts: dict[str, Any], steps: int, again: str) -> None:
             ("Failures", failures),
         ],
     )
-    if not facts["finished"]:
-        output.print_note(again)
+    if facts["stopped_by"]:
+        output.print_note(f"{facts['stopped_by']} ended the run; what was done is saved.")
 
 
 COMMAND = Command("train", train, "molrecon train configs/brain2d-lr.yaml --time-limit 3600")

@@ -118,11 +118,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary, descriptor = _started(target)
         try:
             yield temporary
-            _flush(temporary)
+            flush(temporary)
             os.replace(temporary, target)
             # Some network file systems cannot flush a folder; the file itself is on the disk.
             with suppress(OSError):
-                _flush(target.parent)
+                flush(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
             os.close(descriptor)
@@ -162,6 +162,15 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
     return Path(path)
+
+
+def flush(path: Path) -> None:
+    """Wait until the disk holds what was written to a file or folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _require_lookup(path: Path) -> None:
@@ -207,12 +216,3 @@ def _reason(error: BaseException) -> str:
             return known.strerror
         known = known.__cause__ or known.__context__
     return str(error).partition("\n")[0]
-
-
-def _flush(path: Path) -> None:
-    """Wait until the disk holds what was written to a file or folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from molrecon.data.atomic import atomic_path
 from molrecon.data.root import require_file
 from molrecon.errors import InputError
 
-_VECTOR = {True: "constraint.vector", False: "constraint.real-vector"}
-"""Names of the constraint's vector, by whether it is complex."""
+_VECTORS = {True: "constraint.vector.", False: "constraint.real-vector."}
+"""Beginnings of the names of the constraint's vectors, by whether they are complex."""
 
 
 @dataclass
@@ -40,14 +40,14 @@ def save_checkpoint(
     *,
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    vector: Tensor | None,
+    vectors: Mapping[int, Tensor],
     average: dict[str, Tensor],
     progress: Progress,
     config: dict[str, Any],
 ) -> None:
     """Write everything that makes a resumed run equal an uninterrupted one.
 
-    ``vector`` is the direction of the Lipschitz constraint, see `LipschitzConstraint`; ``average``
+    ``vectors`` are those of the `LipschitzConstraint`, by the number of their batch; ``average``
     holds the averaged weights by name, ``config`` the settings of the run as plain values.
     """
     tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
@@ -58,8 +58,8 @@ def save_checkpoint(
         tensors[f"buffer.{name}"] = _as_real(buffer)
     for name, weight in average.items():
         tensors[f"average.{name}"] = weight.cpu().contiguous()
-    if vector is not None:
-        tensors[_VECTOR[vector.is_complex()]] = _as_real(vector)
+    for number, vector in vectors.items():
+        tensors[f"{_VECTORS[vector.is_complex()]}{number}"] = _as_real(vector)
     header = {"progress": json.dumps(vars(progress)), "config": json.dumps(config)}
     with atomic_path(path) as part:
         # Not by save_file, which makes files that only their owner may read, and locks nothing.
@@ -75,8 +75,8 @@ def load_checkpoint(
     config: dict[str, Any],
     device: torch.device,
     complete: Callable[[dict[str, Any]], dict[str, Any]] = dict,
-) -> tuple[Progress, Tensor | None]:
-    """Restore a run's state in place; return its progress and the constraint's vector.
+) -> tuple[Progress, dict[int, Tensor]]:
+    """Restore a run's state in place; return its progress and the constraint's vectors.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def load_checkpoint(
     config
         The settings of the run that goes on, as plain values.
     device
-        Where the vector goes.
+        Where the vectors go.
     complete
         Adds to the file's settings those that did not exist when it was written.
     """
@@ -116,10 +116,10 @@ def load_checkpoint(
         states.setdefault(int(index), {})[key] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
-    vector = tensors.get(_VECTOR[False])
-    if _VECTOR[True] in tensors:
-        vector = torch.view_as_complex(tensors[_VECTOR[True]])
-    restored = None if vector is None else vector.to(device)
+    vectors = _part(tensors, _VECTORS[False])
+    complex_ones = _part(tensors, _VECTORS[True])
+    vectors |= {number: torch.view_as_complex(v) for number, v in complex_ones.items()}
+    restored = {int(number): vector.to(device) for number, vector in vectors.items()}
     return Progress(**json.loads(metadata["progress"])), restored
 
 

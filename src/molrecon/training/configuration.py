@@ -151,6 +151,9 @@ class TrainingConfig(Settings):
     lam_learning_rate: float = Field(1e-2, gt=0)
     guide_learning_rate: float = Field(1e-3, gt=0)  # of a `ThresholdGuide`, likewise
     clip_gradient: float = Field(1.0, gt=0)  # norm that the gradient is cut to
+    # Batches whose gradients are averaged for one step. Several processes share them: it has to be
+    # a multiple of their number, which then changes nothing but the time.
+    accumulation: int = Field(1, ge=1)
     # Share of the averaged weights that stays at every step; the average is what is validated and
     # kept. 0 keeps the weights of the step itself.
     averaging: float = Field(0.0, ge=0, lt=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -51,13 +52,16 @@ class TrainingDisplay:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._live.stop()
+        with suppress(OSError):
+            self._live.stop()
 
     def report(self, record: dict[str, Any]) -> None:
         """Take in a record of `molrecon.training.loop.Trainer`."""
-        _RECORDS[record["kind"]](self, record)
-        self._bar.update(self._task, completed=record["step"])
-        self._live.update(self._render())
+        # A terminal that went away takes no text; the training goes on, or ends with a checkpoint.
+        with suppress(OSError):
+            _RECORDS[record["kind"]](self, record)
+            self._bar.update(self._task, completed=record["step"])
+            self._live.update(self._render())
 
     def _step(self, record: dict[str, Any]) -> None:
         for _, key, _ in _FIGURES:

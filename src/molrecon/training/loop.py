@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from lightning_fabric import Fabric
 from pydantic import ValidationError
 from torch import Tensor
 
-from molrecon.data.atomic import make_folder, write_text
+from molrecon.data.atomic import make_folder, remove_stale, write_text
+from molrecon.data.locking import only_run_in
 from molrecon.data.simulation.batch import Batch
 from molrecon.errors import InputError
 from molrecon.networks import ThresholdGuide
@@ -22,9 +23,12 @@ from molrecon.reconstructors.store import load, save
 from molrecon.training.average import WeightAverage
 from molrecon.training.card import model_card
 from molrecon.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from molrecon.training.configuration import TrainingConfig
+from molrecon.training.configuration import Stage, TrainingConfig
 from molrecon.training.objective import Objective
 from molrecon.training.prefetch import Prefetch, prefetch
+from molrecon.training.processes import gathered, largest
+from molrecon.training.run_log import RunLog
+from molrecon.training.signals import Stop, finish_on_signals
 from molrecon.training.validation import validate
 
 OnRecord = Callable[[dict[str, Any]], None]
@@ -35,6 +39,9 @@ LAM_LEVEL = 0.01
 AHEAD = 6
 """Batches that are simulated ahead of an accelerator's step, each by a thread of its own."""
 
+_SIGNAL = 2
+"""Why a run ends, where a signal asked for it; 1 if the time is over."""
+
 CONTRACTIVE = 1.0
 """Only weights whose measured Lipschitz value is below this may become the best ones, for methods
 that rest on one."""
@@ -43,8 +50,9 @@ that rest on one."""
 class Trainer:
     """Train a model as a `TrainingConfig` says.
 
-    Every batch depends on ``(seed, step)`` alone and the checkpoint holds all other state, so a
-    resumed run equals an uninterrupted one on the same number of devices.
+    Every batch depends on the seed and its number alone and the checkpoint holds all other state,
+    so a resumed run equals an uninterrupted one. On several devices, which share the batches of a
+    step, it is the same up to the order of sums.
 
     Parameters
     ----------
@@ -75,6 +83,8 @@ class Trainer:
         self.fabric = fabric or Fabric(devices=1)
         self.report = report or (lambda record: None)
         self.folder = Path(config.output) / config.name
+        self.log = RunLog(self.folder / "log.jsonl")
+        self.numbers = self._own_batches()
         train, held_out = config.data.files()
         self.pool = config.stages[-1].simulation.pool(train)
         for stage in config.stages:
@@ -103,42 +113,83 @@ class Trainer:
         self.optimizer = torch.optim.Adam(groups)
         self.average = WeightAverage(self.model, config.averaging)
         self.progress = Progress()
+        self.stopped: int | None = None
+        self._unsaved = True
 
     def run(self, *, resume: bool = False, time_limit: float = math.inf) -> Path:
         """Train to the end or the time limit in seconds; return the file of the best weights.
 
         The file exists once a validation has found the network contractive and every solve
-        successful. At the time limit the run stops with a checkpoint, which ``resume`` continues
-        from.
+        successful. At the time limit, and after SIGINT, SIGTERM or SIGHUP, the run ends with a
+        checkpoint after the step it is at, which ``resume`` continues from; ``stopped`` is then the
+        number of the signal. Only one run at a time is let into its folder.
         """
-        make_folder(self.folder)
-        module, optimizer = self.fabric.setup(self.objective, self.optimizer)
-        checkpoint = self.folder / "checkpoint.safetensors"
-        if checkpoint.exists():
-            if not resume:
-                raise InputError(
-                    f"{self.folder} holds an earlier run: resume it, delete it, or give another "
-                    "name or output folder"
-                )
-            self._restore(checkpoint)
-        self._trim_log()
-        deadline = time.monotonic() + time_limit
-        ahead = 0 if self.fabric.device.type == "cpu" else AHEAD
-        with prefetch(self._draw, self.config.steps, ahead) as batches:
-            while self.progress.step < self.config.steps and time.monotonic() < deadline:
+        with ExitStack() as held:
+            self._enter(held)
+            module, optimizer = self.fabric.setup(self.objective, self.optimizer)
+            checkpoint = self.folder / "checkpoint.safetensors"
+            self._unsaved = not checkpoint.exists()
+            if not self._unsaved:
+                if not resume:
+                    raise InputError(
+                        f"{self.folder} holds an earlier run: resume it, delete it, or give "
+                        "another name or output folder"
+                    )
+                self._restore(checkpoint)
+            if self.fabric.is_global_zero:
+                validated = {one["step"] for one in self.progress.curve}
+                self.log.trim(self.progress.step, validated)
+            self.fabric.barrier()
+            ahead = 0 if self.fabric.device.type == "cpu" else AHEAD
+            count = self.config.steps * len(self.numbers)
+            batches = held.enter_context(prefetch(self._draw, count, ahead))
+            stop = held.enter_context(finish_on_signals())
+            deadline = time.monotonic() + time_limit
+            while not self._rest(checkpoint, stop, deadline):
                 self._step(module, optimizer, batches)
-                done = self.progress.step == self.config.steps
-                if done or self.progress.step % self.config.validate_every == 0:
-                    with self.average.applied():
-                        self._validate()
-                if done or self.progress.step % self.config.checkpoint_every == 0:
-                    self._checkpoint(checkpoint)
-        self._checkpoint(checkpoint)
+            self.stopped = largest(self.fabric, stop.number or 0) or None
         return self.folder / "best.safetensors"
 
-    def _draw(self, step: int) -> Batch:
+    @property
+    def finished(self) -> bool:
+        """Whether all is done, the last validation too."""
+        return self.progress.step >= self.config.steps and not self._to_be_validated()
+
+    def _enter(self, held: ExitStack) -> None:
+        """Make the folder, and hold it against other runs."""
+        problem = None
+        if self.fabric.is_global_zero:
+            try:
+                held.enter_context(only_run_in(make_folder(self.folder)))
+                remove_stale(self.folder)
+            except InputError as error:
+                problem = error
+        problem = gathered(self.fabric, problem)[0]
+        if problem is not None:
+            raise problem
+
+    def _rest(self, checkpoint: Path, stop: Stop, deadline: float) -> bool:
+        """Validate and save between two steps, where it is time to; return whether to end."""
+        asked = _SIGNAL if stop.number is not None else int(time.monotonic() >= deadline)
+        asked = largest(self.fabric, asked)
+        # After a signal little time may be left; the resumed run validates first.
+        if asked != _SIGNAL and self._to_be_validated():
+            with self.average.applied():
+                self._validate()
+        step, ends = self.progress.step, asked > 0 or self.progress.step >= self.config.steps
+        if self._unsaved and (ends or (step and step % self.config.checkpoint_every == 0)):
+            self._checkpoint(checkpoint)
+        return ends
+
+    def _to_be_validated(self) -> bool:
+        step, curve = self.progress.step, self.progress.curve
+        due = step > 0 and (step == self.config.steps or step % self.config.validate_every == 0)
+        return due and not (curve and curve[-1]["step"] == step)
+
+    def _draw(self, index: int) -> Batch:
+        step, place = divmod(index, len(self.numbers))
         stage, _ = self.config.stage_at(step)
-        stream = step * self.fabric.world_size + self.fabric.global_rank
+        stream = step * self.config.accumulation + self.numbers[place]
         return stage.simulation.sample(self.pool, seed=self.config.seed, step=stream)
 
     def _step(self, module: Any, optimizer: Any, batches: Prefetch[Batch]) -> None:
@@ -147,46 +198,73 @@ class Trainer:
         rate = stage.rate(stage_step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        started = time.monotonic()
-        tensors = batches(step).to(self.fabric.device).tensors
+        started, waited = time.monotonic(), 0.0
         optimizer.zero_grad()
-        result = module(tensors, stage, step)
-        self.fabric.backward(result["loss"])
+        own = []
+        for place, number in enumerate(self.numbers):
+            asked = time.monotonic()
+            batch = batches(step * len(self.numbers) + place).to(self.fabric.device)
+            waited += time.monotonic() - asked
+            last = place + 1 == len(self.numbers)
+            with self.fabric.no_backward_sync(module, enabled=not last):
+                result = module(batch.tensors, stage, step, number)
+                self.fabric.backward(result["loss"] / len(self.numbers))
+            own.append(self._figures(result))
         length = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_gradient)
-        adjoint = self.objective.backward_solution
-        solved = result["solved"] if adjoint is None else result["solved"] & adjoint.solved
-        failed = int((~solved).sum())
-        # Failed solves give no gradient. Where all fail, the constraint's own gradient still leads
-        # back to a contraction, where solves succeed again.
-        usable = (bool(solved.any()) or "lipschitz" in result) and bool(torch.isfinite(length))
-        if self._everywhere(usable):
+        found = [one for process in gathered(self.fabric, own) for one in process]
+        if all(one["usable"] for one in found) and bool(torch.isfinite(length)):
             optimizer.step()
         else:
             self.progress.skipped_steps += 1
         self.average.update(step)
-        self.progress.failed_solves += failed
+        self.progress.failed_solves += sum(int(one["failed"]) for one in found)
         self.progress.step += 1
-        self._log(
-            {
-                "kind": "step",
-                "step": self.progress.step,
-                "objective": stage.objective,
-                "loss": float(result["loss"].detach()),
-                "psnr": float(result["psnr"].mean()),
-                "gradient": float(length),
-                "iterations": float(result["iterations"]) if "iterations" in result else None,
-                "adjoint_iterations": self._adjoint_iterations(),
-                "lipschitz": float(result["lipschitz"].max()) if "lipschitz" in result else None,
-                "lam": self._lam(),
-                "learning_rate": rate,
-                "failed_solves": self.progress.failed_solves,
-                "skipped_steps": self.progress.skipped_steps,
-                "seconds": time.monotonic() - started,
-            }
-        )
+        self._unsaved = True
+        times = {"seconds": time.monotonic() - started, "waited": waited}
+        self._log({**self._told(stage, found), "gradient": float(length), **times})
+
+    def _told(self, stage: Stage, found: Sequence[dict[str, float]]) -> dict[str, Any]:
+        """Return the record of a step."""
+        lipschitz = [one["lipschitz"] for one in found if "lipschitz" in one]
+        return {
+            "kind": "step",
+            "step": self.progress.step,
+            "objective": stage.objective,
+            "loss": _mean(found, "loss"),
+            "psnr": _mean(found, "psnr"),
+            "iterations": _mean(found, "iterations"),
+            "adjoint_iterations": _mean(found, "adjoint_iterations"),
+            "lipschitz": max(lipschitz, default=None),
+            "lam": self._lam(),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "failed_solves": self.progress.failed_solves,
+            "skipped_steps": self.progress.skipped_steps,
+        }
+
+    def _figures(self, result: dict[str, Tensor]) -> dict[str, float]:
+        """Return what one batch of a step has shown; those figures that there are."""
+        adjoint = self.objective.backward_solution
+        solved = result["solved"] if adjoint is None else result["solved"] & adjoint.solved
+        found = {
+            # Failed solves give no gradient. Where all fail, the constraint's own gradient still
+            # leads back to a contraction, where solves succeed again.
+            "usable": float(bool(solved.any()) or "lipschitz" in result),
+            "failed": float((~solved).sum()),
+            "loss": float(result["loss"].detach()),
+            "psnr": float(result["psnr"].mean()),
+        }
+        if "iterations" in result:
+            found["iterations"] = float(result["iterations"])
+        # Unrolled methods have linear solves in their backward pass, and no iteration.
+        if adjoint is not None and self.model.equilibrium is not None:
+            found["adjoint_iterations"] = adjoint.network_evaluations
+        if "lipschitz" in result:
+            found["lipschitz"] = float(result["lipschitz"].max())
+        return found
 
     def _validate(self) -> None:
-        figures = validate(self.model, self.validation, self.objective.target)
+        figures = validate(self.model, self.validation, self.objective.target, fabric=self.fabric)
+        self._unsaved = True
         self.progress.curve.append({"step": float(self.progress.step), **figures})
         # A value that is not a number is not below it.
         contractive = figures.get("lipschitz", 0.0) < CONTRACTIVE
@@ -214,19 +292,24 @@ class Trainer:
             write_text(self.folder / "card.md", model_card(weights))
 
     def _checkpoint(self, path: Path) -> None:
+        vectors: dict[int, Tensor] = {}
+        for own in gathered(self.fabric, self.objective.constraint.vectors):
+            vectors |= own
         if self.fabric.is_global_zero:
+            self.log.flush()
             save_checkpoint(
                 path,
                 model=self.model,
                 optimizer=self.optimizer,
-                vector=self.objective.constraint.vector,
+                vectors=vectors,
                 average=self.average.weights,
                 progress=self.progress,
                 config=self._identity(),
             )
+        self._unsaved = False
 
     def _restore(self, path: Path) -> None:
-        self.progress, vector = load_checkpoint(
+        self.progress, vectors = load_checkpoint(
             path,
             model=self.model,
             optimizer=self.optimizer,
@@ -235,17 +318,10 @@ class Trainer:
             device=self.fabric.device,
             complete=_completed,
         )
-        self.objective.constraint.vector = vector
+        self.objective.constraint.vectors = vectors
 
     def _identity(self) -> dict[str, Any]:
         return _identity(self.config)
-
-    def _adjoint_iterations(self) -> int | None:
-        adjoint = self.objective.backward_solution
-        # Unrolled methods have linear solves in their backward pass, and no iteration.
-        if adjoint is None or self.model.equilibrium is None:
-            return None
-        return adjoint.network_evaluations
 
     @torch.no_grad()
     def _lam(self) -> float | None:
@@ -255,25 +331,22 @@ class Trainer:
         level = torch.tensor([LAM_LEVEL], device=self.fabric.device)
         return float(weight(level)[0])
 
+    def _own_batches(self) -> range:
+        """Return the numbers of the batches of a step that are this process's."""
+        count, processes = self.config.accumulation, self.fabric.world_size
+        if count % processes:
+            raise InputError(
+                f"accumulation is {count}, expected a multiple of the {processes} processes that "
+                "share the batches of a step; set it in the configuration, or use fewer processes."
+            )
+        return range(self.fabric.global_rank, count, processes)
+
     def _share(self, learning_rate: float) -> float:
         return learning_rate / self.config.stages[-1].learning_rate
 
-    def _everywhere(self, usable: bool) -> bool:
-        flag: Tensor = torch.tensor(float(usable), device=self.fabric.device)
-        return bool(self.fabric.all_reduce(flag, reduce_op="min") > 0)  # type: ignore[operator]
-
-    def _trim_log(self) -> None:
-        """Drop what was logged after the checkpoint: those steps are done, and logged, again."""
-        log = self.folder / "log.jsonl"
-        if self.fabric.is_global_zero and log.exists():
-            lines = log.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if _logged_step(line) <= self.progress.step]
-            write_text(log, "".join(kept))
-
     def _log(self, record: dict[str, Any]) -> None:
         if self.fabric.is_global_zero:
-            with (self.folder / "log.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            self.log.append(record)
             self.report(record)
 
     def _validation_set(self, files: list[str]) -> list[Batch]:
@@ -305,8 +378,7 @@ def _completed(settings: dict[str, Any]) -> dict[str, Any]:
         return settings
 
 
-def _logged_step(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except json.JSONDecodeError:  # the run was stopped while it wrote
-        return math.inf
+def _mean(found: Sequence[dict[str, float]], name: str) -> float | None:
+    """Return the mean over those batches that have a figure of this name."""
+    values = [one[name] for one in found if name in one]
+    return sum(values) / len(values) if values else None

@@ -38,8 +38,12 @@ class Objective(nn.Module):
         self.point: Tensor | None = None
         self.mixed = config.precision == "bf16-mixed"
 
-    def forward(self, tensors: dict[str, Tensor], stage: Stage, step: int) -> dict[str, Tensor]:
+    def forward(
+        self, tensors: dict[str, Tensor], stage: Stage, step: int, number: int = 0
+    ) -> dict[str, Tensor]:
         """Compute the loss of a batch, `Batch.tensors`, at a step counted from 0 over all stages.
+
+        Of several batches of a step, it is the one of this number.
 
         Returns
         -------
@@ -50,9 +54,11 @@ class Objective(nn.Module):
         # Convolutions alone: Fabric's own mixed precision would round the measurements as well.
         kind = tensors["image"].device.type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.mixed):
-            return self._forward(tensors, stage, step)
+            return self._forward(tensors, stage, step, number)
 
-    def _forward(self, tensors: dict[str, Tensor], stage: Stage, step: int) -> dict[str, Tensor]:
+    def _forward(
+        self, tensors: dict[str, Tensor], stage: Stage, step: int, number: int
+    ) -> dict[str, Tensor]:
         batch = stage.simulation.batch(tensors)
         self.backward_solution = None
         estimate, target, solved, extra = _OBJECTIVES[stage.objective](self, batch, stage)
@@ -66,16 +72,20 @@ class Objective(nn.Module):
             error = (estimate - target).abs().square().flatten(1).mean(1)
             extra |= {"psnr": -10 * torch.log10(error + 1e-10), "solved": solved}
         if self.constraint.due(step):
-            loss = loss + self._constrain(batch, point, extra)
+            loss = loss + self._constrain(batch, point, extra, number)
         return {"loss": loss, **extra}
 
-    def _constrain(self, batch: Batch, image: Tensor, extra: dict[str, Tensor]) -> Tensor | float:
+    def _constrain(
+        self, batch: Batch, image: Tensor, extra: dict[str, Tensor], number: int
+    ) -> Tensor | float:
         """Return the constraint's share of the loss, if the model has a map it applies to."""
         scale = peak(image)
         constrained = self.model.constrained_map(batch.A, batch.sigma / scale)
         if constrained is None:
             return 0.0
-        barrier, extra["lipschitz"] = self.constraint(constrained, image / per_sample(scale, image))
+        barrier, extra["lipschitz"] = self.constraint(
+            constrained, image / per_sample(scale, image), number
+        )
         return barrier
 
     def _denoise(

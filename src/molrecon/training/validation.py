@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from lightning_fabric import Fabric
 
 from molrecon.data.simulation.batch import Batch
 from molrecon.lipschitz.jacobian import jacobian_norm
 from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import peak
+from molrecon.training.processes import gathered
 
 LIPSCHITZ_IMAGES = 2
 """Number of images at which the Lipschitz value is measured, which takes longer than a solve."""
@@ -23,8 +25,11 @@ def validate(
     target: str = "full-scan",
     *,
     lipschitz_images: int = LIPSCHITZ_IMAGES,
+    fabric: Fabric | None = None,
 ) -> dict[str, float]:
     """Reconstruct held-out images, in batches of one, with the model's own solver.
+
+    The processes of a ``fabric`` share the images, and all get the figures of all.
 
     Returns
     -------
@@ -37,11 +42,16 @@ def validate(
     """
     was_training = model.training
     model.eval()
-    found = [
-        _figures(model, batch, target, number < lipschitz_images)
-        for number, batch in enumerate(batches)
-    ]
+    chosen = range(fabric.global_rank, len(batches), fabric.world_size) if fabric else None
+    own = {
+        number: _figures(model, batches[number], target, number < lipschitz_images)
+        for number in chosen or range(len(batches))
+    }
     model.train(was_training)
+    by_number = own
+    for other in gathered(fabric, own) if fabric else ():
+        by_number = by_number | other
+    found = [by_number[number] for number in range(len(batches))]
     lipschitz = [one["lipschitz"] for one in found if "lipschitz" in one]
     count = len(found)
     return {
