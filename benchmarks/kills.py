@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import safe_open
 
 from molrecon.training.configuration import TrainingConfig
 from molrecon.training.loop import Trainer
@@ -50,8 +51,15 @@ def config(folder: Path, name: str) -> TrainingConfig:
 def result(folder: Path) -> tuple[object, ...]:
     lines = (folder / "log.jsonl").read_text().splitlines()
     log = [{k: v for k, v in json.loads(line).items() if k not in CLOCKS} for line in lines]
-    weights = [(folder / f"{name}.safetensors").read_bytes() for name in ("best", "checkpoint")]
+    weights = [tensors(folder / f"{name}.safetensors") for name in ("best", "checkpoint")]
     return log, weights, {one.name for one in folder.iterdir()} == FILES
+
+
+def tensors(path: Path) -> tuple[object, ...]:
+    """All that a file holds; by its bytes it may differ, as its header is in any order."""
+    with safe_open(path, "numpy") as file:
+        names = list(file.keys())
+        return file.metadata(), {name: file.get_tensor(name).tobytes() for name in names}
 
 
 def kill_at_write(left: int) -> None:

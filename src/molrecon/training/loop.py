@@ -318,7 +318,9 @@ class Trainer:
             device=self.fabric.device,
             complete=_completed,
         )
-        self.objective.constraint.vectors = vectors
+        # Those of others would be saved again as they are now, in place of what they have become.
+        own = {number: vectors[number] for number in self.numbers if number in vectors}
+        self.objective.constraint.vectors = own
 
     def _identity(self) -> dict[str, Any]:
         return _identity(self.config)
