@@ -24,6 +24,7 @@ NAMES = [
     "reconstruct",
     "report",
     "evaluate",
+    "figure",
     "models",
     "probe",
     "train",

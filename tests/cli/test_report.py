@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from molrecon.reports.verdict import GAIN_SCOPE
+
 from ..reports.conftest import read_page
 
 
@@ -46,6 +48,7 @@ def test_probe(files, run_json, tmp_path):
         "kept of 2 pixels, contrast 0.1", "share of the data",
     ]  # fmt: skip
     assert all((one["low"], one["high"]) == (0, 1) for one in data["overlays"])
+    assert data["overlay"] == 0
     assert root.all("article")[0].all("strong")[0].text == "Proved"
     (table,) = root.all("table")
     assert len(table.all("tbody")[0].all("tr")) == 1
@@ -57,15 +60,21 @@ def test_attack(files, run_json, tmp_path):
               "--restarts", 1, "--steps", 2, "--report", out)  # fmt: skip
     facts = run_json(*common)
     assert facts["files"]["report"] == str(out)
-    assert titles(out) == ["sense, unperturbed", "error of 1 %", "error of 5 %"]
+    assert titles(out) == ["sense, unperturbed", "worst error of 1 %", "worst error of 5 %"]
     root, _ = read_page(out.read_text("utf-8"))
     (verdict,) = root.all("article")
     assert verdict.all("strong")[0].text == "Proved"
     assert f"{facts['methods'][0]['bound']:.3g} times" in verdict.text
+    assert GAIN_SCOPE in [one.text for one in root.all("p", class_="note")]
     rows = root.all("table")[-1].all("tbody")[0].all("tr")
     assert [row.all("td")[1].text for row in rows] == ["worst", "gaussian"] * 2
     run_json(*common, "--reference", files.reference)
-    assert titles(out) == ["reference", "sense, unperturbed", "error of 1 %", "error of 5 %"]
+    assert titles(out) == [
+        "reference",
+        "sense, unperturbed",
+        "worst error of 1 %",
+        "worst error of 5 %",
+    ]
 
 
 def test_compare(files, run_json, tmp_path):
@@ -86,6 +95,11 @@ methods: [{{method: sense}}, {{method: zero-filled}}]
     assert [one.all("strong")[0].text for one in root.all("article")] == [
         "Conditional", "No guarantee",
     ]  # fmt: skip
+    (table,) = root.all("table")
+    heads = table.all("thead")[0].all("th")
+    assert "Contrast kept / %" not in [one.text for one in heads]  # nothing was probed
+    numbers = [one.attributes.get("class") == "number" for one in heads]
+    assert numbers == [False, *[True] * (len(heads) - 1)]
 
 
 def test_wrong_input_is_refused_before_work_starts(files, run, tmp_path):

@@ -148,7 +148,8 @@ def attack(
     }
     facts["files"] = files = write_results(folder, attacked, A, facts, title=Path(under).name)
     if report is not None:
-        made = attack_report(attacked, scan, check(scan), reference=truth, title=scan.source)
+        title = f"Attack: {scan.source}"
+        made = attack_report(attacked, scan, check(scan), reference=truth, title=title)
         files["report"] = str(write_report(made, report))
     output.print_json(facts) if json else _print(attacked, files, reference is not None)
 

@@ -132,7 +132,8 @@ def probe(
     if share is not None:
         write_image(share, probing.share_images(probed), frames=scan.axes.time)
     if report is not None:
-        write_report(probe_report(probed, scan, check(scan), title=scan.source), report)
+        title = f"What comes back of small features: {scan.source}"
+        write_report(probe_report(probed, scan, check(scan), title=title), report)
     if json:
         facts: dict[str, Any] = {"input": under, "slice": number, "seed": seed, "device": device}
         facts |= {"map": map_file, "share": share, "report": report}

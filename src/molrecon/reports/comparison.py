@@ -37,10 +37,17 @@ def comparison_report(plan: Plan, found: Comparison, *, convention: str = "molre
     note = CONVENTIONS[convention].summary
     tables = []
     for section in found.sections:
-        names_, rows = summary_table(section, columns())
         title = f"{section.image_set}: {section.condition}"
-        tables.append(Table(title, tuple(names_), list(rows), note))
+        tables.append(Table(title, *_known(*summary_table(section, columns())), note))
     return Report(plan.config.name, tuple(sections), tuple(tables))
+
+
+def _known(
+    names: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Return a table without the columns in which nothing is known of any method."""
+    kept = [place for place in range(len(names)) if any(row[place] != "–" for row in rows)]
+    return tuple(names[place] for place in kept), [[row[place] for place in kept] for row in rows]
 
 
 def _section(case: Case, records: Sequence[Record], store: Store, convention: str) -> Section:
@@ -54,12 +61,19 @@ def _panel(record: Record, store: Store, convention: str) -> Panel:
         record.method,
         None if record.failure else store.read_image(record),
         _verdict(record),
-        [(name.replace("_", " ").capitalize(), str(v)) for name, v in record.solve.items()],
+        [(name.replace("_", " ").capitalize(), _shown(v)) for name, v in record.solve.items()],
         caption(record.scores.get(convention, {})),
     )
     return (
         panel if panel.image is not None else replace(panel, failure=record.failure or "not kept")
     )
+
+
+def _shown(value: object) -> str:
+    """Return a fact of a solve as a person reads it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
 def _verdict(record: Record) -> Verdict:

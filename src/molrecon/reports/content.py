@@ -63,6 +63,7 @@ class Section:
     spacing: tuple[float, float] | None = None  # of pixels along (y, x) in mm; None if unknown
     check: DataCheck | None = None  # None where the data were not checked
     remarks: tuple[str, ...] = ()
+    mapped: bool = False  # whether the first map lies over the images at the start
 
     def __post_init__(self) -> None:
         shapes = {one.title: tuple(one.image.shape) for one in self.shown if one.image is not None}

@@ -62,6 +62,7 @@ def section_data(section: Section, reduction: Reduction, most: float) -> Section
         "aspect": 1.0 if section.spacing is None else section.spacing[0] / section.spacing[1],
         "start": len(section.planes[:: reduction.step]) // 2 if section.plane == "slice" else 0,
         "white": _white(first) or top or 1.0,
+        "overlay": 0 if section.mapped and overlays else -1,
         "reference": truth is not None,
         "peak": largest([first]) or 1.0,
         "limit": 0.0 if truth is None else _limit(section, truth),

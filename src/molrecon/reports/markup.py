@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
 from molrecon.errors import printable
 
 Element = ElementTree.Element
+_NUMBER = re.compile(r"[-−+]?\d|–?$")
+"""How a cell begins that holds a number, or none."""
 
 
 def element(tag: str, *content: str | Element, **attributes: str) -> Element:
@@ -25,12 +28,21 @@ def element(tag: str, *content: str | Element, **attributes: str) -> Element:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str) -> Element:
-    """Return a table whose first column names its rows, in a box that scrolls if it is wide."""
-    head = element("tr", *(element("th", name, scope="col") for name in columns))
-    body = [
-        element("tr", element("th", first, scope="row"), *(element("td", one) for one in rest))
-        for first, *rest in rows
-    ]
+    """Return a table whose first column names its rows, in a box that scrolls if it is wide.
+
+    Columns of numbers are set to the right.
+    """
+    lines = [list(row) for row in rows]
+    kinds = [
+        {"class_": "number"} if lines and all(_NUMBER.match(one) for one in column) else {}
+        for column in zip(*lines, strict=True)
+    ] or [{}] * len(columns)
+    named = zip(columns, kinds, strict=True)
+    head = element("tr", *(element("th", name, scope="col", **kind) for name, kind in named))
+    body = []
+    for first, *rest in lines:
+        cells = [element("td", one, **kind) for one, kind in zip(rest, kinds[1:], strict=True)]
+        body.append(element("tr", element("th", first, scope="row"), *cells))
     whole = element(
         "table", element("caption", caption), element("thead", head), element("tbody", *body)
     )

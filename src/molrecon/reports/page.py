@@ -17,7 +17,6 @@ from molrecon.reports.content import Panel, Report, Section
 from molrecon.reports.images import section_data
 from molrecon.reports.markup import Element, element, facts, markup, table
 from molrecon.reports.pixels import REDUCTIONS, Reduction
-from molrecon.reports.verdict import SCOPE
 
 MEGABYTES = 15.0
 """Largest size of a report."""
@@ -107,13 +106,12 @@ def _verdicts(section: Section) -> list[Element]:
     found = [one for one in section.shown if one.verdict is not None]
     if not found:
         return []
-    scope = [element("p", SCOPE, class_="note")] if any(map(_bounded, found)) else []
+    said = dict.fromkeys(
+        one.verdict.scope for one in found if one.verdict and one.verdict.kind != "none"
+    )
+    scope = [element("p", text, class_="note") for text in said]
     cards = element("div", *map(_verdict, found), class_="verdicts")
     return [element("h2", "What is guaranteed"), cards, *scope]
-
-
-def _bounded(panel: Panel) -> bool:
-    return panel.verdict is not None and panel.verdict.kind != "none"
 
 
 def _verdict(panel: Panel) -> Element:

@@ -60,7 +60,7 @@ def _attacked_section(
     ]
     clean = Panel(f"{one.name}, unperturbed", one.image, verdict, rows)
     changed = [
-        Panel(f"error of {100 * point.epsilon:g} %", point.image, None)
+        Panel(f"worst error of {100 * point.epsilon:g} %", point.image, None)
         for point in one.points
         if point.image is not None
     ]
@@ -99,7 +99,11 @@ def probe_report(probed: Sequence[Probed], scan: Scan, check: DataCheck, *, titl
     """
     panels = [_probed_panel(one, check) for one in probed]
     found = replace(
-        section_of(panels, title=title), axes=scan.axes, check=check, spacing=_spacing(scan)
+        section_of(panels, title=title),
+        axes=scan.axes,
+        check=check,
+        spacing=_spacing(scan),
+        mapped=True,
     )
     rows = [
         (

@@ -15,6 +15,10 @@ SCOPE = (
     "equation, relative to its size. It says nothing about the distance to the anatomy; no method "
     "can."
 )
+GAIN_SCOPE = (
+    "The bound is on ‖Δx‖ / ‖Δy‖, the change of the image over the error of the measurements, for "
+    "every error. It says nothing about the distance of the image to the anatomy; no method can."
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Verdict:
     kind: Kind
     text: str  # a sentence
     details: tuple[str, ...] = ()  # sentences: on what it rests, and what else is known
+    scope: str = SCOPE  # of what there is a bound, and of what there is none
 
     @property
     def word(self) -> str:
@@ -80,8 +85,9 @@ def gain_verdict(bound: float | None, certified: bool, check: DataCheck) -> Verd
         return Verdict("none", "Nothing bounds how far an error of the measurements moves it.")
     conditions = _conditions(certified, AS_TRAINED, check)
     if conditions:
-        return Verdict("conditional", f"{_gain(bound)[:-1]}, if {', and '.join(conditions)}.")
-    return Verdict("proved", _gain(bound))
+        text = f"{_gain(bound)[:-1]}, if {', and '.join(conditions)}."
+        return Verdict("conditional", text, scope=GAIN_SCOPE)
+    return Verdict("proved", _gain(bound), scope=GAIN_SCOPE)
 
 
 def _conditions(proved: bool, rests_on: str, check: DataCheck | None) -> list[str]:

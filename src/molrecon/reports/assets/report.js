@@ -74,7 +74,7 @@ class Viewer {
     this.stage = root.querySelector(".stage");
     this.levels = 2 ** data.bits - 1;
     this.state = {
-      plane: data.start, zoom: 1, x: 0.5, y: 0.5, black: 0, white: data.white, overlay: -1,
+      plane: data.start, zoom: 1, x: 0.5, y: 0.5, black: 0, white: data.white, overlay: data.overlay,
       opacity: 0.6, errors: data.reference, limit: data.limit, view: "all", left: 0, right: 1,
       split: 0.5, cursor: null,
     };
