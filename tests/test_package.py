@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from enum import Enum
@@ -51,11 +52,18 @@ def test_import_is_light():
     assert out.stdout.strip() == "[]"
 
 
-def documented(text: str) -> set[str]:
-    """Names that have an entry of their own in the docstring of a class or function."""
-    lines = inspect.cleandoc(text).splitlines()
-    heads = [one for one, below in pairwise(lines) if below.startswith("    ") and one[:1] != " "]
-    return {name.strip().lstrip("*") for head in heads for name in head.split(",")}
+def described(text: str) -> dict[str, str]:
+    """What the docstring of a class or function says of each name that it describes."""
+    found: dict[str, str] = {}
+    heads: list[str] = []
+    for line, below in pairwise([*inspect.cleandoc(text).splitlines(), ""]):
+        if below.startswith("    ") and line[:1] != " ":
+            heads = [name.strip().lstrip("*") for name in line.split(",")]
+        elif line.startswith("    "):
+            found |= {head: f"{found.get(head, '')} {line.strip()}" for head in heads}
+        elif line:
+            heads = []
+    return found
 
 
 def called(name: str) -> bool:
@@ -68,8 +76,28 @@ def called(name: str) -> bool:
 @pytest.mark.parametrize("name", list(filter(called, NAMES)))
 def test_every_parameter_of_a_public_name_is_described(name):
     value = getattr(molrecon, name)
-    missing = set(inspect.signature(value).parameters) - documented(value.__doc__)
+    missing = set(inspect.signature(value).parameters) - set(described(value.__doc__))
     assert not missing
+
+
+SHAPE = re.compile(r"``\(|\bshape\b")
+
+
+@pytest.mark.parametrize("name", list(filter(called, NAMES)))
+def test_every_tensor_of_a_public_name_has_a_shape(name):
+    value = getattr(molrecon, name)
+    signature, said = inspect.signature(value), described(value.__doc__)
+    tensors = [n for n, one in signature.parameters.items() if "Tensor" in str(one.annotation)]
+    assert [one for one in tensors if not SHAPE.search(said.get(one, ""))] == []
+    if str(signature.return_annotation) in ("Tensor", "<class 'torch.Tensor'>"):
+        first = inspect.cleandoc(value.__doc__).split("\n\n")[0]
+        assert SHAPE.search(first + said.get("Tensor", ""))
+
+
+def test_public_names_change_on_purpose_only():
+    """A new name, or one that is gone, is written into the list, and into the changelog."""
+    listed = (Path(__file__).parent / "public_names.txt").read_text().split()
+    assert sorted(NAMES) == listed
 
 
 Z = np.ones((1, 1, 16, 16), np.complex64)

@@ -49,8 +49,8 @@ class Inclusion(Equation):
         Extra multiple of x in the score; the published code adds a hidden one (its linear system
         has 1.001·I), molrecon none.
     precise
-        H on images of double precision, for a bound that includes rounding; None where there is
-        none and H is in single precision.
+        H on images of the same shape in double precision, for a bound that includes rounding; None
+        where there is none and H is in single precision.
     network_rounding
         Rounding of ``precise``, see `molrecon.equilibrium.rounding`.
     counts_rounding

@@ -33,6 +33,11 @@ def robustness_constant(lam: Tensor, mu: float) -> Tensor:
     mu
         Constant of monotonicity of F, positive.
 
+    Returns
+    -------
+    Tensor
+        The factor, ``(batch,)``.
+
     Examples
     --------
     >>> robustness_constant(torch.tensor([100.0]), 0.04)

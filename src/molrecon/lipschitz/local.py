@@ -22,15 +22,15 @@ class LocalLipschitz:
     Attributes
     ----------
     norm
-        ‖Jv‖ for a unit v: a lower bound on ‖J(x)‖₂ (but for rounding).
+        ‖Jv‖ for a unit v, ``(batch,)``: a lower bound on ‖J(x)‖₂ (but for rounding).
     norm_error
-        A singular value of J lies within this distance of ``norm``.
+        A singular value of J lies within this distance of ``norm``, ``(batch,)``.
     norm_probable
-        ‖J(x)‖₂ is at most this, with a probability of 99 % over the random start (see `Ritz`), in
-        which ``symmetric_probable`` holds too.
+        ‖J(x)‖₂ is at most this, ``(batch,)``, with a probability of 99 % over the random start (see
+        `Ritz`), in which ``symmetric_probable`` holds too.
     symmetric, symmetric_error, symmetric_probable
-        The same for ``λ_max((J + Jᵀ)/2)``. H is m-monotone around x, in F = I − H, if and only if
-        it is at most 1 − m.
+        The same for ``λ_max((J + Jᵀ)/2)``, ``(batch,)``. H is m-monotone around x, in F = I − H,
+        if and only if it is at most 1 − m.
     vector
         Unit v with ``‖Jv‖ = norm``, ``(batch, …)``.
     tol

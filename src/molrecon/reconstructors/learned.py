@@ -59,7 +59,8 @@ class ScaledProblem:
     on_backward
         Receives what is known about the solves of the backward pass.
     guide
-        The image that the thresholds follow where the model has a guide; None to compute it.
+        The image that the thresholds follow where the model has a guide, of the shape of the
+        image; None to compute it.
     measured
         The measurements and the peak ``(batch,)`` that y is the quotient of, which a bound takes
         without its rounding; None where y counts as it is.

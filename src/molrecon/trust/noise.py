@@ -40,9 +40,10 @@ class NoiseMap:
     image
         The image without added noise, ``(1, *A.shape_in)``.
     g_factor
-        ``std`` over that of a full scan with the same maps and noise, times 1/√R with R the
-        acceleration: the factor that is lost beyond the shorter measurement, below 1 where a
-        method removes noise. None where there are no coils; zero where none sees anything.
+        Of the shape of ``std``: ``std`` over that of a full scan with the same maps and noise,
+        times 1/√R with R the acceleration: the factor that is lost beyond the shorter measurement,
+        below 1 where a method removes noise. None where there are no coils; zero where none sees
+        anything.
     sigma
         Standard deviation of the noise per sample, in the unit of the measurements.
     way

@@ -23,17 +23,18 @@ def add_noise(
         Complex k-space of any shape.
     sigma
         Standard deviation per complex sample, ``sqrt(E|n|²)``, in the units of ``kspace``: real
-        and imaginary part have ``sigma / √2`` each. A tensor is broadcast against ``kspace``.
+        and imaginary part have ``sigma / √2`` each. A tensor is broadcast to the shape of
+        ``kspace``.
     mask
-        Boolean, broadcastable to ``kspace``; noise is added where it is true only. All samples
-        when not given.
+        Boolean, of a shape that is broadcast to that of ``kspace``; noise is added where it is
+        true only. All samples when not given.
     generator
         Source of randomness, on the device of ``kspace``.
 
     Returns
     -------
     Tensor
-        The noisy k-space; ``kspace`` itself is left as it was.
+        The noisy k-space, of the same shape; ``kspace`` itself is left as it was.
 
     Raises
     ------
