@@ -36,7 +36,8 @@ class LesionProbe:
     recovery
         Share of the contrast that comes back at every place, ``(1, *A.shape_in)``: 1 for all of it.
     width
-        Width of what comes back, ``(1, *A.shape_in)`` in pixels: that of the Gaussian of the same height and sum.
+        Width of what comes back, ``(1, *A.shape_in)`` in pixels: that of the Gaussian of the same
+        height and sum.
     echo
         What appears at places where nothing was added, ``(1, *A.shape_in)``, as a share of the
         contrast, with its sign.
