@@ -60,7 +60,7 @@ app = typer.Typer(
     epilog=(
         "Exit codes: 0 done; 1 standard output cannot be written, or certify found a bound "
         "violated; 2 wrong input, nothing was written; 3 a solver did not converge, nothing was "
-        "written; 129, 130 and 143 ended by SIGHUP, SIGINT and SIGTERM."
+        "written; 4 scans of several failed; 129, 130 and 143 ended by SIGHUP, SIGINT and SIGTERM."
     ),
 )
 

@@ -8,6 +8,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.certify import certificate_text
+from molrecon.cli.cohort import Spread, reconstruct_cohort
 from molrecon.cli.command import Command
 from molrecon.cli.options import (
     CalibrationData,
@@ -35,8 +36,9 @@ Out = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="Image to write: .npy, .npz, .h5, .cfl, .nii.gz, .dcm or .png.",
-        metavar="FILE",
+        help="Image to write: .npy, .npz, .h5, .cfl, .nii.gz, .dcm or .png. Of a folder or list of "
+        "scans, the folder of their images.",
+        metavar="FILE|DIR",
     ),
 ]
 Method = Annotated[
@@ -142,6 +144,18 @@ Beside = Annotated[
         metavar="NAME|FILE,…",
     ),
 ]
+Ending = Annotated[
+    str,
+    typer.Option(help="Extension of the images of a folder or list of scans.", metavar="EXTENSION"),
+]
+Processes = Annotated[
+    int,
+    typer.Option(help="Processes that share a folder or list of scans, the cores and the GPUs."),
+]
+Retry = Annotated[
+    bool,
+    typer.Option("--retry", help="Try scans of a folder or list again that failed before."),
+]
 
 
 def reconstruct(
@@ -173,6 +187,9 @@ def reconstruct(
     tol: Tolerance = 1e-3,
     max_memory: MaxMemory = None,
     device: Device = "auto",
+    ending: Ending = ".nii.gz",
+    processes: Processes = 1,
+    retry: Retry = False,
     json: Json = False,
 ) -> None:
     """Reconstruct an image, a volume or a series of frames and say how far it can be trusted.
@@ -182,13 +199,23 @@ def reconstruct(
     fully sampled readout apart. A scan that the data check contradicts is refused (see 'molrecon
     check'). The figures are those of the slice (or volume, or series) with the
     largest error bound; --json lists all.
+
+    Of a folder, or of a list (.txt, a scan a line), every scan is reconstructed on its own, and
+    what is done already, by content, settings and weights, is skipped. The same command goes on
+    where it was stopped, and several at once, on machines that share the folder, share the work.
     """
     from molrecon import pipeline
     from molrecon.cli.reading import check_images, check_report, parse_centre, read_with_parts
     from molrecon.errors import InputError
+    from molrecon.pipeline.cohort_files import is_cohort
 
-    check_images((out, noise_map), under, mask, coil_maps, calibration, model)
-    check_report(report, out, under)
+    many = is_cohort(under)
+    if many and (noise_map is not None or report is not None):
+        option = "--noise-map" if report is None else "--report"
+        raise InputError(f"{option} is given for {under}, expected for one scan; leave it out.")
+    if not many:
+        check_images((out, noise_map), under, mask, coil_maps, calibration, model)
+        check_report(report, out, under)
     preparation = pipeline.Preparation(
         whiten=whiten,
         cut_readout=cut_readout,
@@ -202,17 +229,22 @@ def reconstruct(
     )
     if noise_map is not None and draws < 2:
         raise InputError(f"--draws is {draws}, expected at least 2; correct it or leave it out.")
-    scan = read_with_parts(under, mask, coil_maps, calibration, max_memory)
     shared: dict[str, Any] = {
         **{"preparation": preparation, "tol": tol, "sigma": sigma, "intensity": intensity},
         **{"force": force, "max_memory": max_memory, "device": device},
     }
     own: dict[str, Any] = {
-        **{"method": method, "model": model, "robust": robust, "output": out},
+        **{"method": method, "model": model, "robust": robust},
         "strength": _strength(strength),
         "noise_draws": 0 if noise_map is None else draws,
     }
-    found = _run(scan, own, shared, report, beside)
+    parts = (mask, coil_maps, calibration, max_memory)
+    if many:
+        spread = Spread(ending=ending, processes=processes, retry=retry)
+        reconstruct_cohort(under, out, parts, own | shared, spread, json=json)
+        return
+    scan = read_with_parts(under, *parts)
+    found = _run(scan, own | {"output": out}, shared, report, beside)
     _finish(found, under, out, coil_maps, noise_map, report, json)
 
 

@@ -41,8 +41,7 @@ def locked(folder: Path) -> Iterator[None]:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _wait_for(descriptor)
         yield
     finally:
         os.close(descriptor)
@@ -52,39 +51,62 @@ def locked(folder: Path) -> Iterator[None]:
 def only_run_in(folder: Path) -> Iterator[None]:
     """Hold a folder, which has to exist, for one run within a block.
 
-    What a killed run leaves is a file without a lock, which the next run takes over.
-
     Raises
     ------
     InputError
         If another run, which still goes on, holds it, or the folder cannot be written to.
     """
-    path = folder / _NAME
-    descriptor = _opened(path, folder)
-    try:
+    with hold(folder / _NAME) as held:
+        if not held:
+            raise InputError(
+                f"Another run is going on in {folder}; wait for its end, stop it, or choose "
+                "another name or output folder."
+            )
         yield
+
+
+@contextmanager
+def hold(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Hold a name for this process within a block; False if another has it, or wait for that one.
+
+    A file of that name is there meanwhile. What a killed process leaves is one without a lock,
+    which the next process takes over.
+    """
+    descriptor = _opened(path, wait)
+    try:
+        yield descriptor is not None
     finally:
-        # Removed while it is held: whoever opened it before finds it without a name, see below.
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
+        if descriptor is not None:
+            # Removed while it is held: whoever opened it before finds it without a name, see below.
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
 
 
-def _opened(path: Path, folder: Path) -> int:
+def _opened(path: Path, wait: bool) -> int | None:
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise InputError(
-                f"The folder {folder} cannot be written to ({error.strerror or error}); check its "
-                "permissions and the free space, or choose another one."
+                f"The folder {path.parent} cannot be written to ({error.strerror or error}); check "
+                "its permissions and the free space, or choose another one."
             ) from error
-        if try_lock(descriptor) is False:
+        try:
+            if not wait and try_lock(descriptor) is False:
+                os.close(descriptor)
+                return None
+            if wait:
+                _wait_for(descriptor)
+        except BaseException:
             os.close(descriptor)
-            raise InputError(
-                f"Another run is going on in {folder}; wait for its end, stop it, or choose "
-                "another name or output folder."
-            )
+            raise
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):
                 return descriptor
         os.close(descriptor)
+
+
+def _wait_for(descriptor: int) -> None:
+    if fcntl is not None:
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)

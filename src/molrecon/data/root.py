@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -70,6 +71,12 @@ def file_digest(source: str | os.PathLike[str]) -> str:
     return "".join(
         _digest(part, stat.st_size, stat.st_mtime_ns) for part in parts for stat in [part.stat()]
     )
+
+
+def read_ahead(source: str) -> None:
+    """Ask the system to read a file into its memory meanwhile, where it can."""
+    with suppress(OSError, AttributeError), open(source.partition("::")[0], "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 def require_file(path: Path) -> None:

@@ -1,0 +1,94 @@
+"""The scans of a folder or a list, and the files of their images."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from molrecon.data.formats import format_of
+from molrecon.data.formats.dicom import is_series
+from molrecon.errors import InputError
+
+_LIST = ".txt"
+
+
+def is_cohort(source: str) -> bool:
+    """Whether a path is a folder of files of any kind, or a list of scans."""
+    path = Path(source)
+    return path.suffix.lower() == _LIST or (path.is_dir() and not is_series(path))
+
+
+def find_scans(source: str) -> tuple[list[str], list[str]]:
+    """Return the scans of a folder, with all below it, or of a list; and the files left out.
+
+    In a folder, what is of no format with raw data is left out, and so is what begins with a dot. A
+    list has a scan a line, ``FILE`` or ``FILE::KEY``, relative to the folder of the list; all of
+    them count.
+    """
+    path = Path(source)
+    if path.is_dir():
+        found, others = _in_folder(path)
+    else:
+        found, others = _listed(path), []
+    if not found:
+        raise InputError(f"{source} holds no scan; check the path.")
+    twice = next((one for one, count in Counter(found).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"{source} names {twice} twice; leave one of them out.")
+    return found, others
+
+
+def image_paths(scans: list[str], folder: str, ending: str) -> list[str]:
+    """Return the file of every scan's image: its own name, below the folder as it lies itself.
+
+    Parameters
+    ----------
+    scans
+        The scans.
+    folder
+        The folder of the images.
+    ending
+        Extension of the images, which is put in place of a scan's; where that would make two the
+        same, it is put after it.
+    """
+    files = [Path(scan.partition("::")[0]).absolute() for scan in scans]
+    common = Path(os.path.commonpath([file.parent for file in files]))
+    parts = ["-".join(["", *scan.split("::")[1:]]).rstrip("-") for scan in scans]
+    short = [file.relative_to(common).with_suffix("") for file in files]
+    counts = Counter(f"{name}{part}" for name, part in zip(short, parts, strict=True))
+    found = []
+    for file, name, part in zip(files, short, parts, strict=True):
+        own = name if counts[f"{name}{part}"] == 1 else file.relative_to(common)
+        found.append(str(Path(folder) / f"{own}{part.replace('/', '-')}{ending}"))
+    return found
+
+
+def _in_folder(folder: Path) -> tuple[list[str], list[str]]:
+    scans: list[str] = []
+    others: list[str] = []
+    for file in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if hidden or not file.is_file():
+            continue
+        if file.suffix.lower() == ".hdr" and file.with_suffix(".cfl").exists():
+            continue  # of the pair whose other file counts
+        (scans if _has_raw_data(file) else others).append(str(file))
+    return scans, others
+
+
+def _has_raw_data(file: Path) -> bool:
+    try:
+        return format_of(file).read_scan is not None
+    except InputError:
+        return False
+
+
+def _listed(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise InputError(f"The list {path} cannot be read ({reason}); check it.") from None
+    named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return [str(path.parent / one) for one in named]
