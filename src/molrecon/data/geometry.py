@@ -124,6 +124,22 @@ class Geometry:
         matrix[:3, 3] += matrix[:3, :3] @ np.asarray(first[::-1], dtype=np.float64)
         return Geometry(_rows(matrix), self.placed)
 
+    def refined(self, axis: int, old: int, new: int) -> Geometry:
+        """Return the geometry of the same field of view with another number of pixels.
+
+        Parameters
+        ----------
+        axis
+            -1 for x, -2 for y, -3 for z.
+        old, new
+            Number of pixels along it, before and after; the pixel ``n // 2`` stays in its place.
+        """
+        matrix = self.matrix.copy()
+        column = matrix[:3, -axis - 1].copy()
+        matrix[:3, -axis - 1] = column * (old / new)
+        matrix[:3, 3] += column * (old // 2 - new // 2 * (old / new))
+        return Geometry(_rows(matrix), self.placed)
+
     def reordered(self, order: Sequence[int]) -> Geometry:
         """Return the geometry of an image whose axes are permuted.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from molrecon.data.check.centre import Centre, recentred
+from molrecon.data.check.centre import Centre, recentred, with_peak_at_centre
 from molrecon.data.check.coils import with_equal_noise, without_dead_coils
 from molrecon.data.check.maps import with_normalised_maps
 from molrecon.data.check.sampling import without_padding
@@ -140,8 +140,9 @@ class Preparation:
     despike
         Whether samples far above all their neighbours are left out.
     correct
-        Whether dead coils are left out, zero padding counts as not measured, coils of very unequal
-        noise are divided by it where there are no noise samples, and coil maps are normalised.
+        Whether dead coils are left out, zero padding counts as not measured, a peak that is off the
+        centre by a few samples is moved to it, coils of very unequal noise are divided by it where
+        there are no noise samples, and coil maps are normalised.
 
     Raises
     ------
@@ -225,7 +226,8 @@ class Preparation:
         name = "samples and coils"
         if not self.correct:
             return item, Step(name, False, "turned off")
-        corrected = with_equal_noise(without_dead_coils(without_padding(item)))
+        whole = with_peak_at_centre(without_padding(item))
+        corrected = with_equal_noise(without_dead_coils(whole))
         return corrected, _noted(name, item, corrected, "nothing to correct")
 
     def _whitened(self, item: Scan) -> tuple[Scan, Step]:

@@ -19,13 +19,14 @@ from molrecon import (
     reconstruct,
 )
 from molrecon.data.check import CHECKS, evenly
-from molrecon.data.check.centre import recentred
+from molrecon.data.check.centre import recentred, with_peak_at_centre
 from molrecon.data.check.coils import coil_noise
 from molrecon.data.check.evidence import Evidence
 from molrecon.data.check.layout import check_layout
 from molrecon.data.check.maps import agreement, low_resolution, with_normalised_maps
 from molrecon.data.check.sampling import between
 from molrecon.data.check.spikes import find_spikes, without_spikes
+from molrecon.data.geometry import Geometry
 from molrecon.operators.fourier import fft_centred
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -160,6 +161,61 @@ def test_a_cut_array_is_completed_with_what_was_not_measured(lines, fault, axis)
     assert torch.equal(kept, scan.kspace)
     assert found.kspace.abs().sum() == pytest.approx(float(kept.abs().sum()))
     assert not bool((found.mask & (found.kspace == 0).all(1, keepdim=True)).any())
+
+
+@pytest.mark.parametrize(("by", "axis"), [(2, -1), (-2, -1), (2, -2)])
+def test_a_peak_off_by_a_few_samples_is_moved_exactly(by, axis):
+    lines = measure(shape=SHAPE, calibration=16, acceleration=2, phase=False, seed=1)
+    moved = replace(
+        lines,
+        kspace=np.roll(lines.kspace, by, axis),
+        mask=np.roll(lines.mask, by, axis),
+        with_mask=True,
+    )
+    step = Preparation().prepare(scan_of(moved))
+    assert np.array_equal(step.scan.kspace[0].numpy(), lines.kspace)
+    assert np.array_equal(step.scan.mask[0, 0].numpy(), lines.mask)
+    letter = "x" if axis == -1 else "y"
+    (said,) = [one.text for one in step.steps if one.name == "samples and coils"]
+    assert f"moved by {-by} samples along {letter}" in said
+    (note,) = check(scan_of(moved)).findings
+    assert note.severity == "note"
+    assert "are taken off" in str(note)
+    left = Preparation(correct=False).prepare(scan_of(moved)).scan
+    assert np.array_equal(left.kspace[0].numpy(), moved.kspace)
+
+
+def test_a_late_echo_is_a_ramp_of_phase_that_the_reference_shares(lines):
+    """The mask is centred and the peak is not; a magnitude does not change, nor does the fit."""
+    ramp = np.exp(2j * np.pi * 2 * (np.arange(64) - 32) / 64)
+    image = lines.image * ramp
+    full = fft_centred(torch.from_numpy(lines.maps * image), 2)[None]
+    reference = torch.from_numpy(image)[None, None].to(torch.complex64)
+    scan = Scan((full * torch.from_numpy(lines.mask)).to(torch.complex64), reference=reference)
+    found = with_peak_at_centre(scan)
+    assert torch.equal(found.mask, scan.mask.roll(-2, -1))
+    expected = fft_centred(torch.from_numpy(lines.maps) * found.reference[0], 2)[None] * found.mask
+    assert torch.allclose(found.kspace, expected.to(torch.complex64), atol=1e-4)
+    assert np.allclose(found.reference[0, 0].numpy(), lines.image, atol=1e-5)
+
+
+def test_a_peak_stays_where_the_calibration_region_would_be_lost(lines):
+    narrow = np.zeros(64, dtype=bool)
+    narrow[::3] = narrow[32 - 5 : 32 + 5] = True
+    kspace = np.roll(lines.full, 2, -1) * narrow
+    scan = Scan(torch.from_numpy(kspace)[None])
+    assert with_peak_at_centre(scan) is scan
+
+
+def test_a_completed_array_keeps_its_field_of_view(lines):
+    geometry = Geometry(((0, 2, 0, 5), (1.5, 0, 0, -7), (0, 0, 3, 1), (0, 0, 0, 1)))
+    scan = replace(scan_of(CENTRES["cut on the left"](lines)), geometry=geometry)
+    old, found = scan.kspace.shape[-1], recentred(scan, [32, 16])
+    new = found.kspace.shape[-1]
+    assert new * found.geometry.spacing[2] == pytest.approx(old * 1.5)
+    assert found.geometry.spacing[:2] == pytest.approx((3, 2))
+    before, after = ([n // 2, 32, 0, 1] for n in (old, new))
+    assert found.geometry.matrix @ after == pytest.approx(geometry.matrix @ before)
 
 
 @pytest.mark.parametrize("centre", ["middle", [3], [64, 0], [0.5, 1]])

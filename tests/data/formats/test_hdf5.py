@@ -30,6 +30,7 @@ def test_fastmri_multi_coil(tmp_path):
     scan = read_scan(path)
     np.testing.assert_array_equal(scan.kspace.numpy(), kspace)
     np.testing.assert_array_equal(scan.reference[:, 0].numpy(), rss)
+    np.testing.assert_array_equal(read_image(path).array, rss)
     assert not scan.mask_given
     assert bool(scan.mask.all())
     assert kind_of(path) == "scan"

@@ -108,3 +108,10 @@ def test_slices_need_three_axes(tmp_path):
     np.save(tmp_path / "k.npy", noise(2, 3, 4, 5))
     with pytest.raises(InputError, match="'::slices' needs three axes"):
         read_scan(tmp_path / "k.npy::slices")
+
+
+def test_what_is_not_finite_is_refused_by_that_name(tmp_path):
+    """And not taken for spokes, all of which are alike."""
+    np.save(tmp_path / "a.npy", np.full((4, 64, 64), np.nan, np.complex64))
+    with pytest.raises(InputError, match="NaN"):
+        read_scan(tmp_path / "a.npy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from molrecon.data.calibration import calibration_region
 from molrecon.data.check.findings import Finding
 from molrecon.data.resampling import resample_maps
 from molrecon.data.scan import Scan
@@ -21,6 +23,10 @@ Centre = Literal["auto", "corner"] | Sequence[int]
 """Where zero frequency lies: as measured, at index 0 of every axis, or at one index per axis."""
 NEAR, FAR = (2.5, 0.03), (4.5, 0.1)
 """Samples, and share of the axis, up to which the peak is where it should be, and may be."""
+LEAST_MOVED = 1.0
+"""Samples from which on a peak is moved: slow phases of images move it by less."""
+LEAST_LEFT = 0.5
+"""Share of the calibration region that must be left of it when a peak is moved."""
 
 
 def _near(n: int, limit: tuple[float, float]) -> float:
@@ -82,14 +88,59 @@ def _half(evidence: Evidence, axes: list[int]) -> Iterator[Finding]:
     for axis in axes:
         away = _offset(evidence.place(axis), shape[axis] // 2, shape[axis])
         if abs(away) > 0.35:
+            moved = any(_small_shift(evidence))
             yield Finding(
                 "centre",
                 "note",
                 f"the energy of k-space lies {abs(away):.1f} samples from n // 2",
-                "the image has a slow ramp of phase, and its magnitude is as it should be",
-                "nothing need be done",
+                "the image has a slow ramp of phase",
+                "whole samples of it are taken off" if moved else "nothing need be done",
+                mended=moved,
             )
             return
+
+
+def _small_shift(evidence: Evidence) -> list[int]:
+    """Return by how much a peak off by a few samples is to be moved along every Fourier axis.
+
+    Where samples were not moved but an echo came late, the fully sampled block is then off the
+    centre and counts for less; so the peak stays where it is if too little of it would be left.
+    """
+    scan, shape = evidence.scan, evidence.scan.kspace.shape
+    shift = []
+    for axis in evidence.fourier_axes:
+        n = shape[axis]
+        away = 0.0 if evidence.is_flat(axis) else _offset(evidence.place(axis), n // 2, n)
+        shift.append(-round(away) if LEAST_MOVED < abs(away) <= _near(n, NEAR) else 0)
+    mask, axes = scan.calibration_mask, tuple(range(-len(shift), 0))
+    enough = not any(shift) or _block(mask.roll(shift, axes)) >= LEAST_LEFT * _block(mask)
+    return shift if enough else [0] * len(shift)
+
+
+def _block(mask: Tensor) -> int:
+    """Return the number of samples of the calibration region, 0 where there is none."""
+    try:
+        return math.prod(part.stop - part.start for part in calibration_region(mask))
+    except InputError:
+        return 0
+
+
+def with_peak_at_centre(scan: Scan) -> Scan:
+    """Return the scan with a peak that is off by a few samples moved to index ``n // 2``.
+
+    Samples move round the axis, which is a ramp of phase in the image and changes no magnitude; but
+    the phase of an image is expected to be slow.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+    """
+    from molrecon.data.check.evidence import Evidence
+
+    for axis, by in enumerate(_small_shift(Evidence(scan)), -scan.axes.fourier):
+        scan = _rolled(scan, by, axis) if by else scan
+    return scan
 
 
 def recentred(scan: Scan, centre: Centre) -> Scan:
@@ -161,12 +212,19 @@ def _rolled(scan: Scan, by: int, dim: int) -> Scan:
     def change(value: Tensor) -> Tensor:
         return value.roll(by, dim)
 
+    letter, n = scan.axes.letters[dim], scan.kspace.shape[dim]
+    reference = scan.reference
+    if reference is not None:
+        ramp = 2 * math.pi * by / n * (torch.arange(n, device=reference.device) - n // 2)
+        phase = torch.polar(torch.ones_like(ramp), ramp)
+        reference = reference * phase.reshape(-1, *[1] * (-dim - 1))
     return replace(
         scan,
         kspace=change(scan.kspace),
         mask=change(scan.mask),
         outside=None if scan.outside is None else change(scan.outside),
-        notes=(*scan.notes, "zero frequency moved to n // 2"),
+        reference=reference,
+        notes=(*scan.notes, f"zero frequency moved by {by} samples along {letter}, to n // 2"),
     )
 
 
@@ -194,5 +252,6 @@ def _padded(scan: Scan, dim: int, n: int, before: int) -> Scan:
         coil_maps=maps,
         reference=None,
         image_shape=None,
+        geometry=None if scan.geometry is None else scan.geometry.refined(dim, old, n),
         notes=(*scan.notes, f"{old} samples completed to {n} with what was not measured"),
     )

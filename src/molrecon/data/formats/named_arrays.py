@@ -66,10 +66,11 @@ def read_array(file: NamedArrays, prefer: Sequence[str]) -> Array:
 
 
 def read_image(file: NamedArrays) -> ImageData:
-    """Read ``image``, the array named by the location, or the only one."""
+    """Read the array named by the location, ``image``, the reference of a scan, or the only one."""
     source, location = str(file.location), file.location
     wanted = {key: one for key, one in file.entries.items() if key not in parts.BESIDE_IMAGES}
-    key = choose_key(wanted, location, ("image",), "array of numbers", lambda one: one.is_numeric)
+    names = ("image", *parts.NAMES["reference"])
+    key = choose_key(wanted, location, names, "array of numbers", lambda one: one.is_numeric)
     array, pairs = file.read(key), file.entries[key].holds_pairs
     return ImageData.from_array(
         as_complex(array, source) if pairs else array,

@@ -19,8 +19,9 @@ _SHARE = 0.95
 def non_cartesian(source: str, found: str) -> InputError:
     """Return the refusal of samples that do not lie on a grid."""
     return InputError(
-        f"{source} is not Cartesian ({found}), and non-Cartesian data (radial, spiral …) are not "
-        "taken yet; grid them with another program, or give a Cartesian scan."
+        f"{source} is not Cartesian ({found}), expected samples on a grid; give radial, spiral and "
+        "other samples with their trajectory to the operator NonCartesianMRI in Python, or grid "
+        "them with another program."
     )
 
 
@@ -54,7 +55,8 @@ def require_grid(kspace: Array, source: str) -> None:
 
 def _are_spokes(power: Array) -> bool:
     lines = power[power.any(1)]
-    if min(lines.shape) < _LEAST:
+    if min(lines.shape) < _LEAST or not np.isfinite(lines).all():
+        # What is not finite is refused by that name.
         return False
     along, across = lines.sum(0), lines.sum(1)
     if across.max() > _FLAT * across.mean() or along.max() < _PEAKED * along.mean():
