@@ -10,9 +10,9 @@ import molrecon
 from molrecon import Axes, CartesianMRI, DynamicMRI, Scan, reconstruct
 from molrecon.data import scan as scan_module
 from molrecon.data.simulation import add_noise, simulate_coil_maps
+from molrecon.equilibrium.bound_text import share_text
 from molrecon.errors import ConvergenceError, InputError
 from molrecon.operators.fourier import fft_centred
-from molrecon.pipeline.summary import share_text
 from molrecon.reconstructors.sense import PUBLISHED_LAM
 
 from ..support import solve_shifted

@@ -25,14 +25,16 @@ def check_of(severities, mended=False):
 def test_proved_needs_weights_and_rounding_and_a_check_without_doubts(
     proved, checked, severities, mended
 ):
-    guarantee = Guarantee(torch.tensor([2e-3]), proved, "the norms were computed")
+    guarantee = Guarantee(
+        torch.tensor([2e-3], dtype=torch.float64), proved, "the norms were computed"
+    )
     found = verdict_of(guarantee, check_of(severities, mended) if checked else None)
     doubtful = "refused" in severities or ("warning" in severities and not mended)
     allowed = proved and checked and not doubtful
     assert (found.kind == "proved") == allowed
     assert ("rounding included" in found.text) == allowed
     assert found.kind == ("proved" if allowed else "conditional")
-    assert "0.2 %" in found.text
+    assert "Within 0.20% of" in found.text
     if not allowed:
         assert " if " in found.text
         assert "proved" not in found.text.lower()
@@ -45,10 +47,13 @@ def test_without_a_bound_there_is_none(check):
 
 def test_every_image_has_its_own_bound():
     guarantee = Guarantee(
-        torch.tensor([1e-3, 5e-2]), True, "x", robustness=torch.tensor([2.0, 3.0])
+        torch.tensor([1e-3, 5e-2], dtype=torch.float64),
+        True,
+        "x",
+        robustness=torch.tensor([2.0, 3.0]),
     )
     found = verdict_of(guarantee, check_of([]), sample=1)
-    assert "5 %" in found.text
+    assert "Within 5.00% of" in found.text
     assert "3 times" in " ".join(found.details)
 
 

@@ -179,13 +179,14 @@ def _truth(
 
 
 def _print(attacked: list[Attacked], files: dict[str, str], referenced: bool) -> None:
+    from molrecon.equilibrium.bound_text import bound_text
     from molrecon.evaluation.attack.attacked import HELD_FIXED
 
     for one in attacked:
         bound = "no bound on the gain"
         if one.bound is not None:
             basis = "certified" if one.certified else "conditional"
-            bound = f"{basis} bound on the gain {one.bound:.3g}"
+            bound = f"{basis} bound on the gain {bound_text(one.bound)}"
         clean = "" if one.psnr is None else f"{one.psnr:.1f} → "
         rows = []
         for point in one.points:

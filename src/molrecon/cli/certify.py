@@ -173,6 +173,8 @@ def _store(certificate: Certificate, model: str, weights: Path) -> tuple[Path | 
 
 
 def _print(model: str, one: Certificate) -> None:
+    from molrecon.equilibrium.bound_text import bound_text
+
     output.print_table(
         f"Lipschitz constant of {one.map}",
         ("", "attack", "local ‖J‖", "λ_max(sym J)", "robustness"),
@@ -182,7 +184,7 @@ def _print(model: str, one: Certificate) -> None:
                 f"{image.attack:.4f}",
                 f"{image.local:.4f} ± {image.local_error:.4f}",
                 f"{image.symmetric:.4f} ± {image.symmetric_error:.4f}",
-                "–" if image.robustness is None else f"{image.robustness:.4g}",
+                "–" if image.robustness is None else bound_text(image.robustness, 4),
             )
             for image in one.images
         ],

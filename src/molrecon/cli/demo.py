@@ -78,7 +78,7 @@ def _print(results: list[dict[str, Any]]) -> None:
 
 
 def _bound(result: dict[str, Any]) -> str:
-    from molrecon.pipeline.summary import share_text
+    from molrecon.equilibrium.bound_text import share_text
 
     if result["error_bound"] is None:
         return "–"

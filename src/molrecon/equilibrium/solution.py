@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from molrecon.equilibrium.bound_text import bound_text
 from molrecon.errors import ConvergenceError
 from molrecon.linear.status import Status
 from molrecon.notebook import notebook_html
@@ -50,6 +51,9 @@ class Guarantee:
         the image, σ, λ, mask and coil maps held fixed; None where none follows. Each of two images
         that were computed may be away from its x* by its error bound besides. See
         `robustness_constant`.
+    held
+        What of the scan's own values counts as given in both bounds, beside mask and coil maps,
+        in words; with a guide, the thresholds that it has set, too.
 
     Examples
     --------
@@ -63,10 +67,16 @@ class Guarantee:
     rests_on: str
     monotonicity: float | None = None
     robustness: Tensor | None = None
+    held: tuple[str, ...] = ("σ", "λ", "unit")
+
+    @property
+    def held_text(self) -> str:
+        """What is held, as a list in words."""
+        return f"{', '.join(self.held[:-1])} and {self.held[-1]}"
 
     def __repr__(self) -> str:
         word = "proved" if self.proved else "conditional"
-        return f"Guarantee(error_bound={float(self.error_bound.max()):.3g}, {word})"
+        return f"Guarantee(error_bound={bound_text(float(self.error_bound.max()))}, {word})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -248,7 +258,7 @@ class Solution:
         known = "no error bound"
         if self.guarantee is not None:
             word = "proved" if self.guarantee.proved else "conditional"
-            known = f"error bound {float(self.guarantee.error_bound.max()):.3g} {word}"
+            known = f"error bound {bound_text(float(self.guarantee.error_bound.max()))} {word}"
         kind = str(self.value.dtype).removeprefix("torch.")
         return f"Solution({batch} × {tuple(shape)} {kind}, {', '.join(ends)}, {known})"
 

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from molrecon.data.atomic import atomic_path
 from molrecon.data.root import file_digest
+from molrecon.equilibrium.bound_text import bound_text
 from molrecon.settings import Settings
 
 
@@ -64,12 +65,12 @@ class Proof(Settings):
     @property
     def proved_sentence(self) -> str:
         """What is proved, in words."""
+        if self.bound is None:
+            return "not certified (no bound)"
+        bound = bound_text(self.bound, 4)
         if self.certified:
-            return (
-                f"certified: Lip({self.map}) ≤ {self.bound:.4g} proved, m = {self.monotonicity:g}"
-            )
-        bound = "no bound" if self.bound is None else f"the proved bound is {self.bound:.4g}"
-        return f"not certified ({bound})"
+            return f"certified: Lip({self.map}) ≤ {bound} proved, m = {self.monotonicity:g}"
+        return f"not certified (the proved bound is {bound})"
 
     def proof(self) -> list[tuple[str, str]]:
         """Return what was proved, as a list of subjects and sentences."""
@@ -109,7 +110,7 @@ class Certificate(Proof):
 
     def measured(self) -> list[tuple[str, str]]:
         """Return what was measured, as a list of subjects and sentences."""
-        bound = "unknown" if self.bound is None else f"{self.bound:.4g}"
+        bound = "unknown" if self.bound is None else bound_text(self.bound, 4)
         values = f"attack {self.attack:.4g} ≤ local {self.local:.4g} ≤ certified {bound}"
         return [("Result", self.sentence), ("Values", values)] + [
             ("Violated", f"{image.image}: {'; '.join(image.violated)}") for image in self.violations
@@ -152,10 +153,11 @@ class Stored:
             return {"certificate": None, "no_certificate": self.problem or "there is none"}
         brief = self.certificate.model_dump(mode="json", exclude={"images", "holds_for", "format"})
         brief["sentence"] = self.certificate.sentence
-        if self.certificate.certified:
+        bound, m = self.certificate.bound, self.certificate.monotonicity
+        if self.certificate.certified and bound is not None:
             # Read from a file, it is a claim.
-            bound, m = self.certificate.bound, self.certificate.monotonicity
-            brief["sentence"] = f"it claims Lip({self.certificate.map}) ≤ {bound:.4g}, m = {m:g}"
+            claimed = f"Lip({self.certificate.map}) ≤ {bound_text(bound, 4)}"
+            brief["sentence"] = f"it claims {claimed}, m = {m:g}"
         return {"certificate": brief, "no_certificate": None}
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
+from molrecon.equilibrium.bound_text import bound_text, share_text
 from molrecon.equilibrium.solution import Guarantee
 from molrecon.errors import shape_text
 from molrecon.pipeline.memory import gib
@@ -62,19 +62,6 @@ def _noise(facts: dict[str, float]) -> str:
     )
 
 
-def share_text(bound: float) -> str:
-    """Return a bound in per cent, rounded up to two digits, and to no more places than it needs.
-
-    Rounded to the nearest one, a bound of 1e-6 would read as 0.00%, which is none.
-    """
-    percent = 100 * bound
-    if not 0 < percent < math.inf:
-        return f"{percent:.2f}%"
-    places = max(2, 1 - math.floor(math.log10(percent)))
-    up = math.ceil(percent * 10**places * (1 - 1e-12)) / 10**places
-    return f"{up:.{places}f}%"
-
-
 def _guaranteed(guarantee: Guarantee | None, robust: float | None) -> list[tuple[str, str]]:
     if guarantee is None:
         return [("Distance", "not known: the method bounds no distance")]
@@ -85,7 +72,8 @@ def _guaranteed(guarantee: Guarantee | None, robust: float | None) -> list[tuple
     if guarantee.robustness is not None:
         gain = (
             f"an error of the measurements moves the exact image by at most "
-            f"{float(guarantee.robustness[0]):.3g} times its size ({basis}; σ, λ and unit fixed)"
+            f"{bound_text(float(guarantee.robustness[0]))} times its size ({basis}; "
+            f"{guarantee.held_text} fixed)"
         )
         if robust is not None:
             gain += f"; at most {robust:g} was asked for"

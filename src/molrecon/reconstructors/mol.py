@@ -319,8 +319,8 @@ class MOL(LearnedReconstructor):
         # Sets of coil maps have their thresholds in common.
         several = problem.guide.is_complex() and problem.guide.shape[1] > 1
         seen = combined_sets(problem.guide) if several else problem.guide
-        factors = self.guide(seen, problem.sigma)
-        solution = self._solution(problem, network.at_thresholds(factors))
+        factors, slopes = self.guide(seen, problem.sigma)
+        solution = self._solution(problem, network.at_thresholds(factors, slopes))
         if first is None:
             return solution
         return replace(
@@ -347,6 +347,8 @@ class MOL(LearnedReconstructor):
         constant = robustness_constant(lam, inclusion.strong_monotonicity) * self.data_gain(lam)
         assert solution.guarantee is not None
         guarantee = replace(solution.guarantee, robustness=constant)
+        if self.guide is not None:
+            guarantee = replace(guarantee, held=("σ", "λ", "unit", "thresholds"))
         if self.altered:
             guarantee = replace(guarantee, rests_on=f"{guarantee.rests_on}, and {UNALTERED}")
         return replace(solution, guarantee=guarantee)

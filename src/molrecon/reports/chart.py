@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from molrecon.equilibrium.bound_text import bound_text
 from molrecon.reports.content import Trace
 from molrecon.reports.markup import Element, element, table
 
@@ -39,7 +40,7 @@ def chart(trace: Trace, title: str) -> Element:
         aria_label=text,
     )
     rows = [
-        (str(number), f"{residual:.3g}", f"{bound:.3g}" if math.isfinite(bound) else "–")
+        (str(number), f"{residual:.3g}", bound_text(bound) if math.isfinite(bound) else "–")
         for number, (residual, bound) in enumerate(
             zip(trace.residuals, trace.bounds, strict=True), start=1
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from molrecon.equilibrium.bound_text import share_text
 from molrecon.evaluation.comparison import Comparison, Plan
 from molrecon.evaluation.comparison.store import Record, Store
 from molrecon.evaluation.comparison.tables import columns, summary_table
@@ -83,6 +84,6 @@ def _verdict(record: Record) -> Verdict:
     said = "called proved" if record.solve.get("certified") else "conditional"
     return Verdict(
         "conditional",
-        f"Within {100 * bound:.2g} % of the exact solution, {said} when it was computed; that is "
+        f"Within {share_text(bound)} of the exact solution, {said} when it was computed; that is "
         "read from a file, and neither weights nor data are checked here.",
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from molrecon.data.check import DataCheck
+from molrecon.equilibrium.bound_text import bound_text, share_text
 from molrecon.equilibrium.solution import AS_TRAINED, Guarantee
 
 Kind = Literal["proved", "conditional", "none"]
@@ -42,6 +43,8 @@ UNKNOWN = Verdict(
     "report that is written with the reconstruction says it.",
 )
 
+HELD = "what is said to be fixed"
+
 
 def verdict_of(guarantee: Guarantee | None, check: DataCheck | None, *, sample: int = 0) -> Verdict:
     """Return what may be said of an image.
@@ -61,8 +64,11 @@ def verdict_of(guarantee: Guarantee | None, check: DataCheck | None, *, sample: 
     if guarantee is None:
         return Verdict("none", "The method bounds no distance.")
     conditions = _conditions(guarantee.proved, guarantee.rests_on, check)
-    within = f"Within {100 * float(guarantee.error_bound[sample]):.2g} % of the exact solution"
-    also = () if guarantee.robustness is None else (_gain(float(guarantee.robustness[sample])),)
+    within = f"Within {share_text(float(guarantee.error_bound[sample]))} of the exact solution"
+    also: tuple[str, ...] = ()
+    if guarantee.robustness is not None:
+        held = f"{guarantee.held_text} fixed: σ is the noise level, λ the weight of the data"
+        also = (_gain(float(guarantee.robustness[sample]), held),)
     if conditions:
         return Verdict("conditional", f"{within} if {', and '.join(conditions)}.", also)
     text = f"{within}, rounding included; the data check found no contradiction."
@@ -85,9 +91,9 @@ def gain_verdict(bound: float | None, certified: bool, check: DataCheck) -> Verd
         return Verdict("none", "Nothing bounds how far an error of the measurements moves it.")
     conditions = _conditions(certified, AS_TRAINED, check)
     if conditions:
-        text = f"{_gain(bound)[:-1]}, if {', and '.join(conditions)}."
+        text = f"{_gain(bound, HELD)[:-1]}, if {', and '.join(conditions)}."
         return Verdict("conditional", text, scope=GAIN_SCOPE)
-    return Verdict("proved", _gain(bound), scope=GAIN_SCOPE)
+    return Verdict("proved", _gain(bound, HELD), scope=GAIN_SCOPE)
 
 
 def _conditions(proved: bool, rests_on: str, check: DataCheck | None) -> list[str]:
@@ -100,8 +106,8 @@ def _conditions(proved: bool, rests_on: str, check: DataCheck | None) -> list[st
     return conditions
 
 
-def _gain(factor: float) -> str:
+def _gain(factor: float, held: str) -> str:
     return (
-        f"An error of the measurements moves the exact solution by at most {factor:.3g} times its "
-        "size, with noise level, weight of the data and unit fixed."
+        "An error of the measurements moves the exact solution by at most "
+        f"{bound_text(factor)} times its size, with {held}."
     )

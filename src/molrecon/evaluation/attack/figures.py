@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 from torch import Tensor
 
+from molrecon.equilibrium.bound_text import bound_text
 from molrecon.evaluation.attack.attacked import Attacked
 from molrecon.evaluation.figure import error_scale
 from molrecon.operators.base import LinearOperator
@@ -54,7 +55,7 @@ def gain_figure(attacked: Sequence[Attacked], *, title: str = "") -> Figure:
                 color=colour,
                 ls=(0, (7, 2)) if one.certified else (0, (1, 1.5)),
                 lw=1.6 if one.certified else 1.2,
-                label=f"{one.name}: {basis} bound {one.bound:.3g}",
+                label=f"{one.name}: {basis} bound {bound_text(one.bound)}",
             )
     axis.set_xscale("log")
     axis.set_yscale("log")
