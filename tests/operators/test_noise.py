@@ -14,7 +14,14 @@ from molrecon import NoiseEstimate, estimate_noise, estimate_sigma
 from molrecon.data.simulation import simulate_coil_maps
 from molrecon.operators.fourier import fft_centred
 from molrecon.operators.noise import UNCERTAIN, estimate_frames_noise
-from molrecon.operators.null_space_noise import RingNoise, calibration_cube, coil_powers
+from molrecon.operators.null_space_noise import (
+    RingNoise,
+    calibration_cube,
+    coil_powers,
+    least_powers,
+    ring_noise,
+    shared_samples,
+)
 
 SHAPE = (64, 56)
 
@@ -150,8 +157,44 @@ def test_powers_of_coils_are_found_from_their_mixtures():
     generator = torch.Generator().manual_seed(0)
     mixing = torch.eye(5) + 0.02 * torch.rand(3, 5, 5, generator=generator)
     powers = torch.tensor([1.0, 4, 0.5, 2, 1])
-    rings = RingNoise(*torch.ones(3, 3), mixing, mixing @ powers)
-    assert torch.allclose(coil_powers(rings, torch.tensor([1.0, 2, 3])), powers, rtol=0.02)
+    assert torch.allclose(coil_powers(mixing, mixing @ powers), powers.expand(3, 5), rtol=0.02)
+
+
+def test_signal_in_a_coil_of_some_rings_is_not_taken_for_its_noise():
+    mixing, powers = torch.eye(4).expand(3, 4, 4), torch.tensor([1.0, 2, 1, 0.5])
+    held = powers * torch.tensor([[30.0, 1, 1, 9], [1, 1, 1, 1], [1, 1, 50, 1]])
+    rings = RingNoise(held.mean(1), torch.full((3,), 0.01), *torch.zeros(2, 3), mixing, held)
+    found = least_powers(rings, torch.tensor([3.0, 1, 2]), 0.15)
+    assert torch.allclose(found, powers, rtol=1e-4)
+
+
+def test_relations_learned_from_less_leave_as_much_of_noise_and_more_of_signal():
+    """What cannot be told from noise by its rings shows by how much the calibration region knows."""
+    generator = torch.Generator().manual_seed(4)
+    noise = torch.randn(8, *SHAPE, dtype=torch.complex128, generator=generator)
+    mask = torch.ones(SHAPE, dtype=torch.bool)
+    rings = ring_noise(noise, mask)
+    assert rings is not None
+    assert float(rings.slope.abs().max()) < 0.08
+    assert torch.allclose(rings.variance, torch.ones(()).double(), rtol=0.15)
+    # Maps that are rough in every pixel spread signal evenly over k-space.
+    y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in SHAPE), indexing="ij")
+    maps = simulate_coil_maps(SHAPE, 8, generator=generator)
+    rough = maps * (1 + 0.01 * torch.randn(maps.shape, generator=generator))
+    kspace = fft_centred((rough * torch.exp(-3 * (x**2 + y**2))).to(torch.complex128), 2)
+    found = estimate_noise((kspace + 1e-5 * noise)[None], mask[None, None])
+    assert float(found.sigma) > 1.3e-5
+    assert float(found.uncertainty) > UNCERTAIN
+
+
+def test_windows_that_share_samples_do_not_count_as_many():
+    mask = torch.zeros(40, 40, dtype=torch.bool)
+    mask[10, 10] = mask[30, 30] = True
+    places = torch.tensor([[8, 8], [9, 9], [10, 10], [29, 29]])
+    expected = torch.block_diag(torch.ones(3, 3), torch.ones(1, 1)).double()
+    assert torch.equal(shared_samples(mask, 3, places), expected)
+    full = shared_samples(torch.ones_like(mask), 4, torch.tensor([[0, 0], [2, 1], [8, 8]]))
+    assert torch.allclose(full[0], torch.tensor([1, 2 * 3 / 16, 0]).double())
 
 
 def test_facts_are_those_of_the_worst_of_a_batch():

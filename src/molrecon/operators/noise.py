@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from molrecon.operators.checks import check_tensor
-from molrecon.operators.null_space_noise import RingNoise, calibration_cube, coil_powers, ring_noise
+from molrecon.operators.null_space_noise import RingNoise, calibration_cube, least_powers, ring_noise
 from molrecon.operators.outer_noise import ROUNDING, SMALLEST_NUMBER, check_mask, outer_noise
 
 UNCERTAIN = 0.3
@@ -32,9 +32,11 @@ SPREAD = 3.0
 """Error per standard deviation of the levels that count: they differ by signal, and all by it."""
 ALONE = 0.35
 """Error where one level alone counts."""
+STEEPEST = 0.4
+"""Slope from which on the error that it means grows in proportion."""
 EQUAL = 0.3
-"""Standard deviation of the logarithms of the powers of coils up to which these are not scaled, and
-twice as much from which on they are wholly."""
+"""Standard deviation of the logarithms of the powers of coils up to which the coils are taken for
+equal, and twice as much from which on they have these powers."""
 STEPS = 3
 """Steps in which very unequal coils are scaled to equal noise."""
 OUTER_CHANCE = 0.05
@@ -234,26 +236,39 @@ def _by_relations(
     if rings is None:
         return None
     level, uncertainty, weights = _combined(rings, outer, doubt)
-    powers, squares = coil_powers(rings, weights), torch.ones(())
-    # Relations rest on quiet coils, and show the noise of others where these are scaled alike.
-    unequal = powers.log().std(correction=0)
-    scaled = ((unequal - EQUAL) / EQUAL).clamp(0, 1)
-    if bool(scaled > 0):
-        squares = powers**scaled / (powers**scaled).mean()
-        factor = squares.sqrt().reshape(-1, *[1] * measured.ndim)
-        again = ring_noise(kspace / factor, measured)
+    powers = least_powers(rings, weights, AGREE)
+    # Small differences are those of chance and of signal that leaks.
+    believed = ((powers.log().std(correction=0) - EQUAL) / EQUAL).clamp(0, 1)
+    scale = powers**believed / (powers**believed).mean()
+    if bool(believed > 0):
+        # Relations rest on quiet coils, and show the noise of others where these are scaled alike.
+        again = ring_noise(kspace / scale.sqrt().reshape(-1, *[1] * measured.ndim), measured)
         assert again is not None
-        level, uncertainty, weights = _combined(again, outer, doubt)
-        rings, powers = again, coil_powers(again, weights)
-    mean = (weights * rings.variance).sum() / weights.sum()
-    return level, uncertainty, squares * powers / mean
+        rings = again
+        level, uncertainty, weights = _combined(rings, outer, doubt)
+        powers = least_powers(rings, weights, AGREE) ** believed
+        # The level is a mean over coils by their share in what is left.
+        shares = (weights[:, None] * rings.mixing.sum(1)).sum(0)
+        scale = scale * powers * shares.sum() / (shares * powers).sum()
+    return level, uncertainty, scale
+
+
+def _leaking(slope: Tensor) -> Tensor:
+    """Return the error of the logarithm of a level whose slope is `RingNoise.slope`.
+
+    The power of signal that leaks falls with the number of places that relations are learned from,
+    in proportion or faster. In proportion, its share in the power of a level is twice the slope.
+    """
+    slope = slope.clamp_min(0)
+    small = slope.clamp_max(STEEPEST)
+    return -(1 - 2 * small).log() / 2 + (slope - small) / (1 - 2 * STEEPEST)
 
 
 def _combined(rings: RingNoise, outer: Tensor, doubt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the logarithm of the level, its uncertainty, and how far every ring counts."""
     logs = torch.cat([rings.variance.sqrt(), outer[None]]).log()
     chance = torch.cat([rings.chance, torch.full_like(outer, OUTER_CHANCE)[None]])
-    leak = torch.cat([rings.leak, doubt[None]])
+    leak = torch.cat([rings.leak.square().add(_leaking(rings.slope).square()).sqrt(), doubt[None]])
     # Signal makes a level too large: the smallest is nearest to the noise, however much leaks.
     excess = (logs - (logs + chance).min()).clamp_min(0)
     weights = (-(excess / AGREE).square()).exp() / (chance.square() + leak.square())
@@ -261,5 +276,9 @@ def _combined(rings: RingNoise, outer: Tensor, doubt: Tensor) -> tuple[Tensor, T
     level = (weights * logs).sum() / total
     spread = (weights * (logs - level).square()).sum() / total
     alone = (2 - total.square() / weights.square().sum()).clamp(0, 1)
-    uncertainty = (1 / total + SPREAD**2 * spread + (ALONE * alone).square()).sqrt()
-    return level, uncertainty, weights[:-1] / rings.variance
+    # Signal that relations do not know leaks into all rings alike: its error is no smaller in a
+    # mean of them, while that of the slopes is.
+    leaking = _leaking((weights[:-1] * rings.slope).sum() / total)
+    uncertainty = (1 / total + SPREAD**2 * spread + (ALONE * alone).square()).add(leaking.square())
+    uncertainty = uncertainty.sqrt()
+    return level, uncertainty, weights[:-1]

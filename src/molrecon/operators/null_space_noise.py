@@ -14,13 +14,17 @@ measured of a box; of all boxes those are taken whose samples outnumber most the
 image that they depend on.
 
 Windows are taken at several distances from the centre: signal leaks into each differently, noise
-alike. How much leaks is judged twice: by what the calibration region leaves of itself, as much less
-as the windows are weaker than it, and by how much more the windows differ than noise lets them.
+alike. How much leaks is judged three times: by what the calibration region leaves of itself, as
+much less as the windows are weaker than it; by how much more the windows differ than noise lets
+them; and by what relations leave of the same windows that were learned in a smaller part of the
+calibration region. Of noise that is as much, whatever they were learned from; of signal it is more,
+the less they were learned from.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from typing import NamedTuple
 
 import torch
@@ -44,6 +48,12 @@ RINGS = (0.0, 0.25, 0.45, 0.65, 0.85, 1.1, 2.0)
 """Distances from the centre of k-space, in half-widths, between which windows are put together."""
 WINDOWS, FEWEST = 32, 16
 """Windows of a ring, at most and at least."""
+CANDIDATES, SHARED = 128, 0.5
+"""Best windows of a ring that are looked at, and samples that two of them share, at most, unless
+too few are left."""
+CUT = 12
+"""Places of a window along an axis of the calibration region per place that is left out at either
+end to see what relations leave that were learned from less."""
 ROUNDING = 1e-13
 """Eigenvalues below this share of their mean are rounding."""
 LEAK, LEAK_OF_ONE = 4.0, 10.0
@@ -60,14 +70,16 @@ class RingNoise(NamedTuple):
 
     ``variance`` ``(ring,)`` is the noise power of a sample, if all coils have the same. ``chance``
     and ``leak`` ``(ring,)`` are errors of the logarithm of its root, by the number of samples and
-    by the signal that may be in it. ``held`` ``(ring, coil)`` is the power that is left of each
-    coil, and ``mixing`` ``(ring, coil, coil)`` the share of the power of every coil, the last axis,
-    in it.
+    by the signal that may be in it. ``slope`` ``(ring,)`` is the derivative of that logarithm by
+    the one of the number of places that relations are learned from, negative: zero for noise.
+    ``held`` ``(ring, coil)`` is the power that is left of each coil, and ``mixing``
+    ``(ring, coil, coil)`` the share of the power of every coil, the last axis, in it.
     """
 
     variance: Tensor
     chance: Tensor
     leak: Tensor
+    slope: Tensor
     mixing: Tensor
     held: Tensor
 
@@ -104,12 +116,26 @@ def calibration_cube(measured: Tensor) -> tuple[slice, ...] | None:
     return None
 
 
-def coil_powers(rings: RingNoise, weights: Tensor) -> Tensor:
+def coil_powers(mixing: Tensor, held: Tensor) -> Tensor:
+    """Return the noise power of every coil, ``(ring, coil)``.
+
+    What is left of each coil, ``held`` ``(ring, coil)``, is a mixture of the noise of all, with
+    entries ``mixing`` ``(ring, coil, coil)`` that are not negative. It is inverted by a few
+    multiplicative steps towards the likeliest powers (Richardson, J. Opt. Soc. Am. 62 (1972) 55).
+    """
+    powers = held / mixing.sum(2)
+    for _ in range(ROUNDS):
+        explained = (mixing @ powers[..., None])[..., 0]
+        factor = (mixing.mT @ (held / explained)[..., None])[..., 0]
+        powers = powers * factor / mixing.sum(1)
+    return powers
+
+
+def least_powers(rings: RingNoise, weights: Tensor, agree: float) -> Tensor:
     """Return the noise power of every coil, ``(coil,)``.
 
-    What is left of each coil is a mixture of the noise of all, with entries that are not negative.
-    It is inverted by a few multiplicative steps towards the likeliest powers (Richardson, J. Opt.
-    Soc. Am. 62 (1972) 55).
+    Signal leaks into coils differently, and less into some rings than into others: of the powers
+    that rings show the smallest counts, with those that agree with it.
 
     Parameters
     ----------
@@ -117,13 +143,17 @@ def coil_powers(rings: RingNoise, weights: Tensor) -> Tensor:
         What was measured.
     weights
         How far each ring counts, ``(ring,)``.
+    agree
+        Difference of the logarithms at which a power counts a factor e less, beyond its error by
+        chance.
     """
-    mixing = (weights[:, None, None] * rings.mixing).sum(0)
-    held = (weights[:, None] * rings.held).sum(0)
-    powers = held / mixing.sum(1)
-    for _ in range(ROUNDS):
-        powers = powers * (mixing.T @ (held / (mixing @ powers))) / mixing.sum(0)
-    return powers
+    powers = coil_powers(rings.mixing, rings.held).log()
+    coils = powers.shape[1]
+    # Of one coil there are so many times fewer samples.
+    chance = 2 * rings.chance[:, None] * coils**0.5
+    excess = (powers - (powers + chance).amin(0)).clamp_min(0)
+    shares = weights[:, None] * (-(excess / (2 * agree)).square()).exp()
+    return ((shares * powers).sum(0) / shares.sum(0)).exp()
 
 
 def _windows(measured: Tensor, region: tuple[slice, ...], coils: int) -> list[tuple[int, Tensor]]:
@@ -157,7 +187,8 @@ def _windows(measured: Tensor, region: tuple[slice, ...], coils: int) -> list[tu
             mixed = torch.randperm(len(places), generator=generator).to(places.device)
             places = places[mixed]
             scores = score[tuple(places.T)]
-            order = scores.argsort(descending=True, stable=True)[:WINDOWS]
+            order = scores.argsort(descending=True, stable=True)[:CANDIDATES]
+            order = order[_apart(shared_samples(measured, size, places[order]))]
             mean = float(scores[order].mean())
             if ring not in best or mean > best[ring][0]:
                 best[ring] = mean, size, places[order]
@@ -172,29 +203,55 @@ def _sums(values: Tensor, size: int, padding: int) -> Tensor:
     return Tensor(means * size**ndim).round()[0, 0]
 
 
+def shared_samples(measured: Tensor, size: int, places: Tensor) -> Tensor:
+    """Return the share of samples that windows have in common, ``(window, window)``."""
+    inside = torch.cartesian_prod(*[torch.arange(size, device=places.device)] * measured.ndim)
+    index = places[:, None] + inside.reshape(1, -1, measured.ndim)
+    sampled = measured[tuple(index.movedim(-1, 0))]
+    steps = torch.tensor(measured.stride(), device=places.device)
+    number = torch.unique((index * steps).sum(-1), return_inverse=True)[1]
+    holds = torch.zeros(len(places), int(number.max()) + 1, dtype=torch.float64)
+    holds = holds.to(places.device).scatter_(1, number, sampled.double())
+    common = holds @ holds.T
+    own = common.diagonal()
+    return common / (own[:, None] * own).sqrt()
+
+
+def _apart(shared: Tensor) -> Tensor:
+    """Return up to `WINDOWS` windows, the first first, that share few samples."""
+    apart, rest = [], []
+    close = (shared > SHARED).tolist()
+    for window, row in enumerate(close):
+        (rest if any(row[other] for other in apart) else apart).append(window)
+    return torch.tensor((apart + rest[: max(0, FEWEST - len(apart))])[:WINDOWS])
+
+
 def _of_windows(
     kspace: Tensor, measured: Tensor, calibration: Tensor, width: int, places: Tensor
 ) -> tuple[Tensor, ...]:
     """Measure the windows of one ring; see `RingNoise`."""
     coils, ndim, index = len(kspace), measured.ndim, tuple(places.T)
-    matrix = _boxes(calibration, width).flatten(1, ndim).flatten(2).transpose(0, 1).flatten(1)
-    rows = len(matrix)
-    total = (matrix.T @ matrix.conj() / rows).reshape(coils, -1, coils, width**ndim)
+    rows, total = _gram(calibration, width)
+    cut = max(1, round((calibration.shape[1] - width + 1) / CUT))
+    fewer, smaller = _gram(calibration[(slice(None), *[slice(cut, -cut)] * ndim)], width)
     boxes = _boxes(kspace, width)[(slice(None), *index)].flatten(2)
     sampled = _boxes(measured[None], width)[0][index].flatten(1)
     patterns, which = torch.unique(sampled, dim=0, return_inverse=True)
-    left, power, expected, freedom = [], [], [], []
+    left, power, expected, freedom, both = [], [], [], [], []
     mixing, held = kspace.real.new_zeros(coils, coils), kspace.real.new_zeros(coils)
     for number, pattern in enumerate(patterns):
         windows = boxes[:, which == number][:, :, pattern].transpose(0, 1).flatten(1)
         count, size = windows.shape
-        gram = total[:, pattern][..., pattern].reshape(size, size)
-        ridge = ROUNDING * gram.diagonal().real.mean()
-        inverse = torch.linalg.inv(gram + ridge * torch.eye(size, device=gram.device))
+        inverse = _relations(total, pattern)
         squares = inverse.abs().square()
         norm = squares.sum()
         rest = (windows @ inverse.T).abs().square() / norm
         left.append(rest.sum(1))
+        if number % 2 == 0:
+            # Half of them show as well what is left by relations that were learned from less.
+            other = _relations(smaller, pattern)
+            again = (windows @ other.T).abs().square().sum() / other.abs().square().sum()
+            both.append(torch.stack([again, rest.sum()]))
         power.append(windows.abs().square().mean(1))
         # Relations of nearly as many samples as places have learned these by heart.
         fresh = (1 - size / rows) ** 2
@@ -211,8 +268,27 @@ def _of_windows(
     # What is seen of signal at the centre leaks as much less as signal is weaker here.
     signal = torch.cat(power).mean() / strength * (1 - variance / strength).clamp_min(0)
     leak = (LEAK if coils > 1 else LEAK_OF_ONE) * signal * torch.cat(expected).mean() / variance
-    chance = (spread / (4 * number) + LEAST_ERROR**2).sqrt()
-    return variance, chance, leak, mixing / number, held / number
+    # Windows that share samples are as many as their overlaps, squared, leave.
+    independent = number**2 / shared_samples(measured, width, places).square().sum()
+    chance = (spread / (4 * independent) + LEAST_ERROR**2).sqrt()
+    again, once = torch.stack(both).sum(0)
+    slope = (again / once).log() / 2 / math.log(rows / fewer)
+    return variance, chance, leak, slope, mixing / number, held / number
+
+
+def _gram(region: Tensor, width: int) -> tuple[int, Tensor]:
+    """Return the number of boxes in a region, and their Gram matrix by coil, place, coil, place."""
+    coils, ndim = len(region), region.ndim - 1
+    matrix = _boxes(region, width).flatten(1, ndim).flatten(2).transpose(0, 1).flatten(1)
+    rows = len(matrix)
+    return rows, (matrix.T @ matrix.conj() / rows).reshape(coils, -1, coils, width**ndim)
+
+
+def _relations(total: Tensor, pattern: Tensor) -> Tensor:
+    """Return the inverse of the Gram matrix of the samples of a box that were measured."""
+    gram = total[:, pattern][..., pattern].flatten(2).flatten(0, 1)
+    ridge = ROUNDING * gram.diagonal().real.mean()
+    return torch.linalg.inv(gram + ridge * torch.eye(len(gram), device=gram.device))
 
 
 def _boxes(values: Tensor, width: int) -> Tensor:
