@@ -169,7 +169,7 @@ def test_signal_in_a_coil_of_some_rings_is_not_taken_for_its_noise():
 
 
 def test_relations_learned_from_less_leave_as_much_of_noise_and_more_of_signal():
-    """What cannot be told from noise by its rings shows by how much the calibration region knows."""
+    """Signal that rings cannot tell from noise shows where relations are learned from less."""
     generator = torch.Generator().manual_seed(4)
     noise = torch.randn(8, *SHAPE, dtype=torch.complex128, generator=generator)
     mask = torch.ones(SHAPE, dtype=torch.bool)

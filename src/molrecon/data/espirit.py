@@ -69,6 +69,19 @@ def espirit(
     return maps
 
 
+def map_eigenvalues(calibration: Tensor, *, kernel: Sequence[int], threshold: float) -> Tensor:
+    """Return the eigenvalues at every pixel of the calibration region, ``(*widths, coil)``.
+
+    They ascend. Coils that see one object through smooth maps have one eigenvalue near 1 where it
+    is; arrays of several objects, such as slices, have more. The arguments are those of `espirit`.
+    """
+    signal = _signal_projection(calibration.to(torch.complex128), kernel, threshold)
+    shape = calibration.shape[1:]
+    correlation = _correlation(signal, kernel) / math.prod(kernel)
+    matrices = _at_pixels(correlation, shape, slice(0, shape[0]))
+    return torch.linalg.eigvalsh(matrices.movedim((0, 1), (-2, -1)))
+
+
 def _signal_projection(calibration: Tensor, kernel: Sequence[int], threshold: float) -> Tensor:
     """Return P as ``(coil, *kernel, coil, *kernel)``."""
     coils = len(calibration)

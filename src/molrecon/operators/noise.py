@@ -20,7 +20,12 @@ import torch
 from torch import Tensor
 
 from molrecon.operators.checks import check_tensor
-from molrecon.operators.null_space_noise import RingNoise, calibration_cube, least_powers, ring_noise
+from molrecon.operators.null_space_noise import (
+    RingNoise,
+    calibration_cube,
+    least_powers,
+    ring_noise,
+)
 from molrecon.operators.outer_noise import ROUNDING, SMALLEST_NUMBER, check_mask, outer_noise
 
 UNCERTAIN = 0.3
@@ -37,7 +42,7 @@ STEEPEST = 0.4
 EQUAL = 0.3
 """Standard deviation of the logarithms of the powers of coils up to which the coils are taken for
 equal, and twice as much from which on they have these powers."""
-STEPS = 3
+STEPS = 4
 """Steps in which very unequal coils are scaled to equal noise."""
 OUTER_CHANCE = 0.05
 """Error of the level of the outer k-space by the number of its samples."""
@@ -198,13 +203,17 @@ def coil_noise_levels(kspace: Tensor, mask: Tensor) -> Tensor | None:
     """
     measured = mask.to(torch.bool)
     levels, _, doubt = outer_noise(kspace, measured, 0)
+    uncertainty = doubt
     # Very unequal coils are scaled alike by what is known of them, step by step.
     for _ in range(STEPS):
         scaled = kspace.to(torch.complex128) / levels.reshape(-1, *[1] * measured.ndim)
-        found = _by_relations(scaled, measured, torch.ones_like(doubt), doubt)
-        if found is None or bool(found[1] > UNCERTAIN):
+        rings = ring_noise(scaled, measured)
+        if rings is None:
             return None
-        levels = levels * found[2].sqrt()
+        _, uncertainty, weights = _combined(rings, torch.ones_like(doubt), doubt)
+        levels = levels * least_powers(rings, weights, AGREE).sqrt()
+    if bool(uncertainty > UNCERTAIN):
+        return None
     return levels / levels.square().mean().sqrt()
 
 

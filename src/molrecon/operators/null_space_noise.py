@@ -153,7 +153,7 @@ def least_powers(rings: RingNoise, weights: Tensor, agree: float) -> Tensor:
     chance = 2 * rings.chance[:, None] * coils**0.5
     excess = (powers - (powers + chance).amin(0)).clamp_min(0)
     shares = weights[:, None] * (-(excess / (2 * agree)).square()).exp()
-    return ((shares * powers).sum(0) / shares.sum(0)).exp()
+    return Tensor((shares * powers).sum(0) / shares.sum(0)).exp()
 
 
 def _windows(measured: Tensor, region: tuple[slice, ...], coils: int) -> list[tuple[int, Tensor]]:
@@ -219,7 +219,8 @@ def shared_samples(measured: Tensor, size: int, places: Tensor) -> Tensor:
 
 def _apart(shared: Tensor) -> Tensor:
     """Return up to `WINDOWS` windows, the first first, that share few samples."""
-    apart, rest = [], []
+    apart: list[int] = []
+    rest: list[int] = []
     close = (shared > SHARED).tolist()
     for window, row in enumerate(close):
         (rest if any(row[other] for other in apart) else apart).append(window)
@@ -288,7 +289,7 @@ def _relations(total: Tensor, pattern: Tensor) -> Tensor:
     """Return the inverse of the Gram matrix of the samples of a box that were measured."""
     gram = total[:, pattern][..., pattern].flatten(2).flatten(0, 1)
     ridge = ROUNDING * gram.diagonal().real.mean()
-    return torch.linalg.inv(gram + ridge * torch.eye(len(gram), device=gram.device))
+    return Tensor(torch.linalg.inv(gram + ridge * torch.eye(len(gram), device=gram.device)))
 
 
 def _boxes(values: Tensor, width: int) -> Tensor:

@@ -8,12 +8,20 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from molrecon.data.calibration import crop_calibration
 from molrecon.data.check.coils import coil_noise
 from molrecon.data.check.spikes import find_spikes
+from molrecon.data.espirit import map_eigenvalues
 from molrecon.data.scan import Scan
+from molrecon.errors import InputError
+from molrecon.operators.fourier import ifft_centred
 
 FLAT, PEAKED = 0.35, 0.12
 """Mean over maximum of the power along an axis: above, coils or slices; below, frequencies."""
+KERNEL, WIDEST, THRESHOLD, MOST_COLUMNS = 4, 16, 0.02, 400
+"""Width of the kernels and of the calibration region, and singular value over the largest, by which
+coils are told from slices, and samples of all coils in a kernel, at most, of which more are left
+out: neighbours tell as much."""
 LEAST = 16
 """Shortest axis that is judged to be one of frequencies."""
 
@@ -104,6 +112,37 @@ class Evidence:
         size = torch.linalg.vector_norm(ordered, dim=1, keepdim=True)
         ordered = ordered / size.where(size > 0, 1)
         return float((ordered[1:].conj() * ordered[:-1]).sum(1).abs().mean())
+
+    def second_object(self) -> float | None:
+        """Return how much coils see besides one object through smooth maps, from 0 to about 1.
+
+        It is the second eigenvalue of ESPIRiT, weighted by the energy of the pixels: of coils
+        below 0.7, unless noise is strong, and of slices, which show another object each, above
+        0.78. None without a calibration region.
+        """
+        scan = self.scan
+        kspace, mask = self.strongest_item[None], scan.calibration_mask
+        if scan.axes.time:
+            times = (kspace != 0).any(1).sum(1).clamp_min(1)
+            kspace = kspace.sum(2) / times
+        ndim = scan.axes.fourier
+        most = max(3, MOST_COLUMNS // KERNEL**ndim)
+        start = max(0, (kspace.shape[1] - most) // 2)
+        kspace = kspace[:, start : start + most]
+        try:
+            calibration = crop_calibration(kspace, mask[:1], WIDEST)[0].to(torch.complex128)
+        except InputError:
+            return None
+        widths = calibration.shape[1:]
+        kernel = [min(KERNEL, n // 2) for n in widths]
+        second = map_eigenvalues(calibration, kernel=kernel, threshold=THRESHOLD)[..., -2]
+        # A window keeps what rings in the image of so few samples from counting as an object.
+        for axis, n in enumerate(widths, start=1):
+            window = torch.hann_window(n + 2, periodic=False, dtype=torch.float64)[1:-1]
+            window = window.to(calibration.device).reshape(-1, *[1] * (ndim - axis))
+            calibration = calibration * window
+        energy = ifft_centred(calibration, ndim).abs().square().sum(0)
+        return float((second * energy).sum() / energy.sum().clamp_min(1e-300))
 
     @property
     def fourier_axes(self) -> list[int]:

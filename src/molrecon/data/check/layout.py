@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 SHORTEST, MOST_COILS = 16, 128
 """Axes of a slice that are shorter, and more coils, are doubted unless the axes are named."""
-ALIKE, MARGIN = 0.94, 0.07
-"""Correlation of neighbouring coils that is one of slices rather than of coils (0.5 to 0.93), and
-by how much coils are more alike than slices where the two may have changed places."""
+ALIKE, ONE_SLICE, MARGIN = 0.85, 0.94, 0.07
+"""Correlation of neighbours from which on they may be slices (of coils of small matrices it is up
+to 0.97), that from which on only slices have it where nothing else can tell, and by how much coils
+are more alike than slices where the two may have changed places."""
+ONE_OBJECT, SEVERAL = 0.7, 0.8
+"""Second eigenvalue of the maps up to which coils see one object, and from which on they show
+several (`Evidence.second_object`)."""
 
 
 def check_layout(evidence: Evidence) -> Iterator[Finding]:
@@ -63,29 +67,39 @@ def check_layout(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _slices(evidence: Evidence) -> Iterator[Finding]:
-    """Doubt coils that are as alike as slices are."""
+    """Refuse coils that show several objects, as slices do, and doubt those that may."""
     batch, coils = evidence.scan.kspace.shape[:2]
     if coils < 3:
         return
     alike = evidence.likeness(1)
+    if alike <= (ALIKE if batch == 1 else evidence.likeness(0) + MARGIN):
+        return
+    second = evidence.second_object()
+    if second is not None and second < ONE_OBJECT:
+        return
+    if second is None and batch == 1 and alike <= ONE_SLICE:
+        return
     spatial = ",".join(evidence.scan.axes.letters)
-    if alike > ALIKE and batch == 1:
+    several = second is not None and second > SEVERAL
+    objects = ", and no maps of coils explain them by one object" if several else ""
+    if batch == 1:
         yield Finding(
             "coils or slices",
-            "warning",
-            f"neighbours among the {coils} coils have a correlation of {alike:.2f}",
-            "they may be slices of one coil",
+            "refused" if several else "warning",
+            f"neighbours among the {coils} coils have a correlation of {alike:.2f}{objects}",
+            f"they {'look like' if several else 'may be'} slices of one coil",
             f"append '::slices' to the path if they are, or '::axes=coil,{spatial}' if not",
         )
-    elif batch > 1 and alike > evidence.likeness(0) + MARGIN:
-        yield Finding(
-            "coils or slices",
-            "warning",
-            f"of {batch} {evidence.scan.axes.items} and {coils} coils the coils are more alike",
-            "coils may have been stored before slices",
-            f"append '::axes=coil,slice,{spatial}' to the path if they were ('::frames' if these "
-            f"are the frames of a series), or '::axes=slice,coil,{spatial}' if not",
-        )
+        return
+    yield Finding(
+        "coils or slices",
+        "refused" if several else "warning",
+        f"of {batch} {evidence.scan.axes.items} and {coils} coils the coils are more alike"
+        f"{objects}",
+        f"coils {'seem to' if several else 'may'} have been stored before slices",
+        f"append '::axes=coil,slice,{spatial}' to the path if they were ('::frames' if these "
+        f"are the frames of a series), or '::axes=slice,coil,{spatial}' if not",
+    )
 
 
 def _read(evidence: Evidence) -> str:
