@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from molrecon.data import espirit as module
-from molrecon.data.espirit import espirit
+from molrecon.data.espirit import espirit, map_eigenvalues
 from molrecon.data.simulation import simulate_coil_maps
 from molrecon.operators.fourier import centred_slices, fft_centred
 
@@ -70,3 +70,15 @@ def test_a_volume_of_one_slice_is_the_slice():
     seen = (slab[:, 1] != 0).any(0) & (flat != 0).any(0)
     assert seen.float().mean() > 0.3
     assert ((slab[:, 1].conj() * flat).sum(0).abs()[seen]).mean() > 0.99
+
+
+def test_eigenvalues_count_the_objects():
+    """Channels that are multiples of one image have one eigenvalue of 1, independent ones all."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(3, 24, 24, dtype=torch.complex128, generator=generator)
+    factors = torch.tensor([1, -0.5, 2j], dtype=torch.complex128)
+    multiples = fft_centred(factors[:, None, None] * images[0], 2)
+    values = map_eigenvalues(multiples, kernel=(4, 4), threshold=1e-6)
+    assert torch.allclose(values, torch.tensor([0.0, 0, 1]).double().expand(24, 24, 3), atol=1e-8)
+    values = map_eigenvalues(fft_centred(images, 2), kernel=(4, 4), threshold=1e-6)
+    assert torch.allclose(values, torch.ones(24, 24, 3).double(), atol=1e-8)

@@ -79,7 +79,7 @@ def map_eigenvalues(calibration: Tensor, *, kernel: Sequence[int], threshold: fl
     shape = calibration.shape[1:]
     correlation = _correlation(signal, kernel) / math.prod(kernel)
     matrices = _at_pixels(correlation, shape, slice(0, shape[0]))
-    return torch.linalg.eigvalsh(matrices.movedim((0, 1), (-2, -1)))
+    return Tensor(torch.linalg.eigvalsh(matrices.movedim((0, 1), (-2, -1))))
 
 
 def _signal_projection(calibration: Tensor, kernel: Sequence[int], threshold: float) -> Tensor:

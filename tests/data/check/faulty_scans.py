@@ -136,17 +136,34 @@ def _slices(scan: Measured, count: int) -> Array:
     return np.stack(found).astype(np.complex64)
 
 
-def _slices_as_coils(scan: Measured) -> Measured:
-    """Store neighbouring slices of one coil, whose axis reads as that of coils."""
-    y, x = (np.linspace(-1, 1, n) for n in scan.image.shape)
-    rng = np.random.default_rng(3)
-    found = []
-    for place in np.linspace(-0.3, 0.3, 8):
-        near = y[:, None] ** 2 + (x - place) ** 2
-        kspace = _fft_2d(scan.image * (0.3 + np.exp(-near / 0.4)))
-        noise = rng.normal(size=(2, *kspace.shape)) * scan.sigma / np.sqrt(2)
-        found.append(scan.mask * (kspace + noise[0] + 1j * noise[1]))
-    return replace(scan, kspace=np.stack(found).astype(np.complex64))
+def _slices_as_coils(count: int, thickness: float) -> Fault:
+    """Store slices of one coil, whose axis reads as that of coils.
+
+    From slice to slice the body grows and moves, and other structures show in it; thickness is how
+    much of that happens between the first and the last.
+    """
+
+    def apply(scan: Measured) -> Measured:
+        shape = scan.image.shape
+        rng = np.random.default_rng(3)
+        inner = [
+            procedural_image("dead-leaves", shape, torch.Generator().manual_seed(seed)).numpy()
+            for seed in (21, 22, 23)
+        ]
+        y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in shape), indexing="ij")
+        parts = torch.from_numpy(np.stack([scan.image.real, scan.image.imag])).float()[None]
+        found = []
+        for place in np.linspace(-0.5, 0.5, count) * thickness:
+            grid = torch.stack([x, y + 0.1 * float(place)], -1)[None] / (1 - 0.2 * float(place))
+            body = torch.nn.functional.grid_sample(parts, grid, align_corners=True)[0].numpy()
+            shares = np.clip(1 - np.abs(place + 0.5 - np.array([0, 0.5, 1])) * 2, 0, 1)
+            inside = sum(share * image for share, image in zip(shares, inner, strict=True))
+            kspace = _fft_2d((body[0] + 1j * body[1]) * (0.3 + 0.7 * inside))
+            noise = rng.normal(size=(2, *kspace.shape)) * scan.sigma / np.sqrt(2)
+            found.append(scan.mask * (kspace + noise[0] + 1j * noise[1]))
+        return replace(scan, kspace=np.stack(found).astype(np.complex64))
+
+    return apply
 
 
 def _volume(order: str) -> Fault:
@@ -314,7 +331,11 @@ LAYOUTS: dict[str, Fault] = {
     "coils last, slices before": _order("yxsc", 3),
     "coils before slices": _order("csyx", 20),
     "coil last, many slices": _order("syxc", 20),
-    "slices of one coil": _slices_as_coils,
+    "slices of one coil": _slices_as_coils(8, 0.3),
+    "three slices of one coil": _slices_as_coils(3, 0.15),
+    "many slices of one coil": _slices_as_coils(24, 1),
+    "thin slices of one coil": _slices_as_coils(48, 0.5),
+    "thick slices of one coil": _slices_as_coils(8, 1),
     "volume, coil last": _volume("zyxc"),
     "volume, coil first": _volume("czyx"),
     "volume, coil third": _volume("zycx"),

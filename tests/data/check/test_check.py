@@ -100,9 +100,26 @@ def test_right_scans_are_not_contradicted(tmp_path, sampling, picture, known):
 def test_axes_in_another_order(lines, points, tmp_path, fault):
     for scan in (lines, points):
         found = check(read_scan(LAYOUTS[fault](scan).write(tmp_path, "npz")))
-        assert names(found, "refused") == {"axes"} or names(found, "warning") == {
-            "coils or slices"
-        }, found.summary
+        told = names(found, "refused") | names(found, "warning")
+        assert told in ({"axes"}, {"coils or slices"}), found.summary
+
+
+@pytest.mark.parametrize("fault", ["many slices of one coil", "thick slices of one coil"])
+def test_slices_that_no_maps_of_coils_explain_are_refused(lines, tmp_path, fault):
+    path = LAYOUTS[fault](lines).write(tmp_path, "npy")
+    found = check(read_scan(path))
+    assert names(found, "refused") == {"coils or slices"}
+    assert not check(read_scan(f"{path}::slices")).contradictions
+
+
+@pytest.mark.parametrize("coils", [8, 24, 48])
+@pytest.mark.parametrize("sigma", [0.001, 0.03])
+def test_many_coils_of_small_matrices_are_not_taken_for_slices(coils, sigma):
+    scan = measure(shape=(32, 40), coils=coils, sigma=sigma, acceleration=2, calibration=10)
+    evidence = Evidence(replace(scan_of(scan), axes_inferred=True))
+    assert not list(check_layout(evidence))
+    if sigma == 0.001:
+        assert evidence.second_object() < 0.7
 
 
 def test_the_order_that_is_proposed_is_the_right_one(lines, tmp_path):

@@ -113,8 +113,10 @@ class Evidence:
         ordered = ordered / size.where(size > 0, 1)
         return float((ordered[1:].conj() * ordered[:-1]).sum(1).abs().mean())
 
-    def second_object(self) -> float | None:
+    def second_object(self, axis: int = 1) -> float | None:
         """Return how much coils see besides one object through smooth maps, from 0 to about 1.
+
+        The axis of the coils is 1, or 0 where some items next to each other are taken for coils.
 
         It is the second eigenvalue of ESPIRiT, weighted by the energy of the pixels: of coils
         below 0.7, unless noise is strong, and of slices, which show another object each, above
@@ -122,6 +124,9 @@ class Evidence:
         """
         scan = self.scan
         kspace, mask = self.strongest_item[None], scan.calibration_mask
+        if axis == 0:
+            coil = int(self.magnitude.flatten(2).square().sum((0, 2)).argmax())
+            kspace = self._neighbours[:, coil][None]
         if scan.axes.time:
             times = (kspace != 0).any(1).sum(1).clamp_min(1)
             kspace = kspace.sum(2) / times

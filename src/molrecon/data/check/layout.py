@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 SHORTEST, MOST_COILS = 16, 128
 """Axes of a slice that are shorter, and more coils, are doubted unless the axes are named."""
-ALIKE, ONE_SLICE, MARGIN = 0.85, 0.94, 0.07
-"""Correlation of neighbours from which on they may be slices (of coils of small matrices it is up
-to 0.97), that from which on only slices have it where nothing else can tell, and by how much coils
-are more alike than slices where the two may have changed places."""
-ONE_OBJECT, SEVERAL = 0.7, 0.8
+ALIKE, RELATED, MARGIN = 0.85, 0.7, 0.07
+"""Correlation of neighbours that coils with strong noise do not have, the least of neighbouring
+slices, and by how much coils are more alike than slices where these may have changed places."""
+CLOSE = 0.7
+"""What neighbours lack of a correlation of 1, times their number: of coils around an object it is
+more, of thin slices less."""
+ONE_OBJECT, SEVERAL, CLEARLY = 0.7, 0.8, 0.88
 """Second eigenvalue of the maps up to which coils see one object, and from which on they show
-several (`Evidence.second_object`)."""
+several where they are alike, and where they are only related (`Evidence.second_object`)."""
 
 
 def check_layout(evidence: Evidence) -> Iterator[Finding]:
@@ -72,15 +74,19 @@ def _slices(evidence: Evidence) -> Iterator[Finding]:
     if coils < 3:
         return
     alike = evidence.likeness(1)
-    if alike <= (ALIKE if batch == 1 else evidence.likeness(0) + MARGIN):
+    if alike <= (RELATED if batch == 1 else evidence.likeness(0) + MARGIN):
         return
     second = evidence.second_object()
-    if second is not None and second < ONE_OBJECT:
-        return
-    if second is None and batch == 1 and alike <= ONE_SLICE:
+    several = second is not None and second > SEVERAL and (alike > ALIKE or batch > 1)
+    if batch == 1:
+        doubtful = (1 - alike) * coils < CLOSE or (second or 0) > CLEARLY
+    else:
+        # Where the two did change places the items are coils of one object.
+        other = evidence.second_object(0)
+        doubtful = second is None or second > ONE_OBJECT or other is None or other < SEVERAL
+    if not several and not doubtful:
         return
     spatial = ",".join(evidence.scan.axes.letters)
-    several = second is not None and second > SEVERAL
     objects = ", and no maps of coils explain them by one object" if several else ""
     if batch == 1:
         yield Finding(
