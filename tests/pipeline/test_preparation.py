@@ -1,5 +1,6 @@
 """The steps from raw data to the input of a method."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -51,11 +52,31 @@ def test_every_step_is_listed_and_can_be_turned_off():
     assert "32 × 24 samples cut to 16 × 24" in found["readout"].text
     assert 0 < found["coil compression"].error < 0.1
     assert f"{found['coil compression'].error:.2%}" in found["coil compression"].text
-    off = Preparation(whiten=False, cut_readout=False, correct=False)
+    off = Preparation(whiten=False, cut_readout=False, crop=False, correct=False)
     plain = reconstruct(scan, "sense", device="cpu", preparation=off)
     assert not any(step.taken for step in plain.steps)
     assert {step.text for step in plain.steps[:3]} == {"turned off"}
     assert plain.image.shape == (1, 1, *SHAPE)
+
+
+def test_an_image_is_cut_to_the_field_of_view_unless_that_is_turned_off(tmp_path):
+    scan, _ = raw()
+    whole = tuple(scan.kspace.shape[2:])
+    for crop, shape in ((True, (16, 24)), (False, whole)):
+        chosen = Preparation(cut_readout=False, crop=crop)
+        out = tmp_path / "a.npy"
+        found = reconstruct(scan, "sense", device="cpu", preparation=chosen, output=out)
+        assert found.image.shape[2:] == whole
+        assert np.load(out).shape == shape
+        assert steps_of(found)["field of view"].taken == crop
+
+
+def test_maps_of_another_matrix_are_said_to_be_resampled():
+    scan, _ = raw()
+    maps = estimate_coil_maps(scan.kspace, scan.mask)
+    given = scan.with_coil_maps(maps[..., ::2, ::2])
+    text = reconstruct(given, "sense", device="cpu").coil_maps
+    assert text == "those of the scan, resampled from 16 × 12 to 32 × 24"
 
 
 def test_steps_without_a_need_say_why():

@@ -70,6 +70,13 @@ CutReadout = Annotated[
         help="Cut an oversampled readout to the field of view that the file asks for.",
     ),
 ]
+Crop = Annotated[
+    bool,
+    typer.Option(
+        "--crop/--no-crop",
+        help="Cut the image to the field of view that the file asks for when it is written.",
+    ),
+]
 Coils = Annotated[
     str | None,
     typer.Option(
@@ -168,6 +175,7 @@ def reconstruct(
     calibration: CalibrationData = None,
     whiten: Whiten = True,
     cut_readout: CutReadout = True,
+    crop: Crop = True,
     coils: Coils = None,
     compression: Compression = "geometric",
     map_sets: MapSets = 1,
@@ -219,6 +227,7 @@ def reconstruct(
     preparation = pipeline.Preparation(
         whiten=whiten,
         cut_readout=cut_readout,
+        crop=crop,
         coils=_number(coils),
         compression=compression,
         map_sets=map_sets,
@@ -277,12 +286,12 @@ def _finish(
     if noise_map is not None:
         found.save_noise_map(noise_map)
     if coil_maps is not None:
-        found = replace(found, coil_maps=f"read from {coil_maps}")
+        source = found.coil_maps.replace("those of the scan", f"read from {coil_maps}")
+        found = replace(found, coil_maps=source)
     for doubt in found.check.warnings:
         output.print_note(output.with_options(f"Data check: {doubt}."))
-    for subject in ("axes", "field of view"):
-        if subject in found.assumed:
-            output.print_note(found.assumed[subject])
+    if "axes" in found.assumed:
+        output.print_note(found.assumed["axes"])
     certificate = _certificate_of(found.model)
     if json:
         files = {"input": under, "output": out, "report": report}

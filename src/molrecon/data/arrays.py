@@ -15,6 +15,9 @@ from torch.utils.weak import WeakIdKeyDictionary
 from molrecon.data.resampling import resample_maps
 from molrecon.errors import InputError, shape_text
 
+RESAMPLED = "coil maps resampled"
+"""How the note on coil maps of another matrix begins."""
+
 Array = npt.NDArray[Any]
 
 _SOUND: MutableMapping[Tensor, int | None] = WeakIdKeyDictionary()
@@ -226,7 +229,7 @@ def resampled_note(array: Array, kspace: Tensor) -> tuple[str, ...]:
     found = tuple(array.shape[-len(spatial) :])
     if not _same_field_of_view(found, spatial):
         return ()
-    return (f"coil maps of {shape_text(found)} resampled to {shape_text(spatial)}",)
+    return (f"{RESAMPLED} from {shape_text(found)} to {shape_text(spatial)}",)
 
 
 def _same_field_of_view(found: Sequence[int], spatial: Sequence[int]) -> bool:

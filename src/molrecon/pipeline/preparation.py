@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -121,6 +121,9 @@ class Preparation:
     cut_readout
         Whether a readout that was sampled more densely than the image needs is cut to the field
         of view that is wanted.
+    crop
+        Whether the image is cut to the field of view that the file asks for when it is written,
+        where the image is larger.
     coils
         Number of virtual coils that the coils are compressed to; ``"auto"`` for the fewest that
         lose a ten thousandth of the energy; None to keep all coils.
@@ -160,6 +163,7 @@ class Preparation:
 
     whiten: bool = True
     cut_readout: bool = True
+    crop: bool = True
     coils: int | str | None = None
     compression: str = "geometric"
     map_sets: int = 1
@@ -204,7 +208,8 @@ class Preparation:
             If a step cannot be taken.
         """
         steps, size = [], None
-        for take in (self._settled, self._corrected, self._whitened, self._cut, self._compressed):
+        takes = (self._settled, self._corrected, self._whitened, self._cut, self._cropped)
+        for take in (*takes, self._compressed):
             item, step = take(item)
             steps.append(step)
         if self.correct:
@@ -255,6 +260,18 @@ class Preparation:
             "view that the file asks for"
         )
         return cut, Step(name, True, text)
+
+    def _cropped(self, item: Scan) -> tuple[Scan, Step]:
+        name = "field of view"
+        if item.image_shape is None:
+            return item, Step(name, False, "that of k-space")
+        if not self.crop:
+            return replace(item, image_shape=None), Step(name, False, "turned off")
+        text = (
+            f"the image is cut to {shape_text(item.image_shape)} when it is written, as the file "
+            "asks; bounds are those of the whole"
+        )
+        return item, Step(name, True, text)
 
     def _compressed(self, item: Scan) -> tuple[Scan, Step]:
         name, before = "coil compression", item.kspace.shape[1]

@@ -12,13 +12,14 @@ from typing import Any, Literal
 import torch
 
 from molrecon.arguments import require_positive, resolve_device
+from molrecon.data.arrays import RESAMPLED
 from molrecon.data.check import DataCheck
 from molrecon.data.formats import check_image_path
 from molrecon.data.formats.reading import PathLike
 from molrecon.data.image_items import ImageFile
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
-from molrecon.errors import InputError, shape_text
+from molrecon.errors import InputError
 from molrecon.pipeline.checking import check_whole
 from molrecon.pipeline.match import Matched, match_axes, require_mri
 from molrecon.pipeline.measurements import require_coil_maps
@@ -265,7 +266,7 @@ def _described(
         sampling=solved.sampling,
         steps=solved.steps,
         check=checked,
-        assumed=_assumed(matched, solved) | _field_of_view(scan),
+        assumed=_assumed(matched, solved),
         axes=scan.axes,
         taken_apart=matched.split is not None,
         coil_maps=_maps_source(scan),
@@ -316,20 +317,11 @@ def _built(method: str | Reconstructor | None, model: str | None, device: str) -
     return method
 
 
-def _field_of_view(scan: Scan) -> dict[str, str]:
-    """Say what is cut off the image."""
-    if scan.image_shape is None:
-        return {}
-    sentence = (
-        f"The image is cut to {shape_text(scan.image_shape)} when it is written, as the file asks; "
-        "bounds are those of the whole."
-    )
-    return {"field of view": sentence}
-
-
 def _maps_source(scan: Scan) -> str:
     if scan.coil_maps is not None:
-        return "those of the scan"
+        how = [note for note in scan.notes if note.startswith(RESAMPLED)]
+        changes = [note.removeprefix("coil maps ") for note in how]
+        return ", ".join(["those of the scan", *changes])
     if scan.calibration is not None:
         return "estimated from calibration data measured by themselves (ESPIRiT)"
     return "one coil, none needed" if scan.kspace.shape[1] == 1 else "estimated (ESPIRiT)"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from molrecon.data.formats import kind_of, read_scan, write_scan
+from molrecon.data.formats import kind_of, read_scan, scan_items, write_scan
 from molrecon.data.formats.parts import NAMES
 from molrecon.data.geometry import Geometry
 from molrecon.data.scan import Scan
@@ -114,6 +114,27 @@ def test_calgary_campinas_images_have_the_object_in_the_middle(tmp_path, shifted
     assert scan.kspace.shape == (1, COILS, LINES, COLUMNS)
     np.testing.assert_allclose(scan.kspace[0].numpy(), data, atol=1e-5)
     assert kind_of(tmp_path / "a.h5") == "scan"
+
+
+def test_calgary_campinas_slices_are_read_one_by_one_and_lie_alike(tmp_path):
+    """A slice of nothing but noise is moved as the others are."""
+    calgary(tmp_path / "a.h5")
+    image = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace(), (1, 2))), (1, 2))
+    stored = np.fft.fftshift(np.fft.fft2(image), (1, 2))
+    noise = 1e-3 * kspace(seed=7)[:, ::-1, ::-1]
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        for number, one in enumerate((stored, noise)):
+            file["kspace"][number, ..., 0::2] = np.moveaxis(one.real, 0, -1)
+            file["kspace"][number, ..., 1::2] = np.moveaxis(one.imag, 0, -1)
+    items = scan_items(tmp_path / "a.h5")
+    assert len(items) == 2
+    assert items.whole is None
+    together = read_scan(tmp_path / "a.h5")
+    for number in range(2):
+        assert torch.equal(items[number].kspace[0], together.kspace[number])
+    y, x = (np.exp(2j * np.pi * (np.arange(n) - n // 2) * (n // 2) / n) for n in (LINES, COLUMNS))
+    expected = noise * y[:, None] * x
+    np.testing.assert_allclose(together.kspace[1].numpy(), expected, atol=1e-6)
 
 
 def radial(start: float) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,8 @@ from molrecon.data.scan import Scan
 
 _KEY = "kspace"
 _MOST_COILS = 64
+_LOOKED_AT = 9
+"""Slices by which it is told where the images lie."""
 
 
 def recognises(entries: Entries, key: str | None) -> bool:
@@ -32,13 +34,9 @@ def recognises(entries: Entries, key: str | None) -> bool:
 def read_scan(file: Hdf5File, slice_range: SliceRange | None) -> Scan:
     """Read the scan, or only some of its slices."""
     source = str(file.location)
-    count = file.entries[_KEY].shape[0]
-    stored = file.read(_KEY, resolve_range(slice_range, count, source))
-    kspace = np.empty((len(stored), stored.shape[3] // 2, *stored.shape[1:3]), np.complex64)
-    kspace.real = np.moveaxis(stored[..., 0::2], -1, 1)
-    kspace.imag = np.moveaxis(stored[..., 1::2], -1, 1)
+    kspace = _slices(file, resolve_range(slice_range, count(file), source))
     notes = ["real (slice, y, x, 2 · coils) read as Calgary-Campinas data"]
-    if _corner_is_brighter(kspace):
+    if _in_the_corners(file):
         # A shift of the image is a phase in k-space; of even lengths a sign that alternates.
         y, x = (
             np.exp(2j * np.pi * (np.arange(n) - n // 2) * (n // 2) / n) for n in kspace.shape[2:]
@@ -49,15 +47,34 @@ def read_scan(file: Hdf5File, slice_range: SliceRange | None) -> Scan:
 
 
 def count(file: Hdf5File) -> int:
-    """Return 1: where the images lie is told by the strongest slice, so all are read at once."""
-    return 1
+    """Return the number of slices, which are read one by one."""
+    return file.entries[_KEY].shape[0]
 
 
-def _corner_is_brighter(kspace: Array) -> bool:
-    """Whether a centred transform puts the object of the strongest slice into the corners."""
-    strongest = kspace[int(np.argmax([np.vdot(one, one).real for one in kspace]))]
-    images = np.fft.ifft2(np.fft.ifftshift(strongest, axes=(-2, -1)))
-    power = np.square(np.abs(np.fft.fftshift(images, axes=(-2, -1)))).sum(0)
-    middle = tuple(slice(n // 4, n // 4 + n // 2) for n in power.shape)
-    corners = np.fft.fftshift(power)[middle]
-    return bool(corners.sum() > power[middle].sum())
+def _slices(file: Hdf5File, chosen: slice) -> Array:
+    """Read slices as complex64 ``(slice, coil, y, x)``."""
+    stored = file.read(_KEY, chosen)
+    kspace = np.empty((len(stored), stored.shape[3] // 2, *stored.shape[1:3]), np.complex64)
+    kspace.real = np.moveaxis(stored[..., 0::2], -1, 1)
+    kspace.imag = np.moveaxis(stored[..., 1::2], -1, 1)
+    return kspace
+
+
+def _in_the_corners(file: Hdf5File) -> bool:
+    """Whether a centred transform puts the object into the corners, told once for all slices.
+
+    Some slices are empty or have little of the object; those with most energy decide.
+    """
+    kept = file.location.kept
+    if "in the corners" not in kept:
+        looked_at = np.unique(np.linspace(0, count(file) - 1, _LOOKED_AT).round().astype(int))
+        middle = corners = 0.0
+        for number in map(int, looked_at):
+            images = np.fft.ifft2(_slices(file, slice(number, number + 1))[0])
+            power = np.square(np.abs(images)).sum(0)
+            inner = tuple(slice(n // 4, n // 4 + n // 2) for n in power.shape)
+            # Shifts of k-space change phases alone; without the outer one the centre is at 0.
+            corners += float(power[inner].sum())
+            middle += float(np.fft.fftshift(power)[inner].sum())
+        kept["in the corners"] = corners > middle
+    return bool(kept["in the corners"])
