@@ -11,6 +11,7 @@ from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.failures import INTERRUPTED
 from molrecon.cli.options import CalibrationData, CoilMaps, Device, Json, MaskFile, Sigma
+from molrecon.defaults import ADAPTED_MODEL
 from molrecon.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ Force = Annotated[bool, typer.Option("--force", help="Go on in spite of the data
 def adapt(
     scans: Scans,
     out: Out,
-    model: Start = "brain2d-sn",
+    model: Start = ADAPTED_MODEL,
     steps: Steps = 120,
     time_limit: TimeLimit = 600.0,
     coil_maps: CoilMaps = None,

@@ -10,8 +10,9 @@ import typer
 from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.options import Device, Folder, Json, Seed
+from molrecon.defaults import DEFAULT_MODEL
 
-MODELS = ["brain2d-lr", "brain2d-sn"]
+MODELS = ["brain2d-sn", DEFAULT_MODEL]
 
 
 def demo(

@@ -19,6 +19,7 @@ from molrecon.cli.options import (
     Sigma,
     SliceNumber,
 )
+from molrecon.defaults import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from molrecon.evaluation.probing import Probed
@@ -66,7 +67,7 @@ Shifts = Annotated[
 
 def probe(
     under: Scan,
-    model: Model = "brain2d-sn",
+    model: Model = DEFAULT_MODEL,
     against: Against = None,
     size: Sizes = "1.5,3",
     contrast: Contrasts = "0.05,0.2",

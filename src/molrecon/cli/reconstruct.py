@@ -25,6 +25,7 @@ from molrecon.cli.options import (
     Scan,
     Sigma,
 )
+from molrecon.defaults import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from molrecon.data.scan_items import ScanItems
@@ -52,7 +53,8 @@ Method = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(
-        help="A shipped model or a weights file, trained for the method (brain2d-sn by default).",
+        help=f"A shipped model or a weights file, trained for the method ({DEFAULT_MODEL} by "
+        "default).",
         metavar="NAME|FILE",
     ),
 ]

@@ -72,7 +72,7 @@ def reconstruct(
         Name of a method (``"mol"``, ``"sense"``, …), or a method that is built; by default the
         one that the model was trained for.
     model
-        A shipped model or a weights file trained for the method; ``"brain2d-sn"`` by default.
+        A shipped model or a weights file trained for the method; ``"brain2d-guided"`` by default.
     preparation
         Which steps lead from the raw data to the input of the method; by default those of
         ``Preparation()``.

@@ -6,6 +6,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from molrecon.defaults import DEFAULT_MODEL
 from molrecon.errors import InputError
 from molrecon.reconstructors.admm_net import ADMMNet
 from molrecon.reconstructors.base import Reconstructor
@@ -39,9 +40,6 @@ METHODS: dict[str, type[Reconstructor]] = {
     )
 }
 """Every method by its name. A new one is registered here; a learned one also in `LEARNED`."""
-
-DEFAULT_MODEL = "brain2d-sn"
-"""The model of the method mol, where none is named."""
 
 
 def build_method(

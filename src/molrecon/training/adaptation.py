@@ -16,6 +16,7 @@ from molrecon.arguments import require_positive, require_seed, resolve_device
 from molrecon.data.axes import Axes
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
+from molrecon.defaults import ADAPTED_MODEL
 from molrecon.errors import InputError
 from molrecon.pipeline.match import require_mri
 from molrecon.pipeline.parts import AnyScan, read_parts
@@ -23,7 +24,6 @@ from molrecon.pipeline.preparation import Preparation
 from molrecon.progress import Progress, silent
 from molrecon.reconstructors.configuration import ModelConfig
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, check_output
-from molrecon.reconstructors.methods import DEFAULT_MODEL
 from molrecon.reconstructors.store import load, read_header, resolve, save
 from molrecon.training.adaptation_loop import EVERY, AdaptationLoop
 from molrecon.training.configuration import DataConfig, LipschitzConfig, Stage, TrainingConfig
@@ -185,7 +185,7 @@ class Adaptation:
 
 def adapt(
     scans: Sequence[AnyScan] | AnyScan,
-    model: str | Path = DEFAULT_MODEL,
+    model: str | Path = ADAPTED_MODEL,
     *,
     steps: int = 120,
     time_limit: float = 600.0,
