@@ -58,8 +58,8 @@ class Guarantee:
     Examples
     --------
     >>> import torch
-    >>> Guarantee(torch.tensor([1e-3]), True, "the norms of its kernels were computed")
-    Guarantee(error_bound=0.001, proved)
+    >>> Guarantee(torch.tensor([2.0**-10]), True, "the norms of its kernels were computed")
+    Guarantee(error_bound=0.000977, proved)
     """
 
     error_bound: Tensor

@@ -75,6 +75,8 @@ class ThresholdGuide(Layer):
         The network whose thresholds are set: of two axes, with scales of 1 and 2.
     features, coarse_features
         Channels at the pixels, and at blocks of 2 × 2 pixels.
+    slopes
+        Whether it sets the slopes of the clips below their thresholds, too (`GuidedClip`).
 
     Raises
     ------
