@@ -195,8 +195,8 @@ def test_refusals(scans, refused, tmp_path):
     refused("reconstruct", tmp_path / "empty", "-o", out, naming=["no scan"])
     refused("reconstruct", tmp_path / "twice.txt", "-o", out, naming=["twice"])
     refused("reconstruct", tmp_path / "none.txt", "-o", out, naming=["No such file"])
-    (tmp_path / "gone.txt").write_text("# mine\nscans/a.npz\nscans/gone.npz::k")
-    naming = ["Line 3", "gone.txt", "'scans/gone.npz::k'"]
+    (tmp_path / "gone.txt").write_text("# mine\nscans/gone.npz::k")
+    naming = ["gone.txt", "'scans/gone.npz::k'"]
     refused("reconstruct", tmp_path / "gone.txt", "-o", out, naming=naming)
     refused("reconstruct", scans, "-o", out, "--processes", 0, naming=["--processes"])
     refused("reconstruct", scans, "-o", out, "--model", "none", naming=["none"])

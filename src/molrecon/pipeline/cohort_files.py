@@ -90,15 +90,12 @@ def _listed(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise InputError(f"The list {path} cannot be read ({reason}); check it.") from None
-    found = []
-    for number, line in enumerate(lines, start=1):
-        one = line.strip()
-        if one and not one.startswith("#"):
-            scan = str(path.parent / one)
-            if not Path(scan.partition("::")[0]).exists():
-                raise InputError(
-                    f"Line {number} of the list {path} is {one[:80]!r}, which is no file; write a "
-                    "scan a line, relative to the folder of the list."
-                )
-            found.append(scan)
-    return found
+    named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    scans = [str(path.parent / one) for one in named]
+    # One that is missing is a failure of its own; where all are, the file is no list.
+    if scans and not any(Path(scan.partition("::")[0]).exists() for scan in scans):
+        raise InputError(
+            f"{path} is taken for a list of scans, but {named[0][:80]!r} and whatever else it names "
+            "are no files; write a scan a line, relative to the folder of the list."
+        )
+    return scans
