@@ -95,7 +95,7 @@ def _listed(path: Path) -> list[str]:
     # One that is missing is a failure of its own; where all are, the file is no list.
     if scans and not any(Path(scan.partition("::")[0]).exists() for scan in scans):
         raise InputError(
-            f"{path} is taken for a list of scans, but {named[0][:80]!r} and whatever else it names "
+            f"{path} is taken for a list of scans, but {named[0][:80]!r} and all else it names "
             "are no files; write a scan a line, relative to the folder of the list."
         )
     return scans
