@@ -63,6 +63,24 @@ def test_it_is_the_library_that_computes(files, run_json, tmp_path):
     assert np.allclose(np.load(out), expected[0, 0].numpy(), atol=1e-5)
 
 
+def test_the_strength_is_chosen_as_the_library_does(files, run_json, tmp_path):
+    out = tmp_path / "image.npy"
+    common = ("reconstruct", files.under, "--model", files.model, "--sigma", 0.02, "-o", out)
+    facts = run_json(*common, "--strength", "auto")
+    image = np.load(out)
+    found = molrecon.reconstruct(
+        read_scan(files.under), model=str(files.model), sigma=0.02, strength="auto", device="cpu"
+    )
+    assert np.array_equal(image, found.image[0, 0].numpy())
+    expected = found.tunings[0].facts()
+    for name in ("strength", "tried", "residuals", "bounds"):
+        assert facts["tuning"][name] == pytest.approx(expected[name], rel=1e-12)
+    assert len(facts["tuning"]["tried"]) >= 3
+    run_json(*common, "--strength", facts["tuning"]["strength"])
+    assert np.linalg.norm(np.load(out) - image) <= 2e-3 * np.linalg.norm(image)
+    assert run_json(*common)["tuning"] is None
+
+
 def test_the_tolerance_is_the_bound(files, run_json, tmp_path):
     out = tmp_path / "image.npy"
     loose, tight = (

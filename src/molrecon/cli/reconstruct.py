@@ -122,10 +122,11 @@ PartialFourier = Annotated[
     ),
 ]
 Strength = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="Factor on the strength of regularisation; auto to choose it by predicting samples "
-        "that are left out, which takes three to five times the work.",
+        "that are left out, which takes about twice the time. Chosen by default where the noise "
+        "level is uncertain; 1 otherwise.",
         metavar="auto|NUMBER",
     ),
 ]
@@ -183,7 +184,7 @@ def reconstruct(
     map_sets: MapSets = 1,
     partial_fourier: PartialFourier = True,
     sigma: Sigma = None,
-    strength: Strength = "1",
+    strength: Strength = None,
     robust: Robust = None,
     noise_map: NoiseMap = None,
     draws: Draws = 32,
@@ -269,7 +270,8 @@ def _run(
     with output.progress() as show:
         found = pipeline.reconstruct(scan, progress=show, **own, **shared)
         if report is not None:
-            _write_report(report, found, scan, others, progress=show, **shared)
+            tuned = own["strength"] == "auto"
+            _write_report(report, found, scan, others, tuned=tuned, progress=show, **shared)
     return found
 
 
@@ -336,11 +338,13 @@ def _write_report(
     report([found, *reconstruct_beside(scan, different, **settings)], path)
 
 
-def _strength(text: str) -> Any:
+def _strength(text: str | None) -> float | str | None:
     from molrecon.errors import InputError
 
+    if text is None or text == "auto":
+        return text
     try:
-        return text if text == "auto" else float(text)
+        return float(text)
     except ValueError:
         raise InputError(f"strength is {text!r}, expected auto or a number; correct it.") from None
 

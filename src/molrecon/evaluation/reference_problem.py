@@ -24,8 +24,12 @@ class ReferenceProblem:
     reference: Tensor  # ``(batch, 1, *spatial)``, in the units of y
     # noise per measured sample that methods are told; None to have it estimated
     sigma: float | None = None
-    # ``(batch or 1, 1, *spatial)``, where k-space was sampled; None without k-space
-    mask: Tensor | None = None
+    scan: Scan | None = None  # that y and A are made of, with coil maps; None without k-space
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Where k-space was sampled, ``(batch or 1, 1, *spatial)``; None without k-space."""
+        return None if self.scan is None else self.scan.mask
 
 
 def retrospective_problem(
@@ -40,8 +44,9 @@ def retrospective_problem(
     scan = undersample(full, acceleration, mask_kind=mask_kind, calibration=calibration, seed=seed)
     maps = estimate_coil_maps(scan.kspace, scan.mask)
     reference = combine_coils(full.kspace, maps)
-    y, A, _ = Preparation().problem(replace(scan, coil_maps=maps))
-    return ReferenceProblem(y, A, reference, mask=scan.mask)
+    scan = replace(scan, coil_maps=maps)
+    y, A, _ = Preparation().problem(scan)
+    return ReferenceProblem(y, A, reference, scan=scan)
 
 
 def simulated_problem(
@@ -63,7 +68,6 @@ def simulated_problem(
     maps = acquisition.coil_maps
     if estimate_maps:
         maps = estimate_coil_maps(acquisition.kspace, acquisition.mask)
+    scan = Scan(acquisition.kspace, acquisition.mask, maps)
     A = CartesianMRI(maps, acquisition.mask)
-    return ReferenceProblem(
-        acquisition.kspace, A, acquisition.target(reference), mask=acquisition.mask
-    )
+    return ReferenceProblem(scan.kspace, A, acquisition.target(reference), scan=scan)

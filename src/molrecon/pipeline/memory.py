@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from molrecon.data.partial_fourier import missing_edge
 from molrecon.errors import InputError
@@ -23,6 +23,8 @@ FIXED_IMAGES = 24
 bound is confirmed in double precision."""
 IMAGES_PER_BLOCK = 5
 """Images of a block of coils that the operator holds at once."""
+TRIAL_IMAGES = 5
+"""Images of the trials of a strength, and the one that is solved for from them."""
 PARTS_OF_VOLUME = 5
 """K-space of a volume that is taken apart: itself, its planes and their maps, and in passing."""
 SHARE_OF_FREE = 0.9
@@ -61,6 +63,10 @@ class MemoryPlan:
     def total(self) -> int:
         """All of it."""
         return self.measurements + self.images + self.network
+
+    def without(self, held: int) -> MemoryPlan:
+        """Return the plan without so many bytes of measurements."""
+        return replace(self, measurements=self.measurements - held)
 
 
 def memory_limit(max_memory: float | None, device: str, held: int) -> int | None:
@@ -103,6 +109,16 @@ def fit_memory(
     return plan_memory(
         spatial, coils, model, limit=limit, maps_shape=maps_shape, held=held, sets=sets
     )
+
+
+def memory_of_trials(matched: Matched, sets: int = 1) -> int:
+    """Return the bytes that choosing a strength holds beside: what is kept, and the trials."""
+    coils, *spatial = matched.scan.kspace.shape[1:]
+    if matched.split is not None:
+        del spatial[matched.split]
+    if missing_edge(matched.scan.mask[:1], matched.scan.axes.fourier)[1]:
+        coils *= 2
+    return COMPLEX * math.prod(spatial) * (coils + TRIAL_IMAGES * sets)
 
 
 @contextmanager

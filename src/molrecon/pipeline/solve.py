@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +22,15 @@ from molrecon.pipeline.match import Matched
 from molrecon.pipeline.measurements import known_noise
 from molrecon.pipeline.parts import parts_of
 from molrecon.pipeline.preparation import Preparation, Step, worst
-from molrecon.pipeline.tuning import Tuning, tune
+from molrecon.pipeline.tuning import (
+    CannotTuneError,
+    Strength,
+    Tuning,
+    chooses_by_default,
+    doubt_of_noise,
+    tune,
+    untuned,
+)
 from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor, at_strength
 from molrecon.trust.noise import noise_map
@@ -77,7 +85,7 @@ def solve(
     device: str,
     stored: ImageFile | None = None,
     noise_draws: int = 0,
-    strength: float | Literal["auto"] = 1.0,
+    strength: Strength = None,
     progress: Progress = silent,
 ) -> Solved:
     """Reconstruct all a scan holds; coil maps are estimated where it has none.
@@ -101,7 +109,8 @@ def solve(
     noise_draws
         Draws of the noise for a noise map, which is kept in memory; 0 for none.
     strength
-        Factor on the strength of the method, or ``"auto"`` to choose it (see `tune`).
+        Factor on the strength of the method, or ``"auto"`` to choose it (see `tune`); None to
+        choose it where the noise level is uncertain.
     progress
         Called with what is being done, the number of solves done and their number.
 
@@ -151,7 +160,7 @@ class _ItemSolver:
         tol: float,
         device: str,
         noise_draws: int,
-        strength: float | Literal["auto"],
+        strength: Strength,
         progress: Progress,
     ) -> None:
         self.method, self.count, self.preparation = method, count, preparation
@@ -170,9 +179,7 @@ class _ItemSolver:
         item, sets = self.preparation.with_maps(item)
         noise = known_noise(item) if self.method.needs_sigma else None
         parts = parts_of(item, matched.split, noise)
-        if self.strength == "auto":
-            self.progress(f"{self.method.name}: strength", len(self.solved), total)
-        setting = _setting(self.method, parts.scan, self.preparation, self.device, self.strength)
+        setting = self._setting(parts.scan, noise, total)
         values, stds, steps = [], [], matched.steps
         for index, plane in enumerate(parts.planes):
             place = _place(item, number, plane, self.count)
@@ -191,6 +198,29 @@ class _ItemSolver:
         restore = matched.restore or (lambda image: image)
         std = restore(parts.join(torch.cat(stds))) if stds else None
         return restore(parts.join(torch.cat(values))), std, steps
+
+    def _setting(self, parts: Scan, noise: NoiseEstimate | None, total: int) -> _Setting:
+        """Choose the strength; of planes of a volume the one in the middle decides."""
+        strength, doubt = self.strength, ""
+        if strength is None:
+            doubt = doubt_of_noise(noise) if chooses_by_default(self.method) else ""
+            strength = "auto" if doubt else 1.0
+        if strength != "auto":
+            return _Setting(strength)
+        self.progress(f"{self.method.name}: strength", len(self.solved), total)
+        place = len(parts.kspace) // 2
+        part = parts.item(place)
+        try:
+            tuning, start = tune(self.method, part, self._problem, sigma=part.sigma)
+        except CannotTuneError as error:
+            if not doubt:
+                raise
+            return _Setting(1.0, untuned(f"{doubt}, but {error.reason}"))
+        return _Setting(tuning.strength, replace(tuning, note=doubt), start, place)
+
+    def _problem(self, part: Scan) -> tuple[Tensor, LinearOperator]:
+        y, A, _ = self.preparation.problem(part)
+        return y.to(self.device), A.to(self.device)
 
     def _part(
         self, part: Scan, where: str, setting: _Setting, index: int, total: int
@@ -252,34 +282,13 @@ class _Setting:
 
     strength: float = 1.0
     tuning: Tuning | None = None
-    # The image that it was chosen by, where the method takes a start, and of which part it is.
-    image: Tensor | None = None
+    # Where the part that it was chosen by starts from, as arguments of a call, and which it is.
+    begin: dict[str, Tensor] = field(default_factory=dict)
     place: int = 0
 
     def start(self, part: int) -> dict[str, Tensor]:
         """Return where to start from, as arguments of a call."""
-        return {"x0": self.image} if self.image is not None and part == self.place else {}
-
-
-def _setting(
-    method: Reconstructor,
-    parts: Scan,
-    preparation: Preparation,
-    device: str,
-    strength: float | Literal["auto"],
-) -> _Setting:
-    """Choose the strength of a method; of planes of a volume the one in the middle decides."""
-    if strength != "auto":
-        return _Setting(strength)
-
-    def problem(scan: Scan) -> tuple[Tensor, LinearOperator]:
-        y, A, _ = preparation.problem(scan)
-        return y.to(device), A.to(device)
-
-    place = len(parts.kspace) // 2
-    part = parts.item(place)
-    tuning, image = tune(method, part, problem, sigma=part.sigma)
-    return _Setting(tuning.strength, tuning, image if method.takes_start else None, place)
+        return self.begin if part == self.place else {}
 
 
 def _noise_std(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,13 +23,20 @@ from molrecon.errors import InputError
 from molrecon.pipeline.checking import check_whole
 from molrecon.pipeline.match import Matched, match_axes, require_mri
 from molrecon.pipeline.measurements import require_coil_maps
-from molrecon.pipeline.memory import MemoryPlan, fit_memory, in_tiles, memory_limit
+from molrecon.pipeline.memory import (
+    MemoryPlan,
+    fit_memory,
+    in_tiles,
+    memory_limit,
+    memory_of_trials,
+)
 from molrecon.pipeline.parts import AnyScan, items_of
 from molrecon.pipeline.preparation import Preparation
 from molrecon.pipeline.reconstruction import Reconstruction, unproved
 from molrecon.pipeline.solve import Solved, solve
+from molrecon.pipeline.tuning import Strength, chooses_by_default
 from molrecon.progress import Progress, silent
-from molrecon.reconstructors.base import Reconstructor
+from molrecon.reconstructors.base import Reconstructor, require_strength
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.least_squares import DEFAULT_TOL
 from molrecon.reconstructors.methods import build_method
@@ -43,7 +50,7 @@ def reconstruct(
     preparation: Preparation | None = None,
     tol: float | None = None,
     sigma: float | None = None,
-    strength: float | Literal["auto"] = 1.0,
+    strength: float | Literal["auto"] | None = None,
     robust: float | None = None,
     noise_draws: int = 0,
     intensity: bool = False,
@@ -84,8 +91,10 @@ def reconstruct(
         in place of that of the scan, or of the estimate.
     strength
         Factor on the strength of regularisation, in units of the noise level; ``"auto"`` to choose
-        it by predicting measurements that are left out (see `Tuning`), which takes three
-        to five times the work.
+        it by predicting measurements that are left out (see `Tuning`), which takes about
+        twice the time. By default it is chosen where the method rests on a noise level whose
+        estimate is uncertain by more than 30 %, unless ``robust`` is given or the memory does not
+        suffice, and else 1.
     robust
         Largest gain ``‖Δx‖ / ‖Δy‖`` of an error of the measurements that the method may have, at
         least 1.25: λ, m and thresholds are set so that no more is proved (`MOL.with_gain`). By
@@ -147,7 +156,8 @@ def reconstruct(
     items = _Matching(source, chosen, preparation, sigma, intensity)
     items.require_maps(progress)
     learned = chosen if isinstance(chosen, LearnedReconstructor) else None
-    plan = _memory(items, learned, max_memory, device)
+    plan, trials = _memory(items, learned, max_memory, device, strength)
+    strength = 1.0 if strength is None and not trials else strength
     # What lies in memory as a whole has an image that does, too.
     stored = None if source.whole is not None else ImageFile(_folder(output))
     with in_tiles(learned, plan.tile):
@@ -170,7 +180,7 @@ def reconstruct(
         chosen,
         source=source.source,
         noise_draws=noise_draws,
-        memory=plan,
+        memory=plan if any(solved.tunings) else plan.without(trials),
         tol=tol,
         device=device,
         seconds=time.perf_counter() - started,
@@ -237,17 +247,30 @@ class _Matching:
 
 
 def _memory(
-    items: _Matching, model: LearnedReconstructor | None, max_memory: float | None, device: str
-) -> MemoryPlan:
-    """Plan the memory of one item beside what is held of the others."""
+    items: _Matching,
+    model: LearnedReconstructor | None,
+    max_memory: float | None,
+    device: str,
+    strength: Strength,
+) -> tuple[MemoryPlan, int]:
+    """Plan the memory of one item beside what is held of the others.
+
+    The second result is what of it is for trials of the strength, which nobody asked for have to
+    find room.
+    """
     scan, held = items.first.scan, items.items.held
-    return fit_memory(
-        items.first,
-        model,
-        limit=memory_limit(max_memory, device, held=held or scan.kspace.nbytes),
-        held=held * (len(items.items) - 1) // len(items.items),
-        sets=max(scan.map_sets, items.preparation.map_sets),
-    )
+    sets = max(scan.map_sets, items.preparation.map_sets)
+    limit = memory_limit(max_memory, device, held=held or scan.kspace.nbytes)
+    beside = held * (len(items.items) - 1) // len(items.items)
+    fit = partial(fit_memory, items.first, model, limit=limit, sets=sets)
+    trials = memory_of_trials(items.first, sets)
+    if strength is None and chooses_by_default(items.method):
+        plan = fit(held=beside)
+        if limit is not None and plan.total + trials > limit:
+            return plan, 0
+    elif strength != "auto":
+        return fit(held=beside), 0
+    return fit(held=beside + trials), trials
 
 
 def _described(
@@ -286,7 +309,7 @@ def _method(
     method: str | Reconstructor | None,
     model: str | None,
     device: str,
-    strength: float | Literal["auto"],
+    strength: Strength,
     robust: float | None,
 ) -> Reconstructor:
     """Build the method where it is not, and refuse one that cannot serve."""
@@ -294,13 +317,7 @@ def _method(
     require_mri(chosen)
     if robust is not None:
         chosen = chosen.with_gain(robust)
-    if strength != "auto":
-        require_positive("strength", strength)
-    if strength != 1 and not chosen.tunable:
-        raise InputError(
-            f"strength is {strength}, but the method {chosen.name} has no strength to choose; "
-            "leave it out."
-        )
+    require_strength(chosen, strength)
     return chosen
 
 

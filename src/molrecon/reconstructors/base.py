@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -208,18 +208,24 @@ def at_strength(method: Reconstructor, strength: float) -> Iterator[None]:
     ...     print(method.strength)
     2.0
     """
-    require_positive("strength", strength)
-    if strength != 1 and not method.tunable:
-        raise InputError(
-            f"strength is {strength:g}, but the method {method.name} has no strength to choose; "
-            "leave it out."
-        )
+    require_strength(method, strength)
     before = method.strength
     method.strength = before * strength
     try:
         yield
     finally:
         method.strength = before
+
+
+def require_strength(method: Reconstructor, strength: float | Literal["auto"] | None) -> None:
+    """Refuse a strength that is not positive, or of a method that has none."""
+    if strength != "auto":
+        require_positive("strength", strength)
+    if strength not in (None, 1) and not method.tunable:
+        raise InputError(
+            f"strength is {strength}, but the method {method.name} has no strength to choose; "
+            "leave it out."
+        )
 
 
 class Held(Reconstructor):

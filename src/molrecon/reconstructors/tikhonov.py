@@ -81,7 +81,7 @@ class Tikhonov(Reconstructor):
         Parameters
         ----------
         weight
-            λ of every sample, ``(batch,)``, in place of the chosen one.
+            λ of every sample at strength 1, ``(batch,)``, in place of the chosen one.
         """
         started = time.perf_counter()
         check_signal(y, A, sigma, tol)
@@ -91,7 +91,7 @@ class Tikhonov(Reconstructor):
         solution = regularised_least_squares(
             y,
             A,
-            weight,
+            weight / self.strength**2,
             tol=tol,
             max_iterations=self.max_iterations,
             raise_on_failure=raise_on_failure,
@@ -104,7 +104,7 @@ class Tikhonov(Reconstructor):
         return self.lam is None
 
     def settled(self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None) -> dict[str, Any]:
-        """Return λ as chosen for ``y``."""
+        """Return λ at strength 1 as chosen for ``y``."""
         check_signal(y, A, sigma)
         with torch.no_grad():
             return {"weight": self._choose(y, A, sigma)[0]}
@@ -112,16 +112,16 @@ class Tikhonov(Reconstructor):
     def _choose(
         self, y: Tensor, A: LinearOperator, sigma: Tensor | float | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Return λ and, where it rests on one, the noise level, both ``(batch,)``."""
+        """Return λ at strength 1 and, where it rests on one, the noise level, ``(batch,)``."""
         unit = 1 / A.nominal_norm.to(y.real.dtype) ** 2
         if self.lam is not None:
-            return (unit * self.lam / self.strength**2).expand(y.shape[0]), None
+            return (unit * self.lam).expand(y.shape[0]), None
         noise = as_sigma(A.estimate_sigma(y) if sigma is None else sigma, y)
         lam = unit * _by_discrepancy(y.detach(), A, noise.detach(), unit, self.max_iterations)
         # Aᴴy requires a gradient if y does, or a tensor that A holds.
         if torch.is_grad_enabled() and (noise.requires_grad or A.H(y).requires_grad):
             lam = _with_gradient(lam, y, A, noise, self.max_iterations)
-        return lam / self.strength**2, noise
+        return lam, noise
 
 
 @torch.no_grad()

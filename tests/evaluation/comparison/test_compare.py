@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -15,6 +16,7 @@ from PIL import Image
 from molrecon.data.axes import Axes
 from molrecon.data.calibration import calibration_region
 from molrecon.data.coil_maps import estimate_coil_maps
+from molrecon.data.simulation import simulate_coil_maps
 from molrecon.errors import InputError
 from molrecon.evaluation.comparison import ComparisonConfig, compare, prepare
 from molrecon.evaluation.comparison.compare import Comparison
@@ -23,9 +25,13 @@ from molrecon.evaluation.comparison.runner import run_jobs
 from molrecon.evaluation.comparison.store import Record, Store
 from molrecon.evaluation.conventions import standard_scores
 from molrecon.evaluation.metrics import METRICS
+from molrecon.operators.fourier import fft_centred
+from molrecon.pipeline import reconstruct
 from molrecon.reconstructors.methods import METHODS, build_method
 from molrecon.reconstructors.sense import SENSE
 from molrecon.trust.probe import probe_lesions
+
+from .conftest import object_image
 
 
 def comparable(result: Comparison) -> list[Record]:
@@ -78,6 +84,31 @@ def test_results_are_those_of_the_methods_themselves(settings, tmp_path, run):
     assert record.solve["iterations"] == int(solution.iterations[0])
     assert record.seconds_per_slice > 0
     assert {one.group for one in result.records} == {"one.npy", "two.npy"}
+
+
+def test_strengths_are_chosen_for_every_image_as_reconstruct_does(settings, tmp_path, run):
+    shape = (48, 40)
+    maps = simulate_coil_maps(shape, 3, generator=torch.Generator().manual_seed(0))
+    np.save(tmp_path / "scan.npy", fft_centred(maps * object_image(0, shape), 2).numpy())
+    scans = settings["image_sets"][0] | {"files": ["scan.npy"]}
+    one = settings | {"image_sets": [scans], "root": str(tmp_path)}
+    chosen = one | {"methods": [{"method": "sense", "strength": "auto"}]}
+    result = run(chosen, tmp_path / "auto")
+    assert not result.failures
+    plan = prepare(ComparisonConfig.model_validate(chosen), tmp_path / "auto")
+    for case, record in zip(plan.cases, result.records, strict=True):
+        scan = case.problem().scan
+        found = reconstruct(scan, "sense", strength="auto", device="cpu")
+        assert record.solve["strength"] == pytest.approx(found.tunings[0].strength, rel=1e-9)
+        expected = standard_scores(found.image, case.problem().reference)["psnr"].value
+        assert record.scores["molrecon"]["psnr"] == pytest.approx(expected, rel=1e-6)
+    number = one | {"methods": [{"method": "sense", "strength": 2.0}]}
+    stronger = run(number, tmp_path / "number").records[0]
+    weight = one | {"methods": [{"method": "sense", "options": {"lam": 25.0}}]}
+    assert stronger.scores == run(weight, tmp_path / "weight").records[0].scores
+    none = one | {"methods": [{"method": "zero-filled", "strength": "auto"}]}
+    with pytest.raises(InputError, match="'zero-filled': strength is auto, but"):
+        run(none, tmp_path / "none")
 
 
 def test_maps_of_real_scans_see_the_calibration_region_alone(settings, tmp_path, data, run):

@@ -52,7 +52,13 @@ def test_all_that_matters_is_in_the_definition(strong):
     method = build(plain, "cpu")
     same = definition(plain.model_copy(update={"label": "other"}), method)
     assert definition(plain, method) == same
-    for change in ({"tol": 0.1}, {"options": {"strength": 2}}, {"method": "sense"}):
+    for change in (
+        {"tol": 0.1},
+        {"options": {"strength": 2}},
+        {"strength": 2.0},
+        {"strength": "auto"},
+        {"method": "sense"},
+    ):
         assert definition(plain.model_copy(update=change), method) != same
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
@@ -22,6 +22,9 @@ class MethodConfig(Settings):
     # Tolerance on the relative distance to the method's own solution.
     tol: float = Field(1e-3, gt=0)
     options: dict[str, Any] = Field(default_factory=dict)  # further arguments of the method
+    # Factor on the strength of regularisation, or "auto" to choose it for every image by predicting
+    # samples that are left out, which the time then includes.
+    strength: Annotated[float, Field(gt=0)] | Literal["auto"] = 1.0
     # Values of options among which the reference decides, image by image, for the highest PSNR:
     # what the method could reach if its settings were ideal, and what no user can know.
     oracle: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from molrecon.data.scan import Scan
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import ConvergenceError, InputError, MolreconError
 from molrecon.evaluation.comparison.config import MethodConfig, ProbeConfig
@@ -19,8 +21,11 @@ from molrecon.evaluation.conventions import CONVENTIONS
 from molrecon.evaluation.image_sets.base import Case
 from molrecon.evaluation.reference_problem import ReferenceProblem
 from molrecon.evaluation.resources import PeakMemory
+from molrecon.operators.base import LinearOperator
 from molrecon.operators.cartesian_mri import CartesianMRI
-from molrecon.reconstructors.base import Reconstructor
+from molrecon.pipeline.preparation import Preparation
+from molrecon.pipeline.tuning import tune
+from molrecon.reconstructors.base import Reconstructor, at_strength
 from molrecon.trust.probe import probe_lesions
 
 DIED = (
@@ -126,7 +131,9 @@ def _measured(
         return replace(task.names, failure=reason_of(error)), None
     record, image, method = max(found, key=lambda one: one[0].scores["molrecon"]["psnr"])
     if task.probe is not None:
-        record.solve["recovery"] = _recovery(method, task.probe, problem, image, methods.device)
+        with at_strength(method, record.solve["strength"]):
+            recovery = _recovery(method, task.probe, problem, image, methods.device)
+        record.solve["recovery"] = recovery
     return record, image
 
 
@@ -160,7 +167,10 @@ def _result(
     y, A = problem.y.to(device), problem.A.to(device)
     with PeakMemory(device) as memory:
         started = time.perf_counter()
-        solution = method(y, A, sigma=problem.sigma, tol=task.method.tol, raise_on_failure=False)
+        strength, start = _strength(method, task, problem, device)
+        options: dict[str, Any] = {"sigma": problem.sigma, "tol": task.method.tol, **start}
+        with at_strength(method, strength):
+            solution = method(y, A, raise_on_failure=False, **options)
         image = solution.value.cpu()
         seconds = time.perf_counter() - started
     _require_finite(image, solution)
@@ -168,11 +178,33 @@ def _result(
     record = replace(
         task.names,
         scores=_scores(image, problem.reference),
-        solve={name: facts[name] for name in KEPT_FACTS},
+        solve={name: facts[name] for name in KEPT_FACTS} | {"strength": strength},
         seconds_per_slice=seconds / slices_of(problem.reference),
         peak_memory=memory.bytes,
     )
     return record, image
+
+
+def _strength(
+    method: Reconstructor, task: Task, problem: ReferenceProblem, device: str
+) -> tuple[float, dict[str, Any]]:
+    """Return the strength of a method, and where it starts from if that was chosen."""
+    if task.method.strength != "auto":
+        return task.method.strength, {}
+    scan = problem.scan
+    if scan is None or len(scan.kspace) > 1:
+        raise InputError(
+            "strength is auto, but measurements of one scan's k-space were expected, of which "
+            "samples can be left out; give the strength as a number."
+        )
+    preparation = Preparation(partial_fourier=not isinstance(problem.A, CartesianMRI))
+
+    def made(part: Scan) -> tuple[torch.Tensor, LinearOperator]:
+        y, A, _ = preparation.problem(part)
+        return y.to(device), A.to(device)
+
+    tuning, start = tune(method, scan, made, sigma=problem.sigma)
+    return tuning.strength, start
 
 
 def _require_finite(image: torch.Tensor, solution: Solution) -> None:

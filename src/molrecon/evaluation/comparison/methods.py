@@ -7,7 +7,7 @@ from typing import Any
 from molrecon.data.root import file_digest
 from molrecon.errors import InputError
 from molrecon.evaluation.comparison.config import MethodConfig
-from molrecon.reconstructors.base import Reconstructor
+from molrecon.reconstructors.base import Reconstructor, require_strength
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.methods import METHODS, build_method
 from molrecon.reconstructors.store import resolve, shipped_models
@@ -27,7 +27,9 @@ def build(config: MethodConfig, device: str) -> Reconstructor:
             f"one of {', '.join(shipped_models())} as its model."
         )
     try:
-        return build_method(config.method, model=config.model, device=device, **config.options)
+        method = build_method(config.method, model=config.model, device=device, **config.options)
+        require_strength(method, config.strength)
+        return method
     except InputError as error:
         raise InputError(f"The method {config.label!r}: {error}") from None
     except (TypeError, ValueError) as error:
@@ -49,4 +51,5 @@ def definition(config: MethodConfig, method: Reconstructor) -> dict[str, Any]:
         "tol": config.tol,
         "options": config.options,
         **({"oracle": config.oracle} if config.oracle else {}),
+        **({"strength": config.strength} if config.strength != 1 else {}),
     }
