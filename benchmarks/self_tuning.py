@@ -175,7 +175,7 @@ def main() -> None:
         worst = max(rows, key=lambda row: row.best - row.tuned)
         plain = max(rows, key=lambda row: row.best - row.fixed)
         print(
-            f"  below the best of five, mean over {len(rows)} scans: self-tuned "
+            f"  {len(found) - len(rows)} scans refused; below the best of five, mean over {len(rows)}: self-tuned "
             f"{np.mean([row.best - row.tuned for row in rows]):.3f} dB, at worst "
             f"{worst.best - worst.tuned:.2f} ({worst.name}); at strength 1 "
             f"{np.mean([row.best - row.fixed for row in rows]):.3f} dB, at worst "

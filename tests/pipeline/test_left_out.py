@@ -7,7 +7,7 @@ import torch
 
 from molrecon import Scan, make_mask
 from molrecon.errors import InputError
-from molrecon.pipeline.left_out import left_out_samples, missing_like
+from molrecon.pipeline.left_out import distance_ratio, left_out_samples, missing_like
 from molrecon.pipeline.tuning import SHARE
 
 SHAPE = (48, 40)
@@ -42,6 +42,29 @@ def test_left_out_samples_are_a_share_outside_the_centre_and_depend_on_the_mask_
     assert not bool(whole[18:30].any())
     with pytest.raises(InputError, match="too few to leave some out"):
         left_out_samples(scan(mask=torch.ones(SHAPE, dtype=torch.bool)), SHARE)
+
+
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_without_a_line_of_a_lattice_there_is_a_hole_of_its_spacing(step):
+    """The line is a step from its neighbours; the missing ones, by hand, step² / 4 (rounded)."""
+    mask = torch.zeros(96, 40, dtype=torch.bool)
+    mask[::step] = True
+    kspace = torch.ones(1, 1, 96, 40, dtype=torch.complex64) * mask
+    part = Scan(kspace, mask[None, None])
+    one = torch.zeros_like(part.mask)
+    one[..., 48 // step * step, :] = True
+    gaps = [min(n, step - n) for n in range(1, step)]
+    # Behind the last line of 96 the samples have no neighbour on the other side.
+    last = [n % step for n in range(96 - step + 1, 96)]
+    missing = (sum(gaps) * (96 // step - 1) + sum(last)) / (len(gaps) * (96 // step))
+    assert distance_ratio(part, one) == pytest.approx(step / missing, rel=1e-5)
+
+
+def test_random_samples_left_out_lie_no_farther_than_the_missing_ones():
+    part = scan()
+    assert distance_ratio(part, left_out_samples(part, SHARE)) < 1.2
+    whole = Scan(torch.ones(1, 1, *SHAPE, dtype=torch.complex64), torch.ones(1, 1, *SHAPE) > 0)
+    assert distance_ratio(whole, whole.mask & False) == 0
 
 
 def test_left_out_weights_stand_for_what_is_missing():

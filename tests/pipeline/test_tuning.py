@@ -147,6 +147,15 @@ def test_the_chosen_strength_of_least_squares_is_near_the_best_one():
     assert error(found.strength) <= 1.1 * min(error(strength) for strength in STRENGTHS)
 
 
+@pytest.mark.parametrize("step", [2, 3])
+def test_a_lattice_is_refused(step):
+    mask = torch.zeros(SHAPE, dtype=torch.bool)
+    mask[::step] = True
+    mask[20:28] = True
+    with pytest.raises(InputError, match="sampled so regularly that samples left out lie"):
+        tune(build_method("sense"), scan(mask=mask), problem_of)
+
+
 @given(st.floats(-2.2, 0.6), st.floats(0.05, 3), st.floats(0, 0.3), st.integers(3, 5))
 def test_the_choice_is_the_minimum_of_the_curve(place, steepness, least, count):
     """Of a parabola in the logarithm, cut off at the ends of what was tried."""

@@ -17,6 +17,8 @@ FEWEST = 64
 """Fewer left-out samples than this tell nothing."""
 WINDOW = 7
 """Width in samples of the neighbourhood whose sampled share is the density of a sampling."""
+FARTHEST = 16
+"""Distance in samples beyond which it does not count how far the next sample is."""
 MOST_LIKELY = 0.9
 """Largest probability with which a sample is left out."""
 
@@ -47,6 +49,44 @@ def left_out_samples(part: Scan, share: float) -> Tensor:
     left_out = torch.zeros_like(free)
     left_out[tuple(chosen.T)] = True
     return (left_out.expand_as(mask) & mask)[None, None]
+
+
+def distance_ratio(part: Scan, left_out: Tensor) -> float:
+    """Return how much farther left-out samples lie from the others than missing samples do.
+
+    It is the mean distance of the first to the nearest sample that is kept, over that of the second
+    to the nearest that was measured: about 1 for random sampling, and 2 or more for a lattice,
+    where to leave out a sample makes a hole that the scan does not have. 0 where nothing is
+    missing.
+
+    Parameters
+    ----------
+    part
+        The scan of one item.
+    left_out
+        Which samples are left out, bool ``(1, 1, *spatial)``.
+    """
+    if bool(part.mask.all()):
+        return 0.0
+    fourier = part.axes.fourier
+    holes = _distances(part.mask & ~left_out, fourier)[left_out].mean()
+    return float(holes / _distances(part.mask, fourier)[~part.mask].mean())
+
+
+def _distances(known: Tensor, fourier: int) -> Tensor:
+    """Return the distance of every sample to the nearest known one, the largest along an axis.
+
+    Only along Fourier axes, and no more than `FARTHEST`.
+    """
+    flat = known.reshape(-1, 1, *known.shape[-fourier:]).float()
+    pool = torch.nn.functional.max_pool2d if fourier == 2 else torch.nn.functional.max_pool3d
+    distances = torch.zeros_like(flat)
+    for _ in range(FARTHEST):
+        distances += 1 - flat
+        if bool(flat.all()):
+            break
+        flat = pool(flat, 3, stride=1, padding=1)
+    return distances.reshape(known.shape)
 
 
 def missing_like(part: Scan, share: float, draw: int) -> Tensor:

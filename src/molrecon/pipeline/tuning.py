@@ -27,7 +27,7 @@ from molrecon.errors import InputError
 from molrecon.linear.status import Status
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.noise import UNCERTAIN, NoiseEstimate
-from molrecon.pipeline.left_out import left_out_samples
+from molrecon.pipeline.left_out import distance_ratio, left_out_samples
 from molrecon.reconstructors.base import Reconstructor, at_strength
 from molrecon.reconstructors.learned import LearnedReconstructor
 
@@ -37,11 +37,13 @@ STRENGTHS = (2.0, 1.0, 0.5, 0.25, 0.1)
 """Strengths that may be tried, in units of the noise level."""
 SHARE = 0.15
 """Share of the samples outside the calibration region that is left out."""
-LOOSE = 1e-2
-"""Tolerance of the trials, far below the differences between strengths."""
-FIRST = 5e-3
+LOOSE = 2e-2
+"""Tolerance of the trials: the true distance is about ten times smaller."""
+FIRST = 1e-2
 """Tolerance of the first trial, which the others start from: what is far from solved in it is so in
 all of them, and would pass for the work of the strength that is tried last."""
+REGULAR = 1.75
+"""Largest `distance_ratio`: what predicts holes that the scan does not have best is too strong."""
 FLAT = 1e-3
 """Range of the curve of squared residuals, as a share of the least, at which it moves the strength
 by half of what it says: a flat one says nothing. With one coil least squares predict nothing."""
@@ -197,6 +199,12 @@ class _Trials:
             left_out = left_out_samples(part, SHARE)
         except InputError as error:
             raise CannotTuneError(str(error)) from None
+        ratio = distance_ratio(part, left_out)
+        if ratio > REGULAR:
+            raise CannotTuneError(
+                f"{part.source} is sampled so regularly that samples left out lie {ratio:.1f} "
+                "times as far from the others as the missing ones, which they have to stand for"
+            )
         full, self._full = problem(part)
         kept = part.mask & ~left_out
         self._y, self._A = problem(replace(part, kspace=part.kspace * kept, mask=kept))
