@@ -172,18 +172,17 @@ def main() -> None:
             if arguments.scans is None or number in arguments.scans
         ]
         rows = [row for row in found if row is not None]
-        worst = max(rows, key=lambda row: row.best - row.tuned)
-        plain = max(rows, key=lambda row: row.best - row.fixed)
+        lost = {row.name: row.best - row.tuned for row in rows}
+        untuned = {row.name: row.best - row.fixed for row in rows}
+        ratios = [row.ratio for row in rows]
         print(
-            f"  {len(found) - len(rows)} scans refused; below the best of five, mean over {len(rows)}: self-tuned "
-            f"{np.mean([row.best - row.tuned for row in rows]):.3f} dB, at worst "
-            f"{worst.best - worst.tuned:.2f} ({worst.name}); at strength 1 "
-            f"{np.mean([row.best - row.fixed for row in rows]):.3f} dB, at worst "
-            f"{plain.best - plain.fixed:.2f} ({plain.name}); time × "
-            f"{statistics.median(row.ratio for row in rows):.2f} in the median, "
-            f"{max(row.ratio for row in rows):.2f} at most",
-            flush=True,
+            f"  {len(found) - len(rows)} scans refused; below the best of five, {len(rows)} scans:"
         )
+        for what, values in (("self-tuned", lost), ("at strength 1", untuned)):
+            worst = max(values, key=lambda one: values[one])
+            mean = np.mean(list(values.values()))
+            print(f"  {what}: {mean:.3f} dB in the mean, {values[worst]:.2f} at worst ({worst})")
+        print(f"  time × {statistics.median(ratios):.2f} in the median, {max(ratios):.2f} at most")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ SHARE = 0.15
 """Share of the samples outside the calibration region that is left out."""
 LOOSE = 2e-2
 """Tolerance of the trials: the true distance is about ten times smaller."""
-FIRST = 1e-2
+FIRST = 5e-3
 """Tolerance of the first trial, which the others start from: what is far from solved in it is so in
 all of them, and would pass for the work of the strength that is tried last."""
 REGULAR = 1.75
