@@ -37,7 +37,7 @@ STRENGTHS = (2.0, 1.0, 0.5, 0.25, 0.1)
 """Strengths that may be tried, in units of the noise level."""
 SHARE = 0.15
 """Share of the samples outside the calibration region that is left out."""
-LOOSE = 2e-2
+LOOSE = 1e-2
 """Tolerance of the trials: the true distance is about ten times smaller."""
 FIRST = 5e-3
 """Tolerance of the first trial, which the others start from: what is far from solved in it is so in
