@@ -1,5 +1,8 @@
 """The steps from raw data to the input of a method."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +45,35 @@ def raw(*, noisy_coil=1.0, slices=1):
 
 def steps_of(found):
     return {step.name: step for step in found.steps}
+
+
+def stated(text):
+    """Return the three factors on the intensity that a step states."""
+    mean, low, high = re.search(
+        r"has (\S+) times the intensity .* from (\S+) to (\S+) times", text
+    ).groups()
+    return float(mean), float(low), float(high)
+
+
+def test_the_intensity_that_whitening_leaves_is_stated_and_put_back_with_maps():
+    scan, image = raw(noisy_coil=3)
+    maps = estimate_coil_maps(scan.kspace, scan.mask)
+    steps = {True: Preparation(cut_readout=False), False: Preparation(False, cut_readout=False)}
+    found = {on: reconstruct(scan, "sense", device="cpu", preparation=steps[on]) for on in steps}
+    mean, low, high = stated(steps_of(found[True])["prewhitening"].text)
+    assert low < mean < high
+    inside = image.abs() > 0.9
+    ratio = (found[True].image.abs() / found[False].image.abs())[inside]
+    assert low * 0.98 < float(ratio.min())
+    assert float(ratio.max()) < high * 1.02
+    # In the units of maps as given, it is the image that these maps have without whitening.
+    known = replace(scan, coil_maps=maps)
+    plain, back = (
+        reconstruct(known, "sense", device="cpu", preparation=steps[on], intensity=True).image
+        for on in (False, True)
+    )
+    torch.testing.assert_close(back.abs()[inside], plain.abs()[inside], rtol=0.05, atol=0.02)
+    assert float(((found[True].image - plain).abs() / plain.abs())[inside].max()) > 0.05
 
 
 def test_every_step_is_listed_and_can_be_turned_off():

@@ -98,6 +98,30 @@ def with_mixed_coils(scan: Scan, matrix: Tensor) -> Scan:
     )
 
 
+def intensity_text(scan: Scan, matrix: Tensor) -> str:
+    """Return what mixing the coils by a matrix makes of the intensity of the image, a clause.
+
+    The root sum of squares of the coils changes in every pixel by a factor between the smallest
+    and the largest singular value of the matrix, and so does an image whose maps have a root sum
+    of squares of 1 in the mixed coils.
+
+    Parameters
+    ----------
+    scan
+        The scan before.
+    matrix
+        Complex ``(coil, coil)``, invertible.
+    """
+    values = torch.linalg.svdvals(matrix.to(torch.complex128))
+    size = torch.linalg.vector_norm
+    after = size(torch.tensordot(matrix.to(scan.kspace.dtype), scan.kspace, dims=([1], [1])))
+    mean = float(after / size(scan.kspace).clamp_min(torch.finfo(after.dtype).tiny))
+    return (
+        f"the image has {mean:.3g} times the intensity of the coils as stored, in each pixel from "
+        f"{float(values[-1]):.3g} to {float(values[0]):.3g} times"
+    )
+
+
 def whiten(scan: Scan) -> Scan:
     """Return the scan with prewhitened coils, by its noise samples.
 

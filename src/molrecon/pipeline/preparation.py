@@ -17,7 +17,7 @@ from molrecon.data.coil_compression import compress_coils, require_compression
 from molrecon.data.oversampling import without_oversampling
 from molrecon.data.partial_fourier import missing_edge, smooth_phase
 from molrecon.data.scan import Scan
-from molrecon.data.whitening import whiten
+from molrecon.data.whitening import intensity_text, whiten, whitening_matrix
 from molrecon.errors import InputError, shape_text
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.partial_fourier import PartialFourierMRI
@@ -244,7 +244,10 @@ class Preparation:
         if not self.whiten:
             return item, Step(name, False, "turned off")
         count = item.noise.shape[1]
-        text = f"noise of the coils made uncorrelated and equal, by {count} noise samples"
+        text = (
+            f"noise of the coils made uncorrelated and equal, by {count} noise samples; "
+            f"{intensity_text(item, whitening_matrix(item.noise))}"
+        )
         return whiten(item), Step(name, True, text)
 
     def _cut(self, item: Scan) -> tuple[Scan, Step]:

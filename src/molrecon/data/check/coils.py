@@ -12,7 +12,7 @@ from torch import Tensor
 
 from molrecon.data.check.findings import Finding
 from molrecon.data.scan import Scan, sampled
-from molrecon.data.whitening import with_mixed_coils
+from molrecon.data.whitening import intensity_text, with_mixed_coils
 from molrecon.errors import InputError
 from molrecon.operators.noise import coil_noise_levels
 
@@ -119,8 +119,9 @@ def with_equal_noise(scan: Scan) -> Scan:
     noise = scan.kspace.real.new_ones(1) if scan.noise is not None else coil_noise(scan)
     if bool((noise == 1).all()):
         return scan
-    notes = (*scan.notes, "coils divided by their noise, which is very unequal")
-    return replace(with_mixed_coils(scan, torch.diag(1 / noise + 0j)), notes=notes)
+    matrix = torch.diag(1 / noise + 0j)
+    said = f"coils divided by their noise, which is very unequal; {intensity_text(scan, matrix)}"
+    return replace(with_mixed_coils(scan, matrix), notes=(*scan.notes, said))
 
 
 def check_coils(evidence: Evidence) -> Iterator[Finding]:
