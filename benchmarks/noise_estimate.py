@@ -1,6 +1,6 @@
 """Estimated noise over the true one, of simulated scans.
 
-    MOLRECON_DATA=… python benchmarks/noise_estimate.py [--quick] [--coils N …]
+    MOLRECON_DATA=… python benchmarks/noise_estimate.py [--sizes N] [--coils N …]
 
 Slices of heads of three contrasts and procedural images, 64² to 490×417; smooth, rough and measured
 coil maps; σ from 1e-4 to 4e-2 of the peak; fully sampled, and 2× to 8× with a calibration region of
@@ -63,7 +63,7 @@ def coil_maps(kind: str, size: tuple[int, int], coils: int, generator: torch.Gen
 def main() -> None:
     """Print the figures for every number of coils, and of the real scans."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="up to 128²")
+    parser.add_argument("--sizes", type=int, default=len(SIZES), help="so many, the smallest first")
     parser.add_argument("--coils", type=int, nargs="*", default=COILS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -73,7 +73,7 @@ def main() -> None:
     )
     for coils in arguments.coils:
         rows = []
-        for row in measured(coils, SIZES[:2] if arguments.quick else SIZES):
+        for row in measured(coils, SIZES[: arguments.sizes]):
             rows.append(row)
         report(coils, rows)
     real()
