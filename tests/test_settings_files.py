@@ -3,7 +3,8 @@
 import pytest
 
 from molrecon.errors import InputError
-from molrecon.settings_files import read_yaml
+from molrecon.settings import Settings
+from molrecon.settings_files import parse, read_yaml
 
 
 def aliases(levels: int) -> str:
@@ -41,3 +42,22 @@ def test_what_no_settings_have_is_refused(tmp_path, text, words):
     with pytest.raises(InputError, match=words) as error:
         read_yaml(file)
     assert str(file) in str(error.value)
+
+
+def test_an_unknown_setting_is_told_with_the_nearest_known_one(tmp_path):
+    class Inner(Settings):
+        learning_rate: float = 0.0
+
+    class Outer(Settings):
+        inner: Inner = Inner()
+        steps: int = 1
+
+    file = tmp_path / "a.yaml"
+    for content, told in (
+        ({"step": 2}, r"step: there is no such setting; the nearest is steps"),
+        ({"inner": {"learningrate": 1}}, r"inner\.learningrate: .*; the nearest is learning_rate"),
+        ({"zebra": 2}, r"zebra: there is no such setting; correct"),
+    ):
+        with pytest.raises(InputError, match=told):
+            parse(Outer, content, file)
+    assert parse(Outer, {"inner": {"learning_rate": 1}, "steps": 3}, file).inner.learning_rate == 1

@@ -38,6 +38,8 @@ LAM_LEVEL = 0.01
 
 AHEAD = 6
 """Batches that are simulated ahead of an accelerator's step, each by a thread of its own."""
+AHEAD_ON_CPU = 1
+"""Batches that are simulated beside a step on the CPU."""
 
 _SIGNAL = 2
 """Why a run ends, where a signal asked for it; 1 if the time is over."""
@@ -140,7 +142,7 @@ class Trainer:
                 validated = {one["step"] for one in self.progress.curve}
                 self.log.trim(self.progress.step, validated)
             self.fabric.barrier()
-            ahead = 0 if self.fabric.device.type == "cpu" else AHEAD
+            ahead = AHEAD_ON_CPU if self.fabric.device.type == "cpu" else AHEAD
             count = self.config.steps * len(self.numbers)
             batches = held.enter_context(prefetch(self._draw, count, ahead))
             stop = held.enter_context(finish_on_signals())
