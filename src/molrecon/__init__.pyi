@@ -122,6 +122,7 @@ from molrecon.reconstructors.admm_net import ADMMNet as ADMMNet
 from molrecon.reconstructors.base import Held as Held, Reconstructor as Reconstructor
 from molrecon.reconstructors.configuration import ModelConfig as ModelConfig
 from molrecon.reconstructors.de_grad import DEGrad as DEGrad
+from molrecon.reconstructors.for_physics import ForPhysics as ForPhysics
 from molrecon.reconstructors.l1_wavelet import L1Wavelet as L1Wavelet
 from molrecon.reconstructors.learned import (
     LearnedReconstructor as LearnedReconstructor,

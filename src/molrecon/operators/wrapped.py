@@ -1,4 +1,4 @@
-"""Operators of scipy and pylops as operators of this package."""
+"""Operators of scipy, pylops, sigpy and deepinv as operators of this package."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.checks import image_dtype, image_shape
+from molrecon.operators.foreign import PhysicsProducts, SigpyProducts, products_of
 
 COLLATZ_STEPS = 30
 """Power iterations that tighten the norm bound of a matrix."""
@@ -26,7 +27,7 @@ def wrap_operator(
     dtype: torch.dtype | None = None,
     norm_bound: float | None = None,
 ) -> LinearOperator:
-    """Return an operator of scipy or pylops as a `LinearOperator`.
+    """Return an operator of scipy, pylops, sigpy or deepinv as a `LinearOperator`.
 
     It runs where and how it does without wrapping, on the CPU and one image after the other;
     tensors on other devices are copied there and back. Gradients pass through by its adjoint.
@@ -42,13 +43,16 @@ def wrap_operator(
     op
         A matrix (numpy array or scipy sparse array), `scipy.sparse.linalg.LinearOperator`, pylops
         operator, or anything else with ``shape``, ``dtype``, ``matvec`` and ``rmatvec``; linear
-        over the complex numbers if complex.
+        over the complex numbers if complex. Or a `sigpy.linop.Linop`, or a linear physics of
+        deepinv, with ``A`` and ``A_adjoint``.
     shape_in
-        ``(channel, *spatial)`` of an image; by default one channel with pylops' ``dims``, or
-        ``(1, columns)``.
+        ``(channel, *spatial)`` of an image; by default one channel with pylops' ``dims`` or
+        sigpy's ``ishape``, deepinv's ``img_size``, or ``(1, columns)``. Where it is deepinv's
+        ``(2, *spatial)`` and ``dtype`` is complex, the two channels are real and imaginary part,
+        and images here ``(1, *spatial)``.
     shape_out
-        Shape of the measurements of an image; by default one channel with pylops' ``dimsd``, or
-        ``(1, rows)``.
+        Shape of the measurements of an image; by default one channel with pylops' ``dimsd`` or
+        sigpy's ``oshape``, that of deepinv's measurements, or ``(1, rows)``.
     dtype
         Of images and measurements; by default that of ``op``. A real operator may act on complex
         images.
@@ -73,6 +77,9 @@ def wrap_operator(
     tensor([5.0000], dtype=torch.float64)
     """
     bound = norm_bound
+    op = products_of(op, shape_in, dtype)
+    if isinstance(op, PhysicsProducts):
+        shape_in, shape_out = op.shape_in, op.shape_out if shape_out is None else shape_out
     if not hasattr(op, "matvec"):
         from scipy.sparse.linalg import aslinearoperator
 
@@ -174,7 +181,7 @@ def _product(values: Tensor, operator: Wrapped, adjoint: bool) -> Tensor:
 
 
 def _name(op: Any) -> str:
-    return type(op).__name__
+    return type(op.op if isinstance(op, SigpyProducts | PhysicsProducts) else op).__name__
 
 
 def _shape(
