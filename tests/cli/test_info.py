@@ -82,3 +82,14 @@ def test_frames_calibrate_together(tmp_path, run, run_json):
     assert facts["acceleration"] == pytest.approx(2)
     assert facts["sigma"] == pytest.approx(SIGMA, rel=0.1)
     assert "(t, y, x)" in " ".join(run("info", path).stdout.split())
+
+
+def test_what_is_part_of_a_scan_is_called_what_the_data_check_calls_it(tmp_path, run):
+    maps = np.exp(1j * np.arange(8 * 32 * 32).reshape(8, 32, 32) ** 0.5).astype(np.complex64)
+    mask = np.arange(32) % 2 == 0
+    for name, array, option in (("maps", maps, "--coil-maps"), ("mask", mask, "--mask")):
+        np.save(tmp_path / f"{name}.npy", array)
+        said = " ".join(run("info", tmp_path / f"{name}.npy").stdout.split())
+        assert f"Holds {'coil maps' if name == 'maps' else name}, in" in said
+        assert f"with {option}" in said
+        assert run("check", tmp_path / f"{name}.npy").exit_code == 2

@@ -46,6 +46,7 @@ def _remedies(kind: str, missing: Mapping[str, str]) -> list[str]:
     options["k-space"] = {
         "image": "use 'molrecon simulate'",
         "coil maps": "give them with --coil-maps",
+        "mask": "give it with --mask",
     }.get(kind, "")
     return [
         clause if subject == "choice" else f"{subject}: {clause}; {options[subject]}"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from molrecon.data.check import ITEMS, evenly
+from molrecon.data.check.kind import constant_values
 from molrecon.data.formats import (
     ImageData,
     describe,
@@ -24,6 +26,12 @@ from molrecon.operators.fourier import ifft_centred
 from molrecon.pipeline.checking import check_items
 from molrecon.pipeline.measurements import known_noise
 
+_PARTS = {
+    "coil maps": "these are the coil maps of a scan",
+    "mask": "this is the sampling mask of a scan",
+}
+"""What a file of a part of a scan is."""
+
 
 def contents_of(path: PathLike, *, max_memory: float | None = None) -> dict[str, Any]:
     """Return what a file holds as plain values.
@@ -38,9 +46,9 @@ def contents_of(path: PathLike, *, max_memory: float | None = None) -> dict[str,
     Returns
     -------
     dict
-        ``"kind"``: scan, image, coil maps or several arrays; ``"format"``; ``"arrays"`` by name;
-        ``"missing"``: a clause for each thing that a reconstruction needs and that is not there;
-        ``"notes"`` of the reader; and the figures of a scan or an image.
+        ``"kind"``: scan, image, coil maps, mask or several arrays; ``"format"``; ``"arrays"`` by
+        name; ``"missing"``: a clause for each thing that a reconstruction needs and that is not
+        there; ``"notes"`` of the reader; and the figures of a scan or an image.
 
     Raises
     ------
@@ -62,10 +70,27 @@ def contents_of(path: PathLike, *, max_memory: float | None = None) -> dict[str,
     if kind == "scan":
         return facts | scan_facts(scan_items(path, max_memory=max_memory))
     if kind == "image":
+        facts["kind"] = kind = _looks_like(path, max_memory)
+    if kind == "image":
         return facts | image_facts(read_image(path, max_memory=max_memory))
-    if kind == "coil maps":
-        return facts | {"missing": {"k-space": "these are the coil maps of a scan"}}
+    if kind in _PARTS:
+        return facts | {"missing": {"k-space": _PARTS[kind]}}
     return facts | {"missing": {"choice": several}}
+
+
+def _looks_like(path: PathLike, max_memory: float | None) -> str:
+    """Say whether what is no k-space is an image or, as the data check has it, coil maps or a mask.
+
+    Real numbers of an image may be all alike; those that are true or false are a mask.
+    """
+    entries = describe(path)
+    if len(entries) == 1 and next(iter(entries.values())).dtype.kind == "b":
+        return "mask"
+    array = read_image(path, max_memory=max_memory).array
+    found = None
+    if np.iscomplexobj(array) and array.ndim == 3:
+        found = constant_values(torch.from_numpy(array))
+    return "image" if found is None else found[1]
 
 
 def scan_facts(items: ScanItems) -> dict[str, Any]:

@@ -156,6 +156,14 @@ def test_radial_samples_and_their_trajectory_are_refused(tmp_path, start):
                 read(tmp_path / name)
 
 
+def test_a_trajectory_of_complex_numbers_is_refused(tmp_path):
+    _, places = radial(-1)
+    np.save(tmp_path / "a.npy", places[..., 0] + 1j * places[..., 1])
+    for read in (kind_of, read_scan):
+        with pytest.raises(InputError, match="it is a trajectory"):
+            read(tmp_path / "a.npy")
+
+
 @pytest.mark.parametrize("name", ["a.h5", "a.npz"])
 def test_many_readers_at_once_read_the_slices_one_reads(tmp_path, name):
     data = np.stack([kspace(seed=seed) for seed in range(8)])

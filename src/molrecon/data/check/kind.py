@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -38,9 +38,11 @@ def check_kind(evidence: Evidence) -> Iterator[Finding]:
     kspace = evidence.scan.kspace
     if kspace[0, 0].numel() < FEWEST:
         return
-    constant = _constant(evidence.strongest_item)
+    constant = constant_values(evidence.strongest_item)
     if constant is not None:
-        yield Finding("kind", "refused", *constant, _OTHER)
+        seen, name = constant
+        means = "it is a mask" if name == "mask" else f"they are {name}"
+        yield Finding("kind", "refused", seen, means, _OTHER)
         return
     gain = transform_gain(evidence.quiet_kspace)
     if gain > 1:
@@ -54,15 +56,15 @@ def check_kind(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _constant(item: Tensor) -> tuple[str, str] | None:
-    """Say what an array looks like whose values, or their sum over coils, are all alike."""
+def constant_values(item: Tensor) -> tuple[str, Literal["mask", "coil maps"]] | None:
+    """Say what is alike in ``(coil, *spatial)`` and what has it so; None where nothing is alike."""
     values = item[item != 0]
     if values.numel() < FEWEST:
         return None
     if bool((values == values[0]).all()):
-        return f"all values but zeros are {complex(values[0]).real:g}", "it is a mask"
+        return f"all values but zeros are {complex(values[0]).real:g}", "mask"
     size = torch.linalg.vector_norm(item, dim=0)
     size = size[size > 0]
     if len(item) > 1 and bool((size - size.mean()).abs().max() < 0.05 * size.mean()):
-        return "the root sum of squares over the coils is the same everywhere", "they are coil maps"
+        return "the root sum of squares over the coils is the same everywhere", "coil maps"
     return None

@@ -39,6 +39,10 @@ def require_grid(kspace: Array, source: str) -> None:
     """
     if kspace.ndim < 2 or kspace.size == 0:
         return
+    if kspace.size == kspace.shape[-1] * kspace.shape[-2]:
+        places = kspace.reshape(kspace.shape[-2:])
+        if is_trajectory(np.stack([places.real, places.imag], -1)):
+            raise non_cartesian(source, "it is a trajectory")
     # Of one slice: a few coils tell as much as all slices do.
     planes = kspace.reshape(-1, *kspace.shape[-2:])[:_PLANES]
     power = np.zeros(planes.shape[1:])
