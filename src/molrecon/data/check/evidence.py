@@ -139,7 +139,7 @@ class Evidence:
         except InputError:
             return None
         widths = calibration.shape[1:]
-        kernel = [min(KERNEL, n // 2) for n in widths]
+        kernel = [max(1, min(KERNEL, n // 2)) for n in widths]
         second = map_eigenvalues(calibration, kernel=kernel, threshold=THRESHOLD)[..., -2]
         # A window keeps what rings in the image of so few samples from counting as an object.
         for axis, n in enumerate(widths, start=1):
