@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import molrecon
+from molrecon.training.configuration import read_config
 
 from .conftest import phantom
 
@@ -126,3 +127,18 @@ def test_an_interruption(config, run, monkeypatch):
     assert result.stdout == ""
     assert "--resume" in result.stderr
     assert "interrupted" in result.stderr
+
+
+def test_a_dry_run_writes_nothing(config, run, run_json, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    facts = run_json("train", config, "--accelerator", "cpu", "--dry-run")
+    (stage,) = facts["stages"]
+    assert (stage["objective"], stage["steps"]) == ("denoise", 2)
+    assert (facts["training_files"], facts["validation_images"]) == (1, 1)
+    weights = read_config(config).model.build().parameters()
+    assert facts["weights"] == sum(one.numel() for one in weights)
+    assert facts["seconds"] >= 2 * stage["seconds_per_step"] > 0
+    assert facts["peak_memory"] > 1e7
+    result = run("train", config, "--accelerator", "cpu", "--dry-run")
+    assert "not run" in result.stdout
+    assert sorted(tmp_path.rglob("*")) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from datetime import timedelta
 from pathlib import Path
 from signal import Signals
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,6 +38,13 @@ Devices = Annotated[
     str, typer.Option(help="Number of devices to train on, or auto for all.", metavar="N")
 ]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Check data and model, take a step of every stage, and print what the run would take.",
+    ),
+]
 
 
 def train(
@@ -46,6 +54,7 @@ def train(
     output_folder: Runs = None,
     devices: Devices = "1",
     accelerator: Accelerator = "auto",
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
     """Train a model; progress, figures and weights go to OUTPUT/NAME.
@@ -72,6 +81,10 @@ def train(
     if resume and not (folder / "checkpoint.safetensors").exists():
         output.print_note(f"{folder} holds no checkpoint: the run starts from the beginning.")
     fabric = launch(devices, accelerator)
+    if dry_run:
+        if fabric.is_global_zero:
+            _dry_run(Trainer(settings, fabric=fabric), json)
+        return
     started = time.perf_counter()
     trainer = None
     try:
@@ -92,6 +105,34 @@ def train(
             output.print_note(again)
         if trainer.stopped is not None:
             raise typer.Exit(SIGNALLED + trainer.stopped)
+
+
+def _dry_run(trainer: Trainer, json: bool) -> None:
+    from molrecon.pipeline.memory import gib
+    from molrecon.training.dry_run import dry_run
+
+    found = dry_run(trainer)
+    if json:
+        output.print_json(found)
+        return
+    stages = [
+        (
+            f"Stage {number}",
+            f"{one['steps']} steps, {one['objective']}, {one['seconds_per_step']:.2g} s each",
+        )
+        for number, one in enumerate(found["stages"], 1)
+    ]
+    data = f"{found['training_files']} files to train on, {found['validation_images']} images"
+    output.print_facts(
+        f"{found['name']} (not run)",
+        [
+            ("Data", f"{data} to validate on, {found['seconds_per_validation']:.2g} s each time"),
+            ("Weights", str(found["weights"])),
+            *stages,
+            ("Time", f"about {timedelta(seconds=round(found['seconds']))}"),
+            ("Memory", f"{gib(found['peak_memory'])} at most"),
+        ],
+    )
 
 
 def _facts(trainer: Trainer, weights: Path, seconds: float) -> dict[str, Any]:
