@@ -1,5 +1,6 @@
 """``molrecon reconstruct``."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -44,6 +45,8 @@ def test_mol(files, run_json, tmp_path):
     assert facts["sigma"] > 0
     assert facts["lam"] > 0
     assert facts["seconds"] > 0
+    assert facts["version"] == molrecon.__version__
+    assert facts["weights_sha256"] == hashlib.sha256(files.model.read_bytes()).hexdigest()
     assert np.load(out).shape == SHAPE
     assert np.load(out).dtype == np.complex64
 

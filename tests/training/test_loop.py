@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+import molrecon
 from molrecon.errors import InputError
 from molrecon.lipschitz.jacobian import jacobian_norm
 from molrecon.reconstructors.store import load, read_header
@@ -147,6 +148,8 @@ def test_what_a_run_leaves_behind(folder):
     assert model_config == settings.model
     assert about["name"] == "tiny"
     assert about["description"] == "A test."
+    assert about["version"] == molrecon.__version__
+    assert about["initial_sha256"] is None
     assert about["step"] == best_line["step"]
     assert about["training"]["data"]["train"] == ["a.npz"]
     assert about["curve"] == trainer.progress.curve[: len(about["curve"])]

@@ -287,6 +287,10 @@ def _finish(
     """Write the noise map, and print what is known of the image."""
     from dataclasses import replace
 
+    import molrecon
+    from molrecon.data.root import file_digest
+    from molrecon.reconstructors.store import resolve
+
     if noise_map is not None:
         found.save_noise_map(noise_map)
     if coil_maps is not None:
@@ -298,7 +302,9 @@ def _finish(
         output.print_note(found.assumed["axes"])
     certificate = _certificate_of(found.model)
     if json:
+        weights = None if found.model is None else file_digest(resolve(found.model))
         files = {"input": under, "output": out, "report": report}
+        files |= {"version": molrecon.__version__, "weights_sha256": weights}
         output.print_json({**files, **found.facts(), **certificate})
         return
     rows = found.summary()

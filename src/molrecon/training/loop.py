@@ -14,12 +14,14 @@ from lightning_fabric import Fabric
 from pydantic import ValidationError
 from torch import Tensor
 
+import molrecon
 from molrecon.data.atomic import make_folder, remove_stale, write_text
 from molrecon.data.locking import only_run_in
+from molrecon.data.root import file_digest
 from molrecon.data.simulation.batch import Batch
 from molrecon.errors import InputError
 from molrecon.networks import ThresholdGuide
-from molrecon.reconstructors.store import load, save
+from molrecon.reconstructors.store import load, resolve, save
 from molrecon.training.average import WeightAverage
 from molrecon.training.card import model_card
 from molrecon.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -95,7 +97,9 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.model = config.model.build()
         guide: ThresholdGuide | None = getattr(self.model, "guide", None)
+        self.initial_digest = None
         if config.initial is not None:
+            self.initial_digest = file_digest(resolve(config.initial))
             start = load(config.initial)
             self.model.network.start_from(start.network)
             if self.model.weight is not None and start.weight is not None:
@@ -286,6 +290,8 @@ class Trainer:
                 "name": self.config.name,
                 "description": self.config.description,
                 "step": self.progress.step,
+                "version": molrecon.__version__,
+                "initial_sha256": self.initial_digest,
                 "training": self.config.model_dump(mode="json", exclude={"model", "output"}),
                 "curve": self.progress.curve,
             }
