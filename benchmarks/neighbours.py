@@ -1,11 +1,11 @@
-"""Operators of deepinv wrapped, and our methods called as deepinv calls its own.
+"""Operators of deepinv and mrpro wrapped, and our methods called as deepinv calls its own.
 
     python benchmarks/neighbours.py
 
-needs deepinv, which is no dependency of this package: install it in an environment of its own. Of
-every operator: how far the inner products ⟨Ax, y⟩ and ⟨x, Aᴴy⟩ are apart, relative to their size
-(double precision); MOL of a small certified network, its bound, and whether that is proved; and how
-far the images of both calls are apart.
+needs deepinv and mrpro, which are no dependencies of this package: install them in an environment
+of their own. Of every operator: how far the inner products ⟨Ax, y⟩ and ⟨x, Aᴴy⟩ are apart, relative
+to their size (double precision); MOL of a small certified network, its bound, and whether that is
+proved; and how far the images of both calls are apart. Of mrpro's: Tikhonov in place of MOL.
 """
 
 from __future__ import annotations
@@ -86,12 +86,49 @@ def measured(name: str, make: Callable[[], Any]) -> tuple[str, ...]:
     )
 
 
+def mrpro_operators() -> dict[str, tuple[Callable[[], Any], tuple[int, ...]]]:
+    """Return mrpro's own operators and the shapes of their images, by name."""
+    from mrpro import operators as ops
+
+    random = torch.Generator().manual_seed(SEED)
+    image = (1, 1, SIZE, SIZE)
+    maps = torch.randn(1, 4, 1, SIZE, SIZE, generator=random, dtype=torch.complex64)
+    maps /= maps.abs().square().sum(1, keepdim=True).sqrt()
+    return {
+        "mrpro FastFourierOp": (lambda: ops.FastFourierOp(dim=(-2, -1)), image),
+        "mrpro FFT of coils": (
+            lambda: ops.FastFourierOp(dim=(-2, -1)) @ ops.SensitivityOp(maps),
+            image,
+        ),
+        "mrpro ZeroPadOp": (
+            lambda: ops.ZeroPadOp(dim=(-2, -1), original_shape=(SIZE, SIZE), padded_shape=(40, 40)),
+            image,
+        ),
+    }
+
+
+@torch.no_grad()
+def measured_mrpro(name: str, make: Callable[[], Any], shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Return a line of the table; there is one call."""
+    A = molrecon.wrap_operator(make(), shape)
+    x = torch.randn(1, *shape, generator=torch.Generator().manual_seed(SEED), dtype=A.dtype)
+    y = A(x)
+    own = molrecon.Tikhonov()(y, A, sigma=0.02)
+    B, x, y = A.in_double, x.to(torch.complex128), torch.randn(y.shape, dtype=torch.complex128)
+    gap = abs(inner(B(x), y) - inner(x, B.H(y))) / (norm(B(x)) * norm(y))
+    proved = "yes" if own.certified else "no"
+    return name, f"{float(gap):.1e}", f"{float(own.error_bound):.1e} (Tikhonov)", proved, ""
+
+
 def main() -> None:
     print("| operator | adjointness | MOL's bound | proved | both calls apart |")
     print("|---|---|---|---|---|")
-    for name, make in operators().items():
+    lines = {name: lambda n=name, m=make: measured(n, m) for name, make in operators().items()}
+    for name, (make, shape) in mrpro_operators().items():
+        lines[name] = lambda n=name, m=make, s=shape: measured_mrpro(n, m, s)
+    for name, line in lines.items():
         try:
-            row = measured(name, make)
+            row = line()
         except Exception as error:  # another operator may do
             row = (name, f"{type(error).__name__}: {error}"[:150], "", "", "")
         print("| " + " | ".join(row) + " |", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,11 @@ ROOMS = {
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages of commands and names to those that stand in the folder."""
-    pages = {"reference/commands.md": "\n".join(commands()), "reference/api.md": "\n".join(names())}
+    pages = {
+        "reference/commands.md": "\n".join(commands()),
+        "reference/api.md": "\n".join(names()),
+        "reference/models.md": "\n".join(cards()),
+    }
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
@@ -53,6 +58,20 @@ def commands() -> Iterator[str]:
         yield ""
 
 
+def cards() -> Iterator[str]:
+    """Yield the lines of the page of models: the card of each, with its picture."""
+    yield "# Models\n\nThe cards of the shipped models; `molrecon models` lists them.\n"
+    for card in sorted((ROOT / "src" / "molrecon" / "models").glob("*.md")):
+        text = re.sub("^#", "##", card.read_text(), flags=re.MULTILINE)
+        heading, _, rest = text.partition("\n")
+        yield heading + "\n"
+        picture = ROOT / "docs" / "pictures" / "models" / f"{card.stem}.png"
+        if picture.exists():
+            name = f"Reference, a linear method and {card.stem}"
+            yield f"![{name}](../pictures/models/{picture.name})\n"
+        yield rest
+
+
 def row(parameter: Any) -> str:
     """Return the line of an argument or option."""
     shown = parameter.metavar or ""
@@ -64,12 +83,9 @@ def row(parameter: Any) -> str:
     default = parameter.default
     hidden = default is None or default == "" or isinstance(default, bool) or callable(default)
     value = "required" if parameter.required else "" if hidden else f"`{default}`"
-    return f"| {escape(name)} | {escape(value)} | {escape(parameter.help or '')} |"
-
-
-def escape(text: str) -> str:
-    """Return a text as a cell of a table."""
-    return text.replace("|", r"\|").replace("\n", " ")
+    # A bar in code ends no cell.
+    text = (parameter.help or "").replace("|", r"\|").replace("\n", " ")
+    return f"| {name} | {value} | {text} |"
 
 
 def names() -> Iterator[str]:

@@ -112,6 +112,32 @@ def test_two_channels_are_complex_numbers_where_that_is_asked_for():
     check_operator(real)
 
 
+class Slices(torch.nn.Module):
+    """As linear operators of mrpro are: products are tuples, the adjoint a method."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("maps", torch.from_numpy(MAPS).to(torch.complex64))
+
+    def forward(self, x):
+        return (torch.fft.fft2(self.maps * x, norm="ortho"),)
+
+    def adjoint(self, y):
+        return ((torch.fft.ifft2(y, norm="ortho") * self.maps.conj()).sum(1, keepdim=True),)
+
+
+def test_products_that_are_tuples():
+    A = wrap_operator(Slices(), (1, 6, 5))
+    assert (A.shape_in, A.shape_out, A.dtype) == ((1, 6, 5), (3, 6, 5), torch.complex64)
+    check_operator(A)
+    x = normal(2, 1, 6, 5, dtype=torch.complex64)
+    assert torch.allclose(A(x), Slices()(x)[0], atol=1e-6)
+    broken = Slices()
+    broken.adjoint = lambda y: (2 * Slices().adjoint(y)[0],)
+    with pytest.raises(InputError, match="the adjoint of Slices does not fit it"):
+        wrap_operator(broken, (1, 6, 5))
+
+
 def test_measurements_without_a_channel_get_one():
     physics = Weights()
     physics.A = lambda x: (physics.weights * x).flatten(1)

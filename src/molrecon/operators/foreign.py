@@ -35,6 +35,24 @@ class SigpyProducts:
         return np.asarray(self.op.H(y.reshape(self.dimsd))).ravel()
 
 
+class TupleOperator(torch.nn.Module):
+    """A linear operator of mrpro, whose products are tuples of one tensor, as a physics."""
+
+    def __init__(self, op: torch.nn.Module) -> None:
+        super().__init__()
+        self.op = op
+
+    def A(self, x: Tensor) -> Tensor:  # noqa: N802 - deepinv's name
+        """Multiply by the operator."""
+        (made,) = self.op(x)
+        return made  # type: ignore[no-any-return]
+
+    def A_adjoint(self, y: Tensor) -> Tensor:  # noqa: N802
+        """Multiply by its adjoint."""
+        (made,) = self.op.adjoint(y)  # type: ignore[operator]
+        return made  # type: ignore[no-any-return]
+
+
 class PhysicsProducts:
     """A linear physics of deepinv: ``A`` and ``A_adjoint`` of tensors with a batch axis.
 
@@ -42,16 +60,19 @@ class PhysicsProducts:
     measurements.
     """
 
-    def __init__(self, op: Any, image: tuple[int, ...], complex_channels: bool) -> None:
-        self.op, self.pairs, self.image = op, complex_channels, image
+    def __init__(self, op: Any, image: tuple[int, ...], dtype: torch.dtype | None) -> None:
+        is_complex = dtype is not None and dtype.is_complex
+        self.op, self.image = op, image
+        self.pairs = is_complex and image[0] == 2
         self._double: Any = None
-        start = torch.zeros(1, *image, device=_device(op))
+        kind = torch.complex64 if is_complex and not self.pairs else torch.float32
+        start = torch.zeros(1, *image, device=_device(op), dtype=kind)
         made = self._product("A", start)
         self.measured = tuple(made.shape[1:])
         self.shape_in = self._without_pair(image)
         self.shape_out = self._without_pair(self.measured)
         self.shape = math.prod(self.shape_out), math.prod(self.shape_in)
-        self.dtype = np.dtype(np.complex64 if complex_channels or made.is_complex() else np.float32)
+        self.dtype = np.dtype(np.complex64 if self.pairs or made.is_complex() else np.float32)
 
     def matvec(self, x: Array) -> Array:
         """Multiply by the operator."""
@@ -111,9 +132,11 @@ class PhysicsProducts:
 
 
 def products_of(op: Any, shape_in: Sequence[int] | None, dtype: torch.dtype | None) -> Any:
-    """Return an operator of sigpy or deepinv as one that multiplies vectors; any other as it is."""
+    """Return an operator of sigpy, deepinv or mrpro as one that multiplies vectors."""
     if all(hasattr(op, name) for name in ("ishape", "oshape", "H")):
         return SigpyProducts(op)
+    if isinstance(op, torch.nn.Module) and callable(getattr(op, "adjoint", None)):
+        op, dtype = TupleOperator(op), dtype or torch.complex64
     if not (hasattr(op, "A") and hasattr(op, "A_adjoint")):
         return op
     image = getattr(op, "img_size", None) if shape_in is None else shape_in
@@ -123,7 +146,7 @@ def products_of(op: Any, shape_in: Sequence[int] | None, dtype: torch.dtype | No
             "expected (channel, *spatial); give it"
         )
     image = tuple(map(int, image))
-    return PhysicsProducts(op, image, dtype is not None and dtype.is_complex and image[0] == 2)
+    return PhysicsProducts(op, image, dtype)
 
 
 def _device(op: Any) -> torch.device:

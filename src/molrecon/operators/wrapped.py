@@ -1,4 +1,4 @@
-"""Operators of scipy, pylops, sigpy and deepinv as operators of this package."""
+"""Operators of scipy, pylops, sigpy, deepinv and mrpro as operators of this package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.checks import image_dtype, image_shape
-from molrecon.operators.foreign import PhysicsProducts, SigpyProducts, products_of
+from molrecon.operators.foreign import PhysicsProducts, SigpyProducts, TupleOperator, products_of
 
 COLLATZ_STEPS = 30
 """Power iterations that tighten the norm bound of a matrix."""
@@ -27,7 +27,7 @@ def wrap_operator(
     dtype: torch.dtype | None = None,
     norm_bound: float | None = None,
 ) -> LinearOperator:
-    """Return an operator of scipy, pylops, sigpy or deepinv as a `LinearOperator`.
+    """Return an operator of scipy, pylops, sigpy, deepinv or mrpro as a `LinearOperator`.
 
     It runs where and how it does without wrapping, on the CPU and one image after the other;
     tensors on other devices are copied there and back. Gradients pass through by its adjoint.
@@ -43,8 +43,9 @@ def wrap_operator(
     op
         A matrix (numpy array or scipy sparse array), `scipy.sparse.linalg.LinearOperator`, pylops
         operator, or anything else with ``shape``, ``dtype``, ``matvec`` and ``rmatvec``; linear
-        over the complex numbers if complex. Or a `sigpy.linop.Linop`, or a linear physics of
-        deepinv, with ``A`` and ``A_adjoint``.
+        over the complex numbers if complex. Or a `sigpy.linop.Linop`; a linear physics of deepinv,
+        with ``A`` and ``A_adjoint``; or a linear operator of mrpro, of complex tensors whose first
+        axis is the batch.
     shape_in
         ``(channel, *spatial)`` of an image; by default one channel with pylops' ``dims`` or
         sigpy's ``ishape``, deepinv's ``img_size``, or ``(1, columns)``. Where it is deepinv's
@@ -181,7 +182,9 @@ def _product(values: Tensor, operator: Wrapped, adjoint: bool) -> Tensor:
 
 
 def _name(op: Any) -> str:
-    return type(op.op if isinstance(op, SigpyProducts | PhysicsProducts) else op).__name__
+    while isinstance(op, SigpyProducts | PhysicsProducts | TupleOperator):
+        op = op.op
+    return type(op).__name__
 
 
 def _shape(

@@ -1,0 +1,90 @@
+"""Pictures of the model cards: what each shipped model makes of one simulated scan or picture.
+
+    python benchmarks/model_pictures.py [MODEL…]
+
+writes ``docs/pictures/models/NAME.png``: reference, linear method and model, a part enlarged, and
+their errors. MRI: the head of matplotlib's sample data at 128 × 128, 8 coils, 4×, 1 % noise;
+pictures: a part of it at a third of its resolution. Models of volumes have none: that image is one
+slice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+import molrecon
+from molrecon.data.sample_image import sample_image
+from molrecon.operators.base import LinearOperator
+from molrecon.reconstructors.learned import LearnedReconstructor
+
+FOLDER = Path(__file__).parents[1] / "docs" / "pictures" / "models"
+WIDTH, DOTS_PER_INCH, COLOURS = 110.0, 150, 96
+SIGMA = 0.01
+
+
+def problem(model: LearnedReconstructor) -> tuple[Tensor, Tensor, LinearOperator, str] | None:
+    """Return reference, measurements, operator and the linear method to compare with."""
+    image = sample_image()
+    if model.axes is not None and model.axes.ndim != 2:
+        return None
+    if "sr3" in str(model.model):
+        truth = image[64:208, 32:176][None, None]
+        A: LinearOperator = molrecon.SuperResolution(truth.shape[1:], 3)
+        y = molrecon.add_noise(A(truth), SIGMA, generator=torch.Generator().manual_seed(0))
+        return truth, y, A, "tikhonov"
+    made = molrecon.simulate_acquisition(
+        image[::2, ::2],
+        mask_kind="variable-density",
+        coils=8,
+        acceleration=4.0,
+        calibration=16,
+        sigma=SIGMA,
+        seed=0,
+    )
+    return made.image, made.kspace, molrecon.CartesianMRI(made.coil_maps, made.mask), "sense"
+
+
+def draw(name: str) -> None:
+    model = molrecon.load(name)
+    made = problem(model)
+    if made is None:
+        print(f"{name}: of volumes, no picture")
+        return
+    truth, y, A, linear = made
+    with torch.no_grad():
+        images = {
+            linear: molrecon.build_method(linear)(y, A, sigma=SIGMA),
+            name: model(y, A, sigma=SIGMA),
+        }
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for title, solution in images.items():
+            files.append(Path(folder) / f"{title}.npy")
+            molrecon.write_image(files[-1], solution.value + 0j)
+        large = Path(folder) / "large.png"
+        titles = ["reference", *images]
+        molrecon.figure(
+            files, large, reference=truth, titles=titles, width=WIDTH, dots_per_inch=DOTS_PER_INCH
+        )
+        with Image.open(large) as picture:
+            small = picture.convert("RGB").quantize(COLOURS)
+        small.save(FOLDER / f"{name}.png", optimize=True)
+    scores = {title: molrecon.psnr(one.value, truth).value for title, one in images.items()}
+    print(name, {title: round(float(value), 2) for title, value in scores.items()}, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", help="all that are shipped by default")
+    for name in parser.parse_args().models or molrecon.shipped_models():
+        draw(name)
+
+
+if __name__ == "__main__":
+    main()
