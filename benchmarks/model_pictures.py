@@ -28,6 +28,10 @@ WIDTH, DOTS_PER_INCH, COLOURS = 110.0, 150, 96
 SIGMA = 0.01
 
 
+CORTEX = (33, 61, 56, 84)
+"""Rows and columns of the head at 128 × 128 that are enlarged."""
+
+
 def problem(model: LearnedReconstructor) -> tuple[Tensor, Tensor, LinearOperator, str] | None:
     """Return reference, measurements, operator and the linear method to compare with."""
     image = sample_image()
@@ -70,7 +74,13 @@ def draw(name: str) -> None:
         large = Path(folder) / "large.png"
         titles = ["reference", *images]
         molrecon.figure(
-            files, large, reference=truth, titles=titles, width=WIDTH, dots_per_inch=DOTS_PER_INCH
+            files,
+            large,
+            reference=truth,
+            titles=titles,
+            zoom=CORTEX if linear == "sense" else None,
+            width=WIDTH,
+            dots_per_inch=DOTS_PER_INCH,
         )
         with Image.open(large) as picture:
             small = picture.convert("RGB").quantize(COLOURS)

@@ -39,8 +39,13 @@ def code(text):
         yield " ".join(span.split())
 
 
+LAUNCHED = re.compile(r"^(?:srun|torchrun) .*?(?=molrecon )")
+"""What stands before the command where a scheduler or launcher starts it."""
+
+
 def wrong(line, commands):
     """Return the options of a line of code that what it calls does not have."""
+    line = LAUNCHED.sub("", line)
     named = set(OPTION.findall(line.split("#")[0]))
     script = SCRIPT.search(line)
     called = re.search(r"\bmolrecon(?:$| +([a-z]*))", line) or re.match(r"([a-z]+) ", line)
@@ -71,6 +76,9 @@ def test_what_is_not_there_is_found():
     assert wrong("molrecon imagine scan.h5", commands)
     assert wrong("python benchmarks/speed.py --imagined", commands) == {"--imagined"}
     assert wrong("--imagined", commands) == {"--imagined"}
+    launched = "srun --ntasks 4 molrecon train mine.yaml --devices 4"
+    assert not wrong(launched, commands)
+    assert wrong(f"{launched} --imagined", commands) == {"--imagined"}
     assert not wrong("molrecon adapt scan.h5 --output-kind full-scan -o mine", commands)
     assert not wrong("molrecon reconstruct … --no-whiten", commands)
     assert list(code("a\n```\nb --c \\\n  --d\n```\n    e --f\nand `g\n--h`\n")) == [

@@ -96,6 +96,19 @@ def test_widths_and_pixels_are_to_scale(files, drawn, tmp_path):
         assert box.x1 <= made.bbox.x1 + 1
 
 
+@pytest.mark.parametrize("width", [85, 110, 130, 180])
+def test_no_text_lies_over_another(files, drawn, tmp_path, width):
+    figure(files, tmp_path / "f.svg", reference=TRUTH, width=width)
+    made = drawn[0]
+    titles = [axis.title for axis in made.axes if axis.get_title()]
+    labels = [axis.yaxis.label for axis in made.axes if axis.get_ylabel()]
+    boxes = [text.get_window_extent() for text in titles + labels]
+    for number, one in enumerate(boxes):
+        assert not any(one.overlaps(other) for other in boxes[:number])
+        assert one.y0 >= -1
+        assert one.y1 <= made.bbox.y1 + 1
+
+
 def test_without_a_size_of_pixels_the_bar_counts_them(drawn, tmp_path):
     np.save(tmp_path / "i.npy", TRUTH[0, 0].numpy())
     figure(tmp_path / "i.npy", tmp_path / "f.png", zoom=(0, 20, 0, 20))

@@ -51,7 +51,7 @@ _GAP = 0.8
 """Space between panels, in mm."""
 _LINE, _BAR, _EDGE = 3.1, 12.0, 1.0
 """Height of a line of a title, width of the colour bars with their labels, and margin, in mm."""
-_TALL = 30.0
+_TALL = 36.0
 """Height of a row in mm from which the label of its colour bar has room for all of it."""
 _ACCENT = "#ffb000"
 
@@ -253,7 +253,7 @@ def _drawn(content: _Content, width: float, unit: str) -> Figure:
         side * ratio * (bottom - top) / (right - left) if one == "zoom" else whole
         for one in content.rows
     ]
-    titles = [_wrapped(one.title, count, width) for one in content.columns]
+    titles = [_wrapped(one.title, side) for one in content.columns]
     above = _LINE * max(1 + one.count("\n") for one in titles) + _EDGE
     height = above + sum(heights) + (len(heights) - 1) * _GAP + _EDGE
     drawn = Figure(figsize=(width * MM, height * MM))
@@ -280,9 +280,9 @@ def _drawn(content: _Content, width: float, unit: str) -> Figure:
     return drawn
 
 
-def _wrapped(title: str, columns: int, width: float) -> str:
-    """Return a title whose figures stand below each other where a column is narrow."""
-    return title.replace(", SSIM", "\nSSIM") if width / columns < 32 else title
+def _wrapped(title: str, side: float) -> str:
+    """Return a title whose figures stand below each other where a column is narrow, in mm."""
+    return title.replace(", SSIM", "\nSSIM") if side < 38 else title
 
 
 def _panel(axis: Axes, kind: str, column: _Column, content: _Content, ratio: float) -> Any:
