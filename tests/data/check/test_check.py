@@ -450,3 +450,17 @@ def test_evidence_of_an_axis_of_frequencies_and_one_of_coils(points):
     assert [evidence.rises_in_the_middle(axis) for axis in (1, 2, 3)] == [False, True, True]
     assert evidence.place(2) == pytest.approx(32, abs=1)
     assert not list(check_layout(evidence))
+
+
+def test_maps_and_calibration_data_of_their_own_say_what_coils_are():
+    scan = replace(scan_of(measure(shape=(96, 90), coils=8, acceleration=2)), axes_inferred=True)
+    bare = scan.kspace.clone()
+    bare[..., 1::2] = 0
+    # Without a calibration region nothing tells coils that are alike from slices.
+    alone = replace(scan, kspace=bare, mask=None, coil_maps=None)
+    assert Evidence(alone).second_object() is None
+    beside = replace(alone, calibration=scan.kspace[..., 37:53])
+    assert Evidence(beside).second_object() < 0.7
+    assert not list(check_layout(Evidence(beside)))
+    maps = torch.ones_like(scan.kspace)
+    assert not list(check_layout(Evidence(replace(alone, coil_maps=maps))))

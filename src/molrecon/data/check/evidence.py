@@ -120,10 +120,13 @@ class Evidence:
 
         It is the second eigenvalue of ESPIRiT, weighted by the energy of the pixels: of coils
         below 0.7, unless noise is strong, and of slices, which show another object each, above
-        0.78. None without a calibration region.
+        0.78. None without a calibration region, and without calibration data of its own.
         """
         scan = self.scan
         kspace, mask = self.strongest_item[None], scan.calibration_mask
+        if scan.calibration is not None:
+            kspace = scan.calibration[:1]
+            mask = torch.ones_like(kspace[:, :1], dtype=torch.bool)
         if axis == 0:
             coil = int(self.magnitude.flatten(2).square().sum((0, 2)).argmax())
             kspace = self._neighbours[:, coil][None]

@@ -72,7 +72,8 @@ def check_layout(evidence: Evidence) -> Iterator[Finding]:
 def _slices(evidence: Evidence) -> Iterator[Finding]:
     """Refuse coils that show several objects, as slices do, and doubt those that may."""
     batch, coils = evidence.scan.kspace.shape[:2]
-    if coils < 3:
+    # Maps of that many coils say what they are.
+    if coils < 3 or evidence.scan.coil_maps is not None:
         return
     alike = evidence.likeness(1)
     if alike <= (RELATED if batch == 1 else evidence.likeness(0) + MARGIN):
