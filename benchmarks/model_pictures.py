@@ -1,11 +1,12 @@
 """Pictures of the model cards: what each shipped model makes of one simulated scan or picture.
 
     python benchmarks/model_pictures.py [MODEL…]
+    molrecon demo -o demo && python benchmarks/model_pictures.py --demo demo/comparison.png
 
 writes ``docs/pictures/models/NAME.png``: reference, linear method and model, a part enlarged, and
 their errors. MRI: the head of matplotlib's sample data at 128 × 128, 8 coils, 4×, 1 % noise;
 pictures: a part of it at a third of its resolution. Models of volumes have none: that image is one
-slice.
+slice. With ``--demo`` the picture of the README is made, of that of the demo.
 """
 
 from __future__ import annotations
@@ -54,6 +55,15 @@ def problem(model: LearnedReconstructor) -> tuple[Tensor, Tensor, LinearOperator
     return made.image, made.kspace, molrecon.CartesianMRI(made.coil_maps, made.mask), "sense"
 
 
+def save_small(source: Path, target: Path, width: int | None = None) -> None:
+    """Save a picture with few colours, and of a width in pixels if one is given."""
+    with Image.open(source) as picture:
+        whole = picture.convert("RGB")
+    if width is not None:
+        whole = whole.resize((width, round(width * whole.height / whole.width)))
+    whole.quantize(COLOURS).save(target, optimize=True)
+
+
 def draw(name: str) -> None:
     model = molrecon.load(name)
     made = problem(model)
@@ -82,9 +92,7 @@ def draw(name: str) -> None:
             width=WIDTH,
             dots_per_inch=DOTS_PER_INCH,
         )
-        with Image.open(large) as picture:
-            small = picture.convert("RGB").quantize(COLOURS)
-        small.save(FOLDER / f"{name}.png", optimize=True)
+        save_small(large, FOLDER / f"{name}.png")
     scores = {title: molrecon.psnr(one.value, truth).value for title, one in images.items()}
     print(name, {title: round(float(value), 2) for title, value in scores.items()}, flush=True)
 
@@ -92,7 +100,12 @@ def draw(name: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", help="all that are shipped by default")
-    for name in parser.parse_args().models or molrecon.shipped_models():
+    parser.add_argument("--demo", type=Path, help="comparison.png of molrecon demo")
+    args = parser.parse_args()
+    if args.demo is not None:
+        save_small(args.demo, FOLDER.parent / "demo.png", width=1000)
+        return
+    for name in args.models or molrecon.shipped_models():
         draw(name)
 
 
