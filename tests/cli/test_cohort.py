@@ -60,6 +60,12 @@ def test_every_image_is_that_of_a_single_run(scans, run, run_json, tmp_path):
     assert not list(out.rglob(".molrecon*"))
 
 
+def test_images_below_the_scans_are_no_scans(scans, run_json):
+    out = scans / "images"
+    assert run_json("reconstruct", scans, "-o", out, *SENSE)["done"] == 3
+    assert run_json("reconstruct", scans, "-o", out, *SENSE)["skipped"] == 3
+
+
 def test_what_is_done_is_known_by_content_settings_and_image(scans, run_json, tmp_path):
     out = tmp_path / "out"
     again = ("reconstruct", scans, "-o", out, *SENSE)
@@ -155,7 +161,9 @@ def test_what_another_process_is_at_is_waited_for(scans, run_json, tmp_path, mon
     child = os.fork()
     if child == 0:
         os._exit(in_child(other))
-    while not list(out.rglob(".molrecon-*.lock")):
+    for _ in range(6000):
+        if list(out.rglob(".molrecon-*.lock")):
+            break
         time.sleep(0.01)
     facts = run_json("reconstruct", scans, "-o", out, *SENSE)
     assert os.waitpid(child, 0)[1] == 0
@@ -204,6 +212,10 @@ def test_refusals(scans, refused, tmp_path):
     refused("reconstruct", scans, "-o", out, "--report", "r.html", naming=["--report"])
     refused("reconstruct", scans, "-o", out, "--tol", 0, naming=["--tol"])
     refused("reconstruct", scans, "-o", scans / "a.npz", naming=["is a file"])
+    refused("reconstruct", scans, "-o", scans, naming=["choose another folder"])
+    (tmp_path / "list.txt").write_text("scans/a.npz")
+    itself = ("reconstruct", tmp_path / "list.txt", "-o", scans, "--ending", ".npz")
+    refused(*itself, naming=["a.npz would replace a scan"])
     refused("reconstruct", scans, "-o", out, "--ending", ".xyz", naming=[".xyz"])
 
 

@@ -60,7 +60,7 @@ def reconstruct_cohort(
 
     if spread.processes < 1:
         raise InputError(f"processes is {spread.processes}, expected at least 1; correct it.")
-    scans, others = find_scans(source)
+    scans, others = find_scans(source, folder)
     check_folder(folder)
     images = image_paths(scans, folder, spread.ending)
     work = _work(parts, settings, spread.retry)

@@ -19,16 +19,21 @@ def is_cohort(source: str) -> bool:
     return path.suffix.lower() == _LIST or (path.is_dir() and not is_series(path))
 
 
-def find_scans(source: str) -> tuple[list[str], list[str]]:
+def find_scans(source: str, output: str) -> tuple[list[str], list[str]]:
     """Return the scans of a folder, with all below it, or of a list; and the files left out.
 
-    In a folder, what is of no format with raw data is left out, and so is what begins with a dot. A
-    list has a scan a line, ``FILE`` or ``FILE::KEY``, relative to the folder of the list; all of
-    them count.
+    In a folder, what is of no format with raw data is left out. What begins with a dot, and the
+    folder of the images, ``output``, is not looked at. A list has a scan a line, ``FILE`` or
+    ``FILE::KEY``, relative to the folder of the list; all of them count.
     """
     path = Path(source)
     if path.is_dir():
-        found, others = _in_folder(path)
+        if os.path.realpath(source) == os.path.realpath(output):
+            raise InputError(
+                f"The output {output} is the folder of the scans, whose images would be taken for "
+                "scans; choose another folder."
+            )
+        found, others = _in_folder(path, Path(os.path.realpath(output)))
     else:
         found, others = _listed(path), []
     if not found:
@@ -54,22 +59,28 @@ def image_paths(scans: list[str], folder: str, ending: str) -> list[str]:
     """
     files = [Path(scan.partition("::")[0]).absolute() for scan in scans]
     common = Path(os.path.commonpath([file.parent for file in files]))
-    parts = ["-".join(["", *scan.split("::")[1:]]).rstrip("-") for scan in scans]
+    parts = ["".join(f"-{part}" for part in scan.split("::")[1:]) for scan in scans]
     short = [file.relative_to(common).with_suffix("") for file in files]
     counts = Counter(f"{name}{part}" for name, part in zip(short, parts, strict=True))
     found = []
     for file, name, part in zip(files, short, parts, strict=True):
         own = name if counts[f"{name}{part}"] == 1 else file.relative_to(common)
         found.append(str(Path(folder) / f"{own}{part.replace('/', '-')}{ending}"))
+    # Either file of a BART pair stands for both.
+    data = (file.with_suffix(".cfl") if file.suffix == ".hdr" else file for file in files)
+    kept = {os.path.realpath(file) for file in data}
+    replaced = next((one for one in found if os.path.realpath(one) in kept), None)
+    if replaced is not None:
+        raise InputError(f"The image {replaced} would replace a scan; choose another folder.")
     return found
 
 
-def _in_folder(folder: Path) -> tuple[list[str], list[str]]:
+def _in_folder(folder: Path, output: Path) -> tuple[list[str], list[str]]:
     scans: list[str] = []
     others: list[str] = []
     for file in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if hidden or not file.is_file():
+        if hidden or not file.is_file() or output in file.resolve().parents:
             continue
         if file.suffix.lower() == ".hdr" and file.with_suffix(".cfl").exists():
             continue  # of the pair whose other file counts
