@@ -15,10 +15,9 @@ from molrecon import (
     load,
     save,
 )
-from molrecon.errors import InputError, NoBoundError
+from molrecon.errors import InputError
 from molrecon.lipschitz import certified_bound
 from molrecon.networks import MultiscaleStrictCNN, ResidualStrictCNN, ThresholdGuide
-from molrecon.networks import guide as guide_module
 from molrecon.networks.layers import GuidedClip
 from molrecon.reconstructors import mol
 
@@ -36,14 +35,13 @@ def network(seed=0, lipschitz=0.9):
     return made.requires_grad_(False)
 
 
-def guide(of, seed=1, slopes=True):
+def guide(of, seed=1):
     """A guide that has something to say."""
     torch.manual_seed(seed)
-    made = ThresholdGuide(of, features=4, coarse_features=8, slopes=slopes).double()
+    made = ThresholdGuide(of, features=4, coarse_features=8).double()
     with torch.no_grad():
-        for layer in (made.fine_factors, made.coarse_factors, made.fine_slopes, made.coarse_slopes):
-            if layer is not None:
-                layer.weight.normal_()
+        for layer in (made.fine_factors, made.coarse_factors):
+            layer.weight.normal_()
     return made
 
 
@@ -82,9 +80,7 @@ def method(with_guide=True):
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1000), st.floats(0, 4))
 def test_no_thresholds_raise_the_lipschitz_constant(seed, spread):
-    factors = random_factors(network(seed), seed, spread)
-    slopes = [one.clamp(max=1) for one in random_factors(network(seed), seed + 1, spread)]
-    H = network(seed).at_thresholds(factors, slopes)
+    H = network(seed).at_thresholds(random_factors(network(seed), seed, spread))
     x = normal(1, 1, *SIZE, seed=seed, dtype=torch.complex128)
     x = x * torch.rand(SIZE, generator=torch.manual_seed(seed)).double()
 
@@ -111,35 +107,22 @@ def test_thresholds_are_multiplied_and_weights_shared():
     torch.testing.assert_close(twice.at_thresholds(ones)(x, sigma), plain(x, sigma))
 
 
-@pytest.mark.parametrize("slope", [-0.1, 1 + 2.0**-23])
-def test_a_slope_beyond_one_has_no_bound(slope):
-    plain = network()
-    ones = [torch.ones_like(factors) for factors in random_factors(plain, 0, 1)]
-    slopes = [*ones[:-1], torch.full_like(ones[-1], slope)]
-    with pytest.raises(NoBoundError, match="a slope of its clip"):
-        certified_bound(plain.at_thresholds(ones, slopes))
-    assert certified_bound(plain.at_thresholds(ones, ones)) == pytest.approx(0.9)
-
-
 @torch.no_grad()
 def test_factors_know_neither_unit_nor_sign():
     made, x = guide(network()), normal(1, 1, *SIZE, dtype=torch.complex128)
-    base, slopes = made(x, torch.tensor([0.1]))
+    base = made(x, torch.tensor([0.1]))
     for other, sigma in ((-x, 0.1), (8 * x, 0.8)):
-        torch.testing.assert_close(made(other, torch.tensor([sigma])), (base, slopes))
-    assert all(bool(((one >= 0) & (one <= 1)).all()) for one in slopes)
-    assert min(float(one.min()) for one in slopes) < 0.95
+        for a, b in zip(made(other, torch.tensor([sigma])), base, strict=True):
+            torch.testing.assert_close(a, b)
     assert max(float(one.log().abs().max()) for one in base) > 0.1
     assert all(bool((one.log().abs() <= 2.5).all()) for one in base)
 
 
-def test_a_new_guide_changes_nothing(monkeypatch):
+def test_a_new_guide_changes_nothing():
     A, y = scan()
     plain = method(with_guide=False)
     H = plain.network
-    # New slopes are just below 1; here, 1 to rounding.
-    monkeypatch.setattr(guide_module, "STEEP", 40.0)
-    fresh = ThresholdGuide(H, features=4, coarse_features=8, slopes=True).double()
+    fresh = ThresholdGuide(H, features=4, coarse_features=8).double()
     guided = MOL(H, plain.weight, monotonicity=0.1, guide=fresh).double().eval()
     a, b = (one(y, A, sigma=0.1, tol=1e-10).value for one in (plain, guided))
     torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9)
@@ -211,9 +194,5 @@ def test_a_guide_is_part_of_a_weights_file(tmp_path):
     other = config.build()
     other.guide.start_from(again.guide)
     assert torch.equal(other.guide.fine_factors.weight, model.guide.fine_factors.weight)
-    # A guide of thresholds alone starts one that sets slopes, too.
-    more = ThresholdGuide(other.network, features=4, coarse_features=64, slopes=True)
-    more.start_from(again.guide)
-    assert torch.equal(more.fine_factors.weight, model.guide.fine_factors.weight)
     with pytest.raises(InputError, match="initial guide does not fit"):
         ThresholdGuide(other.network, features=6).start_from(again.guide)

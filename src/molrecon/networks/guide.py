@@ -20,8 +20,6 @@ REACH = 2.5
 """Largest change of the logarithm of a threshold, either way: a factor of 12."""
 FILTERS, FILTER_WIDTH = 24, 5
 """Filters that look at the first image, and their width in pixels."""
-STEEP = 4.0
-"""A new guide's slopes are ``1/(1 + exp(−STEEP))``, just below 1."""
 BLOCK = 2
 """Width of the blocks of pixels at which half of the network works."""
 
@@ -34,7 +32,6 @@ class GuideSettings(Settings):
 
     features: Width = Field(32)  # channels at the pixels
     coarse_features: Width = Field(64)  # channels at blocks of 2 × 2 pixels
-    slopes: bool = False  # whether it sets the slopes below the thresholds, too
 
     def guide(self, network: Network) -> ThresholdGuide:
         """Return a new guide of a network."""
@@ -75,8 +72,6 @@ class ThresholdGuide(Layer):
         The network whose thresholds are set: of two axes, with scales of 1 and 2.
     features, coarse_features
         Channels at the pixels, and at blocks of 2 × 2 pixels.
-    slopes
-        Whether it sets the slopes of the clips below their thresholds, too (`GuidedClip`).
 
     Raises
     ------
@@ -90,18 +85,11 @@ class ThresholdGuide(Layer):
     >>> network = MultiscaleStrictCNN(features=4, scales=(1, 2), coarse_channels=2).eval()
     >>> guide = ThresholdGuide(network, features=4, coarse_features=8)
     >>> image = torch.ones(1, 1, 8, 8, dtype=torch.complex64)
-    >>> [tuple(factors.shape) for factors in guide(image, torch.tensor([0.1]))[0]]
+    >>> [tuple(factors.shape) for factors in guide(image, torch.tensor([0.1]))]
     [(1, 4, 8, 8), (1, 64, 4, 4)]
     """
 
-    def __init__(
-        self,
-        network: Network,
-        *,
-        features: int = 32,
-        coarse_features: int = 64,
-        slopes: bool = False,
-    ) -> None:
+    def __init__(self, network: Network, *, features: int = 32, coarse_features: int = 64) -> None:
         super().__init__()
         network = require_guided(network)
         self.widths = [(scale, len(layer.weight)) for scale, (layer, _) in network.scaled_steps()]
@@ -116,8 +104,6 @@ class ThresholdGuide(Layer):
         self.up = nn.Conv2d(features + coarse_features // BLOCK**2, features, 3, padding=1)
         self.fine_factors = nn.Conv2d(features, self._width(1), 1)
         self.coarse_factors = nn.Conv2d(coarse_features, self._width(BLOCK), 1)
-        self.fine_slopes = nn.Conv2d(features, self._width(1), 1) if slopes else None
-        self.coarse_slopes = nn.Conv2d(coarse_features, self._width(BLOCK), 1) if slopes else None
         if not self.filters.weight.is_meta:
             self.reset_parameters()
 
@@ -131,17 +117,17 @@ class ThresholdGuide(Layer):
 
     def reset_parameters(self) -> None:
         """Draw new weights: filters that ignore constant images, and factors of 1."""
-        for layer in self.children():
-            assert isinstance(layer, nn.Conv2d)
-            layer.reset_parameters()
+        for part in self.children():
+            assert isinstance(part, nn.Conv2d)
+            part.reset_parameters()
         with torch.no_grad():
             kernels = self.filters.weight
             kernels -= kernels.mean((2, 3), keepdim=True)
             kernels /= torch.linalg.vector_norm(kernels, dim=(1, 2, 3), keepdim=True)
-        for part in (self.fine_factors, self.coarse_factors, self.fine_slopes, self.coarse_slopes):
-            if part is not None:
-                for values in part.parameters():
-                    nn.init.zeros_(values)
+        for part in (self.fine_factors, self.coarse_factors):
+            nn.init.zeros_(part.weight)
+            assert part.bias is not None
+            nn.init.zeros_(part.bias)
 
     def start_from(self, other: ThresholdGuide) -> None:
         """Take over the weights of a trained guide of as many features.
@@ -156,17 +142,15 @@ class ThresholdGuide(Layer):
         InputError
             If its weights do not fit.
         """
-        new = () if other.fine_slopes is not None else ("fine_slopes", "coarse_slopes")
-        kept = {k: v for k, v in self.state_dict().items() if k.split(".")[0] in new}
         try:
-            self.load_state_dict(other.state_dict() | kept)
+            self.load_state_dict(other.state_dict())
         except RuntimeError as error:
             raise InputError(
                 f"the initial guide does not fit: {' '.join(str(error).split())}"
             ) from None
 
-    def forward(self, image: Tensor, sigma: Tensor) -> tuple[list[Tensor], list[Tensor] | None]:
-        """Return for every step factors ``(batch, features, *grid)`` on its thresholds, and slopes.
+    def forward(self, image: Tensor, sigma: Tensor) -> list[Tensor]:
+        """Return for every step factors ``(batch, features, *grid)`` on its thresholds.
 
         Parameters
         ----------
@@ -184,17 +168,13 @@ class ThresholdGuide(Layer):
         coarse = coarse + torch.relu(self.far(coarse))
         back = shuffle(coarse[:, : len(coarse[0]) // BLOCK**2 * BLOCK**2], BLOCK, fine.shape[2:])
         fine = fine + torch.relu(self.up(torch.cat([fine, back], dim=1)))
-        logs = self._steps(self.fine_factors(fine), self.coarse_factors(coarse))
-        factors = [(REACH * torch.tanh(one / REACH)).exp() for one in logs]
-        if self.fine_slopes is None or self.coarse_slopes is None:
-            return factors, None
-        slopes = self._steps(self.fine_slopes(fine), self.coarse_slopes(coarse))
-        return factors, [torch.sigmoid(one + STEEP) for one in slopes]
-
-    def _steps(self, fine: Tensor, coarse: Tensor) -> list[Tensor]:
-        """Sort what was computed on both grids by the steps it belongs to."""
-        parts = {1: iter(self._split(fine, 1)), BLOCK: iter(self._split(coarse, BLOCK))}
+        parts = {
+            1: iter(self._split(self.fine_factors(fine), 1)),
+            BLOCK: iter(self._split(self.coarse_factors(coarse), BLOCK)),
+        }
         return [next(parts[scale]) for scale, _ in self.widths]
 
-    def _split(self, values: Tensor, scale: int) -> Sequence[Tensor]:
-        return torch.split(values, [width for own, width in self.widths if own == scale], dim=1)
+    def _split(self, logs: Tensor, scale: int) -> Sequence[Tensor]:
+        factors = (REACH * torch.tanh(logs / REACH)).exp()
+        widths = [width for own, width in self.widths if own == scale]
+        return torch.split(factors, widths, dim=1)

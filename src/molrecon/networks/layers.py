@@ -227,11 +227,7 @@ class SoftClip(Layer):
 
 
 class GuidedClip(SoftClip):
-    """A `SoftClip` whose thresholds, and slope below them, are set pixel by pixel.
-
-    ``clip(s h)`` with a slope s in [0, 1] of each pixel's own: monotone and 1-Lipschitz as the clip
-    is. At s = 1 a residual step ``z − 2 Wᵀ clip(W z)`` reflects what is small, at ½ it removes it,
-    at 0 it keeps it. The learned values are shared with the clip.
+    """A `SoftClip` whose thresholds are multiplied pixel by pixel; learned values are shared.
 
     Parameters
     ----------
@@ -239,22 +235,14 @@ class GuidedClip(SoftClip):
         The one that gives the thresholds.
     factors
         Positive, ``(batch, features, *grid)``, of the grid of what is clipped.
-    slopes
-        In [0, 1], of the same shape; None for 1.
     """
 
-    def __init__(self, clip: SoftClip, factors: Tensor, slopes: Tensor | None = None) -> None:
+    def __init__(self, clip: SoftClip, factors: Tensor) -> None:
         nn.Module.__init__(self)
         self.speed, self.log_threshold, self.slope = clip.speed, clip.log_threshold, clip.slope
         self.factors: Tensor
-        self.slopes: Tensor | None
         self.register_buffer("factors", factors, persistent=False)
-        self.register_buffer("slopes", slopes, persistent=False)
         self.train(clip.training)
-
-    def forward(self, h: Tensor, code: Tensor | None) -> Tensor:
-        """Clip ``(batch, features, *grid)``; ``code`` is `noise_code` of every sample."""
-        return super().forward(h if self.slopes is None else h * self.slopes.to(h.dtype), code)
 
     def threshold(self, h: Tensor, code: Tensor | None) -> Tensor:
         """Return the thresholds ``(batch, features, *grid)``."""

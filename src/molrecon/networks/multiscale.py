@@ -152,24 +152,19 @@ class MultiscaleStrictCNN(StrictSteps):
         """Return the scale, the convolution and the thresholds of every step."""
         return list(zip(self.scales, self.steps(), strict=True))
 
-    def at_thresholds(
-        self, factors: Sequence[Tensor], slopes: Sequence[Tensor] | None = None
-    ) -> Self:
+    def at_thresholds(self, factors: Sequence[Tensor]) -> Self:
         """Return the network with its thresholds multiplied pixel by pixel; weights are shared.
 
         Parameters
         ----------
         factors
             For every step ``(batch, features, *grid)``, the grid being that of its blocks.
-        slopes
-            In [0, 1] and of the same shapes: the slopes below the thresholds; None for 1.
         """
         other = copy(self)
         # A copy of a module shares the table of its parts.
         other._modules = dict(self._modules)
-        inner: Sequence[Tensor | None] = slopes or [None] * len(factors)
-        guided = zip(self.steps(), factors, inner, strict=True)
-        clips = nn.ModuleList(GuidedClip(clip, one, slope) for (_, clip), one, slope in guided)
+        guided = zip(self.steps(), factors, strict=True)
+        clips = nn.ModuleList(GuidedClip(clip, one) for (_, clip), one in guided)
         other.clips = clips.train(self.training)
         return other
 
@@ -177,10 +172,7 @@ class MultiscaleStrictCNN(StrictSteps):
         """Return a copy in double precision, at the thresholds it has."""
         clips = [clip for clip in self.clips if isinstance(clip, GuidedClip)]
         # What is recorded for gradients cannot be copied.
-        if not clips:
-            return deepcopy(self).double()
-        slopes = [clip.slopes.detach() for clip in clips if clip.slopes is not None]
-        own = self.at_thresholds([clip.factors.detach() for clip in clips], slopes or None)
+        own = self.at_thresholds([clip.factors.detach() for clip in clips]) if clips else self
         return deepcopy(own).double()
 
     @property

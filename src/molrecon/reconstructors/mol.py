@@ -319,8 +319,8 @@ class MOL(LearnedReconstructor):
         # Sets of coil maps have their thresholds in common.
         several = problem.guide.is_complex() and problem.guide.shape[1] > 1
         seen = combined_sets(problem.guide) if several else problem.guide
-        factors, slopes = self.guide(seen, problem.sigma)
-        solution = self._solution(problem, network.at_thresholds(factors, slopes))
+        factors = self.guide(seen, problem.sigma)
+        solution = self._solution(problem, network.at_thresholds(factors))
         if first is None:
             return solution
         return replace(
