@@ -16,10 +16,10 @@ SHORTEST, MOST_COILS = 16, 128
 ALIKE, RELATED, MARGIN = 0.85, 0.7, 0.07
 """Correlation of neighbours that coils with strong noise do not have, the least of neighbouring
 slices, and by how much coils are more alike than slices where these may have changed places."""
-CLOSE, THIN = 0.7, 0.25
+CLOSE, THIN = 0.7, 0.95
 """What neighbours lack of a correlation of 1, times their number: of coils around an object it is
-more than the first but for few coils, of thin slices, which maps explain as one object, less than
-the second."""
+more, unless they are few, of thin slices less; and the least correlation of thin slices, which maps
+may explain as one object, as they explain coils."""
 ONE_OBJECT, SEVERAL, CLEARLY = 0.7, 0.8, 0.88
 """Second eigenvalue of the maps up to which coils see one object, and from which on they show
 several where they are alike, and where they are only related (`Evidence.second_object`)."""
@@ -81,9 +81,8 @@ def _slices(evidence: Evidence) -> Iterator[Finding]:
     second = evidence.second_object()
     several = second is not None and second > SEVERAL and (alike > ALIKE or batch > 1)
     if batch == 1:
-        apart = (1 - alike) * coils
-        one_object = second is not None and second <= ONE_OBJECT
-        doubtful = apart < (THIN if one_object else CLOSE) or (second or 0) > CLEARLY
+        one_object = second is not None and second <= ONE_OBJECT and alike < THIN
+        doubtful = (1 - alike) * coils < CLOSE and not one_object or (second or 0) > CLEARLY
     else:
         # Where the two did change places the items are coils of one object.
         other = evidence.second_object(0)
