@@ -82,7 +82,7 @@ def _slices(evidence: Evidence) -> Iterator[Finding]:
     several = second is not None and second > SEVERAL and (alike > ALIKE or batch > 1)
     if batch == 1:
         one_object = second is not None and second <= ONE_OBJECT and alike < THIN
-        doubtful = (1 - alike) * coils < CLOSE and not one_object or (second or 0) > CLEARLY
+        doubtful = ((1 - alike) * coils < CLOSE and not one_object) or (second or 0) > CLEARLY
     else:
         # Where the two did change places the items are coils of one object.
         other = evidence.second_object(0)
