@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from molrecon.data.calibration import calibration_region
+from molrecon.data.calibration import calibration_region, crop_calibration
 from molrecon.data.check.findings import Finding
 from molrecon.data.resampling import resample_maps
 from molrecon.data.scan import Scan
 from molrecon.errors import InputError
+from molrecon.operators.fourier import ifft_centred
 
 if TYPE_CHECKING:
     from molrecon.data.check.evidence import Evidence
@@ -23,6 +24,9 @@ Centre = Literal["auto", "corner"] | Sequence[int]
 """Where zero frequency lies: as measured, at index 0 of every axis, or at one index per axis."""
 NEAR, FAR = (2.5, 0.03), (4.5, 0.1)
 """Samples, and share of the axis, up to which the peak is where it should be, and may be."""
+ENDS, MIDDLE = 0.4, 0.1
+"""Energy at both ends of the field of view, above, and in its middle, below, over the largest, of
+an image that is moved by half of it."""
 LEAST_MOVED = 1.0
 """Samples from which on a peak is moved: slow phases of images move it by less."""
 LEAST_LEFT = 0.5
@@ -42,19 +46,27 @@ def _at_corner(place: float, n: int) -> bool:
     return n >= 8 and abs(_offset(place, 0, n)) <= min(_near(n, NEAR), n / 5)
 
 
+def off_centre(evidence: Evidence) -> dict[int, tuple[float, float]]:
+    """Return the Fourier axes whose energy is elsewhere, with its place and distance."""
+    shape = evidence.scan.kspace.shape
+    off = {}
+    for axis in evidence.fourier_axes:
+        place = evidence.place(axis)
+        away = abs(_offset(place, shape[axis] // 2, shape[axis]))
+        if away > _near(shape[axis], NEAR) and not evidence.is_flat(axis):
+            off[axis] = (place, away)
+    return off
+
+
 def check_centre(evidence: Evidence) -> Iterator[Finding]:
     """Find k-space whose energy does not lie at index n // 2."""
     axes = [axis for axis in evidence.fourier_axes if not evidence.is_flat(axis)]
     letters = evidence.scan.axes.letters[-evidence.scan.axes.fourier :]
     shape = evidence.scan.kspace.shape
-    off = {}
-    for axis in axes:
-        place = evidence.place(axis)
-        away = abs(_offset(place, shape[axis] // 2, shape[axis]))
-        if away > _near(shape[axis], NEAR):
-            off[axis] = (place, away)
+    off = off_centre(evidence)
     if not off:
         yield from _half(evidence, axes)
+        yield from _split(evidence)
         return
     where = ", ".join(
         f"at {off[axis][0]:.0f} of {shape[axis]} along {letters[axis - len(shape)]}" for axis in off
@@ -98,6 +110,40 @@ def _half(evidence: Evidence, axes: list[int]) -> Iterator[Finding]:
                 mended=moved,
             )
             return
+
+
+def _split(evidence: Evidence) -> Iterator[Finding]:
+    """Find images that are moved by half the field of view: bright at both ends, dark between."""
+    scan = evidence.scan
+    kspace = scan.kspace.sum(2) if scan.axes.time else scan.kspace
+    try:
+        block = crop_calibration(kspace, scan.calibration_mask)
+    except InputError:
+        return
+    fourier = scan.axes.fourier
+    for axis in range(-fourier, 0):
+        n = block.shape[axis]
+        window = torch.hann_window(n + 2, periodic=False, device=block.device)[1:-1]
+        block = block * window.reshape(-1, *[1] * (-axis - 1))
+    energy = ifft_centred(block, fourier).abs().square().sum((0, 1))
+    split = []
+    for axis, letter in enumerate(scan.axes.letters[-fourier:]):
+        profile = energy.movedim(axis, 0).flatten(1).sum(1)
+        ends = torch.minimum(profile[0], profile[-1])
+        middle = profile[len(profile) // 2 - 1 : len(profile) // 2 + 1].mean()
+        if ends > ENDS * profile.max() and middle < MIDDLE * profile.max():
+            split.append(letter)
+    if split:
+        where = " and ".join(split)
+        yield Finding(
+            "field of view",
+            "warning",
+            f"the image is bright at both ends along {where}, and dark in the middle",
+            "it is moved by half the field of view, as a Fourier transform without a shift of the "
+            "image leaves it",
+            f"change the sign of every other sample of k-space along {where}, unless the object "
+            "lies there",
+        )
 
 
 def _small_shift(evidence: Evidence) -> list[int]:

@@ -29,12 +29,16 @@ OUTER, SHARE = 1.1, 0.03
 """Radius, in half-widths of k-space, beyond which there is mostly noise: the corners; where fewer
 samples than this share lie there, the outermost are taken."""
 FEWEST = 64
+LOUDER = 1.5
+"""Level of noise samples over that of k-space, signal and noise, from which on units differ."""
 
 
 def dead_coils(kspace: Tensor) -> Tensor:
     """Return which coils of ``(batch, coil, *spatial)`` measured nothing, bool ``(coil,)``."""
     size = torch.linalg.vector_norm(kspace.transpose(0, 1).flatten(1), dim=1)
-    dead: Tensor = size < DEAD * size.median()
+    # Where most coils are dead their median is.
+    alive = size[size > DEAD**2 * size.max()]
+    dead: Tensor = size < DEAD * alive.median()
     return dead
 
 
@@ -139,6 +143,7 @@ def check_coils(evidence: Evidence) -> Iterator[Finding]:
         )
         scan = without_dead_coils(scan)
     if scan.noise is not None:
+        yield from _noise_samples(scan, scan.noise)
         return
     noise = coil_noise(scan)
     loud = (noise > UNEQUAL).nonzero().flatten().tolist()
@@ -151,4 +156,32 @@ def check_coils(evidence: Evidence) -> Iterator[Finding]:
             "a loose coil, or channels that were scaled by themselves",
             "every coil is divided by its noise; a noise scan would tell it better",
             mended=True,
+        )
+
+
+def _noise_samples(scan: Scan, noise: Tensor) -> Iterator[Finding]:
+    """Find noise samples that hold signal, or are in other units than k-space."""
+    power = noise.abs().square()
+    mean = power.mean(1, keepdim=True)
+    highest = float((power / mean.where(mean > 0, 1)).max())
+    if highest > 4 * math.log(max(FEWEST, power.numel())):
+        yield Finding(
+            "noise samples",
+            "refused",
+            f"the highest noise sample has {highest:.0f} times the power of the others",
+            "they hold signal or spikes, and coils whitened by them would be mixed up",
+            "give noise that was measured without excitation, or leave it out of the file",
+        )
+    # Signal adds to noise, so that the median power of samples is no less than that of noise alone.
+    measured = sampled(scan.kspace).expand_as(scan.kspace).transpose(0, 1)
+    powers = scan.kspace.abs().square().transpose(0, 1)
+    least = torch.stack([one[where].median() for one, where in zip(powers, measured, strict=True)])
+    ratio = (mean[:, 0] * math.log(2) / least.where(least > 0, 1)).median().sqrt()
+    if float(ratio) > LOUDER:
+        yield Finding(
+            "noise samples",
+            "refused" if float(ratio) > 4 * LOUDER else "warning",
+            f"the noise samples are {float(ratio):.1f} times as strong as most of k-space",
+            "they are in other units than k-space, or of another bandwidth or gain",
+            "scale them to k-space, or leave them out of the file",
         )

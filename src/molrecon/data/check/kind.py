@@ -45,14 +45,25 @@ def check_kind(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("kind", "refused", seen, means, _OTHER)
         return
     gain = transform_gain(evidence.quiet_kspace)
+    part = None if kspace.real.any() and kspace.imag.any() else "real"
+    part = "imaginary" if not kspace.real.any() else part
     if gain > 1:
-        real = ", and all its values are real" if not bool(kspace.imag.any()) else ""
+        real = ", and all its values are real" if part == "real" else ""
         yield Finding(
             "kind",
             "refused" if gain > CERTAIN else "warning",
             f"the transform has a peak {gain:.1f} times as high as the array{real}",
             "it looks like an image or a map of a parameter, and not like k-space",
             "simulate a scan of it, or give a scan",
+        )
+    elif part is not None:
+        yield Finding(
+            "kind",
+            "refused",
+            f"all values of k-space are {part}",
+            "it is a magnitude, one of the two parts, or both stored as coils of their own, and an "
+            "image of it would be overlaid with its mirror image",
+            "give real and imaginary part as complex numbers, or along the last axis",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from molrecon.data.check.centre import off_centre
 from molrecon.data.check.findings import Finding
 from molrecon.errors import shape_text
 
@@ -54,7 +55,9 @@ def check_layout(evidence: Evidence) -> Iterator[Finding]:
         return
     if not scan.axes_inferred:
         return
-    yield from _slices(evidence)
+    # Where the centre of k-space is elsewhere, noise is compared, and `check_centre` says so.
+    if not off_centre(evidence):
+        yield from _slices(evidence)
     short = scan.ndim == 2 and min(shape[-2:]) < SHORTEST
     if short or shape[1] > MOST_COILS:
         what = f"{min(shape[-2:])} samples along one axis" if short else f"{shape[1]} coils"

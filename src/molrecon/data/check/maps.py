@@ -26,6 +26,16 @@ LOW, DOUBTFUL = 0.5, 0.8
 doubtful ones. Of eight coils a random direction has an eighth."""
 BETTER = 0.05
 """By how much more of it must lie along the maps turned or mirrored to say that they are."""
+FITS = 0.93
+"""Share of the energy that fits maps that are moved by what they are off: of right maps at least
+0.95."""
+SHIFTS = (-4, -3, -2, -1, 1, 2, 3, 4)
+"""By how many pixels of low resolution maps are moved to see whether they fit better."""
+OUTSIDE, MOST_OUTSIDE = 0.12, 0.3
+"""Share of that energy that lies where maps are zero: of maps cut to the object below 0.06."""
+APART, STRONG = 0.6, 0.05
+"""Share of the energy of a coil that the others do not explain by the maps, and its energy over
+the mean from which on that tells."""
 BLOCK, FEWEST = 24, 8
 """Width of the central block of k-space that is compared with the maps, and the least."""
 
@@ -95,8 +105,15 @@ def _agreeing(scan: Scan) -> Iterator[Finding]:
         return
     images, maps = centre
     share = agreement(images, maps)
-    changes = _turned(scan, maps)
-    others = {one: agreement(images, maps, change(maps)) for one, change in changes.items()}
+    if share >= DOUBTFUL and outside_maps(images, maps) > OUTSIDE:
+        yield from _partly(images, maps)
+        return
+    others = {
+        one: agreement(images, maps, change(maps)) for one, change in _turned(scan, maps).items()
+    }
+    moved = {one: agreement(images, maps, change(maps)) for one, change in _moved(scan, maps)}
+    # Wrong gains of coils make maps that are moved fit a little better, too.
+    others |= {one: other for one, other in moved.items() if other > FITS}
     name = max(others, key=lambda one: others[one])
     seen = f"{share:.0%} of the energy at the centre of k-space fits the coil maps"
     if others[name] > share + BETTER:
@@ -114,6 +131,32 @@ def _agreeing(scan: Scan) -> Iterator[Finding]:
             seen,
             "they are those of another scan, of coils in another order or of another orientation",
             "leave them out to have them estimated, or give those of this scan",
+        )
+    else:
+        yield from _partly(images, maps)
+
+
+def _partly(images: Tensor, maps: Tensor) -> Iterator[Finding]:
+    """Find maps that are zero where the object lies, and those of single coils that do not fit."""
+    outside = outside_maps(images, maps)
+    if outside > OUTSIDE:
+        yield Finding(
+            "coil maps",
+            "refused" if outside > MOST_OUTSIDE else "warning",
+            f"{outside:.0%} of the energy at the centre of k-space lies where the coil maps are "
+            "zero",
+            "they leave out a part of the object, which folds into the rest",
+            "leave them out to have them estimated, or give maps of all of the object",
+        )
+    coils = coils_apart(images, maps) if maps.shape[1] == 1 and maps.shape[2] > 2 else []
+    if coils:
+        which = ", ".join(map(str, coils))
+        yield Finding(
+            "coil maps",
+            "warning",
+            f"the images of the coils {which} are not those that the others show by the coil maps",
+            "the maps of these coils are wrong: exchanged, empty, of another gain or sign",
+            "leave the maps out to have them estimated, or give those of this scan",
         )
 
 
@@ -135,6 +178,16 @@ def _turned(scan: Scan, maps: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
     if maps.shape[-1] == maps.shape[-2] and scan.kspace.shape[-1] == scan.kspace.shape[-2]:
         found["with y and x exchanged"] = partial(torch.transpose, dim0=-1, dim1=-2)
     return found
+
+
+def _moved(scan: Scan, maps: Tensor) -> Iterator[tuple[str, Callable[[Tensor], Tensor]]]:
+    """Give low resolution maps moved by a few of their pixels, and what that is in pixels."""
+    letters = scan.axes.letters[-scan.axes.fourier :]
+    for axis, letter in enumerate(letters, -len(letters)):
+        for by in SHIFTS:
+            pixels = round(by * scan.kspace.shape[axis] / maps.shape[axis])
+            shift = partial(torch.roll, shifts=by, dims=axis)
+            yield f"moved by {pixels:+d} pixels along {letter}", shift
 
 
 def low_resolution(scan: Scan) -> tuple[Tensor, Tensor] | None:
@@ -182,8 +235,45 @@ def agreement(images: Tensor, maps: Tensor, turned: Tensor | None = None) -> flo
     sets = maps if turned is None else turned
     size = torch.linalg.vector_norm(sets, dim=2)
     along = (sets.conj() * images.unsqueeze(1)).sum(2) / size.where(size > 0, 1)
-    captured = (along * _support(sets)).abs().square().sum()
-    return float(captured / (images * _support(maps)).abs().square().sum().clamp_min(1e-30))
+    support = _support(maps)
+    captured = (along * (_support(sets) & support)).abs().square().sum()
+    return float(captured / (images * support).abs().square().sum().clamp_min(1e-30))
+
+
+def outside_maps(images: Tensor, maps: Tensor) -> float:
+    """Return the share of the energy of coil images that lies where all maps are zero.
+
+    Parameters
+    ----------
+    images
+        ``(batch, coil, *spatial)``.
+    maps
+        ``(batch or 1, set, coil, *spatial)``.
+    """
+    energy = images.abs().square()
+    return float((energy * ~_support(maps)).sum() / energy.sum().clamp_min(1e-30))
+
+
+def coils_apart(images: Tensor, maps: Tensor) -> list[int]:
+    """Return the coils whose images are not what the images of the others say, by the maps.
+
+    Parameters
+    ----------
+    images
+        ``(batch, coil, *spatial)``.
+    maps
+        ``(batch or 1, 1, coil, *spatial)``, one set.
+    """
+    coil_maps = maps[:, 0]
+    along, size = coil_maps.conj() * images, coil_maps.abs().square()
+    others = size.sum(1, keepdim=True) - size
+    seen = others > 0.01 * size.sum(1, keepdim=True).max()
+    image = (along.sum(1, keepdim=True) - along) / others.where(seen, 1)
+    axes = (0, *range(2, images.ndim))
+    energy = (images.abs().square() * seen).sum(axes)
+    missed = ((images - coil_maps * image).abs().square() * seen).sum(axes)
+    apart = (missed > APART * energy) & (energy > STRONG * energy.mean())
+    return [int(coil) for coil in apart.nonzero().flatten()]
 
 
 def _support(sets: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from molrecon.data.check.calibration import check_calibration
 from molrecon.data.check.centre import check_centre
 from molrecon.data.check.coils import check_coils
 from molrecon.data.check.evidence import Evidence
@@ -24,6 +25,7 @@ CHECKS: dict[str, Callable[[Evidence], Iterable[Finding]]] = {
     "centre": check_centre,
     "mask": check_sampling,
     "maps": check_maps,
+    "calibration": check_calibration,
     "coils": check_coils,
     "spikes": check_spikes,
 }

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 GRAVE = 0.1
 """Share of the samples inside the mask, zeros between measured ones, that contradicts it. Numbers
 of few bits are exactly zero now and then, and padding has no measured samples beyond it."""
+ROUNDING, LEAST_ROUNDED = 1e-6, 0.05
+"""Magnitude over the peak below which single precision holds no signal, and the least share of
+samples below it: noise of real scans is above 1e-5."""
 _RIGHT = "give the right mask (mask); if forced, zeros count as not measured"
 
 
@@ -49,6 +52,7 @@ def without_padding(scan: Scan) -> Scan:
 def check_sampling(evidence: Evidence) -> Iterator[Finding]:
     """Find contradictions between mask and samples."""
     scan = evidence.scan
+    yield from _rounded(scan)
     if not scan.mask_given:
         return
     measured, zeros = sampled(scan.kspace), zeros_inside(scan)
@@ -81,6 +85,34 @@ def check_sampling(evidence: Evidence) -> Iterator[Finding]:
         return
     outside = "" if scan.outside is None else ", and there are samples outside it"
     yield Finding("mask", "refused", seen + outside, "the mask is of another scan", _RIGHT)
+
+
+def _rounded(scan: Scan) -> Iterator[Finding]:
+    """Find zeros that a transform made rounding errors of: far below, and beside, what is not."""
+    largest = scan.kspace.abs().amax(1, keepdim=True)
+    largest = largest / largest.max()
+    inside = scan.mask & (largest > 0)
+    tiny, large = inside & (largest < ROUNDING), largest > 10 * ROUNDING
+    gap = inside & ~tiny & ~large
+    near = torch.zeros_like(large)
+    for axis in (-1, -2):
+        for by in (-1, 1):
+            near |= large.roll(by, axis)
+    count = int(tiny.sum())
+    if (
+        count > LEAST_ROUNDED * int(inside.sum())
+        and int(gap.sum()) < 0.1 * count
+        and int((tiny & near).sum()) > 0.1 * count
+    ):
+        yield Finding(
+            "mask",
+            "refused",
+            f"{count / inside.numel():.0%} of k-space are smaller than a millionth of its peak, "
+            "beside samples that are not",
+            "they were not measured, and a transform to the image and back made rounding errors of "
+            "zeros",
+            "give the mask (mask)",
+        )
 
 
 def _outside(scan: Scan) -> Iterator[Finding]:
