@@ -33,9 +33,8 @@ def check_calibration(evidence: Evidence) -> Iterator[Finding]:
         kspace = kspace.sum(2) / sampled(kspace).sum(2).clamp_min(1)
     data = scan.calibration.expand(len(kspace), *scan.calibration.shape[1:])
     # Those of one slice may serve its neighbours, too.
-    pairs = zip(kspace.split(1), data.split(1), strict=True)
-    shares = [one for one in (correlation(*pair) for pair in pairs) if one is not None]
-    share = max(shares, default=1.0)
+    each = [correlation(kspace[n : n + 1], data[n : n + 1]) for n in range(len(kspace))]
+    share = max((one for one in each if one is not None), default=1.0)
     if share >= LEAST:
         return
     yield Finding(
