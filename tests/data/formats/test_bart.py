@@ -158,3 +158,10 @@ def test_coils_are_not_an_image(tmp_path):
     write(tmp_path / "k", noise(4, 3, 1, 2))
     with pytest.raises(InputError, match=r"image .* has shape \(1, 2, 4, 3\)"):
         read_image(tmp_path / "k.cfl")
+
+
+def test_a_magnitude_of_three_slices_is_no_trajectory(tmp_path):
+    image = torch.rand(1, 1, 3, 12, 10, generator=torch.Generator().manual_seed(0))
+    write_image(tmp_path / "image.cfl", image)
+    found = read_image(tmp_path / "image.cfl").tensor()
+    torch.testing.assert_close(found, image.to(torch.complex64))

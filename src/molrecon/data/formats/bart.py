@@ -105,7 +105,9 @@ def _open(location: Location, allowed: Mapping[int, str]) -> _Stored:
     stored = np.memmap(pair(location.path)[0], SAMPLE, "r", shape=full, order="F")
     if _full(location) != full:
         raise InputError(f"{source} was replaced while it was read; read it again.")
-    if full[0] == 3 and max(full[_COIL:]) == 1 and not stored.imag.any():
+    flat = full[0] == 3 and max(full[_COIL:]) == 1 and not stored.imag.any()
+    # Three slices of a magnitude look alike, but for positions on both sides of the centre.
+    if flat and bool((stored.real < 0).any()):
         raise non_cartesian(source, "it is a trajectory")
     order = [*batch, _COIL, *([_TIME] if frames > 1 else []), *spatial]
     rest = [axis for axis in range(_COUNT) if axis not in order]
