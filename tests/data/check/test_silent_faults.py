@@ -154,3 +154,11 @@ def test_a_corner_is_named_although_noise_is_read_as_the_centre(full):
     quiet = replace(full, kspace=corner.numpy())
     assert found(scan_of(quiet.kspace))["centre"] == "refused"
     assert "coils or slices" not in found(scan_of(quiet.kspace))
+
+
+def test_the_noise_of_a_loud_coil_is_not_taken_for_another_slice(lines):
+    generator = torch.Generator().manual_seed(0)
+    kspace = torch.from_numpy(lines.kspace).clone()
+    noise = torch.randn(kspace.shape[1:], dtype=kspace.dtype, generator=generator)
+    kspace[2] += 30 * lines.sigma * noise * torch.from_numpy(lines.mask)
+    assert found(scan_of(kspace)) == {"coil noise": "warning"}

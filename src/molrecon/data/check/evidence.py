@@ -123,7 +123,8 @@ class Evidence:
         0.78. None without a calibration region, and without calibration data of its own.
         """
         scan = self.scan
-        kspace, mask = self.strongest_item[None], scan.calibration_mask
+        # The noise of a loud coil would count as an object of its own.
+        kspace, mask = (self.strongest_item / self._noise)[None], scan.calibration_mask
         if scan.calibration is not None:
             kspace = scan.calibration[:1]
             mask = torch.ones_like(kspace[:, :1], dtype=torch.bool)
