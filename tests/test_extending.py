@@ -192,7 +192,7 @@ def test_a_check_of_the_data(scan, run, monkeypatch):
 
     monkeypatch.setitem(CHECKS, "number", few_coils)
     severity = "note"
-    assert "4 coils. It means: they are few. measure more." in run("check", scan)
+    assert "4 coils. It means: they are few. To settle it: measure more." in run("check", scan)
     assert [one["name"] for one in json.loads(run("info", scan, "--json"))["check"]] == ["number"]
     severity = "refused"
     with pytest.raises(molrecon.InputError, match="4 coils: they are few; measure more"):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import molrecon
+from molrecon.cli.certify import certificate_text
 from molrecon.evaluation.certificate import certificate_path, read_certificate
 from molrecon.evaluation.certification_images import simulated_images
 from molrecon.evaluation.certify import MeasuringEffort, certify
@@ -128,3 +129,15 @@ def test_a_certificate_that_contradicts_itself_is_none(loose):
     model, genuine = loose
     certificate_path(model).write_text(json.dumps(genuine | {"certified": True}))
     assert read_certificate(model).certificate is None
+
+
+def test_a_certificate_on_file_is_never_called_checked_itself():
+    facts = {"certificate": {"sentence": "it claims Lip(H) ≤ 0.98"}, "no_certificate": None}
+    assert "on file, not checked here: it claims" in certificate_text(facts)
+    beside_proof = certificate_text(facts, proved=True)
+    assert "not checked here" not in beside_proof
+    assert (
+        "'proved' does not rest on it, the weights themselves were checked; it claims"
+        in beside_proof
+    )
+    assert certificate_text({"certificate": None, "no_certificate": "old"}) == "none: old"

@@ -58,5 +58,5 @@ def test_items_are_checked_and_prepared(kspace, tmp_path):
     items = scan_items(tmp_path / "dead.npy")
     assert [prepared_item(items, n).kspace.shape[1] for n in range(2)] == [4, 3]
     np.save(tmp_path / "corner.npy", np.fft.ifftshift(kspace.numpy(), axes=(-2, -1)))
-    with pytest.raises(InputError, match=r"in the corner.*; store the scan without it"):
+    with pytest.raises(InputError, match=r"in the corner.*; give a scan without this fault"):
         prepared_item(scan_items(tmp_path / "corner.npy"), 0)

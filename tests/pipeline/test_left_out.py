@@ -40,6 +40,11 @@ def test_left_out_samples_are_a_share_outside_the_centre_and_depend_on_the_mask_
     whole = left_out_samples(scan(lines()), SHARE)[0, 0]
     assert torch.equal(whole.any(1), whole.all(1))
     assert not bool(whole[18:30].any())
+    few = lines()
+    few[:18] = few[30:] = False
+    few[40:42] = True
+    with pytest.raises(InputError, match="has 2 sampled lines outside its calibration region"):
+        left_out_samples(scan(few), SHARE)
     with pytest.raises(InputError, match="too few to leave some out"):
         left_out_samples(scan(mask=torch.ones(SHAPE, dtype=torch.bool)), SHARE)
 

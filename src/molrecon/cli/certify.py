@@ -197,11 +197,16 @@ def _print(model: str, one: Certificate) -> None:
     )
 
 
-def certificate_text(facts: Mapping[str, Any]) -> str:
-    """Return what `Stored.facts` come to, as a line that proves nothing by itself."""
+def certificate_text(facts: Mapping[str, Any], *, proved: bool = False) -> str:
+    """Return what `Stored.facts` come to, as a line; `proved` if the image beside it is."""
     known = facts["certificate"]
     if not known:
         return f"none: {facts['no_certificate']}"
+    if proved:
+        return (
+            "on file; 'proved' does not rest on it, the weights themselves were checked; "
+            f"{known['sentence']}"
+        )
     return f"on file, not checked here: {known['sentence']}"
 
 

@@ -58,7 +58,9 @@ def finding_rows(findings: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     return [
         (
             f"{one['severity'].capitalize()}: {one['name']}",
-            output.with_options(f"{one['seen']}. It means: {one['meaning']}. {one['settle']}."),
+            output.with_options(
+                f"{one['seen']}. It means: {one['meaning']}. To settle it: {one['settle']}."
+            ),
         )
         for one in findings
     ]

@@ -309,7 +309,8 @@ def _finish(
         return
     rows = found.summary()
     if found.model is not None:
-        rows.append(("Certificate", certificate_text(certificate)))
+        proved = found.guarantee is not None and bool(found.guarantee.proved)
+        rows.append(("Certificate", certificate_text(certificate, proved=proved)))
     if report is not None:
         rows.append(("Report", report))
     output.print_facts(out, rows)

@@ -159,8 +159,9 @@ def _number(part: Scan, free: Tensor, share: float) -> int:
 
 
 def _too_few(part: Scan, free: Tensor) -> InputError:
+    what = "samples" if free.shape == part.mask[0, 0].shape else "sampled lines"
     return InputError(
-        f"{part.source} has {int(free.sum())} samples outside its calibration region, too few to "
+        f"{part.source} has {int(free.sum())} {what} outside its calibration region, too few to "
         "leave some out and predict them"
     )
 

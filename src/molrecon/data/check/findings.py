@@ -144,7 +144,7 @@ class DataCheck:
             more = f" (and {', '.join(one.name for one in others)})" if others else ""
             what = f"{first}, or go on in spite of it (force), and nothing is called proved"
             if not settles:
-                what = f"{first.seen}: {first.meaning}; store the scan without it"
+                what = f"{first.seen}: {first.meaning}; give a scan without this fault"
             raise InputError(f"The data check refuses {source}{more}: {what}.")
 
     def facts(self) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ def require_full(measured: Tensor, source: str) -> None:
         share = float(box.float().mean())
         if share < FULL:
             raise InputError(
-                f"The scan {source} is undersampled already ({share:.0%} of its samples were "
-                "measured), but a fully sampled one was expected; reconstruct it as it is, or "
-                "start from the full scan."
+                f"The scan {source} is undersampled already ({share:.0%} of k-space between its "
+                "outermost samples was measured), but a fully sampled one was expected; "
+                "reconstruct it as it is, or start from the full scan."
             )
