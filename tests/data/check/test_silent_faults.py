@@ -12,6 +12,7 @@ from molrecon import Scan, check
 from molrecon.data.check.calibration import correlation
 from molrecon.data.check.coils import dead_coils
 from molrecon.data.check.maps import coils_apart, low_resolution
+from molrecon.data.check.spikes import find_spikes
 from molrecon.operators.fourier import fft_centred, ifft_centred
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -80,6 +81,29 @@ def test_zeros_that_became_rounding_errors_are_refused(lines, full):
     )
     assert narrow.shape == quiet
     assert "mask" not in found(scan_of((narrow * (1 + 0.1j))[None]))
+
+
+def test_a_readout_that_ends_in_rounding_errors_is_refused(full):
+    kspace = torch.from_numpy(full.full).clone()
+    kspace[..., -12:] *= 1e-7
+    assert found(scan_of(kspace)) == {"mask": "refused"}
+
+
+def test_a_line_of_another_gain_is_found(lines, full):
+    outer = int(lines.mask[0].nonzero()[0][1])
+    for scan, line in (
+        (lines, (..., outer)),
+        (full, (..., 10)),
+        (full, (..., 47, slice(None))),
+    ):
+        assert "spikes" not in found(scan_of(scan.kspace))
+        kspace = torch.from_numpy(scan.kspace).clone()
+        kspace[line] *= 20
+        assert "spikes" in found(scan_of(kspace))
+        spikes = find_spikes(kspace[None].abs(), 2)
+        expected = torch.zeros_like(spikes)
+        expected[line] = True
+        assert torch.equal(spikes, expected & (kspace[:1] != 0)[None])
 
 
 def test_maps_that_are_moved_are_refused_by_how_much(lines):

@@ -21,6 +21,9 @@ of few bits are exactly zero now and then, and padding has no measured samples b
 ROUNDING, LEAST_ROUNDED = 1e-6, 0.05
 """Magnitude over the peak below which single precision holds no signal, and the least share of
 samples below it: noise of real scans is above 1e-5."""
+STRAIGHT = 0.8
+"""Share of a line whose neighbours are not tiny from which on it is an edge: what falls off does so
+around the centre."""
 _RIGHT = "give the right mask (mask); if forced, zeros count as not measured"
 
 
@@ -99,10 +102,11 @@ def _rounded(scan: Scan) -> Iterator[Finding]:
         for by in (-1, 1):
             near |= large.roll(by, axis)
     count = int(tiny.sum())
+    straight = any(_edge_along(tiny, large, axis) for axis in (-1, -2))
     if (
         count > LEAST_ROUNDED * int(inside.sum())
         and int(gap.sum()) < 0.1 * count
-        and int((tiny & near).sum()) > 0.1 * count
+        and (straight or int((tiny & near).sum()) > 0.1 * count)
     ):
         yield Finding(
             "mask",
@@ -113,6 +117,14 @@ def _rounded(scan: Scan) -> Iterator[Finding]:
             "zeros",
             "give the mask (mask)",
         )
+
+
+def _edge_along(tiny: Tensor, large: Tensor, axis: int) -> bool:
+    """Whether a whole line of what is tiny lies beside one of what is not."""
+    across = -1 if axis == -2 else -2
+    known = (tiny | large).sum(across)
+    beside = [(tiny & large.roll(by, axis)).sum(across) for by in (-1, 1)]
+    return any(bool(((known > 0) & (one > STRAIGHT * known)).any()) for one in beside)
 
 
 def _outside(scan: Scan) -> Iterator[Finding]:

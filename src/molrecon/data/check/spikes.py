@@ -1,4 +1,4 @@
-"""Spikes: samples far above all of their neighbours, as sparks in the scanner room leave them."""
+"""Spikes: samples, and lines, far above all of their neighbours, as sparks or a gain leave them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ FEWEST = 4
 """Neighbours that must have been measured."""
 MOST = 256
 """Candidates that are looked at in a plane."""
+LOUD = 25.0
+"""A line is too loud with so many times the power of each of the measured lines next to it, up to
+`REACH` to either side: away from the centre, signal falls off, and noise is even."""
 GRAVE = 1e-3
 """Share of the energy in spikes from which on they spoil the image, 30 dB below the signal."""
 
 
 def find_spikes(magnitude: Tensor, fourier: int) -> Tensor:
-    """Return where samples stand out of their neighbours, in any coil.
+    """Return where samples, or lines of them, stand out of their neighbours, in any coil.
 
     The peak of k-space at its centre or corner is none, although a uniform object has it alone.
 
@@ -54,12 +57,32 @@ def find_spikes(magnitude: Tensor, fourier: int) -> Tensor:
         central = fourier == 2 or number % depth in _central(depth)
         for y, x in _of_plane(plane, central):
             into[number, y, x] = True
+        into[number] |= _loud_lines(plane) | _loud_lines(plane.mT).mT
     return found.unsqueeze(1)
 
 
 def _central(n: int) -> set[int]:
     """Indices next to zero frequency, at the centre or in the corner."""
     return {place % n for about in (n // 2, 0) for place in (about - 1, about, about + 1)}
+
+
+def _loud_lines(plane: Tensor) -> Tensor:
+    """Return where rows are too loud; none unless rows are measured alike, as lines are."""
+    rows = len(plane)
+    measured = plane > 0
+    there = measured.any(1).nonzero().flatten()
+    none = torch.zeros_like(measured)
+    if len(there) <= 2 * REACH or not bool((measured[there] == measured[there[:1]]).all()):
+        return none
+    # Spikes of single samples are none of the line.
+    power = plane[there][:, measured[there[0]]].square().median(1).values
+    padded = torch.nn.functional.pad(power, (REACH, REACH))
+    windows = padded.unfold(0, 2 * REACH + 1, 1).clone()
+    windows[:, REACH] = 0
+    centre = torch.minimum((there - rows // 2).abs(), torch.minimum(there, rows - there))
+    loud = (power > LOUD * windows.amax(1)) & (centre > max(2, rows // 16))
+    none[there[loud]] = True
+    return none & measured
 
 
 def _of_plane(plane: Tensor, central: bool) -> Iterator[tuple[int, int]]:
@@ -114,11 +137,14 @@ def check_spikes(evidence: Evidence) -> Iterator[Finding]:
     share = float((kspace * spikes).abs().square().sum() / total)
     where = ", ".join(map(str, places[0, 1:].tolist()))
     more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+    # The samples of a line are many.
+    lines = len(places) > min(spikes.shape[-2:]) / 4
     yield Finding(
         "spikes",
         "refused" if share > GRAVE else "warning",
         f"the sample at ({where}){more} stands far above its neighbours and holds {share:.2%} of "
         "the energy",
-        "a spike, which puts stripes over the whole image",
+        f"{'a line of another gain' if lines else 'a spike'}, which puts stripes over the whole "
+        "image",
         "leave spikes out (despike)",
     )
