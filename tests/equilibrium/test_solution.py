@@ -47,7 +47,8 @@ def test_facts_are_plain_values_of_one_sample():
     )
     assert all(isinstance(v, str | int | float | None) for v in facts.values())
     assert both.solved.tolist() == [True, False]
-    assert "stagnated, error bound 0.2 proved" in repr(both)
+    # The single number nearest to 0.2 is above it, and a bound is told rounded up.
+    assert "stagnated, error bound 0.201 proved" in repr(both)
 
 
 def test_the_first_failure_is_named_with_what_was_reached():
