@@ -77,6 +77,21 @@ def test_a_signal_ends_the_run_after_its_step(settings, straight, number):
     assert equal(run(settings, resume=True), straight)
 
 
+def test_a_signal_that_is_ignored_ends_nothing(settings, straight):
+    """As of a job that `nohup` has started."""
+
+    def signalled(record):
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        trainer = prepared(settings, report=signalled)
+        trainer.run()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (trainer.stopped, trainer.finished) == (None, True)
+
+
 def test_a_second_signal_ends_it_at_once(folder):
     def signalled(record):
         os.kill(os.getpid(), signal.SIGTERM)
