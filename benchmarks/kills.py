@@ -16,16 +16,20 @@ import json
 import os
 import random
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import safe_open
 
 from molrecon.training.configuration import TrainingConfig
 from molrecon.training.loop import Trainer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.faults import kill_before_call
 
 FILES = {"best.safetensors", "card.md", "checkpoint.safetensors", "log.jsonl"}
 CLOCKS = ("seconds", "waited")
@@ -62,29 +66,12 @@ def tensors(path: Path) -> tuple[object, ...]:
         return file.metadata(), {name: file.get_tensor(name).tobytes() for name in names}
 
 
-def kill_at_write(left: int) -> None:
-    """Kill this process before the call of this number of those that write."""
-
-    def deadly(call: Any) -> Any:
-        def counted(*arguments: Any, **named: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*arguments, **named)
-
-        return counted
-
-    for name in ("fsync", "replace", "unlink"):
-        setattr(os, name, deadly(getattr(os, name)))
-
-
 def ended(settings: TrainingConfig, number: int, after: float | int) -> int:
     """Resume in a child that is ended after some seconds, or calls; return how it ended."""
     child = os.fork()
     if child == 0:
         if isinstance(after, int):
-            kill_at_write(after)
+            kill_before_call(after, ("fsync", "replace", "unlink"))
         trainer = Trainer(settings)
         trainer.run(resume=True)
         os._exit(0 if trainer.finished else 3)

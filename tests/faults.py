@@ -37,8 +37,8 @@ def in_child(action: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def kill_before_call(number: int) -> None:
-    """Kill this process before the call of this number, from 0, of the `CALLS`."""
+def kill_before_call(number: int, calls: tuple[str, ...] = CALLS) -> None:
+    """Kill this process before the call of this number, from 0, of some functions of `os`."""
     left = number
 
     def deadly(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,7 +51,7 @@ def kill_before_call(number: int) -> None:
 
         return counted
 
-    for name in CALLS:
+    for name in calls:
         setattr(os, name, deadly(getattr(os, name)))
 
 

@@ -7,3 +7,10 @@ from .runs import write_subjects
 def folder(tmp_path):
     write_subjects(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_subjects(folder)
+    return folder

@@ -16,18 +16,11 @@ from molrecon.cli import main
 from molrecon.errors import InputError
 from molrecon.training.loop import Trainer
 
-from .runs import config, write_config, write_subjects
+from .runs import config, write_config
 from .test_loop import log, prepared, run, same, weights
 
 CHANGES = {"validate_every": 2, "checkpoint_every": 2, "averaging": 0.9, "accumulation": 2}
 WHOLE = {"best.safetensors", "card.md", "checkpoint.safetensors", "log.jsonl"}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    write_subjects(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.faults import DONE, in_child
 from molrecon.errors import InputError
 from molrecon.training.loop import Trainer
 
-from .runs import SIMULATION, config, write_subjects
+from .runs import SIMULATION, config
 from .test_loop import log, randomise, run
 
 STAGES = [
@@ -50,13 +50,6 @@ def on_two(settings, *, signal_at=None, resume=False):
 
     assert in_child(launch) == DONE
     return load_file(Path(settings.output) / settings.name / "checkpoint.safetensors")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    write_subjects(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -66,3 +66,17 @@ def _width_to_reach(n: int, device: torch.device) -> Tensor:
     """Return, for every index of an axis, the width of the smallest centred block holding it."""
     offset = torch.arange(n, device=device) - n // 2
     return torch.where(offset < 0, -2 * offset, 2 * offset + 1)
+
+
+def windowed(block: Tensor, ndim: int) -> Tensor:
+    """Multiply the last axes of a calibration region by a Hann window without its zeros.
+
+    It keeps what rings in the image of so few samples low.
+    """
+    for axis in range(-ndim, 0):
+        n = block.shape[axis]
+        window = torch.hann_window(
+            n + 2, periodic=False, dtype=block.real.dtype, device=block.device
+        )
+        block = block * window[1:-1].reshape(-1, *[1] * (-axis - 1))
+    return block

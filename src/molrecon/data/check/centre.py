@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from molrecon.data.calibration import calibration_region, crop_calibration
+from molrecon.data.calibration import calibration_region, crop_calibration, windowed
 from molrecon.data.check.findings import Finding
 from molrecon.data.resampling import resample_maps
 from molrecon.data.scan import Scan
@@ -121,11 +121,7 @@ def _split(evidence: Evidence) -> Iterator[Finding]:
     except InputError:
         return
     fourier = scan.axes.fourier
-    for axis in range(-fourier, 0):
-        n = block.shape[axis]
-        window = torch.hann_window(n + 2, periodic=False, device=block.device)[1:-1]
-        block = block * window.reshape(-1, *[1] * (-axis - 1))
-    energy = ifft_centred(block, fourier).abs().square().sum((0, 1))
+    energy = ifft_centred(windowed(block, fourier), fourier).abs().square().sum((0, 1))
     split = []
     for axis, letter in enumerate(scan.axes.letters[-fourier:]):
         profile = energy.movedim(axis, 0).flatten(1).sum(1)

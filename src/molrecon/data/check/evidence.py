@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from molrecon.data.calibration import crop_calibration
+from molrecon.data.calibration import crop_calibration, windowed
 from molrecon.data.check.coils import coil_noise
 from molrecon.data.check.spikes import find_spikes
 from molrecon.data.espirit import map_eigenvalues
@@ -142,15 +142,10 @@ class Evidence:
             calibration = crop_calibration(kspace, mask[:1], WIDEST)[0].to(torch.complex128)
         except InputError:
             return None
-        widths = calibration.shape[1:]
-        kernel = [max(1, min(KERNEL, n // 2)) for n in widths]
+        kernel = [max(1, min(KERNEL, n // 2)) for n in calibration.shape[1:]]
         second = map_eigenvalues(calibration, kernel=kernel, threshold=THRESHOLD)[..., -2]
-        # A window keeps what rings in the image of so few samples from counting as an object.
-        for axis, n in enumerate(widths, start=1):
-            window = torch.hann_window(n + 2, periodic=False, dtype=torch.float64)[1:-1]
-            window = window.to(calibration.device).reshape(-1, *[1] * (ndim - axis))
-            calibration = calibration * window
-        energy = ifft_centred(calibration, ndim).abs().square().sum(0)
+        # Without a window what rings would count as an object.
+        energy = ifft_centred(windowed(calibration, ndim), ndim).abs().square().sum(0)
         return float((second * energy).sum() / energy.sum().clamp_min(1e-300))
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, pad
 
 from molrecon.data.check.findings import Finding
 from molrecon.data.scan import Scan
@@ -76,7 +76,7 @@ def _loud_lines(plane: Tensor) -> Tensor:
         return none
     # Spikes of single samples are none of the line.
     power = plane[there][:, measured[there[0]]].square().median(1).values
-    padded = torch.nn.functional.pad(power, (REACH, REACH))
+    padded = pad(power, (REACH, REACH))
     windows = padded.unfold(0, 2 * REACH + 1, 1).clone()
     windows[:, REACH] = 0
     centre = torch.minimum((there - rows // 2).abs(), torch.minimum(there, rows - there))
@@ -137,8 +137,9 @@ def check_spikes(evidence: Evidence) -> Iterator[Finding]:
     share = float((kspace * spikes).abs().square().sum() / total)
     where = ", ".join(map(str, places[0, 1:].tolist()))
     more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-    # The samples of a line are many.
-    lines = len(places) > min(spikes.shape[-2:]) / 4
+    measured = kspace.abs().amax(1, keepdim=True) > 0
+    filled = [(spikes.sum(axis) > measured.sum(axis).clamp_min(8) / 2).any() for axis in (-1, -2)]
+    lines = bool(filled[0] | filled[1])
     yield Finding(
         "spikes",
         "refused" if share > GRAVE else "warning",
