@@ -196,3 +196,13 @@ def test_a_guide_is_part_of_a_weights_file(tmp_path):
     assert torch.equal(other.guide.fine_factors.weight, model.guide.fine_factors.weight)
     with pytest.raises(InputError, match="initial guide does not fit"):
         ThresholdGuide(other.network, features=6).start_from(again.guide)
+
+
+def test_the_first_image_is_near_its_own_solution():
+    """Of a contraction: ‖x − x*‖ ≤ k/(1 − k) ‖x − T(x)‖, k = 0.9 here."""
+    A, y = scan()
+    model, plain = method(), method(with_guide=False)
+    first = model.held(y, A, sigma=0.1).fixed["guide"]
+    exact = plain(y, A, sigma=0.1, tol=1e-10).value
+    distance = (first - exact).norm() / exact.norm()
+    assert 0 < distance <= 9 * mol.FIRST * 1.01
