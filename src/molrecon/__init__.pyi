@@ -21,8 +21,13 @@ from molrecon.data.formats import (
     write_image as write_image,
     write_scan as write_scan,
 )
+from molrecon.data.formats.samples import (
+    read_samples as read_samples,
+    write_samples as write_samples,
+)
 from molrecon.data.geometry import Geometry as Geometry
 from molrecon.data.masks import MaskKind as MaskKind, make_mask as make_mask
+from molrecon.data.non_cartesian_scan import NonCartesianScan as NonCartesianScan
 from molrecon.data.scan import Scan as Scan
 from molrecon.data.simulation import (
     Acquisition as Acquisition,
@@ -34,6 +39,7 @@ from molrecon.data.simulation import (
 )
 from molrecon.data.stack import Stack as Stack, stack_of as stack_of
 from molrecon.data.trajectories import (
+    make_trajectory as make_trajectory,
     radial_trajectory as radial_trajectory,
     spiral_trajectory as spiral_trajectory,
 )

@@ -15,10 +15,14 @@ from molrecon.cli.options import (
     Centre,
     CoilMaps,
     Despike,
+    FieldOfView,
     Json,
     MaskFile,
+    Matrix,
     ReadMemory,
     Scan,
+    Trajectory,
+    Unit,
 )
 
 
@@ -27,6 +31,10 @@ def check(
     coil_maps: CoilMaps = None,
     mask: MaskFile = None,
     calibration: CalibrationData = None,
+    trajectory: Trajectory = None,
+    matrix: Matrix = None,
+    unit: Unit = None,
+    field_of_view: FieldOfView = None,
     centre: Centre = None,
     despike: Despike = False,
     max_memory: ReadMemory = None,
@@ -37,13 +45,19 @@ def check(
     Each finding says what was seen, what it means and what settles it. What is refused here is
     refused by 'molrecon reconstruct', and the exit code is 2. A few slices are looked at.
     """
-    from molrecon.cli.reading import parse_centre, read_with_parts
+    from molrecon.cli.reading import Along, parse_centre, read_any
+    from molrecon.data.check.samples import check_samples
+    from molrecon.data.non_cartesian_scan import NonCartesianScan
     from molrecon.pipeline import Preparation
     from molrecon.pipeline.checking import check_items
 
-    read = read_with_parts(scan, mask, coil_maps, calibration, max_memory)
+    along = Along(trajectory, matrix, unit, field_of_view)
+    read = read_any(scan, mask, coil_maps, calibration, max_memory, along)
     settled = Preparation(centre=parse_centre(centre), despike=despike).settled
-    found = check_items(read, settled)
+    if isinstance(read, NonCartesianScan):
+        found = check_samples(read)
+    else:
+        found = check_items(read, settled)
     if json:
         output.print_json({"file": scan, "summary": found.summary, "findings": found.facts()})
     else:

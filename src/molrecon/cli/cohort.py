@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from molrecon.cli import output
+from molrecon.cli.reading import Along
 from molrecon.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _LOCAL = ("device", "max_memory", "output")
 """Settings that the images do not depend on."""
 _COLUMNS = ("scan", "image", "status", "reason", "seconds")
 
-Parts = tuple[str | None, str | None, str | None, float | None]
+Parts = tuple[str | None, str | None, str | None, float | None, Along]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def reconstruct_cohort(
     *,
     json: bool,
 ) -> None:
-    """Reconstruct the scans of a folder or list; ``parts`` are those of `read_with_parts`."""
+    """Reconstruct the scans of a folder or list; ``parts`` are those of `read_any`."""
     from molrecon.data.atomic import check_folder, make_folder, write_text
     from molrecon.data.formats.registry import writer
     from molrecon.data.plain import csv_text
@@ -102,8 +103,11 @@ def _work(parts: Parts, settings: dict[str, Any], retry: bool) -> Work:
         "model": chosen.model,
         "preparation": asdict(settings["preparation"]),
         "weights_sha256": None if chosen.model is None else file_digest(resolve(chosen.model)),
-        "parts_sha256": [None if part is None else file_digest(part) for part in parts[:3]],
-        "parts": parts[:3],
+        "parts_sha256": [
+            None if part is None else file_digest(part)
+            for part in (*parts[:3], parts[4].trajectory)
+        ],
+        "parts": [*parts[:3], asdict(parts[4])],
     }
     made_by = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     return Work(partial(_reconstruct, parts, settings), plain, made_by, retry)
@@ -111,9 +115,9 @@ def _work(parts: Parts, settings: dict[str, Any], retry: bool) -> Work:
 
 def _reconstruct(parts: Parts, settings: dict[str, Any], scan: str, image: str) -> dict[str, Any]:
     from molrecon import pipeline
-    from molrecon.cli.reading import read_with_parts
+    from molrecon.cli.reading import read_any
 
-    found = pipeline.reconstruct(read_with_parts(scan, *parts), output=image, **settings)
+    found = pipeline.reconstruct(read_any(scan, *parts), output=image, **settings)
     return found.facts()
 
 

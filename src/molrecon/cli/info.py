@@ -10,7 +10,7 @@ import typer
 from molrecon.cli import output
 from molrecon.cli.check import finding_rows
 from molrecon.cli.command import Command
-from molrecon.cli.options import Json, ReadMemory
+from molrecon.cli.options import FieldOfView, Json, Matrix, ReadMemory, Trajectory, Unit
 from molrecon.errors import shape_text
 
 
@@ -21,6 +21,10 @@ def info(
             metavar="FILE", help="Raw data or an image; FILE::KEY for one array of a file."
         ),
     ],
+    trajectory: Trajectory = None,
+    matrix: Matrix = None,
+    unit: Unit = None,
+    field_of_view: FieldOfView = None,
     max_memory: ReadMemory = None,
     json: Json = False,
 ) -> None:
@@ -30,9 +34,18 @@ def info(
     recognised by its content: ISMRMRD, Siemens twix, HDF5 (fastMRI, CMRxRecon, Calgary-Campinas,
     MoDL), MATLAB, BART .cfl/.hdr, .npy and .npz; NIfTI, DICOM and pictures.
     """
-    from molrecon.pipeline.contents import contents_of
+    from molrecon.cli.reading import Along, read_any
+    from molrecon.data.formats.samples import holds_samples
+    from molrecon.data.non_cartesian_scan import NonCartesianScan
+    from molrecon.pipeline.contents import contents_of, samples_contents
 
-    facts = contents_of(file, max_memory=max_memory)
+    along = Along(trajectory, matrix, unit, field_of_view)
+    if along.given or holds_samples(file):
+        scan = read_any(file, None, None, None, max_memory, along)
+        assert isinstance(scan, NonCartesianScan)
+        facts = samples_contents(file, scan)
+    else:
+        facts = contents_of(file, max_memory=max_memory)
     facts["missing"] = _remedies(facts["kind"], facts["missing"])
     if json:
         output.print_json(facts)
@@ -57,7 +70,7 @@ def _remedies(kind: str, missing: Mapping[str, str]) -> list[str]:
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     arrays = ", ".join(f"{name} ({entry})" for name, entry in facts["arrays"].items())
     rows = [("Holds", f"{facts['kind']}, in {facts['format']}"), ("Arrays", arrays)]
-    of_kind = {"scan": _scan_rows, "image": _image_rows}
+    of_kind = {"scan": _scan_rows, "scan along lines": _scan_rows, "image": _image_rows}
     rows += of_kind[facts["kind"]](facts) if facts["kind"] in of_kind else []
     rows += [("Read as", "; ".join(facts["notes"]))] if facts["notes"] else []
     rows += finding_rows(facts.get("check", []))
@@ -83,6 +96,7 @@ def _scan_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Slices", str(facts["slices"])),
         ("Coils", str(facts["coils"])),
+        *([("Lines", facts["lines"])] if facts.get("lines") else []),
         ("Shape", f"{shape_text(facts['shape'])} ({', '.join(facts['axes'])}){image}"),
         ("Spacing", _spacing(facts["spacing"])),
         ("Sampled", f"{facts['sampled']:.1%} of k-space ({facts['acceleration']:.2f}×)"),

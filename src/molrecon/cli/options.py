@@ -54,6 +54,35 @@ CalibrationData = Annotated[
         metavar="FILE",
     ),
 ]
+Trajectory = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the samples of a scan along spokes, spirals or other lines lie in k-space, "
+        "(lines, samples, axes): BART, .npy, .npz, .mat or .h5. Needed if the file does not hold "
+        "it.",
+        metavar="FILE",
+    ),
+]
+Matrix = Annotated[
+    str | None,
+    typer.Option(
+        help="Pixels of the image of a scan along lines, as in 256x256 (y, x); by default those of "
+        "the file, or as far as the trajectory reaches.",
+        metavar="NxN",
+    ),
+]
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        help="Unit of the trajectory: radians or cycles (per pixel), fov (cycles per field of "
+        "view) or metres (cycles per metre); found from its range by default.",
+        metavar="NAME",
+    ),
+]
+FieldOfView = Annotated[
+    float | None,
+    typer.Option(help="Field of view in mm, for a trajectory in cycles per metre.", metavar="MM"),
+]
 MaxMemory = Annotated[
     float | None,
     typer.Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from molrecon.cli import output
@@ -10,6 +11,7 @@ from molrecon.errors import InputError
 
 if TYPE_CHECKING:
     from molrecon.data.check.centre import Centre
+    from molrecon.data.non_cartesian_scan import NonCartesianScan
     from molrecon.data.scan_items import ScanItems
 
 
@@ -39,6 +41,79 @@ def read_with_parts(
         if note is not None:
             output.print_note(note)
     return scan
+
+
+@dataclass(frozen=True)
+class Along:
+    """What is given of a scan along lines: where its samples lie, and the image."""
+
+    trajectory: str | None = None
+    matrix: str | None = None
+    unit: str | None = None
+    field_of_view: float | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is."""
+        return any(value is not None for value in vars(self).values())
+
+
+def read_any(
+    under: str,
+    mask: str | None,
+    coil_maps: str | None,
+    calibration: str | None,
+    max_memory: float | None,
+    along: Along | None = None,
+) -> ScanItems | NonCartesianScan:
+    """Read a scan on a grid with its parts, or one along lines with its trajectory."""
+    from molrecon.data.formats.samples import holds_samples, read_samples
+
+    along = along or Along()
+    if not (along.given or holds_samples(under)):
+        return read_with_parts(under, mask, coil_maps, calibration, max_memory)
+    for name, part in (("mask", mask), ("calibration", calibration)):
+        if part is not None:
+            raise InputError(
+                f"{name} is {part}, but {under} is a scan along lines, which has none; leave it "
+                "out."
+            )
+    scan = read_samples(
+        under,
+        trajectory=along.trajectory,
+        matrix=parse_matrix(along.matrix),
+        unit=along.unit,
+        field_of_view=along.field_of_view,
+        max_memory=max_memory,
+    )
+    for note in scan.notes:
+        output.print_note(f"{note[0].upper()}{note[1:]}.")
+    return scan if coil_maps is None else with_maps_of(scan, coil_maps, max_memory)
+
+
+def with_maps_of(
+    scan: NonCartesianScan, coil_maps: str, max_memory: float | None
+) -> NonCartesianScan:
+    """Return a scan along lines with the coil maps of a file."""
+    from molrecon.data.arrays import complex_tensor
+    from molrecon.data.formats import read_coil_maps
+
+    maps = complex_tensor(read_coil_maps(coil_maps, max_memory=max_memory)[0])
+    axes = scan.trajectory.shape[-1]
+    maps = maps[None] if maps.ndim == axes + 1 else maps
+    return replace(scan, coil_maps=maps.unsqueeze(2) if scan.axes.time else maps)
+
+
+def parse_matrix(text: str | None) -> tuple[int, ...] | None:
+    """Parse the pixels of an image, as in 256x256."""
+    if text is None:
+        return None
+    parts = text.lower().replace("×", "x").split("x")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise InputError(
+            f"matrix is {text!r}, expected the pixels along its axes, as in 256x256; correct it."
+        )
+    return tuple(map(int, parts))
 
 
 def parse_centre(text: str | None) -> Centre | None:

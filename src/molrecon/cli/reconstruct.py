@@ -16,20 +16,24 @@ from molrecon.cli.options import (
     CoilMaps,
     Despike,
     Device,
+    FieldOfView,
     Force,
     Json,
     MaskFile,
+    Matrix,
     MaxMemory,
     Report,
     Robust,
     Scan,
     Sigma,
+    Trajectory,
+    Unit,
 )
 from molrecon.defaults import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from molrecon.data.scan_items import ScanItems
     from molrecon.pipeline import Reconstruction
+    from molrecon.pipeline.parts import AnyScan
     from molrecon.reconstructors.base import Reconstructor
 
 Out = Annotated[
@@ -176,6 +180,10 @@ def reconstruct(
     coil_maps: CoilMaps = None,
     mask: MaskFile = None,
     calibration: CalibrationData = None,
+    trajectory: Trajectory = None,
+    matrix: Matrix = None,
+    unit: Unit = None,
+    field_of_view: FieldOfView = None,
     whiten: Whiten = True,
     cut_readout: CutReadout = True,
     crop: Crop = True,
@@ -211,12 +219,15 @@ def reconstruct(
     check'). The figures are those of the slice (or volume, or series) with the
     largest error bound; --json lists all.
 
+    Samples along spokes, spirals or other lines come with a trajectory, in their file or by
+    --trajectory; its unit is found from its range, and said.
+
     Of a folder, or of a list (.txt, a scan a line), every scan is reconstructed on its own, and
     what is done already, by content, settings and weights, is skipped. The same command goes on
     where it was stopped, and several at once, on machines that share the folder, share the work.
     """
     from molrecon import pipeline
-    from molrecon.cli.reading import check_images, check_report, parse_centre, read_with_parts
+    from molrecon.cli.reading import Along, check_images, check_report, parse_centre, read_any
     from molrecon.errors import InputError
     from molrecon.pipeline.cohort_files import is_cohort
 
@@ -225,7 +236,7 @@ def reconstruct(
         option = "--noise-map" if report is None else "--report"
         raise InputError(f"{option} is given for {under}, expected for one scan; leave it out.")
     if not many:
-        check_images((out, noise_map), under, mask, coil_maps, calibration, model)
+        check_images((out, noise_map), under, mask, coil_maps, calibration, trajectory, model)
         check_report(report, out, under)
     preparation = pipeline.Preparation(
         whiten=whiten,
@@ -250,18 +261,19 @@ def reconstruct(
         "strength": _strength(strength),
         "noise_draws": 0 if noise_map is None else draws,
     }
-    parts = (mask, coil_maps, calibration, max_memory)
+    along = Along(trajectory, matrix, unit, field_of_view)
+    parts = (mask, coil_maps, calibration, max_memory, along)
     if many:
         spread = Spread(ending=ending, processes=processes, retry=retry)
         reconstruct_cohort(under, out, parts, own | shared, spread, json=json)
         return
-    scan = read_with_parts(under, *parts)
+    scan = read_any(under, *parts)
     found = _run(scan, own | {"output": out}, shared, report, beside)
     _finish(found, under, out, coil_maps, noise_map, report, json)
 
 
 def _run(
-    scan: ScanItems, own: dict[str, Any], shared: dict[str, Any], report: str | None, beside: str
+    scan: AnyScan, own: dict[str, Any], shared: dict[str, Any], report: str | None, beside: str
 ) -> Reconstruction:
     """Reconstruct, and write the report if one is wanted; what it shows beside is ``shared``."""
     from molrecon import pipeline
@@ -333,7 +345,7 @@ def _methods(names: str, device: str) -> list[Reconstructor]:
 def _write_report(
     path: str,
     found: Reconstruction,
-    scan: ScanItems,
+    scan: AnyScan,
     others: list[Reconstructor],
     **settings: Any,
 ) -> None:

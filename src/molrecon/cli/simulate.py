@@ -21,7 +21,17 @@ from molrecon.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from molrecon.data.scan import Scan as ScanData
+    from molrecon.pipeline.simulate import SimulatedScan
+
+Trajectory = Annotated[
+    str | None,
+    typer.Option(
+        help="For an image: sample along radial or golden-angle spokes or a spiral in place of a "
+        "grid; the acceleration is then how much wider the lines lie at the edge of k-space than "
+        "those of a complete scan.",
+        metavar="KIND",
+    ),
+]
 
 Number = Annotated[
     int | None,
@@ -68,6 +78,7 @@ def simulate(
     out: Out,
     acceleration: Acceleration = 4.0,
     mask_kind: MaskKind = "variable-density",
+    trajectory: Trajectory = None,
     calibration: Calibration = 24,
     seed: Seed = 0,
     reference: Reference = None,
@@ -85,12 +96,12 @@ def simulate(
 
     A fully sampled scan is undersampled as it is; its reference is the full scan combined with
     the coil maps of the calibration region that is left. Of an image, a scan with smooth random
-    coil maps, a smooth phase and noise is simulated; its reference is the complex image.
+    coil maps, a smooth phase and noise is simulated; its reference is the complex image. With
+    --trajectory its samples lie along lines, and the file holds where.
     """
     from molrecon.cli.reading import parse_centre
     from molrecon.data.atomic import keep_inputs
-    from molrecon.data.formats import check_image_path, check_scan_path, write_image, write_scan
-    from molrecon.data.oversampling import crop_image
+    from molrecon.data.formats import check_image_path, check_scan_path
     from molrecon.pipeline import Preparation
     from molrecon.pipeline.simulate import MaskDraw, simulate_scan
 
@@ -112,30 +123,49 @@ def simulate(
         preparation=settled,
         force=force,
         max_memory=max_memory,
+        trajectory=trajectory,
     )
-    write_scan(out, made.scan)
-    if reference is not None and made.reference is not None:
-        image, first = crop_image(made.reference, made.scan.image_shape)
-        geometry = made.scan.geometry
-        moved, frames = geometry and geometry.moved(first), made.scan.axes.time
-        write_image(reference, image, geometry=moved, frames=frames)
+    _write(made, out, reference)
     _print(
-        made.scan,
+        made,
         {"output": out, "reference": reference, "source": source, "kind": made.kind}
-        | {"slice": made.number, "sigma": made.sigma, **vars(sampling)},
+        | {"slice": made.number, "sigma": made.sigma, "trajectory": trajectory, **vars(sampling)},
         json,
     )
 
 
-def _print(scan: ScanData, facts: dict[str, Any], json: bool) -> None:
-    from molrecon.data.sampling import sampling_of
+def _write(made: SimulatedScan, out: str, reference: str | None) -> None:
+    """Write the scan, and the image to compare with if it is wanted."""
+    from molrecon.data.formats import write_image, write_scan
+    from molrecon.data.formats.samples import write_samples
+    from molrecon.data.oversampling import crop_image
+    from molrecon.data.scan import Scan
 
-    sampling = sampling_of(scan)
+    scan, image = made.scan, made.reference
+    if not isinstance(scan, Scan):
+        write_samples(out, scan)
+        if reference is not None and image is not None:
+            write_image(reference, image)
+        return
+    write_scan(out, scan)
+    if reference is not None and image is not None:
+        image, first = crop_image(image, scan.image_shape)
+        moved = scan.geometry and scan.geometry.moved(first)
+        write_image(reference, image, geometry=moved, frames=scan.axes.time)
+
+
+def _print(made: SimulatedScan, facts: dict[str, Any], json: bool) -> None:
+    from molrecon.data.sampling import sampling_of
+    from molrecon.data.scan import Scan
+    from molrecon.pipeline.samples import sampling_of_samples
+
+    scan = made.scan
+    sampling = sampling_of(scan) if isinstance(scan, Scan) else sampling_of_samples(scan)
     if json:
         # What was made, which differs from what was asked for by the rounding to whole samples.
-        made = {"coils": sampling.coils, "slices": sampling.slices, "shape": sampling.shape}
-        made |= {"acceleration": sampling.acceleration, "sampled": sampling.share}
-        output.print_json(facts | made)
+        drawn = {"coils": sampling.coils, "slices": sampling.slices, "shape": sampling.shape}
+        drawn |= {"acceleration": sampling.acceleration, "sampled": sampling.share}
+        output.print_json(facts | drawn)
         return
     rows = [
         ("Made from", f"the {facts['kind']} {facts['source']}"),

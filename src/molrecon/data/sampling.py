@@ -23,6 +23,7 @@ class Sampling:
     # width of the calibration region along each Fourier axis; None if there is none
     calibration: tuple[int, ...] | None
     axes: Axes
+    lines: str = ""  # how many lines of how many samples, where they lie on no grid
 
     @property
     def acceleration(self) -> float:
@@ -35,6 +36,7 @@ class Sampling:
         if self.axes.time:
             shape = f"{self.shape[0]} frames of {shape_text(self.shape[1:])}"
         coils = "1 coil" if self.coils == 1 else f"{self.coils} coils"
+        coils = f"{coils}, {self.lines}" if self.lines else coils
         return (
             f"{slices}{coils}, {shape}, {self.share:.1%} of k-space sampled "
             f"({self.acceleration:.2f}×)"

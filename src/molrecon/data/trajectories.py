@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from molrecon.errors import InputError
 
 GOLDEN_ANGLE = math.pi * (math.sqrt(5) - 1) / 2
 """111.25°: spokes of any number in a row cover the circle almost evenly (Winkelmann 2007)."""
+
+ARMS, CENTRE = 16, 24
+"""Arms of a spiral of `make_trajectory`, and the width of its dense centre."""
 
 
 def radial_trajectory(
@@ -62,7 +66,12 @@ def radial_trajectory(
 
 
 def spiral_trajectory(
-    shape: Sequence[int], arms: int, *, turns: float | None = None, samples: int | None = None
+    shape: Sequence[int],
+    arms: int,
+    *,
+    turns: float | None = None,
+    samples: int | None = None,
+    centre: float = 0,
 ) -> Tensor:
     """Positions of Archimedean spirals from the centre of k-space, ``(arms, samples, 2)``.
 
@@ -78,6 +87,9 @@ def spiral_trajectory(
     samples
         Samples of an arm, at least 2; by default two for each cycle of its length, at least twice
         the pixels of the longer axis.
+    centre
+        Width of the centre of k-space, in cycles per field of view, that the arms sample
+        completely before they open; ``turns`` are those beyond. Coil maps need about 24.
 
     Returns
     -------
@@ -100,12 +112,86 @@ def spiral_trajectory(
     _require("arms", arms, 1)
     turns = max(shape) / (8 * arms) if turns is None else turns
     require_positive("turns", turns)
-    along_arm = math.pi * turns * max(shape) / 2
+    # Of an arm that is dense at the centre, that part too.
+    along_arm = math.pi * turns * max(shape) / 2 + math.pi * centre**2 / (4 * arms)
     count = max(2 * max(shape), math.ceil(2 * along_arm)) if samples is None else samples
     _require("samples", count, 2)
     part = torch.arange(count, dtype=torch.float64) / count
-    angles = 2 * math.pi * (turns * part + torch.arange(arms)[:, None] / arms)
+    turned = turns * part
+    if centre > 0:
+        part, turned = _opening(max(shape), arms, turns, centre, count)
+    angles = 2 * math.pi * (turned + torch.arange(arms)[:, None] / arms)
     return torch.stack([angles.sin(), angles.cos()], -1) * (part[:, None] * lengths / 2)
+
+
+def _opening(
+    pixels: int, arms: int, turns: float, centre: float, count: int
+) -> tuple[Tensor, Tensor]:
+    """Return radii, relative to the edge, and turns of an arm that is dense at the centre.
+
+    Within it neighbouring arms are a cycle apart; samples are evenly spaced along the arm.
+    """
+    inner = min(1.0, centre / pixels)
+    fine = torch.linspace(0, 1, 64 * count, dtype=torch.float64)
+    dense = fine.clamp_max(inner) * (pixels / 2 / arms)
+    turned = dense + (fine - inner).clamp_min(0) * (turns / max(1 - inner, 1e-9))
+    steps = torch.hypot(fine.diff(), math.pi * (fine[1:] + fine[:-1]) * turned.diff())
+    along = torch.cat([steps.new_zeros(1), steps.cumsum(0)])
+    wanted = torch.arange(count, dtype=torch.float64) / count * along[-1]
+    places = torch.searchsorted(along, wanted)
+    return fine[places], turned[places]
+
+
+def _sampled_radially(shape: Sequence[int], acceleration: float, *, golden: bool) -> Tensor:
+    spokes = max(1, round(math.pi / 2 * max(shape) / acceleration))
+    return radial_trajectory(shape, spokes, golden=golden)
+
+
+def _sampled_spirally(shape: Sequence[int], acceleration: float) -> Tensor:
+    pixels = max(shape)
+    turns = max(0.1, (pixels - CENTRE) / (2 * ARMS * acceleration))
+    return spiral_trajectory(shape, ARMS, turns=turns, centre=CENTRE)
+
+
+TRAJECTORY_KINDS: dict[str, Callable[[Sequence[int], float], Tensor]] = {
+    "radial": partial(_sampled_radially, golden=False),
+    "golden-angle": partial(_sampled_radially, golden=True),
+    "spiral": _sampled_spirally,
+}
+"""Trajectories by name, of a shape and an acceleration: how much wider lines lie at the edge of
+k-space than a complete scan has them."""
+
+
+def make_trajectory(kind: str, shape: Sequence[int], acceleration: float) -> Tensor:
+    """Return a trajectory of a kind, float64 ``(lines, samples, 2)`` in cycles per field of view.
+
+    Parameters
+    ----------
+    kind
+        ``"radial"``, ``"golden-angle"`` or ``"spiral"`` (of 16 arms, dense at the centre).
+    shape
+        Pixels (y, x) of the image.
+    acceleration
+        How much wider the lines lie at the edge of k-space than those of a complete scan, at
+        least 1: of 256 pixels 402 spokes are complete.
+
+    Raises
+    ------
+    InputError
+        If the kind is another, or the acceleration is below 1.
+
+    Examples
+    --------
+    >>> make_trajectory("radial", (256, 256), 10).shape
+    torch.Size([40, 512, 2])
+    """
+    if kind not in TRAJECTORY_KINDS:
+        raise InputError(
+            f"trajectory is {kind!r}, expected one of {', '.join(TRAJECTORY_KINDS)}; choose one."
+        )
+    if not acceleration >= 1:
+        raise InputError(f"acceleration is {acceleration}, expected at least 1; correct it.")
+    return TRAJECTORY_KINDS[kind](shape, acceleration)
 
 
 def _plane(shape: Sequence[int]) -> Tensor:

@@ -14,6 +14,7 @@ from molrecon.operators import nufft
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.checks import check_tensor
 from molrecon.operators.fourier import fft_centred, ifft_centred
+from molrecon.operators.line_noise import estimate_lines_noise
 from molrecon.operators.multi_coil import (
     add_block,
     check_coil_maps,
@@ -177,6 +178,20 @@ class NonCartesianMRI(LinearOperator):
     def norm_bound(self) -> Tensor:
         """Proved bound on ‖A‖, ``(batch or 1,)``; see `molrecon.operators.toeplitz_norm`."""
         return self._norm.upper.to(self.device, self.dtype.to_real())
+
+    def estimate_sigma(self, y: Tensor) -> Tensor:
+        """Estimate the noise of a sample, ``(batch,)``: see `estimate_lines_noise`.
+
+        Parameters
+        ----------
+        y
+            Measurements ``(batch, *shape_out)``, times the roots of the weights if there are any;
+            the level is that of samples of weight 1.
+        """
+        roots = self._roots(y)
+        if roots is not None:
+            y = torch.where(roots > 0, y / roots.where(roots > 0, 1), 0)
+        return estimate_lines_noise(y, self.trajectory.norm(dim=-1)).sigma
 
     def _points(self) -> SamplePoints:
         """Return the positions as the transforms take them, plane by plane."""

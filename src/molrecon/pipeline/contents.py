@@ -9,6 +9,7 @@ import torch
 
 from molrecon.data.check import ITEMS, evenly
 from molrecon.data.check.kind import constant_values
+from molrecon.data.check.samples import check_samples
 from molrecon.data.formats import (
     ImageData,
     describe,
@@ -18,14 +19,18 @@ from molrecon.data.formats import (
     scan_items,
 )
 from molrecon.data.formats.reading import PathLike
+from molrecon.data.non_cartesian_scan import NonCartesianScan
 from molrecon.data.sampling import Sampling, SamplingCount
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
 from molrecon.errors import AmbiguousError
 from molrecon.operators.fourier import ifft_centred
+from molrecon.operators.non_cartesian_mri import NonCartesianMRI
 from molrecon.pipeline.checking import check_items
 from molrecon.pipeline.measurements import known_noise
+from molrecon.pipeline.samples import samples_noise, sampling_of_samples
 
+_COMPANIONS = ("coil_maps", "noise", "reference")
 _PARTS = {
     "coil maps": "these are the coil maps of a scan",
     "mask": "this is the sampling mask of a scan",
@@ -131,6 +136,56 @@ def scan_facts(items: ScanItems) -> dict[str, Any]:
         "check": check_items(items, lambda item: item).facts(),
         "notes": scan.notes,
     }
+
+
+def samples_contents(path: PathLike, scan: NonCartesianScan) -> dict[str, Any]:
+    """Return what a file of samples along lines holds as plain values, as `contents_of` does.
+
+    Parameters
+    ----------
+    path
+        The file.
+    scan
+        What was read from it.
+    """
+    sampling, found = sampling_of_samples(scan), samples_noise(scan)
+    sigma = None if found is None else float(found.sigma.median())
+    missing = {}
+    if scan.coil_maps is None and sampling.coils > 1 and sampling.calibration is None:
+        missing["coil maps"] = "the trajectory does not show the centre, to estimate them from"
+    if sigma is None:
+        missing["noise"] = "it cannot be estimated from these data"
+    present = {f"has_{name}": getattr(scan, name) is not None for name in _COMPANIONS}
+    return {
+        "file": str(path),
+        "kind": "scan along lines",
+        "format": format_of(path).name,
+        "arrays": {name: str(entry) for name, entry in describe(path).items()},
+        **{"slices": sampling.slices, "coils": sampling.coils, "shape": sampling.shape},
+        **{"spatial_axes": scan.axes.ndim, "axes": scan.axes.letters, "lines": sampling.lines},
+        **{"sampled": sampling.share, "acceleration": sampling.acceleration},
+        **{"calibration": sampling.calibration, "separate_calibration": None},
+        "sigma": sigma,
+        "sigma_uncertainty": None if found is None else float(found.uncertainty.median()),
+        "sigma_source": "k-space does not show it" if found is None else found.source,
+        "relative_sigma": None if sigma is None else sigma / _gridded_peak(scan),
+        **{"image_shape": None, "spacing": None, "has_mask": False, **present},
+        "missing": missing,
+        "check": check_samples(scan).facts(),
+        "notes": scan.notes,
+    }
+
+
+def _gridded_peak(scan: NonCartesianScan) -> float:
+    """Return the peak of the root-sum-of-squares image, gridded with its density compensated."""
+    axes = scan.trajectory.shape[-1]
+    plane = scan.shape[-axes:]
+    places = scan.trajectory.reshape(-1, axes)
+    weights = places.norm(dim=-1).clamp_min(0.5) ** (axes - 1)
+    A = NonCartesianMRI(torch.ones(1, 1, *plane, dtype=torch.complex64), places, weights)
+    y = scan.kspace[0].flatten(1)[:, None]
+    images = A.H(A.weighted(y)) / A.norm(tol=1e-2) ** 2
+    return float(images.abs().square().sum(0).sqrt().max())
 
 
 def image_facts(image: ImageData) -> dict[str, Any]:

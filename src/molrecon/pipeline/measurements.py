@@ -43,7 +43,7 @@ def ensure_coil_maps(scan: Scan, *, sets: int = 1) -> Scan:
     if scan.coil_maps is not None:
         return _without_empty_sets(scan)
     if scan.calibration is not None:
-        maps = _maps_of_calibration(scan.calibration, scan.kspace.shape[-scan.axes.fourier :], sets)
+        maps = maps_of_calibration(scan.calibration, scan.kspace.shape[-scan.axes.fourier :], sets)
         maps = maps.unsqueeze(-3) if scan.axes.time else maps
     else:
         estimate = estimate_shared_maps if scan.axes.time else estimate_coil_maps
@@ -61,7 +61,7 @@ def _without_empty_sets(scan: Scan) -> Scan:
     return replace(scan, coil_maps=maps if maps.shape[1] > 1 else maps[:, 0])
 
 
-def _maps_of_calibration(calibration: Tensor, shape: Sequence[int], sets: int) -> Tensor:
+def maps_of_calibration(calibration: Tensor, shape: Sequence[int], sets: int) -> Tensor:
     """Return coil maps of a shape from the centre of k-space, which was measured by itself."""
     kspace = calibration.new_zeros((*calibration.shape[:2], *shape))
     region: tuple[slice, ...] = centred_slices(shape, calibration.shape[2:])

@@ -11,9 +11,11 @@ from molrecon.data.axes import Axes
 from molrecon.data.check import evenly
 from molrecon.data.formats import scan_items
 from molrecon.data.formats.reading import PathLike
+from molrecon.data.non_cartesian_scan import NonCartesianScan
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
 from molrecon.data.stack import stack_of
+from molrecon.errors import InputError
 from molrecon.operators.noise import NoiseEstimate
 from molrecon.pipeline.checking import check_whole
 from molrecon.pipeline.match import match_axes
@@ -21,7 +23,7 @@ from molrecon.pipeline.measurements import known_noise, require_coil_maps
 from molrecon.pipeline.preparation import Preparation
 from molrecon.progress import Progress, silent
 
-AnyScan = Scan | ScanItems | PathLike
+AnyScan = Scan | ScanItems | NonCartesianScan | PathLike
 """A scan, its items, or the path of its file."""
 
 
@@ -52,6 +54,11 @@ def items_of(scan: AnyScan, max_memory: float | None = None) -> ScanItems:
     """Return the items of a scan, of its items or of a file."""
     if isinstance(scan, ScanItems):
         return scan
+    if isinstance(scan, NonCartesianScan):
+        raise InputError(
+            f"{scan.source} is not Cartesian, expected samples on a grid; this needs a Cartesian "
+            "scan."
+        )
     return ScanItems.of(scan) if isinstance(scan, Scan) else scan_items(scan, max_memory=max_memory)
 
 

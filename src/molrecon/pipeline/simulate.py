@@ -13,11 +13,20 @@ from molrecon.data.calibration import calibration_region
 from molrecon.data.check import check
 from molrecon.data.formats import ImageData, kind_of, read_image, read_scan
 from molrecon.data.formats.reading import PathLike
+from molrecon.data.non_cartesian_scan import NonCartesianScan
 from molrecon.data.oversampling import without_oversampling
+from molrecon.data.randomness import make_generator
 from molrecon.data.scan import Scan
-from molrecon.data.simulation import simulate_acquisition
+from molrecon.data.simulation import (
+    add_noise,
+    simulate_acquisition,
+    simulate_coil_maps,
+    simulate_phase,
+)
 from molrecon.data.simulation.retrospective import reference_image, undersample
+from molrecon.data.trajectories import make_trajectory
 from molrecon.errors import InputError
+from molrecon.operators.non_cartesian_mri import NonCartesianMRI
 from molrecon.pipeline.free_memory import available_memory
 from molrecon.pipeline.memory import GIB
 from molrecon.pipeline.preparation import Preparation
@@ -42,7 +51,7 @@ class MaskDraw:
 class SimulatedScan:
     """A scan to try reconstructions on."""
 
-    scan: Scan  # undersampled
+    scan: Scan | NonCartesianScan  # undersampled
     reference: Tensor | None  # ``(batch, 1, *spatial)``; None if it was not asked for
     kind: str  # made from a ``"scan"`` or an ``"image"``
     number: int | None  # the slice taken; None for all
@@ -61,6 +70,7 @@ def simulate_scan(
     preparation: Preparation | None = None,
     force: bool = False,
     max_memory: float | None = None,
+    trajectory: str | None = None,
 ) -> SimulatedScan:
     """Make an undersampled scan from a file.
 
@@ -93,11 +103,21 @@ def simulate_scan(
     max_memory
         Memory in GiB that an array of the file may take, beyond 200 MB and four times the size of
         the file.
+    trajectory
+        Of an image: sample along ``"radial"`` or ``"golden-angle"`` spokes or a ``"spiral"`` in
+        place of a grid, see `make_trajectory`.
     """
     require_positive("sigma", sigma)
     if kind_of(source, max_memory=max_memory) == "image":
         stored = read_image(source, max_memory=max_memory)
+        if trajectory is not None:
+            return _along_lines(stored, sampling, number, coils, sigma, include_maps, trajectory)
         return _of_image(stored, sampling, number, coils, sigma, include_maps)
+    if trajectory is not None:
+        raise InputError(
+            f"trajectory is {trajectory}, but {source} is a scan, whose noise would be the same in "
+            "neighbouring samples, expected an image; give one."
+        )
     if coils is not None or sigma is not None or include_maps:
         raise InputError(
             f"{source} is a scan, with coils and noise of its own, but the number of coils "
@@ -149,6 +169,40 @@ def _of_image(
         geometry=slice_geometry(stored, number),
     )
     return SimulatedScan(scan, acquisition.image, "image", number, sigma)
+
+
+def _along_lines(
+    stored: ImageData,
+    sampling: MaskDraw,
+    number: int | None,
+    coils: int | None,
+    sigma: float | None,
+    include_maps: bool,
+    trajectory: str,
+) -> SimulatedScan:
+    """Simulate a scan along lines of the slices of an image, which share maps and trajectory."""
+    image, number = axial_slices(stored, number)
+    coils = COILS if coils is None else coils
+    _require_memory(image, coils)
+    if image.ndim != 4:
+        raise InputError(
+            f"{stored.source} is a volume, expected slices (y, x) to be sampled along lines; "
+            "choose a slice (number)."
+        )
+    shape = tuple(image.shape[2:])
+    sigma = RELATIVE_SIGMA * float(image.abs().max()) if sigma is None else sigma
+    generator = make_generator(sampling.seed)
+    truth = image * simulate_phase(shape, generator=generator)
+    maps = simulate_coil_maps(shape, coils, generator=generator)[None]
+    A = NonCartesianMRI(maps, make_trajectory(trajectory, shape, sampling.acceleration))
+    scan = NonCartesianScan(
+        add_noise(A(truth.to(torch.complex64)), sigma, generator=generator),
+        A.trajectory,
+        shape,
+        coil_maps=maps if include_maps else None,
+        source=stored.source,
+    )
+    return SimulatedScan(scan, truth, "image", number, sigma)
 
 
 def _require_memory(image: Tensor, coils: int) -> None:

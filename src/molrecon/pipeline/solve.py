@@ -191,7 +191,7 @@ class _ItemSolver:
             values.append(combined_sets(solution.value.cpu()))
             if std is not None:
                 stds.append(std)
-            known = _without_image(solution)
+            known = without_image(solution)
             self.solved.append(
                 _Part(known, place, number, matched.split, plane, noise, setting.tuning)
             )
@@ -233,7 +233,7 @@ class _ItemSolver:
         options: dict[str, Any] = {"sigma": part.sigma, "tol": self.tol, "raise_on_failure": False}
         with at_strength(self.method, setting.strength):
             solution = self.method(y, A, **options | setting.start(index))
-            _require_converged(solution, where, self.tol)
+            require_converged(solution, where, self.tol)
             if self.noise_draws:
                 draw = partial(_draw, self.progress, label, done, total)
                 std = _noise_std(self.method, part, y, A, solution, self.noise_draws, draw)
@@ -241,7 +241,7 @@ class _ItemSolver:
         return solution, std, completion
 
 
-def _without_image(solution: Solution) -> Solution:
+def without_image(solution: Solution) -> Solution:
     """Return what is known of an image, which is kept once, with those of the other parts."""
     return replace(solution, value=solution.value.new_empty(0, *solution.value.shape[1:]))
 
@@ -317,7 +317,8 @@ def _draw(
     progress(f"{label}: {text}, {draw} of {draws}", done, total)
 
 
-def _require_converged(solution: Solution, where: str, tol: float) -> None:
+def require_converged(solution: Solution, where: str, tol: float) -> None:
+    """Refuse a solution that is not what was asked for; ``where`` names it."""
     failure = solution.failure()
     if failure is not None:
         raise ConvergenceError(f"{where}: {failure}")

@@ -16,7 +16,9 @@ from molrecon.data.arrays import RESAMPLED
 from molrecon.data.check import DataCheck
 from molrecon.data.formats import check_image_path
 from molrecon.data.formats.reading import PathLike
+from molrecon.data.formats.samples import holds_samples, read_samples
 from molrecon.data.image_items import ImageFile
+from molrecon.data.non_cartesian_scan import NonCartesianScan
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError
@@ -33,6 +35,7 @@ from molrecon.pipeline.memory import (
 from molrecon.pipeline.parts import AnyScan, items_of
 from molrecon.pipeline.preparation import Preparation
 from molrecon.pipeline.reconstruction import Reconstruction, unproved
+from molrecon.pipeline.samples import Settings, reconstruct_samples
 from molrecon.pipeline.solve import Solved, solve
 from molrecon.pipeline.tuning import Strength, chooses_by_default
 from molrecon.progress import Progress, silent
@@ -72,9 +75,9 @@ def reconstruct(
     Parameters
     ----------
     scan
-        The scan, its items, or the path of a file that `read_scan` reads. The slices of a file
-        are read, reconstructed and written one after the other, so that the memory does not grow
-        with their number.
+        The scan, its items, or the path of a file that `read_scan` or `read_samples` reads. The
+        slices of a file are read, reconstructed and written one after the other, so that the
+        memory does not grow with their number.
     method
         Name of a method (``"mol"``, ``"sense"``, …), or a method that is built; by default the
         one that the model was trained for.
@@ -150,6 +153,25 @@ def reconstruct(
     _check_arguments(output, sigma, tol, max_memory, noise_draws)
     device = resolve_device(device)
     chosen = _method(method, model, device, strength, robust)
+    if not isinstance(scan, Scan | ScanItems | NonCartesianScan) and holds_samples(scan):
+        scan = read_samples(scan, max_memory=max_memory)
+    if isinstance(scan, NonCartesianScan):
+        return reconstruct_samples(
+            scan,
+            Settings(
+                method=chosen,
+                tol=tol,
+                sigma=sigma,
+                strength=strength,
+                whiten=preparation is None or preparation.whiten,
+                noise_draws=noise_draws,
+                force=force,
+                max_memory=max_memory,
+                device=device,
+                output=output,
+                progress=progress,
+            ),
+        )
     source = items_of(scan, max_memory)
     preparation = preparation or Preparation()
     checked = check_whole(source, preparation, force)

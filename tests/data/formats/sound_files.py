@@ -75,6 +75,7 @@ HEAD = np.dtype(
         ("discard_post", "<u2"),
         ("center_sample", "<u2"),
         ("encoding_space_ref", "<u2"),
+        ("trajectory_dimensions", "<u2"),
         ("sample_time_us", "<f4"),
         ("position", "<f4", 3),
         ("read_dir", "<f4", 3),

@@ -162,7 +162,7 @@ def test_slices_lie_where_their_heads_say(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "xml", "words"),
     [
-        ([], header(MATRIX, trajectory="radial"), "NonCartesianMRI"),
+        ([], header(MATRIX, trajectory="radial"), "its trajectory is radial"),
         ([], "<ismrmrdHeader", "XML header .* is damaged"),
         ([], '<!DOCTYPE a [<!ENTITY b "c">]><a/>', "declares entities"),
         ([], header(MATRIX, limits=limits(LINES - 1, 30)), "steps .* of the first phase encoding"),

@@ -138,6 +138,19 @@ def read_array(location: Location, prefer: Sequence[str] = ()) -> Array:
     return array
 
 
+def read_reversed(location: Location) -> Array:
+    """Read the numbers with BART's axes in the opposite order, without those of length 1.
+
+    Samples ``1 samples lines coils`` are ``(coil, line, sample)``, and positions ``3 samples
+    lines`` are ``(line, sample, 3)``.
+    """
+    require_whole(location, _NAME)
+    full = _full(location)
+    location.require_room(SAMPLE.itemsize * math.prod(full), "array")
+    stored = np.memmap(pair(location.path)[0], SAMPLE, "r", shape=full, order="F")
+    return np.array(stored.T.squeeze())
+
+
 def read_image(location: Location) -> ImageData:
     """Read a complex image; the coil axis must have length 1."""
     require_whole(location, _NAME)

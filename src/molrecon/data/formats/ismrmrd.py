@@ -7,6 +7,7 @@ definition of the flags.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,85 @@ def count(file: Hdf5File) -> int:
     return len(_opened(file)[2].batch[1])
 
 
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Readouts along a trajectory, as they were measured."""
+
+    kspace: Array  # complex64 (batch, coil, *lines, sample); of a series the frames come first
+    trajectory: Array  # float64 (*lines, sample, axes), in the order of the spatial axes
+    matrix: tuple[int, ...] | None  # pixels that were encoded, along these axes
+    frames: bool  # whether there are several frames
+    noise: Array | None
+    notes: tuple[str, ...]
+
+
+def has_trajectory(file: Hdf5File) -> bool:
+    """Whether the header says that readouts lie on no grid."""
+    group = _group(file.entries)
+    if group is None or f"{group}/xml" not in file.entries:
+        return False
+    header = parse_header(file.text(f"{group}/xml"), str(file.location))
+    return header.trajectory != "cartesian"
+
+
+def read_lines(file: Hdf5File) -> Lines:
+    """Read the readouts of an image with their trajectory, in the order of the file.
+
+    Slices become the batch and share a trajectory; cardiac phases or repetitions become frames.
+    """
+    key, found = _read_heads(file)
+    source, heads = str(file.location), found.heads
+    dims = _field(heads, "trajectory_dimensions", 0)
+    rows = np.flatnonzero(found.imaging)
+    axes, lengths = int(dims[rows].max()), found.lengths[rows]
+    if axes not in (2, 3) or (dims[rows] != axes).any() or (lengths != lengths[0]).any():
+        raise InputError(
+            f"{source} is not Cartesian, but its readouts come with {axes} coordinates of "
+            f"{lengths.min()} to {lengths.max()} samples, expected two or three each of readouts "
+            "of one length; give the trajectory by itself (trajectory)."
+        )
+    announced = stored_lengths(file.file[key], file.location.path, "traj")[rows]
+    if (announced != axes * lengths[0]).any():
+        raise InputError(
+            f"The trajectory of {source} has {announced.min()} to {announced.max()} numbers a "
+            f"readout, expected {axes * lengths[0]}; export the file again."
+        )
+    places = [file.file[key].fields("traj")[int(row)] for row in rows]
+    positions = np.stack(places).astype(np.float64).reshape(len(rows), lengths[0], axes)
+    kspace = np.stack([values for _, values in _rows(file.file[key], rows, heads)], 1)
+    slices = np.unique(_field(heads, "slice", 0)[rows], return_inverse=True)[1].reshape(-1)
+    times = [_field(heads, name, 0)[rows] for name in ("phase", "repetition")]
+    time = next((one for one in times if len(np.unique(one)) > 1), times[0])
+    time = np.unique(time, return_inverse=True)[1].reshape(-1)
+    counts = np.bincount(slices * (time.max() + 1) + time)
+    if (counts != counts[0]).any():
+        raise InputError(
+            f"{source} has {counts.min()} to {counts.max()} readouts of its slices or frames, "
+            "expected equal numbers; choose some with another program."
+        )
+    order = np.lexsort((np.arange(len(rows)), time, slices))
+    shape = (slices.max() + 1, time.max() + 1, counts[0])
+    kspace = kspace[:, order].reshape(len(kspace), *shape, -1).swapaxes(0, 1)
+    places_of = positions[order][..., ::-1].reshape(*shape, lengths[0], axes)
+    if not np.allclose(places_of, places_of[:1], rtol=0, atol=1e-6 * np.abs(places_of).max()):
+        raise InputError(
+            f"The slices of {source} have different trajectories, expected one for all; choose a "
+            "slice with another program."
+        )
+    frames = shape[1] > 1
+    encoded = found.header.encoded
+    matrix = None if encoded is None else encoded.matrix[:axes][::-1]
+    notes = (f"{len(rows)} readouts along a {found.header.trajectory} trajectory",)
+    return Lines(
+        np.ascontiguousarray(kspace if frames else kspace[:, :, 0]),
+        np.ascontiguousarray(places_of[0] if frames else places_of[0, 0]),
+        matrix,
+        frames,
+        found._noise_samples(file.file[key], len(kspace[0])),
+        notes,
+    )
+
+
 def _opened(file: Hdf5File) -> tuple[str, _Heads, Readouts]:
     """Read the heads of all readouts, once for all items, and check them and their lengths."""
     kept = file.location.kept
@@ -71,13 +151,19 @@ def _opened(file: Hdf5File) -> tuple[str, _Heads, Readouts]:
 
 
 def _open(file: Hdf5File) -> tuple[str, _Heads, Readouts]:
+    key, found = _read_heads(file)
+    require_cartesian(found.header.trajectory, found.source)
+    return key, found, found.readouts(file, key)
+
+
+def _read_heads(file: Hdf5File) -> tuple[str, _Heads]:
+    """Read and check the heads of all readouts, and the lengths of these."""
     group = _group(file.entries)
     assert group is not None
     source, key = str(file.location), f"{group}/data"
     header = Header(None, None, "cartesian", {})
     if f"{group}/xml" in file.entries:
         header = parse_header(file.text(f"{group}/xml"), source)
-    require_cartesian(header.trajectory, source)
     dataset, entry = file.file[key], file.entries[key]
     file.location.require_room(entry.nbytes, f"array {key!r}")
     lengths = stored_lengths(dataset, file.location.path, "data")
@@ -85,8 +171,7 @@ def _open(file: Hdf5File) -> tuple[str, _Heads, Readouts]:
     if not len(heads):
         raise InputError(f"{source} holds no readouts, expected those of a scan; check the file.")
     _require_lengths(file, lengths, heads)
-    found = _Heads(heads, header, source)
-    return key, found, found.readouts(file, key)
+    return key, _Heads(heads, header, source)
 
 
 def _require_lengths(file: Hdf5File, found: Array, heads: Array) -> None:

@@ -121,6 +121,8 @@ class _Layout:
 def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
     """Read ``kspace`` and what lies beside it, or else one complex array."""
     entries, source = file.entries, str(file.location)
+    if parts.trajectory_name(entries) is not None and file.location.key is None:
+        raise non_cartesian(source, "its trajectory lies beside its samples")
     key, beside, layout = _kspace(file)
     group, _, name = key.rpartition("/")
     prefix = f"{group}/" if group else ""

@@ -20,8 +20,7 @@ def non_cartesian(source: str, found: str) -> InputError:
     """Return the refusal of samples that do not lie on a grid."""
     return InputError(
         f"{source} is not Cartesian ({found}), expected samples on a grid; give radial, spiral and "
-        "other samples with their trajectory to the operator NonCartesianMRI in Python, or grid "
-        "them with another program."
+        "other samples with the file that says where they lie (trajectory)."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from molrecon.data.arrays import Array
+from molrecon.data.formats.entries import Entries
 from molrecon.data.geometry import Geometry
 from molrecon.data.image_items import ImageItems
 from molrecon.data.scan import Scan
@@ -28,8 +29,19 @@ NAMES = {
 }
 """What others call the parts, molrecon's own name first."""
 
+TRAJECTORY = ("trajectory", "traj", "coord", "coords", "ktraj", "k_traj")
+"""What files call the positions of samples that lie on no grid."""
+
 BESIDE_IMAGES = ("affine", "affine_placed", "dynamic")
 """Names of what is stored beside an image, see `image_arrays`."""
+
+
+def trajectory_name(entries: Entries) -> str | None:
+    """Return the name of the positions of samples among the arrays of a file; None for none."""
+    for name, entry in entries.items():
+        if name.rpartition("/")[2].lower() in TRAJECTORY and entry.is_numeric:
+            return name
+    return None
 
 
 def scan_arrays(scan: Scan) -> dict[str, Array]:

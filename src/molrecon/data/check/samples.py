@@ -1,0 +1,136 @@
+"""The data check of samples along lines: whether trajectory and samples belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from molrecon.data.check.findings import DataCheck, Finding
+from molrecon.data.gridded_centre import central_width
+from molrecon.data.non_cartesian_scan import NonCartesianScan
+from molrecon.errors import InputError
+
+INNER, OUTER = 0.05, 0.5
+"""Of the samples, those nearest to the centre and those farthest from it."""
+FALL = 4.0
+"""Power of the inner samples over that of the outer ones, at least, where an object is measured."""
+CERTAIN = 1.0
+"""Power at or below which the samples contradict the trajectory."""
+OFF_CENTRE = 1.5
+"""Cycles per field of view by which the peaks of lines may miss the centre, in the median."""
+SPIKE = 50.0
+"""Magnitude over that of the strongest neighbour on the same line, from which one is a spike."""
+
+
+@torch.no_grad()
+def check_samples(scan: NonCartesianScan) -> DataCheck:
+    """Return what contradicts, or makes doubtful, that samples lie where a trajectory says.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+
+    Examples
+    --------
+    >>> from molrecon import NonCartesianScan, radial_trajectory
+    >>> spokes = radial_trajectory((32, 32), 50)
+    >>> y = torch.exp(-spokes.norm(dim=-1) ** 2 / 50)[None, None].to(torch.complex64)
+    >>> check_samples(NonCartesianScan(y, spokes, (32, 32))).summary
+    'no contradiction found'
+    >>> check_samples(NonCartesianScan(y.roll(32, -1), spokes, (32, 32))).contradictions[0].name
+    'trajectory'
+    """
+    power = scan.kspace.abs().double().square().sum((0, 1))
+    radius = scan.trajectory.norm(dim=-1)
+    found = [*_belongs(power, radius), *_coils(scan), *_spikes(power), *_centre(scan)]
+    if not any(one.severity == "refused" for one in found):
+        found += _peaks(power, radius)
+    return DataCheck.of(found)
+
+
+def _belongs(power: Tensor, radius: Tensor) -> Iterator[Finding]:
+    order = radius.flatten().argsort()
+    values, count = power.flatten()[order], radius.numel()
+    inner = values[: max(1, int(INNER * count))].mean()
+    outer = values[int(OUTER * count) :].mean()
+    fall = float(inner / outer.clamp_min(1e-300))
+    if fall < FALL:
+        certain = fall <= CERTAIN
+        yield Finding(
+            "trajectory",
+            "refused" if certain else "warning",
+            f"samples near the centre of the trajectory have {fall:.2g} times the power of the "
+            "outer ones",
+            "the trajectory is of another scan, or its axes or samples are in another order"
+            if certain
+            else "hardly more than noise was measured, or the trajectory is of another scan",
+            "give the trajectory of the scan, in the order of its samples (trajectory)",
+        )
+
+
+def _coils(scan: NonCartesianScan) -> Iterator[Finding]:
+    dead = (~scan.kspace.flatten(2).any(-1)).any(0).nonzero().flatten().tolist()
+    if dead:
+        yield Finding(
+            "coils",
+            "warning",
+            f"{len(dead)} of {scan.kspace.shape[1]} coils measured nothing",
+            "they are broken, or were not stored",
+            "nothing has to be done: they have no part in the image",
+            mended=True,
+        )
+
+
+def _spikes(power: Tensor) -> Iterator[Finding]:
+    if power.shape[-1] < 3:
+        return
+    beside = torch.maximum(power[..., :-2], power[..., 2:])
+    level = power.median()
+    wild = power[..., 1:-1] > SPIKE**2 * torch.maximum(beside, level)
+    count = int(wild.sum())
+    if count:
+        yield Finding(
+            "spikes",
+            "warning",
+            f"{count} samples have more than {SPIKE:g} times the magnitude of their neighbours",
+            "spikes, which make stripes in the image",
+            "measure them again or set them to the mean of their neighbours",
+        )
+
+
+def _centre(scan: NonCartesianScan) -> Iterator[Finding]:
+    if scan.coil_maps is not None or scan.kspace.shape[1] == 1:
+        return
+    axes = scan.trajectory.shape[-1]
+    try:
+        central_width(scan.trajectory.reshape(-1, axes), scan.shape[-axes:])
+    except InputError as error:
+        reason = str(error).partition(", expected")[0]
+        yield Finding(
+            "centre",
+            "refused",
+            reason[0].lower() + reason[1:],
+            "coil maps cannot be estimated",
+            "give the coil maps (coil_maps), or correct the unit of the trajectory",
+        )
+
+
+def _peaks(power: Tensor, radius: Tensor) -> Iterator[Finding]:
+    lines, away = power.reshape(-1, power.shape[-1]), radius.reshape(-1, radius.shape[-1])
+    through = away.amin(1) < 1
+    if not bool(through.any()):
+        return
+    places = lines.argmax(1, keepdim=True)
+    missed = float(away.gather(1, places)[through].median())
+    if missed > OFF_CENTRE:
+        yield Finding(
+            "delays",
+            "warning",
+            f"the peaks of the lines lie {missed:.2g} cycles per field of view from the centre of "
+            "the trajectory, in the median",
+            "the gradients were delayed, or the trajectory is shifted along the readout",
+            "correct the trajectory by the delay (trajectory)",
+        )

@@ -1,0 +1,374 @@
+"""A scan along spokes, spirals or other lines: from its samples to an image.
+
+**The unit.** Neither samples nor operator are scaled. `NonCartesianMRI` is the orthonormal Fourier
+transform at every point of the grid, as `CartesianMRI` is, and σ is the noise of one sample; so the
+data term ``λ‖Ax − y‖²`` counts every sample as one of a Cartesian scan, for which the weights of
+the shipped models were learned. Where samples lie denser there are more of them and they say more,
+which is ‖A‖ > 1, and right. Scaling both so that ‖A‖ ≤ 1 tells the network a noise level that the
+centre of k-space alone would have: on 40 spokes of 256² it costs 3 dB (benchmarks/radial.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from molrecon.data.check.samples import check_samples
+from molrecon.data.formats.reading import PathLike
+from molrecon.data.gridded_centre import central_width, gridded_centre
+from molrecon.data.non_cartesian_scan import NonCartesianScan
+from molrecon.data.sampling import Sampling
+from molrecon.data.whitening import whitening_matrix
+from molrecon.equilibrium.solution import Solution
+from molrecon.errors import InputError, shape_text
+from molrecon.operators.line_noise import estimate_lines_noise
+from molrecon.operators.noise import GIVEN, NOISE_SCAN, NoiseEstimate
+from molrecon.pipeline.measurements import maps_of_calibration
+from molrecon.pipeline.memory import MemoryPlan, in_tiles, memory_limit, plan_memory
+from molrecon.pipeline.preparation import Step
+from molrecon.pipeline.reconstruction import Reconstruction, unproved
+from molrecon.pipeline.solve import require_converged, without_image
+from molrecon.pipeline.tuning import Strength, Tuning, chooses_by_default, doubt_of_noise, untuned
+from molrecon.progress import Progress
+from molrecon.reconstructors.base import Reconstructor, at_strength
+from molrecon.reconstructors.learned import LearnedReconstructor
+from molrecon.trust.noise import noise_map
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """What `reconstruct` was asked for; see there."""
+
+    method: Reconstructor
+    tol: float
+    sigma: float | None
+    strength: Strength
+    whiten: bool
+    noise_draws: int
+    force: bool
+    max_memory: float | None
+    device: str
+    output: PathLike | None
+    progress: Progress
+
+
+@torch.no_grad()
+def reconstruct_samples(scan: NonCartesianScan, settings: Settings) -> Reconstruction:
+    """Reconstruct a scan along lines, slice by slice or frame by frame, as `reconstruct` does.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+    settings
+        What was asked for.
+    """
+    started = time.perf_counter()
+    method, split = settings.method, _split(scan, settings.method)
+    if settings.strength == "auto":
+        raise InputError(
+            f"strength is auto, but {scan.source} is not Cartesian, expected a number: its samples "
+            "are too few and too uneven to be left out; give a number or leave it out."
+        )
+    checked = check_samples(scan)
+    if not settings.force:
+        checked.require_none(scan.source)
+    scan, whitened = _whitened(scan, settings.whiten)
+    plan = _memory(scan, settings)
+    learned = method if isinstance(method, LearnedReconstructor) else None
+    solver = _Solver(settings, len(scan.kspace) * (scan.shape[0] if split else 1))
+    with in_tiles(learned, plan.tile):
+        items = [solver.item(scan.item(n), n, split) for n in range(len(scan.kspace))]
+    image = torch.cat([one for one, _ in items])
+    stds = [std for _, std in items if std is not None]
+    found = Reconstruction(
+        image=image,
+        solutions=unproved(_with_images(solver.solved, image, split, scan), checked),
+        places=tuple(solver.places),
+        assumed=_assumed(scan, solver.noises[0], split, method),
+        method=method.name,
+        model=method.model,
+        source=scan.source,
+        sampling=sampling_of_samples(scan),
+        steps=(whitened, *_positions(scan)),
+        axes=scan.axes,
+        taken_apart=split,
+        coil_maps=_maps_source(scan),
+        noises=tuple(solver.noises),
+        tunings=tuple(solver.tunings),
+        memory=plan,
+        tol=settings.tol,
+        device=settings.device,
+        check=checked,
+        noise_map=torch.cat(stds) if stds else None,
+        noise_draws=settings.noise_draws,
+        robust=method.most_gain,
+        seconds=time.perf_counter() - started,
+    )
+    if settings.output is not None:
+        found.save(settings.output)
+    return found
+
+
+def sampling_of_samples(scan: NonCartesianScan) -> Sampling:
+    """Return how a scan was sampled, in numbers.
+
+    The share of k-space is that of the points of the grid which have a sample nearest to them.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+    """
+    batch, coils = scan.kspace.shape[:2]
+    axes = scan.trajectory.shape[-1]
+    try:
+        width = central_width(scan.trajectory.reshape(-1, axes), scan.shape[-axes:])
+    except InputError:
+        region = None
+    else:
+        region = (width,) * axes
+    return Sampling(batch, coils, scan.shape, scan.share, region, scan.axes, scan.lines_text)
+
+
+def samples_noise(scan: NonCartesianScan) -> NoiseEstimate | None:
+    """Return the noise level as given, by noise samples, or else measured along the lines.
+
+    None where nothing shows it.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+    """
+    batch = len(scan.kspace)
+
+    def known(sigma: float, error: float, source: str) -> NoiseEstimate:
+        return NoiseEstimate(torch.full((batch,), sigma), torch.full((batch,), error), source)
+
+    if scan.sigma is not None:
+        return known(scan.sigma, 0.0, GIVEN)
+    if scan.noise is not None and bool(scan.noise.any()):
+        level = float(scan.noise.abs().square().mean(dtype=torch.float64).sqrt())
+        return known(level, 0.5 / scan.noise.numel() ** 0.5, NOISE_SCAN)
+    try:
+        return estimate_lines_noise(scan.kspace, scan.trajectory.norm(dim=-1))
+    except InputError:
+        return None
+
+
+def with_estimated_maps(scan: NonCartesianScan) -> NonCartesianScan:
+    """Return a scan with coil maps, estimated from the centre of k-space where it has none.
+
+    Frames share them, from the samples of all.
+
+    Parameters
+    ----------
+    scan
+        The scan.
+
+    Raises
+    ------
+    InputError
+        If the trajectory does not show the centre.
+    """
+    if scan.coil_maps is not None:
+        return scan
+    coils, axes = scan.kspace.shape[1], scan.trajectory.shape[-1]
+    plane = scan.shape[-axes:]
+    if coils == 1:
+        maps = torch.ones(1, 1, *plane, dtype=torch.complex64)
+    else:
+        centre = gridded_centre(scan.kspace.flatten(2), scan.trajectory.reshape(-1, axes), plane)
+        maps = maps_of_calibration(centre, plane, 1)
+    return replace(scan, coil_maps=maps.unsqueeze(2) if scan.axes.time else maps)
+
+
+class _Solver:
+    """Solves for the items of a scan, one after the other."""
+
+    def __init__(self, settings: Settings, total: int) -> None:
+        self.settings, self.total = settings, total
+        self.solved: list[Solution] = []
+        self.places: list[str] = []
+        self.noises: list[NoiseEstimate | None] = []
+        self.tunings: list[Tuning | None] = []
+
+    def item(
+        self, scan: NonCartesianScan, number: int, split: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the image of an item, and its noise map if one is wanted."""
+        method, settings = self.settings.method, self.settings
+        name = scan.axes.item
+        if scan.coil_maps is None:
+            text = f"{name} {number + 1}: coil maps"
+            settings.progress(text, len(self.solved), self.total)
+            scan = with_estimated_maps(scan)
+        if settings.sigma is not None:
+            scan = replace(scan, sigma=settings.sigma)
+        noise = samples_noise(scan) if method.needs_sigma else None
+        doubt = doubt_of_noise(noise) if chooses_by_default(method) else ""
+        tuning = None
+        if settings.strength is None and doubt:
+            tuning = untuned(f"{doubt}, and samples on no grid do not choose it")
+        images, stds, start = [], [], None
+        for part, place in _parts(scan, f"{name} {number}", split):
+            solution, std = self._solve(part, place, noise, start)
+            image = solution.value.cpu()
+            # Frames resemble each other: an equilibrium is found from any start.
+            start = solution.value if method.takes_start and split else None
+            images.append(image)
+            stds += [] if std is None else [std.cpu()]
+            self.solved.append(without_image(solution))
+            self.places.append(place)
+            self.noises.append(noise)
+            self.tunings.append(tuning)
+        join = partial(torch.stack, dim=2) if split else torch.cat
+        return join(images), join(stds) if stds else None
+
+    def _solve(
+        self,
+        part: NonCartesianScan,
+        place: str,
+        noise: NoiseEstimate | None,
+        start: Tensor | None,
+    ) -> tuple[Solution, Tensor | None]:
+        settings, done = self.settings, len(self.solved)
+        method, device = settings.method, settings.device
+        label = f"{done + 1} of {self.total}: {method.name}" if self.total > 1 else method.name
+        settings.progress(label, done, self.total)
+        y, A = part.kspace.to(device), part.operator().to(device)
+        sigma = None if noise is None else float(noise.sigma[0])
+        options: dict[str, Any] = {"sigma": sigma, "tol": settings.tol, "raise_on_failure": False}
+        if start is not None:
+            options["x0"] = start
+        strength = 1.0 if settings.strength is None else float(settings.strength)
+        std = None
+        with at_strength(method, strength):
+            solution = method(y, A, **options)
+            require_converged(solution, f"{part.source}, {place}", settings.tol)
+            if settings.noise_draws:
+                used = sigma if solution.sigma is None else float(solution.sigma[0])
+                draws = settings.noise_draws
+                std = noise_map(
+                    method, y, A, sigma=used, count=draws, batch=1, x0=solution.value
+                ).std
+        settings.progress(label, done + 1, self.total)
+        return solution, std
+
+
+def _parts(
+    scan: NonCartesianScan, name: str, split: bool
+) -> Iterator[tuple[NonCartesianScan, str]]:
+    """Return what is solved for by itself, and where it belongs in words."""
+    if not split:
+        yield scan, name
+        return
+    for number in range(scan.shape[0]):
+        yield scan.frame(number), f"{name}, frame {number}"
+
+
+def _with_images(
+    solutions: list[Solution], image: Tensor, split: bool, scan: NonCartesianScan
+) -> list[Solution]:
+    """Return the solutions with their images, parts of all."""
+    frames = scan.shape[0] if split else 1
+    found = []
+    for number, solution in enumerate(solutions):
+        item, frame = divmod(number, frames)
+        value = image[item : item + 1]
+        found.append(replace(solution, value=value[:, :, frame] if split else value))
+    return found
+
+
+def _split(scan: NonCartesianScan, method: Reconstructor) -> bool:
+    """Return whether frames are reconstructed by themselves; refuse other axes."""
+    if method.axes is None or method.axes == scan.axes:
+        return False
+    if scan.axes.time and method.axes.letters == "yx":
+        return True
+    raise InputError(
+        f"The scan {scan.source} has the axes {scan.axes.names}, but {method.label} reconstructs "
+        f"{method.axes.items} ({method.axes.names}); give a scan or a model of the same axes."
+    )
+
+
+def _whitened(scan: NonCartesianScan, wanted: bool) -> tuple[NonCartesianScan, Step]:
+    name = "prewhitening"
+    if scan.noise is None or scan.kspace.shape[1] == 1 or not wanted:
+        text = "turned off" if scan.noise is not None else "the scan comes without noise samples"
+        return scan, Step(name, False, text)
+    matrix = whitening_matrix(scan.noise)
+
+    def mixed(value: Tensor, axis: int) -> Tensor:
+        moved: Tensor = torch.tensordot(matrix, value, dims=([1], [axis])).movedim(0, axis)
+        return moved.contiguous()
+
+    maps = scan.coil_maps
+    scan = replace(
+        scan,
+        kspace=mixed(scan.kspace, 1),
+        noise=mixed(scan.noise, 0),
+        coil_maps=None if maps is None else mixed(maps, 1),
+    )
+    text = "noise of the coils made uncorrelated and equal, by the noise samples"
+    return scan, Step(name, True, text)
+
+
+def _positions(scan: NonCartesianScan) -> tuple[Step, ...]:
+    """Return what the reader decided about the trajectory, as a step."""
+    text = "; ".join(scan.notes) or "as given, in cycles per field of view"
+    return (Step("trajectory", bool(scan.notes), text),)
+
+
+def _memory(scan: NonCartesianScan, settings: Settings) -> MemoryPlan:
+    learned = settings.method if isinstance(settings.method, LearnedReconstructor) else None
+    limit = memory_limit(settings.max_memory, settings.device, held=scan.kspace.nbytes)
+    axes = scan.trajectory.shape[-1]
+    split = _split(scan, settings.method)
+    spatial = scan.shape[-axes:] if split else scan.shape
+    return plan_memory(
+        spatial,
+        scan.kspace.shape[1],
+        learned,
+        limit=limit,
+        maps_shape=scan.shape[-axes:],
+        held=scan.kspace.nbytes,
+    )
+
+
+def _maps_source(scan: NonCartesianScan) -> str:
+    if scan.coil_maps is not None:
+        return "those of the scan"
+    if scan.kspace.shape[1] == 1:
+        return "one coil, none needed"
+    return "estimated from the centre of k-space, brought to a grid (ESPIRiT)"
+
+
+def _assumed(
+    scan: NonCartesianScan, noise: NoiseEstimate | None, split: bool, method: Reconstructor
+) -> dict[str, str]:
+    assumed = {}
+    if split:
+        assumed["axes"] = f"{method.label} is a model of slices: every frame is solved by itself."
+    if scan.coil_maps is None and scan.kspace.shape[1] > 1:
+        where = " of all frames together" if scan.axes.time else ""
+        assumed["coil maps"] = (
+            f"They are estimated from the centre of k-space{where}, brought to a grid (ESPIRiT)."
+        )
+    if noise is not None and noise.estimated:
+        assumed["noise"] = (
+            f"σ = {float(noise.sigma[0]):.4g} ± {float(noise.uncertainty[0]):.0%} per k-space "
+            f"sample is estimated ({noise.source})."
+        )
+    if any("as far as" in note for note in scan.notes):
+        assumed["field of view"] = (
+            f"The image has {shape_text(scan.shape)} pixels, as far as the trajectory reaches."
+        )
+    return assumed

@@ -1,0 +1,101 @@
+"""Scans along spokes and spirals on the command line."""
+
+import numpy as np
+import pytest
+
+from molrecon.data.trajectories import radial_trajectory
+
+from .conftest import SHAPE
+
+
+@pytest.fixture(scope="module")
+def spokes(files, run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("radial")
+    found = run(
+        *("simulate", files.image, "--trajectory", "radial", "--acceleration", 2),
+        *("--coils", 4, "-o", folder / "radial.npz", "--reference", folder / "ref.npy"),
+    )
+    assert found.exit_code == 0, found.stderr
+    with np.load(folder / "radial.npz") as stored:
+        np.save(folder / "y.npy", stored["kspace"][0])
+        np.save(folder / "k.npy", stored["trajectory"] / SHAPE)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["golden-angle", "spiral"])
+def test_every_kind_is_simulated(files, run_json, tmp_path, kind):
+    facts = run_json(
+        *("simulate", files.image, "--trajectory", kind, "-o", tmp_path / "a.npz"),
+    )
+    assert facts["trajectory"] == kind
+    assert facts["coils"] == 8
+
+
+def test_from_a_file_to_an_image(spokes, files, run_json, tmp_path):
+    info = run_json("info", spokes / "radial.npz")
+    assert info["kind"] == "scan along lines"
+    assert info["lines"] == "38 lines of 96 samples"
+    assert not info["missing"]
+    assert run_json("check", spokes / "radial.npz")["findings"] == []
+    facts = run_json(
+        *("reconstruct", spokes / "radial.npz", "--model", files.model, "-o", tmp_path / "a.npy"),
+    )
+    assert facts["error_bound"] <= 1e-3
+    image, reference = np.load(tmp_path / "a.npy"), np.load(spokes / "ref.npy")
+    assert image.shape == reference.shape == SHAPE
+    assert np.corrcoef(abs(image).ravel(), abs(reference).ravel())[0, 1] > 0.95
+
+
+def test_a_trajectory_by_itself_gives_the_same_image(spokes, run, run_json, tmp_path):
+    given = ("--trajectory", spokes / "k.npy", "--matrix", "48x40")
+    run_json("reconstruct", spokes / "y.npy", *given, "--method", "sense", "-o", tmp_path / "a.npy")
+    run_json("reconstruct", spokes / "radial.npz", "--method", "sense", "-o", tmp_path / "b.npy")
+    np.testing.assert_allclose(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"), atol=1e-5)
+    said = run("info", spokes / "y.npy", *given).stderr
+    assert "in cycles per pixel (±0.5), by its range" in " ".join(said.split())
+
+
+def short(folder):
+    np.save(folder / "k.npy", radial_trajectory(SHAPE, 5).numpy())
+    return "--trajectory", folder / "k.npy"
+
+
+def nan(folder):
+    np.save(folder / "k.npy", np.full((38, 96, 2), np.nan))
+    return "--trajectory", folder / "k.npy"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (lambda folder: ("--trajectory", folder.parent / "none.npy"), "none.npy"),
+        (short, "has 5 × 96 positions"),
+        (nan, "NaN"),
+        (lambda folder: ("--matrix", "16x16"), "give its file (--trajectory)"),
+        (lambda folder: ("--matrix", "large"), "--matrix is 'large'"),
+    ],
+)
+def test_bad_input_is_refused_before_work_starts(spokes, run, tmp_path, given, words):
+    found = run("reconstruct", spokes / "y.npy", *given(tmp_path), "-o", tmp_path / "a.npy")
+    assert found.exit_code == 2
+    assert words in " ".join(found.stderr.split())
+    assert not (tmp_path / "a.npy").exists()
+
+
+def test_a_field_of_view_is_missing(spokes, run, tmp_path):
+    k = ("--trajectory", spokes / "k.npy")
+    found = run("reconstruct", spokes / "y.npy", *k, "-o", tmp_path / "a.npy")
+    assert found.exit_code == 2
+    assert "give them (--matrix)" in " ".join(found.stderr.split())
+    found = run("check", spokes / "y.npy", *k, "--unit", "metres")
+    assert found.exit_code == 2
+    assert "(--field-of-view)" in " ".join(found.stderr.split())
+
+
+def test_a_mask_and_a_scan_for_spokes_are_refused(spokes, files, run, tmp_path):
+    found = run("reconstruct", spokes / "radial.npz", "--mask", "m.npy", "-o", tmp_path / "a.npy")
+    assert found.exit_code == 2
+    assert "--mask is m.npy" in found.stderr
+    found = run("simulate", files.full, "--trajectory", "radial", "-o", tmp_path / "b.npz")
+    assert found.exit_code == 2
+    assert "expected an image" in " ".join(found.stderr.split())

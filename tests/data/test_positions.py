@@ -1,0 +1,77 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from molrecon.data.positions import settle_positions
+from molrecon.data.trajectories import radial_trajectory, spiral_trajectory
+from molrecon.errors import InputError
+
+SHAPE = (40, 48)
+SPOKES = radial_trajectory(SHAPE, 11)
+FACTORS = {"radians": 2 * math.pi, "cycles": 1.0}
+
+
+@pytest.mark.parametrize("unit", FACTORS)
+@pytest.mark.parametrize("made", [SPOKES, spiral_trajectory(SHAPE, 3)], ids=["radial", "spiral"])
+def test_the_unit_is_found_from_the_range(unit, made):
+    stored = made / torch.tensor(SHAPE) * FACTORS[unit]
+    found = settle_positions(stored, "a scan", matrix=SHAPE)
+    assert torch.allclose(found.trajectory, made, rtol=0, atol=1e-10)
+    assert "by its range" in found.notes[0]
+
+
+def test_cycles_per_field_of_view_tell_the_matrix():
+    found = settle_positions(SPOKES.numpy(), "a scan")
+    assert found.shape == SHAPE
+    assert torch.equal(found.trajectory, SPOKES)
+
+
+def test_cycles_per_metre_need_the_field_of_view():
+    stored = SPOKES / 0.24
+    found = settle_positions(stored, "a scan", unit="metres", field_of_view=240)
+    assert torch.allclose(found.trajectory, SPOKES)
+    with pytest.raises(InputError, match=r"give its size in mm \(field_of_view\)"):
+        settle_positions(stored, "a scan", unit="metres")
+
+
+def test_a_third_coordinate_of_zeros_is_dropped():
+    flat = torch.cat([SPOKES, torch.zeros(*SPOKES.shape[:-1], 1)], -1)
+    assert torch.equal(settle_positions(flat, "a scan").trajectory, SPOKES)
+
+
+@given(st.sampled_from(sorted(FACTORS)), st.floats(0.6, 1), st.integers(12, 300))
+def test_a_named_unit_and_the_one_found_agree(unit, part, pixels):
+    stored = radial_trajectory((pixels, pixels), 5) / pixels * FACTORS[unit] * part
+    named = settle_positions(stored, "a scan", matrix=(pixels, pixels), unit=unit)
+    found = settle_positions(stored, "a scan", matrix=(pixels, pixels))
+    assert torch.equal(named.trajectory, found.trajectory)
+
+
+NAN = SPOKES.clone()
+NAN[0, 3] = torch.nan
+
+
+@pytest.mark.parametrize(
+    ("stored", "given", "words"),
+    [
+        (NAN, {}, "holds NaN or infinite values"),
+        (SPOKES / 48, {}, r"does not tell how many pixels .* \(matrix\)"),
+        (SPOKES, {"matrix": (32, 32)}, r"reaches 19.8 cycles .* beyond the 16 that 32 pixels hold"),
+        (SPOKES, {"matrix": (400, 400)}, r"its unit cannot be told; give it \(unit\)"),
+        (SPOKES, {"matrix": (40, 48, 4)}, "matrix is 40 × 48 × 4, expected the pixels along the 2"),
+        (SPOKES, {"unit": "inches"}, "unit is 'inches', expected one of radians"),
+        (SPOKES * 0, {}, "is zero along an axis"),
+        (SPOKES[..., :1], {}, "expected real positions"),
+        (SPOKES / 48, {"matrix": (40, 48), "unit": "radians"}, None),
+    ],
+)
+def test_what_does_not_fit_is_refused(stored, given, words):
+    if words is None:
+        # A named unit is believed: such samples lie near the centre.
+        assert settle_positions(stored, "a scan", **given).trajectory.abs().max() < 5
+        return
+    with pytest.raises(InputError, match=words):
+        settle_positions(stored, "a scan", **given)
