@@ -48,8 +48,17 @@ def test_the_table(small, files, run, tmp_path, monkeypatch):
     text = result.stdout
     for part in ("Zero-filled", "SENSE", "MOL, tiny", "PSNR", "SSIM", "ADDED", "error bound"):
         assert part in text
-    assert "conditional" in result.stderr
+    # The legend explains the asterisk where there is one.
+    assert ("* conditional" in result.stderr) == (" *" in text)
+    assert " *" in text
     assert (tmp_path / "report.html").as_uri() in "".join(result.stderr.split())
+
+
+def test_the_legend_explains_no_mark_that_is_not_there(small, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    result = run("demo", "--model", "brain2d-sn", "-o", tmp_path)
+    assert " *" not in result.stdout
+    assert "conditional" not in result.stderr
 
 
 def test_its_scan_can_be_reconstructed_and_evaluated(small, files, run_json, tmp_path):

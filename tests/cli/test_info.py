@@ -47,7 +47,10 @@ def test_an_image(tmp_path, run_json, run):
     assert facts["spacing"] == [3.0, 2.0, 1.0]
     text = run("info", path).stdout
     assert "4 × 6 × 5" in text
-    assert "simulate" in text
+    (missing,) = facts["missing"]
+    assert "'molrecon simulate'" in missing
+    assert missing.count(":") == 1
+    assert ";" not in missing
 
 
 def test_the_table_names_the_same_facts(files, run):

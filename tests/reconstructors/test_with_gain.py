@@ -142,3 +142,7 @@ def test_refuses_what_cannot_be():
     large = CartesianMRI(4 * A.coil_maps, A.mask)
     with pytest.raises(InputError, match="the least gain that is proved with this operator"):
         strict("full-scan").with_gain(1.3)(y, large, sigma=0.05)
+
+
+def test_a_limit_is_not_told_smaller_than_it_is():
+    assert strict().with_gain(2.5049).label.endswith("gain ≤ 2.51")

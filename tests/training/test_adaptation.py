@@ -37,6 +37,7 @@ def test_a_bad_start_improves_and_keeps_its_certificate(start, tmp_path):
     assert (len(found.scans), found.parts) == (2, 2)
     assert found.improved
     assert found.gain > 0.3
+    assert "2, of which 2 slices served" in dict(found.summary())["Scans"]
     assert found.gain == pytest.approx(found.facts()["held_out_after"] - found.curve[0][1])
     assert found.certified
     assert molrecon.certified_bound(found.model.network) <= 1 - before.monotonicity
@@ -72,6 +73,7 @@ def test_what_predicts_worse_is_thrown_away(start, monkeypatch):
     assert found.steps == adaptation_loop.PATIENCE
     assert torch.equal(weights(found.model), weights(molrecon.load(start)))
     assert "nothing was better" in dict(found.summary())["Samples held out"]
+    assert dict(found.summary())["Scans"] == "1, of which 1 slice served"
 
 
 def test_weights_that_do_best_are_kept_although_later_ones_follow(start, monkeypatch):

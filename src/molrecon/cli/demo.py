@@ -71,11 +71,17 @@ def _print(results: list[dict[str, Any]]) -> None:
             for result in results
         ],
     )
+    conditional = any(_conditional(result) for result in results)
+    starred = "; * conditional: it holds if the network is as monotone here as it was trained to be"
     output.print_note(
         "Range of values: the maximum of the reference; magnitudes. Error bound: relative "
-        "distance to the exact solution of the method, not to the anatomy; * conditional: it holds "
-        "if the network is as monotone here as it was trained to be."
+        "distance to the exact solution of the method, not to the anatomy"
+        f"{starred if conditional else ''}."
     )
+
+
+def _conditional(result: dict[str, Any]) -> bool:
+    return result["error_bound"] is not None and not result["certified"]
 
 
 def _bound(result: dict[str, Any]) -> str:
@@ -83,7 +89,7 @@ def _bound(result: dict[str, Any]) -> str:
 
     if result["error_bound"] is None:
         return "–"
-    return f"{share_text(result['error_bound'])}{'' if result['certified'] else ' *'}"
+    return f"{share_text(result['error_bound'])}{' *' if _conditional(result) else ''}"
 
 
 COMMAND = Command("demo", demo, "molrecon demo -o demo")

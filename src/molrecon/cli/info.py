@@ -57,12 +57,12 @@ def _remedies(kind: str, missing: Mapping[str, str]) -> list[str]:
     """Say what is missing, and which command or option supplies it."""
     options = {"coil maps": "give --coil-maps", "noise": "give --sigma"}
     options["k-space"] = {
-        "image": "use 'molrecon simulate'",
+        "image": "simulate a scan of it with 'molrecon simulate'",
         "coil maps": "give them with --coil-maps",
         "mask": "give it with --mask",
     }.get(kind, "")
     return [
-        clause if subject == "choice" else f"{subject}: {clause}; {options[subject]}"
+        clause if subject == "choice" else f"{subject}: {clause}, {options[subject]}"
         for subject, clause in missing.items()
     ]
 

@@ -65,11 +65,13 @@ def _purpose(item: dict[str, Any]) -> str:
 
 
 def _bound(item: dict[str, Any]) -> str:
+    from molrecon.equilibrium.bound_text import bound_text
+
     if item["monotonicity"] is None:
         return "–"
     if _by_construction(item):
-        return f"≤ {item['lipschitz_bound']:g}"
-    return f"≤ {1 - item['monotonicity']:g} *"
+        return f"≤ {bound_text(item['lipschitz_bound'], 4)}"
+    return f"≤ {bound_text(1 - item['monotonicity'], 4)} *"
 
 
 def _by_construction(item: dict[str, Any]) -> bool:
@@ -120,10 +122,12 @@ def _rows(item: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _monotone(item: dict[str, Any]) -> str:
+    from molrecon.equilibrium.bound_text import bound_text
+
     if item["monotonicity"] is None:
         return "not meant to be: the method gives no bounds"
     if _by_construction(item):
-        bound = f"Lip(H) ≤ {item['lipschitz_bound']:g}"
+        bound = f"Lip(H) ≤ {bound_text(item['lipschitz_bound'], 4)}"
         return f"by construction, {bound}: proved from the weights whenever it is used"
     return f"not proved: trained towards m = {item['monotonicity']:g}"
 

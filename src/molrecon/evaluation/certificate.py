@@ -79,7 +79,7 @@ class Proof(Settings):
         if self.contraction is not None:
             speed = (
                 "every plain iteration, its linear system solved exactly, leaves at most "
-                f"{self.contraction:.6g} of the distance, and {self.iterations} leave "
+                f"{bound_text(self.contraction, 6)} of the distance, and {self.iterations} leave "
                 f"{self.tolerance:g} of it"
             )
             rows.append(("Convergence", speed))

@@ -197,7 +197,7 @@ def image_facts(image: ImageData) -> dict[str, Any]:
         "complex": bool(np.iscomplexobj(image.array)),
         "peak": float(np.abs(image.array).max()),
         "spacing": image.spacing,
-        "missing": {"k-space": "this is an image; simulate a scan of it"},
+        "missing": {"k-space": "this is an image"},
         "notes": image.notes,
     }
 

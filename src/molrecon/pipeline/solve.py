@@ -13,6 +13,7 @@ from torch import Tensor
 from molrecon.data.image_items import ImageFile, ImageItems
 from molrecon.data.sampling import Sampling, SamplingCount
 from molrecon.data.scan import Scan
+from molrecon.equilibrium.bound_text import bound_text
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import ConvergenceError
 from molrecon.operators.base import LinearOperator
@@ -326,6 +327,6 @@ def require_converged(solution: Solution, where: str, tol: float) -> None:
     if bound is not None and bound > tol:
         # Rounding ends a linear solve as converged although this tolerance is below its reach.
         raise ConvergenceError(
-            f"{where}: the error bound is {bound:.1e} where {tol:.1e} was wanted, and rounding "
-            "leaves no better one. Give a looser tolerance."
+            f"{where}: the error bound is {bound_text(bound)} where {tol:.3g} was wanted, and "
+            "rounding leaves no better one. Give a looser tolerance."
         )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from molrecon.arguments import require_positive
 from molrecon.data.axes import Axes
+from molrecon.equilibrium.bound_text import bound_text
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.linear.status import Status
@@ -85,7 +86,7 @@ class Reconstructor(ABC):
         Of a weights file it is the stem, or the folder's name for the ``best.safetensors`` of a
         training run. A limit of its gain is said, too.
         """
-        limit = "" if self.most_gain is None else f", gain ≤ {self.most_gain:.3g}"
+        limit = "" if self.most_gain is None else f", gain ≤ {bound_text(self.most_gain)}"
         if self.model is None:
             return self.name + limit
         path = Path(self.model)

@@ -176,8 +176,8 @@ def resolve(name_or_path: str | Path) -> Path:
         found = False
     if not found:
         raise InputError(
-            f"model {str(name_or_path)!r} is neither a file nor a shipped model; shipped are: "
-            f"{', '.join(shipped) or 'none'}"
+            f"model {str(name_or_path)!r} is neither a file nor a shipped model; name a weights "
+            f"file that exists, or one of {', '.join(shipped) or 'none'}"
         )
     return path
 

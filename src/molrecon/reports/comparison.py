@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from molrecon.equilibrium.bound_text import share_text
+from molrecon.equilibrium.bound_text import bound_text, share_text
 from molrecon.evaluation.comparison import Comparison, Plan
 from molrecon.evaluation.comparison.store import Record, Store
 from molrecon.evaluation.comparison.tables import columns, summary_table
@@ -62,7 +62,7 @@ def _panel(record: Record, store: Store, convention: str) -> Panel:
         record.method,
         None if record.failure else store.read_image(record),
         _verdict(record),
-        [(name.replace("_", " ").capitalize(), _shown(v)) for name, v in record.solve.items()],
+        [_fact(name, value) for name, value in record.solve.items()],
         caption(record.scores.get(convention, {})),
     )
     return (
@@ -70,11 +70,15 @@ def _panel(record: Record, store: Store, convention: str) -> Panel:
     )
 
 
-def _shown(value: object) -> str:
-    """Return a fact of a solve as a person reads it."""
+def _fact(name: str, value: object) -> tuple[str, str]:
+    """Return a fact of a solve as a person reads it, bounds rounded up."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.3g}" if isinstance(value, float) else "none" if value is None else str(value)
+        text = "yes" if value else "no"
+    elif isinstance(value, float):
+        text = bound_text(value) if name == "error_bound" else f"{value:.3g}"
+    else:
+        text = "none" if value is None else str(value)
+    return name.replace("_", " ").capitalize(), text
 
 
 def _verdict(record: Record) -> Verdict:

@@ -17,6 +17,7 @@ from molrecon.data.axes import Axes
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
 from molrecon.defaults import ADAPTED_MODEL
+from molrecon.equilibrium.bound_text import bound_text
 from molrecon.errors import InputError
 from molrecon.pipeline.match import require_mri
 from molrecon.pipeline.parts import AnyScan, read_parts
@@ -150,10 +151,12 @@ class Adaptation:
             kept = f"PSNR {before:.2f} dB; nothing was better, so this is the model it started from"
         bound = "not certified"
         if self.certified:
-            bound = f"certified: Lip(H) ≤ {known['lipschitz_bound']:g}, proved of these weights"
+            least = bound_text(known["lipschitz_bound"], 4)
+            bound = f"certified: Lip(H) ≤ {least}, proved of these weights"
+        parts = self.axes.item if self.parts == 1 else self.axes.items
         return [
             ("Started from", self.started_from),
-            ("Scans", f"{len(self.scans)}, of which {self.parts} {self.axes.items} served"),
+            ("Scans", f"{len(self.scans)}, of which {self.parts} {parts} served"),
             ("Samples held out", kept),
             ("Steps", f"{self.steps}, {self.stopped}; the best after {self.best_step}"),
             ("Certificate", bound),

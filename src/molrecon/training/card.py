@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from molrecon.equilibrium.bound_text import bound_text
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.store import load, read_header
 
@@ -60,9 +61,9 @@ def model_card(weights: str | Path) -> str:
 
 
 def _guarantee(model: LearnedReconstructor) -> str:
-    if model.certified:
-        bound = model.network.lipschitz_bound()
-        return f"Certified: Lip(H) ≤ {bound:g} for every image and noise level."
+    bound = model.network.lipschitz_bound()
+    if model.certified and bound is not None:
+        return f"Certified: Lip(H) ≤ {bound_text(bound, 4)} for every image and noise level."
     if model.constraint_text is None:
         return "No guarantee: nothing bounds the distance of its images to anything."
     return (
