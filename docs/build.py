@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from typing import Any
 import typer
 from mkdocs.structure.files import File, Files
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 from molrecon.cli.main import COMMANDS, app
+from settings import comparison_page
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,6 +42,7 @@ def on_files(files: Files, config: Any) -> Files:
         "reference/commands.md": "\n".join(commands()),
         "reference/api.md": "\n".join(names()),
         "reference/models.md": "\n".join(cards()),
+        "reference/comparison.md": "\n".join(comparison_page()),
     }
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))

@@ -290,6 +290,29 @@ def test_noise_map(files, run_json, run, tmp_path):
     assert "from 2 replicas" in " ".join(text.split())
 
 
+def test_share_of_the_data(files, run_json, run, tmp_path):
+    out, share, report = (tmp_path / name for name in ("image.npy", "share.npy", "r.html"))
+    asked = ("reconstruct", files.under, "--method", "sense", "-o", out, "--share", share)
+    facts = run_json(*asked, "--report", report)
+    scan = read_scan(files.under)
+    expected = molrecon.data_share(molrecon.SENSE(), scan.kspace, operator(scan)).pixels[0, 0]
+    found = np.load(share).real
+    assert found.shape == SHAPE
+    # Both are of random probes of the same seed; solves differ by where they start.
+    assert np.abs(found - expected.numpy()).max() < 0.05
+    bright = np.abs(np.load(out)) > 0.1 * np.abs(np.load(out)).max()
+    assert facts["share_map"]["median"] == pytest.approx(float(np.median(found[bright])), abs=0.01)
+    assert '"share of the data"' in report.read_text()
+    text = " ".join(run(*asked).stdout.split())
+    assert f"{facts['share_map']['median']:.0%} in the median of bright pixels" in text
+
+
+def test_share_of_the_data_is_refused_before_work(files, refused, tmp_path):
+    asked = ("reconstruct", files.under, "--method", "sense", "-o", tmp_path / "image.npy")
+    refused(*asked, "--share", tmp_path / "share.xyz", naming=["share.xyz"])
+    refused(*asked, "--share", tmp_path / "image.npy", naming=["image.npy"])
+
+
 def test_noise_map_is_refused_before_work(files, refused, tmp_path):
     out = tmp_path / "image.npy"
     asked = ("reconstruct", files.under, "--model", files.model, "-o", out)

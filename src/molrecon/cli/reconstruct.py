@@ -110,6 +110,14 @@ NoiseMap = Annotated[
 Draws = Annotated[
     int, typer.Option(help="Draws of the noise for the noise map, each a reconstruction.")
 ]
+Share = Annotated[
+    str | None,
+    typer.Option(
+        help="Image of the share of the data in every pixel (1 measured, 0 inferred), to write; as "
+        "much work as 32 reconstructions of a slice.",
+        metavar="FILE",
+    ),
+]
 MapSets = Annotated[
     int,
     typer.Option(
@@ -196,6 +204,7 @@ def reconstruct(
     robust: Robust = None,
     noise_map: NoiseMap = None,
     draws: Draws = 32,
+    share: Share = None,
     report: Report = None,
     beside: Beside = "sense,zero-filled",
     centre: Centre = None,
@@ -232,11 +241,13 @@ def reconstruct(
     from molrecon.pipeline.cohort_files import is_cohort
 
     many = is_cohort(under)
-    if many and (noise_map is not None or report is not None):
-        option = "--noise-map" if report is None else "--report"
-        raise InputError(f"{option} is given for {under}, expected for one scan; leave it out.")
+    for option, value in (("--noise-map", noise_map), ("--share", share), ("--report", report)):
+        if many and value is not None:
+            raise InputError(f"{option} is given for {under}, expected for one scan; leave it out.")
     if not many:
-        check_images((out, noise_map), under, mask, coil_maps, calibration, trajectory, model)
+        check_images(
+            (out, noise_map, share), under, mask, coil_maps, calibration, trajectory, model
+        )
         check_report(report, out, under)
     preparation = pipeline.Preparation(
         whiten=whiten,
@@ -260,6 +271,7 @@ def reconstruct(
         **{"method": method, "model": model, "robust": robust},
         "strength": _strength(strength),
         "noise_draws": 0 if noise_map is None else draws,
+        "share": share is not None,
     }
     along = Along(trajectory, matrix, unit, field_of_view)
     parts = (mask, coil_maps, calibration, max_memory, along)
@@ -269,7 +281,11 @@ def reconstruct(
         return
     scan = read_any(under, *parts)
     found = _run(scan, own | {"output": out}, shared, report, beside)
-    _finish(found, under, out, coil_maps, noise_map, report, json)
+    if noise_map is not None:
+        found.save_noise_map(noise_map)
+    if share is not None:
+        found.save_share_map(share)
+    _finish(found, under, out, coil_maps, report, json)
 
 
 def _run(
@@ -292,19 +308,16 @@ def _finish(
     under: str,
     out: str,
     coil_maps: str | None,
-    noise_map: str | None,
     report: str | None,
     json: bool,
 ) -> None:
-    """Write the noise map, and print what is known of the image."""
+    """Print what is known of the image."""
     from dataclasses import replace
 
     import molrecon
     from molrecon.data.root import file_digest
     from molrecon.reconstructors.store import resolve
 
-    if noise_map is not None:
-        found.save_noise_map(noise_map)
     if coil_maps is not None:
         source = found.coil_maps.replace("those of the scan", f"read from {coil_maps}")
         found = replace(found, coil_maps=source)

@@ -81,6 +81,9 @@ class Reconstruction:
         and in the unit of the image; None if none was asked for. See `molrecon.noise_map`.
     noise_draws
         Number of draws that it rests on.
+    share_map
+        Share of the data in every pixel, from 0 (inferred) to 1 (measured), of the shape of the
+        image; None if it was not asked for. See `molrecon.data_share`.
     robust
         What the bound on the gain was to be at most; None where none was asked for.
     image_shape
@@ -123,6 +126,7 @@ class Reconstruction:
     image_shape: tuple[int, ...] | None = None
     noise_map: Tensor | None = None
     noise_draws: int = 0
+    share_map: Tensor | None = None
     robust: float | None = None
 
     @property
@@ -167,6 +171,7 @@ class Reconstruction:
             "coil_maps": self.coil_maps,
             "steps": [step.facts() for step in self.steps],
             "noise_map": self._noise_facts(),
+            "share_map": self._share_facts(),
             "assumed": dict(self.assumed),
             "check": self.check.facts(),
             "slice": self.worst,
@@ -226,6 +231,31 @@ class Reconstruction:
                 "there is no noise map to write; reconstruct with noise_draws of at least 2"
             )
         self.save_items(path, ImageItems.of(self.noise_map))
+
+    def save_share_map(self, path: PathLike) -> None:
+        """Write the share of the data in the format that the extension names, see `write_image`.
+
+        Parameters
+        ----------
+        path
+            The file; it is replaced as a whole or not at all.
+
+        Raises
+        ------
+        InputError
+            If there is no such map, the extension is unknown or the folder cannot be written to.
+        """
+        if self.share_map is None:
+            raise InputError("there is no share of the data to write; reconstruct with share=True")
+        self.save_items(path, ImageItems.of(self.share_map))
+
+    def _share_facts(self) -> dict[str, float] | None:
+        """Return the median share of the data where the image is bright."""
+        if self.share_map is None:
+            return None
+        magnitude = self.image.abs()
+        bright = magnitude > BRIGHT * magnitude.max()
+        return {"median": float(self.share_map[bright].median()) if bright.any() else 0.0}
 
     def _noise_facts(self) -> dict[str, float] | None:
         """Return what the noise map rests on and the median SNR where the image is bright."""

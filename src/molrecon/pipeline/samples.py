@@ -39,6 +39,7 @@ from molrecon.progress import Progress
 from molrecon.reconstructors.base import Reconstructor, at_strength
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.trust.noise import noise_map
+from molrecon.trust.share import data_share
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,7 @@ class Settings:
     strength: Strength
     whiten: bool
     noise_draws: int
+    share: bool
     force: bool
     max_memory: float | None
     device: str
@@ -86,7 +88,7 @@ def reconstruct_samples(scan: NonCartesianScan, settings: Settings) -> Reconstru
     with in_tiles(learned, plan.tile):
         items = [solver.item(scan.item(n), n, split) for n in range(len(scan.kspace))]
     image = torch.cat([one for one, _ in items])
-    stds = [std for _, std in items if std is not None]
+    maps = {name: torch.cat([one[name] for _, one in items]) for name in items[0][1]}
     found = Reconstruction(
         image=image,
         solutions=unproved(_with_images(solver.solved, image, split, scan), checked),
@@ -106,7 +108,8 @@ def reconstruct_samples(scan: NonCartesianScan, settings: Settings) -> Reconstru
         tol=settings.tol,
         device=settings.device,
         check=checked,
-        noise_map=torch.cat(stds) if stds else None,
+        noise_map=maps.get("noise"),
+        share_map=maps.get("share"),
         noise_draws=settings.noise_draws,
         robust=method.most_gain,
         seconds=time.perf_counter() - started,
@@ -202,8 +205,8 @@ class _Solver:
 
     def item(
         self, scan: NonCartesianScan, number: int, split: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return the image of an item, and its noise map if one is wanted."""
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the image of an item, and the maps "noise" and "share" that are wanted."""
         method, settings = self.settings.method, self.settings
         name = scan.axes.item
         if scan.coil_maps is None:
@@ -217,20 +220,20 @@ class _Solver:
         tuning = None
         if settings.strength is None and doubt:
             tuning = untuned(f"{doubt}, and samples on no grid do not choose it")
-        images, stds, start = [], [], None
+        images, maps, start = [], [], None
         for part, place in _parts(scan, f"{name} {number}", split):
-            solution, std = self._solve(part, place, noise, start)
+            solution, mapped = self._solve(part, place, noise, start)
             image = solution.value.cpu()
             # Frames resemble each other: an equilibrium is found from any start.
             start = solution.value if method.takes_start and split else None
             images.append(image)
-            stds += [] if std is None else [std.cpu()]
+            maps.append(mapped)
             self.solved.append(without_image(solution))
             self.places.append(place)
             self.noises.append(noise)
             self.tunings.append(tuning)
         join = partial(torch.stack, dim=2) if split else torch.cat
-        return join(images), join(stds) if stds else None
+        return join(images), {name: join([one[name] for one in maps]) for name in maps[0]}
 
     def _solve(
         self,
@@ -238,7 +241,7 @@ class _Solver:
         place: str,
         noise: NoiseEstimate | None,
         start: Tensor | None,
-    ) -> tuple[Solution, Tensor | None]:
+    ) -> tuple[Solution, dict[str, Tensor]]:
         settings, done = self.settings, len(self.solved)
         method, device = settings.method, settings.device
         label = f"{done + 1} of {self.total}: {method.name}" if self.total > 1 else method.name
@@ -249,18 +252,20 @@ class _Solver:
         if start is not None:
             options["x0"] = start
         strength = 1.0 if settings.strength is None else float(settings.strength)
-        std = None
+        maps = {}
         with at_strength(method, strength):
             solution = method(y, A, **options)
             require_converged(solution, f"{part.source}, {place}", settings.tol)
+            used = sigma if solution.sigma is None else float(solution.sigma[0])
+            known: dict[str, Any] = {"sigma": used, "batch": 1, "x0": solution.value}
             if settings.noise_draws:
-                used = sigma if solution.sigma is None else float(solution.sigma[0])
-                draws = settings.noise_draws
-                std = noise_map(
-                    method, y, A, sigma=used, count=draws, batch=1, x0=solution.value
-                ).std
+                maps["noise"] = noise_map(
+                    method, y, A, count=settings.noise_draws, **known
+                ).std.cpu()
+            if settings.share:
+                maps["share"] = data_share(method, y, A, **known).pixels.cpu()
         settings.progress(label, done + 1, self.total)
-        return solution, std
+        return solution, maps
 
 
 def _parts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ from molrecon.pipeline.tuning import (
 from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor, at_strength
 from molrecon.trust.noise import noise_map
+from molrecon.trust.share import data_share
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,8 @@ class Solved:
         The same, to go through one by one.
     noise_map
         Standard deviation of every pixel, of the shape of the image; None if none was asked for.
+    share_map
+        Share of the data in every pixel, likewise.
     solutions
         One for every part that was solved for by itself, on the CPU; their values are parts of
         the image.
@@ -67,6 +70,7 @@ class Solved:
     image: Tensor
     items: ImageItems
     noise_map: Tensor | None
+    share_map: Tensor | None
     solutions: tuple[Solution, ...]
     places: tuple[str, ...]
     noises: tuple[NoiseEstimate | None, ...]
@@ -86,6 +90,7 @@ def solve(
     device: str,
     stored: ImageFile | None = None,
     noise_draws: int = 0,
+    share: bool = False,
     strength: Strength = None,
     progress: Progress = silent,
 ) -> Solved:
@@ -109,6 +114,8 @@ def solve(
         Where the images are kept; None for the memory.
     noise_draws
         Draws of the noise for a noise map, which is kept in memory; 0 for none.
+    share
+        Whether to map the share of the data too, see `data_share`; likewise.
     strength
         Factor on the strength of the method, or ``"auto"`` to choose it (see `tune`); None to
         choose it where the noise level is uncertain.
@@ -122,16 +129,16 @@ def solve(
     ConvergenceError
         If a solve did not converge.
     """
-    solver = _ItemSolver(method, count, preparation, tol, device, noise_draws, strength, progress)
+    wanted = _Wanted(noise_draws, share)
+    solver = _ItemSolver(method, count, preparation, tol, device, wanted, strength, progress)
     images: list[Tensor] = []
-    noise_maps: list[Tensor] = []
+    maps: list[_Maps] = []
     sampling, steps = SamplingCount(), []
     for number, matched in enumerate(items):
         sampling.add(matched.scan)
-        image, std, prepared = solver.solve(matched, number)
+        image, mapped, prepared = solver.solve(matched, number)
         steps.append(prepared)
-        if std is not None:
-            noise_maps.append(std)
+        maps.append(mapped)
         if stored is None:
             images.append(image)
         else:
@@ -140,7 +147,8 @@ def solve(
     return Solved(
         image,
         ImageItems.of(image) if stored is None else stored.items(),
-        torch.cat(noise_maps) if noise_maps else None,
+        torch.cat([one["noise"] for one in maps]) if noise_draws else None,
+        torch.cat([one["share"] for one in maps]) if share else None,
         tuple(part.solution(image) for part in solver.solved),
         tuple(part.place for part in solver.solved),
         tuple(part.noise for part in solver.solved),
@@ -148,6 +156,17 @@ def solve(
         sampling.sampling(),
         worst(steps),
     )
+
+
+_Maps = dict[str, Tensor]
+"""Maps of every pixel, "noise" and "share", as far as they are wanted."""
+
+
+class _Wanted(NamedTuple):
+    """Which maps are wanted."""
+
+    noise_draws: int
+    share: bool
 
 
 class _ItemSolver:
@@ -160,19 +179,17 @@ class _ItemSolver:
         preparation: Preparation,
         tol: float,
         device: str,
-        noise_draws: int,
+        wanted: _Wanted,
         strength: Strength,
         progress: Progress,
     ) -> None:
         self.method, self.count, self.preparation = method, count, preparation
-        self.tol, self.device, self.noise_draws = tol, device, noise_draws
+        self.tol, self.device, self.wanted = tol, device, wanted
         self.strength, self.progress = strength, progress
         self.solved: list[_Part] = []
 
-    def solve(
-        self, matched: Matched, number: int
-    ) -> tuple[Tensor, Tensor | None, tuple[Step, ...]]:
-        """Return the image of an item, its noise map if one is wanted, and its preparation."""
+    def solve(self, matched: Matched, number: int) -> tuple[Tensor, _Maps, tuple[Step, ...]]:
+        """Return the image of an item, the maps that are wanted, and its preparation."""
         item, total = matched.scan, self.count * matched.count
         if item.coil_maps is None:
             text = f"{item.axes.item} {number + 1} of {self.count}: coil maps"
@@ -181,24 +198,25 @@ class _ItemSolver:
         noise = known_noise(item) if self.method.needs_sigma else None
         parts = parts_of(item, matched.split, noise)
         setting = self._setting(parts.scan, noise, total)
-        values, stds, steps = [], [], matched.steps
+        values, maps, steps = [], [], matched.steps
         for index, plane in enumerate(parts.planes):
             place = _place(item, number, plane, self.count)
             where = f"{item.source}, {place}"
-            solution, std, completion = self._part(
+            solution, mapped, completion = self._part(
                 parts.scan.item(index), where, setting, index, total
             )
             steps = (*matched.steps, sets, completion) if index == 0 else steps
             values.append(combined_sets(solution.value.cpu()))
-            if std is not None:
-                stds.append(std)
+            maps.append(mapped)
             known = without_image(solution)
             self.solved.append(
                 _Part(known, place, number, matched.split, plane, noise, setting.tuning)
             )
         restore = matched.restore or (lambda image: image)
-        std = restore(parts.join(torch.cat(stds))) if stds else None
-        return restore(parts.join(torch.cat(values))), std, steps
+        joined = {name: parts.join(torch.cat([one[name] for one in maps])) for name in maps[0]}
+        if "noise" in joined:  # in the unit of the image, which a share has not
+            joined["noise"] = restore(joined["noise"])
+        return restore(parts.join(torch.cat(values))), joined, steps
 
     def _setting(self, parts: Scan, noise: NoiseEstimate | None, total: int) -> _Setting:
         """Choose the strength; of planes of a volume the one in the middle decides."""
@@ -225,21 +243,25 @@ class _ItemSolver:
 
     def _part(
         self, part: Scan, where: str, setting: _Setting, index: int, total: int
-    ) -> tuple[Solution, Tensor | None, Step]:
+    ) -> tuple[Solution, _Maps, Step]:
         done, name = len(self.solved), self.method.name
         label = f"{done + 1} of {total}: {name}" if total > 1 else name
         self.progress(label, done, total)
         y, A, completion = self.preparation.problem(part)
-        y, A, std = y.to(self.device), A.to(self.device), None
+        y, A = y.to(self.device), A.to(self.device)
+        maps: _Maps = {}
         options: dict[str, Any] = {"sigma": part.sigma, "tol": self.tol, "raise_on_failure": False}
         with at_strength(self.method, setting.strength):
             solution = self.method(y, A, **options | setting.start(index))
             require_converged(solution, where, self.tol)
-            if self.noise_draws:
-                draw = partial(_draw, self.progress, label, done, total)
-                std = _noise_std(self.method, part, y, A, solution, self.noise_draws, draw)
+            draw = partial(_draw, self.progress, label, done, total)
+            if self.wanted.noise_draws:
+                draws = self.wanted.noise_draws
+                maps["noise"] = _noise_std(self.method, part, y, A, solution, draws, draw)
+            if self.wanted.share:
+                maps["share"] = _share(self.method, part, y, A, solution, draw)
         self.progress(label, done + 1, total)
-        return solution, std, completion
+        return solution, maps, completion
 
 
 def without_image(solution: Solution) -> Solution:
@@ -310,6 +332,22 @@ def _noise_std(
     shares = solution.value.abs() / combined_sets(solution.value).abs().clamp_min(1e-30)
     std = noise.std if len(shares[0]) == 1 else (shares * noise.std).norm(dim=1, keepdim=True)
     return std.cpu()
+
+
+def _share(
+    method: Reconstructor,
+    part: Scan,
+    y: Tensor,
+    A: LinearOperator,
+    solution: Solution,
+    show: Progress,
+) -> Tensor:
+    used = part.sigma if solution.sigma is None else float(solution.sigma[0])
+    found = data_share(method, y, A, sigma=used, batch=1, x0=solution.value, progress=show)
+    # Of several sets of maps that of their root sum of squares, each by what it adds to it.
+    weights = (solution.value.abs() / combined_sets(solution.value).abs().clamp_min(1e-30)).square()
+    pixels = found.pixels
+    return (pixels if len(weights[0]) == 1 else (weights * pixels).sum(1, keepdim=True)).cpu()
 
 
 def _draw(

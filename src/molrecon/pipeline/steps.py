@@ -56,6 +56,7 @@ def reconstruct(
     strength: float | Literal["auto"] | None = None,
     robust: float | None = None,
     noise_draws: int = 0,
+    share: bool = False,
     intensity: bool = False,
     force: bool = False,
     max_memory: float | None = None,
@@ -105,6 +106,9 @@ def reconstruct(
     noise_draws
         Draws of the noise for a noise map (see `noise_map`), each about half the work of the image;
         0 for none. The map is kept in memory.
+    share
+        Whether to map which share of every pixel follows the data (see `data_share`), which takes
+        32 solves of a slice and 128 of a volume.
     intensity
         Whether the image gets the intensity that belongs to coil maps as they were given, where
         they are not normalised. Bounds are those of the image before.
@@ -165,6 +169,7 @@ def reconstruct(
                 strength=strength,
                 whiten=preparation is None or preparation.whiten,
                 noise_draws=noise_draws,
+                share=share,
                 force=force,
                 max_memory=max_memory,
                 device=device,
@@ -192,6 +197,7 @@ def reconstruct(
             device=device,
             stored=stored,
             noise_draws=noise_draws,
+            share=share,
             strength=strength,
             progress=progress,
         )
@@ -306,6 +312,7 @@ def _described(
         robust=method.most_gain,
         image=solved.image,
         noise_map=solved.noise_map,
+        share_map=solved.share_map,
         solutions=unproved(solved.solutions, checked),
         places=solved.places,
         sampling=solved.sampling,

@@ -41,6 +41,9 @@ def summary_of(found: Reconstruction) -> list[tuple[str, str]]:
     rows += [("Solve", solve), *_guaranteed(found.guarantee, found.robust)]
     if facts["noise_map"] is not None:
         rows.append(("Noise map", _noise(facts["noise_map"])))
+    if facts["share_map"] is not None:
+        median = facts["share_map"]["median"]
+        rows.append(("Share of data", f"{median:.0%} in the median of bright pixels"))
     tiles = found.memory.tile
     in_tiles = "" if tiles is None else f", the network in tiles of {shape_text(tiles)}"
     rows.append(("Memory", f"about {gib(found.memory.total)} estimated{in_tiles}"))

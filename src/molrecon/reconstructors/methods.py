@@ -9,6 +9,7 @@ from typing import Any
 from molrecon.defaults import DEFAULT_MODEL
 from molrecon.errors import InputError
 from molrecon.reconstructors.admm_net import ADMMNet
+from molrecon.reconstructors.bart_pics import BartPics
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.de_grad import DEGrad
 from molrecon.reconstructors.l1_wavelet import L1Wavelet
@@ -41,6 +42,9 @@ METHODS: dict[str, type[Reconstructor]] = {
 }
 """Every method by its name. A new one is registered here; a learned one also in `LEARNED`."""
 
+PROGRAMS: dict[str, type[Reconstructor]] = {BartPics.name: BartPics}
+"""Other programs as methods, by name: they must be installed, and take few kinds of operator."""
+
 
 def build_method(
     name: str | None = None,
@@ -54,7 +58,8 @@ def build_method(
     Parameters
     ----------
     name
-        One of `METHODS`; by default the one that the model was trained for, mol without a model.
+        One of `METHODS`, or ``"bart-pics"`` where BART is installed; by default the one that the
+        model was trained for, mol without a model.
     model
         For a learned method, a shipped model or a weights file that was trained for it; by
         default `DEFAULT_MODEL`. Other methods have none.
@@ -79,9 +84,10 @@ def build_method(
     """
     if name is None:
         name = MOL.name if model is None else read_header(resolve(model))[0].method
-    if name not in METHODS:
-        raise InputError(f"method is {name!r}, expected one of {', '.join(METHODS)}; correct it.")
-    kind = METHODS[name]
+    known = METHODS | PROGRAMS
+    if name not in known:
+        raise InputError(f"method is {name!r}, expected one of {', '.join(known)}; correct it.")
+    kind = known[name]
     learned = issubclass(kind, LearnedReconstructor)
     accepted = [] if learned else list(inspect.signature(kind).parameters)
     unknown = sorted(set(settings) - set(accepted))
@@ -102,9 +108,10 @@ def named_method(name: str, *, device: str = "cpu") -> Reconstructor:
 
     A method that needs a model is refused.
     """
-    if name not in METHODS:
+    kind = (METHODS | PROGRAMS).get(name)
+    if kind is None:
         return load(name, device=device)
-    if issubclass(METHODS[name], LearnedReconstructor):
+    if issubclass(kind, LearnedReconstructor):
         raise InputError(
             f"{name!r} is a method that needs a model, but a model was expected: name a shipped "
             "model or a weights file trained for it."

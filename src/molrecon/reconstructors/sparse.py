@@ -28,35 +28,33 @@ NORM_MARGIN = 1.1
 """Allowance for a power iteration that approaches ‖A‖² from below."""
 
 
-class Sparse(Reconstructor):
-    """``min_x ½‖Ax − y‖² + lam ‖Wx‖₁``, for any operator A, one sample after the other.
+class Weighted(Reconstructor):
+    """A method with a weight ``lam`` of its penalty, relative to the image peak.
 
-    Measurements may have any unit: they are divided by the peak of a short SENSE reconstruction,
-    and ``lam`` is relative to it. The iteration starts at zero and stops when the image changes by
-    less than ``change`` (relative); that says nothing about the distance to the minimiser, so there
-    is no error bound, and the tolerance of a call has no effect. Computed on the CPU, without
-    gradients.
+    Measurements may have any unit: they are divided by the peak of a short SENSE reconstruction.
+    A subclass sets ``lam``, None for a weight in proportion to the noise.
     """
 
     differentiable = False
     tunable = True
+    lam: float | None
     noise_factor: float
     """The default weight, in units of the noise level per sample."""
 
-    def __init__(
-        self, lam: float | None = None, *, change: float = 1e-4, max_iterations: int = 1000
-    ) -> None:
-        if not (lam is None or lam > 0) or not change > 0 or max_iterations < 1:
-            raise InputError(
-                f"lam is {lam}, change {change} and max_iterations {max_iterations}, expected "
-                "positive values"
-            )
-        self.lam, self.change, self.max_iterations = lam, change, max_iterations
-        self._sigpy = _sigpy(type(self).__name__)
-
     @abstractmethod
-    def _solver(self, A: Any, y: Any, lam: float, norm: float) -> Any:
-        """Return sigpy's algorithm with an attribute ``x``; ``norm`` is at least ‖A‖."""
+    def _solve(
+        self, y: Tensor, A: LinearOperator, scale: Tensor, sigma: Tensor | None = None
+    ) -> Solution:
+        """Return the solution, in the unit of ``y``; ``scale`` is the image peak."""
+
+    def _weights(self, scale: Tensor, sigma: Tensor | None) -> Tensor:
+        """Return the weight of every sample, in units of the peak."""
+        if self.lam is not None:
+            lams = torch.full_like(scale, self.lam)
+        else:
+            assert sigma is not None
+            lams = self.noise_factor * sigma / scale
+        return self.strength * lams
 
     @property
     def needs_sigma(self) -> bool:
@@ -101,15 +99,36 @@ class Sparse(Reconstructor):
             solution.raise_unless_converged(f"{self.name} solve")
         return replace(solution, seconds=time.perf_counter() - started)
 
+
+class Sparse(Weighted):
+    """``min_x ½‖Ax − y‖² + lam ‖Wx‖₁``, for any operator A, one sample after the other.
+
+    Measurements may have any unit: they are divided by the peak of a short SENSE reconstruction,
+    and ``lam`` is relative to it. The iteration starts at zero and stops when the image changes by
+    less than ``change`` (relative); that says nothing about the distance to the minimiser, so there
+    is no error bound, and the tolerance of a call has no effect. Computed on the CPU, without
+    gradients.
+    """
+
+    def __init__(
+        self, lam: float | None = None, *, change: float = 1e-4, max_iterations: int = 1000
+    ) -> None:
+        if not (lam is None or lam > 0) or not change > 0 or max_iterations < 1:
+            raise InputError(
+                f"lam is {lam}, change {change} and max_iterations {max_iterations}, expected "
+                "positive values"
+            )
+        self.lam, self.change, self.max_iterations = lam, change, max_iterations
+        self._sigpy = _sigpy(type(self).__name__)
+
+    @abstractmethod
+    def _solver(self, A: Any, y: Any, lam: float, norm: float) -> Any:
+        """Return sigpy's algorithm with an attribute ``x``; ``norm`` is at least ‖A‖."""
+
     def _solve(
         self, y: Tensor, A: LinearOperator, scale: Tensor, sigma: Tensor | None = None
     ) -> Solution:
-        if self.lam is not None:
-            lams = torch.full_like(scale, self.lam)
-        else:
-            assert sigma is not None
-            lams = self.noise_factor * sigma / scale
-        lams = self.strength * lams
+        lams = self._weights(scale, sigma)
         norms = (A.norm(tol=1e-3) * NORM_MARGIN**0.5).expand(scale.shape).tolist()
         on_cpu = A.to("cpu")
         scaled = (y / per_sample(scale, y)).cpu()

@@ -109,6 +109,8 @@ def panel_of(found: Reconstruction) -> Panel:
                 f"{found.noise_draws} draws.",
             )
         )
+    if found.share_map is not None:
+        overlays.append(share_overlay(crop_image(found.share_map, found.image_shape)[0]))
     return Panel(
         title=found.method if found.model is None else f"{found.method}, {Path(found.model).stem}",
         image=crop_image(found.image, found.image_shape)[0],
@@ -117,6 +119,12 @@ def panel_of(found: Reconstruction) -> Panel:
         overlays=tuple(overlays),
         trace=trace_of(found.solutions[found.worst], found.places[found.worst]),
     )
+
+
+def share_overlay(pixels: Tensor) -> Overlay:
+    """Return the share of the data in every pixel as a map over an image."""
+    meaning = "1: measured; 0: inferred, what the method expects whatever the truth."
+    return Overlay("share of the data", pixels, "", meaning, (0.0, 1.0))
 
 
 def trace_of(solution: Solution, place: str) -> Trace | None:

@@ -12,7 +12,7 @@ from molrecon.data.scan import Scan
 from molrecon.evaluation.attack.attacked import HELD_FIXED, Attacked, Effect
 from molrecon.evaluation.probing import Probed
 from molrecon.reports.content import Overlay, Panel, Report, Section, Table
-from molrecon.reports.sources import section_of, trace_of
+from molrecon.reports.sources import section_of, share_overlay, trace_of
 from molrecon.reports.verdict import gain_verdict, verdict_of
 
 
@@ -138,9 +138,7 @@ def _probed_panel(one: Probed, check: DataCheck) -> Panel:
         for probe in one.probes
     ]
     if one.share is not None:
-        meaning = "1: measured; 0: inferred, what the method expects whatever the truth."
-        pixels = one.share.pixels.cpu()
-        overlays.append(Overlay("share of the data", pixels, "", meaning, (0.0, 1.0)))
+        overlays.append(share_overlay(one.share.pixels.cpu()))
     solution = one.solution
     return Panel(
         one.name,

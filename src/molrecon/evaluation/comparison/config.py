@@ -16,7 +16,7 @@ from molrecon.settings_files import of_kind, parse, read_yaml
 class MethodConfig(Settings):
     """A method of the comparison."""
 
-    method: str  # one of `molrecon.reconstructors.methods.METHODS`
+    method: str  # mol, modl, sense, … : a name that `build_method` knows
     label: str = ""  # its name in tables; by default the method's name, and the model's
     model: str | None = None  # a shipped model or a weights file, for methods that need one
     # Tolerance on the relative distance to the method's own solution.
@@ -93,14 +93,14 @@ class FigureConfig(Settings):
 class ComparisonConfig(Settings):
     """A whole comparison."""
 
-    name: str = Field(min_length=1)  # heads the tables, and so does the description
-    description: str = ""
+    name: str = Field(min_length=1)  # heads the tables
+    description: str = ""  # stands below the name
     root: str = "."  # folder that file names are relative to; may name ``${VARIABLES}``
-    # What is reconstructed, and by which methods.
+    # What is reconstructed.
     image_sets: list[
         Annotated[SerializeAsAny[ImageSet], BeforeValidator(of_kind(IMAGE_SETS, "kind"))]
     ] = Field(min_length=1)
-    methods: list[MethodConfig] = Field(min_length=1)
+    methods: list[MethodConfig] = Field(min_length=1)  # by which methods
     # Label of the method that tables compare the others with; by default all pairs are shown.
     baseline: str | None = None
     probe: ProbeConfig | None = None  # what small features are probed with; by default none

@@ -49,7 +49,7 @@ class ImageSet(Settings, ABC):
     """A set of images, as it stands in a configuration."""
 
     name: str = Field(min_length=1)  # names the set in tables
-    kind: str  # one of `molrecon.evaluation.image_sets.IMAGE_SETS`
+    kind: str  # the kind of image set, whose other keys follow from it
     # Names or patterns relative to the root of the configuration.
     files: list[str] = Field(min_length=1)
 
@@ -84,7 +84,7 @@ class Draw(NamedTuple):
 class SampledSet(ImageSet):
     """A set whose images are sampled in k-space with every combination of the settings."""
 
-    # Names of `molrecon.data.masks.MASK_KINDS`.
+    # How k-space is sampled, see `make_mask`.
     mask_kinds: list[str] = Field(["variable-density"], min_length=1)
     # Sizes of k-space over the number of its sampled points.
     accelerations: list[Annotated[float, Field(ge=1)]] = Field(min_length=1)

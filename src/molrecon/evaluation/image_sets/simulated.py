@@ -96,7 +96,8 @@ class SimulatedScans(SampledSet):
     phase: float = Field(1.0, ge=0)  # strength of the simulated phase, see `simulate_phase`
     # Whether reconstructions are given maps estimated from the calibration region or the true.
     maps: Literal["estimated", "true"] = "estimated"
-    reference: Reference = "noise-free"  # see `simulated_problem`
+    # What is compared with: the image simulated from, or what a full scan of the same noise shows.
+    reference: Reference = "noise-free"
 
     def cases(self, root: Path) -> list[Case]:
         """List every image at every noise level under every mask."""
