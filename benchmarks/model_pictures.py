@@ -5,8 +5,9 @@
 
 writes ``docs/pictures/models/NAME.png``: reference, linear method and model, a part enlarged, and
 their errors. MRI: the head of matplotlib's sample data at 128 × 128, 8 coils, 4×, 1 % noise;
-pictures: a part of it at a third of its resolution. Models of volumes have none: that image is one
-slice. With ``--demo`` the picture of the README is made, of that of the demo.
+pictures: a part of it at a third of its resolution; volumes: slices of it that grow smaller to both
+ends, undersampled along two axes, of which the middle one is shown. With ``--demo`` the picture of
+the README is made, of that of the demo.
 """
 
 from __future__ import annotations
@@ -27,24 +28,35 @@ from molrecon.reconstructors.learned import LearnedReconstructor
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures" / "models"
 WIDTH, DOTS_PER_INCH, COLOURS = 110.0, 150, 96
 SIGMA = 0.01
-
+DEPTH = 32
+"""Slices of a volume."""
 
 CORTEX = (33, 61, 56, 84)
 """Rows and columns of the head at 128 × 128 that are enlarged."""
 
 
-def problem(model: LearnedReconstructor) -> tuple[Tensor, Tensor, LinearOperator, str] | None:
+def volume(image: Tensor, depth: int) -> Tensor:
+    """Return ``(z, y, x)``: an image, drawn smaller towards both ends of z."""
+    height = torch.linspace(-1, 1, depth + 2)[1:-1]
+    rows = torch.zeros(depth, 2, 3)
+    rows[:, 0, 0] = rows[:, 1, 1] = 1 / (1 - height.square()).sqrt()
+    shape = [depth, 1, *image.shape]
+    grid = torch.nn.functional.affine_grid(rows, shape, align_corners=False)
+    planes = image.real.expand(shape)
+    return torch.nn.functional.grid_sample(planes, grid, align_corners=False)[:, 0]
+
+
+def problem(model: LearnedReconstructor) -> tuple[Tensor, Tensor, LinearOperator, str]:
     """Return reference, measurements, operator and the linear method to compare with."""
     image = sample_image()
-    if model.axes is not None and model.axes.ndim != 2:
-        return None
     if "sr3" in str(model.model):
         truth = image[64:208, 32:176][None, None]
         A: LinearOperator = molrecon.SuperResolution(truth.shape[1:], 3)
         y = molrecon.add_noise(A(truth), SIGMA, generator=torch.Generator().manual_seed(0))
         return truth, y, A, "tikhonov"
+    small = image[::2, ::2]
     made = molrecon.simulate_acquisition(
-        image[::2, ::2],
+        small if model.axes is None or model.axes.ndim == 2 else volume(small, DEPTH),
         mask_kind="variable-density",
         coils=8,
         acceleration=4.0,
@@ -66,11 +78,7 @@ def save_small(source: Path, target: Path, width: int | None = None) -> None:
 
 def draw(name: str) -> None:
     model = molrecon.load(name)
-    made = problem(model)
-    if made is None:
-        print(f"{name}: of volumes, no picture")
-        return
-    truth, y, A, linear = made
+    truth, y, A, linear = problem(model)
     with torch.no_grad():
         images = {
             linear: molrecon.build_method(linear)(y, A, sigma=SIGMA),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from mkdocs.structure.files import File, Files
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import notebooks
 from molrecon.cli.main import COMMANDS, app
 from settings import comparison_page
 
@@ -44,6 +46,10 @@ def on_files(files: Files, config: Any) -> Files:
         "reference/models.md": "\n".join(cards()),
         "reference/comparison.md": "\n".join(comparison_page()),
     }
+    for name, page in notebooks.PAGES.items():
+        made = notebooks.executed(notebooks.notebook(page))
+        pages[f"{notebooks.FOLDER}/{name}.md"] = notebooks.as_page(name, made)
+        pages[f"{notebooks.FOLDER}/{name}.ipynb"] = json.dumps(made, indent=1, ensure_ascii=False)
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
