@@ -150,12 +150,12 @@ def _output(one: dict[str, Any]) -> str:
         return "" if one["name"] == "stderr" else f"```text\n{_joined(one['text']).rstrip()}\n```"
     data = one.get("data", {})
     if "image/png" in data:
-        return (
-            f'<img alt="result" src="data:image/png;base64,{_joined(data["image/png"]).strip()}">'
-        )
+        picture = _joined(data["image/png"]).strip()
+        return f'<div><img alt="result" src="data:image/png;base64,{picture}"></div>'
     if "text/html" in data:
         # Without blank lines, which would end the block.
-        return "\n".join(line for line in _joined(data["text/html"]).splitlines() if line.strip())
+        lines = [line for line in _joined(data["text/html"]).splitlines() if line.strip()]
+        return "<div>{}</div>".format("\n".join(lines))
     return f"```text\n{_joined(data.get('text/plain', ''))}\n```"
 
 

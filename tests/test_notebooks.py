@@ -99,7 +99,7 @@ def test_outputs_are_shown(notebooks):
         "[The notebook](name.ipynb), executed when this page was built.",
         "```bash\nmolrecon info x\n```",
         "```text\na\nb\n```",
-        f'<img alt="result" src="data:image/png;base64,{data}">',
-        "<table>\n</table>",
+        f'<div><img alt="result" src="data:image/png;base64,{data}"></div>',
+        "<div><table>\n</table></div>",
         "```text\n(1, 2)\n```\n",
     ]

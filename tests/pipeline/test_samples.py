@@ -85,7 +85,9 @@ def test_noise_samples_whiten_the_coils(made):
 def test_a_noise_map_and_a_contradiction(made):
     scan, _, maps = made
     given = replace(scan, coil_maps=maps, sigma=SIGMA)
-    found = reconstruct(given, SENSE(10), noise_draws=4, device="cpu")
+    found = reconstruct(given, SENSE(10), noise_draws=4, share=True, device="cpu")
+    assert found.share_map.shape == found.image.shape
+    assert 0.5 < found.facts()["share_map"]["median"] <= 1
     assert found.noise_map.shape == found.image.shape
     wrong = replace(given, kspace=given.kspace.roll(32, -1))
     with pytest.raises(InputError, match="The data check refuses"):
