@@ -3,7 +3,7 @@
 It stands where MONAI's own inverse transform would, before what works on images::
 
     Compose([
-        LoadImaged("kspace", reader=FastMRIReader(), image_only=False),
+        LoadImaged("kspace", reader=FastMRIReader(), dtype=np.complex64),
         EquispacedKspaceMaskd("kspace", center_fractions=[0.08], accelerations=[4]),
         ReconstructKspaced("kspace_masked", mask_key="mask"),
         ScaleIntensityd("kspace_masked"),
