@@ -36,6 +36,8 @@ BLOCK = re.compile(
     r"|^<!-- show (?P<image>\S+) -->$",
     re.DOTALL | re.MULTILINE,
 )
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+"""What turns bold and colours on and off."""
 LINK = re.compile(r"\]\((?!\w+:|#)([^)\s]+)\)")
 
 
@@ -124,8 +126,31 @@ def executed(made: dict[str, Any]) -> dict[str, Any]:
         path = f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"
         changed = {"PATH": path, "COLUMNS": "100", "MPLBACKEND": "Agg"}
         done = client.execute(env=os.environ | changed)
-    content: dict[str, Any] = json.loads(nbformat.writes(done))
-    return content
+    return tidied(json.loads(nbformat.writes(done)))
+
+
+def tidied(made: dict[str, Any]) -> dict[str, Any]:
+    """Return a notebook whose cells hold what they print as one text, without bold and progress.
+
+    Kernels ask programs for colours, and pass on what they print in pieces.
+    """
+    for cell in made["cells"]:
+        outputs: list[dict[str, Any]] = []
+        for one in cell.get("outputs", ()):
+            if one["output_type"] != "stream":
+                outputs.append(one)
+            elif one["name"] == "stdout":
+                text = _joined(one["text"])
+                if outputs and outputs[-1]["output_type"] == "stream":
+                    text = outputs.pop()["text"] + text
+                outputs.append({**one, "text": text})
+        for one in outputs:
+            if one["output_type"] == "stream":
+                lines = ESCAPE.sub("", one["text"]).splitlines()
+                one["text"] = "\n".join(line.rstrip() for line in lines).strip("\n")
+        if "outputs" in cell:
+            cell["outputs"] = outputs
+    return made
 
 
 def as_page(name: str, made: dict[str, Any]) -> str:
@@ -146,8 +171,7 @@ def as_page(name: str, made: dict[str, Any]) -> str:
 def _output(one: dict[str, Any]) -> str:
     """Return an output of a cell as Markdown."""
     if one["output_type"] == "stream":
-        # Progress and notes.
-        return "" if one["name"] == "stderr" else f"```text\n{_joined(one['text']).rstrip()}\n```"
+        return f"```text\n{_joined(one['text'])}\n```"
     data = one.get("data", {})
     if "image/png" in data:
         picture = _joined(data["image/png"]).strip()

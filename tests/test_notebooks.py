@@ -83,8 +83,9 @@ def test_outputs_are_shown(notebooks):
     Image.new("L", (2, 2)).save(file, format="PNG")
     data = base64.b64encode(file.getvalue()).decode()
     outputs = [
-        {"output_type": "stream", "name": "stdout", "text": ["a\n", "b\n"]},
+        {"output_type": "stream", "name": "stdout", "text": ["\x1b[1ma\x1b", "[0m  \n"]},
         {"output_type": "stream", "name": "stderr", "text": "progress"},
+        {"output_type": "stream", "name": "stdout", "text": "b\n\n"},
         {"output_type": "display_data", "data": {"image/png": data, "text/plain": "Image"}},
         {"output_type": "execute_result", "data": {"text/html": "<table>\n\n</table>"}},
         {"output_type": "execute_result", "data": {"text/plain": "(1, 2)"}},
@@ -93,7 +94,7 @@ def test_outputs_are_shown(notebooks):
         {"cell_type": "markdown", "source": "# Title"},
         {"cell_type": "code", "source": "%%bash -e\nmolrecon info x", "outputs": outputs},
     ]
-    page = notebooks.as_page("name", {"cells": cells})
+    page = notebooks.as_page("name", notebooks.tidied({"cells": cells}))
     assert page.split("\n\n") == [
         "# Title",
         "[The notebook](name.ipynb), executed when this page was built.",
