@@ -1,15 +1,18 @@
 """PSNR, SSIM and detail against the noise-free image, beside TV and L1-wavelet with oracle weights.
 
     MOLRECON_DATA=… python benchmarks/noise_levels.py [MODEL …] --cache oracles.json
-    … --accelerations 2 4 6 8 --kinds variable-density equispaced --rivals tv l1-wavelet
+    … --accelerations 2 6 8 --kinds variable-density equispaced --levels 1e-2
+    … --sizes 64 96 128 --levels 1e-4 7e-4 --noise estimated
 
-Three contrasts (T1w, T2w, FLAIR) of a person that no model was trained on, 256², 8 simulated coils,
-by default 4× and σ = 2e-4, 2e-3, 1e-2 and 4e-2 of the image peak. Maps and σ are the true ones, the
-reference is the image without noise; magnitudes, range = the reference's maximum. Detail is the
-contrast of small structures that is kept, 1 for all (`detail_contrast`). Every model has two rows:
-what it computes, and that completed to a full scan with the noise of the measured samples. A rival
-has for every image the weight that is best by PSNR, on a grid of factors of two that is extended
-until its maximum is inside; its values go to the cache, because they take minutes.
+Three contrasts (T1w, T2w, FLAIR) of a person that no model was trained on, 8 simulated coils, by
+default 256², 4× and σ = 2e-4, 2e-3, 1e-2 and 4e-2 of the image peak. Maps are the true ones; models
+are told σ, or find it in the scan (``--noise estimated``). The reference is the image without
+noise; PSNR (mean ± standard deviation of the contrasts) and SSIM of magnitudes, range = the
+reference's maximum. Detail is the contrast of small structures that is kept, 1 for all
+(`detail_contrast`). Every model has two rows: what it computes, and that completed to a full scan
+with the noise of the measured samples. A rival has for every image the weight that is best by PSNR,
+on a grid of factors of two that is extended until its maximum is inside, and with ``--self-tuned``
+the one that it finds itself, told σ. Their values go to the cache, because they take minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import torch
 from torch import Tensor
 
 import molrecon
-from common import data_root, magnitude_psnr, oracle_image, remembered
+from common import data_root, magnitude_psnr, oracle_image, remembered, summary
 from molrecon import L1Wavelet, LearnedReconstructor, TotalVariation
 from molrecon.data.simulation import Acquisition, simulate_acquisition
 from molrecon.data.simulation.parallel_mri import fitted
@@ -34,7 +37,7 @@ PERSON = "brain_slices_3t/F7B_3T_img_u16_scale2.npz"
 LEVELS = (2e-4, 2e-3, 1e-2, 4e-2)
 CONTRASTS = ("T1w", "T2w", "FLAIR")
 RIVALS = {"tv": TotalVariation, "l1-wavelet": L1Wavelet}
-SLICE, SIZE = 2, (256, 256)
+SLICE = 2
 
 Figures = tuple[float, ...]
 
@@ -45,39 +48,45 @@ def main() -> None:
     parser.add_argument("--levels", type=float, nargs="+", default=LEVELS)
     parser.add_argument("--kinds", nargs="+", default=["variable-density"])
     parser.add_argument("--accelerations", type=float, nargs="+", default=[4.0])
-    parser.add_argument("--rivals", nargs="*", choices=tuple(RIVALS), default=["tv"])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256])
+    parser.add_argument("--noise", choices=("known", "estimated"), default="known")
+    parser.add_argument("--rivals", nargs="*", choices=tuple(RIVALS), default=tuple(RIVALS))
+    parser.add_argument("--self-tuned", action="store_true", help="rivals find weights themselves")
     parser.add_argument("--cache", type=Path, help="JSON file that keeps the values of the rivals")
     parser.add_argument("--pictures", type=Path, help="folder for one .npz per scan")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     models = {Path(name).stem: molrecon.load(name) for name in arguments.models}
-    for kind, acceleration, sigma in product(
-        arguments.kinds, arguments.accelerations, arguments.levels
+    for size, kind, acceleration, sigma in product(
+        arguments.sizes, arguments.kinds, arguments.accelerations, arguments.levels
     ):
-        print(f"{kind}, {acceleration:g}×, σ = {sigma:g}: PSNR / dB, SSIM, detail; 3 contrasts")
+        print(f"{size}², {kind}, {acceleration:g}×, σ = {sigma:g}: PSNR / dB, SSIM, detail")
         rows: dict[str, list[Figures]] = {}
         for contrast in CONTRASTS:
-            scan = simulated(contrast, sigma, acceleration, kind)
-            images = learned(models, scan, sigma)
+            scan = simulated(contrast, sigma, acceleration, kind, size)
+            images = learned(models, scan, sigma if arguments.noise == "known" else None)
             key = f"{contrast}-{sigma:g}-{acceleration:g}-{kind}"
+            key += f"-{size}" if size != 256 else ""
             for name, image in images.items():
                 rows.setdefault(name, []).append(figures(image, scan.image))
-            for name in arguments.rivals:
-                values = rival(name, scan, sigma, f"{name}-{key}", arguments.cache)
-                rows.setdefault(f"{name}, oracle weight", []).append(values)
+            for name, tuned in product(arguments.rivals, (False, True)[: 1 + arguments.self_tuned]):
+                label = f"{name}, {'self-tuned' if tuned else 'oracle weight'}"
+                values = rival(name, scan, sigma, tuned, f"{name}-{key}", arguments.cache)
+                rows.setdefault(label, []).append(values)
             if arguments.pictures:
                 arguments.pictures.mkdir(parents=True, exist_ok=True)
                 images["reference"] = scan.image
                 arrays = {name: image[0, 0].abs().numpy() for name, image in images.items()}
                 np.savez(arguments.pictures / f"{key}.npz", **arrays)
         for name, each in rows.items():
-            means = (sum(values) / len(values) for values in zip(*each, strict=True))
-            print(f"  {name:36s} {{:6.2f}}  {{:.3f}}  {{:.3f}}".format(*means), flush=True)
+            ratios, similarity, detail = zip(*each, strict=True)
+            means = (sum(values) / len(values) for values in (similarity, detail))
+            print(f"  {name:32s} {summary(ratios)}  {{:.3f}}  {{:.3f}}".format(*means), flush=True)
 
 
 def learned(
-    models: dict[str, LearnedReconstructor], scan: Acquisition, sigma: float
+    models: dict[str, LearnedReconstructor], scan: Acquisition, sigma: float | None
 ) -> dict[str, Tensor]:
     """Return both images of every model."""
     images = {}
@@ -89,17 +98,19 @@ def learned(
     return images
 
 
-def simulated(contrast: str, sigma: float, acceleration: float, kind: str) -> Acquisition:
+def simulated(
+    contrast: str, sigma: float, acceleration: float, kind: str, size: int
+) -> Acquisition:
     """Measure a slice of the held-out person, its peak 1."""
     with np.load(data_root() / PERSON) as archive:
         image = torch.from_numpy(archive[contrast][SLICE].astype(np.float32))
-    image = fitted(image / image.max(), SIZE).clamp_min(0)
+    image = fitted(image / image.max(), (size, size)).clamp_min(0)
     return simulate_acquisition(
         image / image.max(),
         coils=8,
         acceleration=acceleration,
         mask_kind=kind,
-        calibration=24,
+        calibration=min(24, size // 4),
         sigma=sigma,
         seed=CONTRASTS.index(contrast),
     )
@@ -111,16 +122,20 @@ def figures(image: Tensor, reference: Tensor) -> Figures:
     return magnitude_psnr(image, reference), ssim(image, reference).value, detail
 
 
-def rival(name: str, scan: Acquisition, sigma: float, key: str, cache: Path | None) -> Figures:
-    """Figures at the best weight by PSNR."""
+def rival(
+    name: str, scan: Acquisition, sigma: float, self_tuned: bool, key: str, cache: Path | None
+) -> Figures:
+    """Figures at the best weight by PSNR, or at the one that the method finds itself."""
 
-    def image(weight: float) -> Tensor:
+    def image(weight: float | None) -> Tensor:
         method = RIVALS[name](weight, max_iterations=300)
         return method(scan.y, scan.A, sigma=sigma, raise_on_failure=False).value
 
-    return remembered(
-        cache, key, lambda: figures(oracle_image(image, scan.image, 0.5 * sigma, 2.0), scan.image)
-    )
+    def compute() -> Figures:
+        best = image(None) if self_tuned else oracle_image(image, scan.image, 0.5 * sigma, 2.0)
+        return figures(best, scan.image)
+
+    return remembered(cache, f"self-{key}" if self_tuned else key, compute)
 
 
 if __name__ == "__main__":
