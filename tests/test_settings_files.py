@@ -1,6 +1,11 @@
 """YAML that is made to harm is refused in a sentence."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from molrecon.errors import InputError
 from molrecon.settings import Settings
@@ -61,3 +66,15 @@ def test_an_unknown_setting_is_told_with_the_nearest_known_one(tmp_path):
         with pytest.raises(InputError, match=told):
             parse(Outer, content, file)
     assert parse(Outer, {"inner": {"learning_rate": 1}, "steps": 3}, file).inner.learning_rate == 1
+
+
+@given(st.integers(-99, 99), st.integers(-30, 30), st.sampled_from(["e", "E"]))
+def test_numbers_with_an_exponent_are_numbers(digits, exponent, letter):
+    for sign in ("", "+")[: 1 + (exponent >= 0)]:
+        text = f"{digits}{letter}{sign}{exponent}"
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "settings.yaml"
+            file.write_text(f"{{lam: [{text}], name: 1e3a, version: 12}}")
+            found = read_yaml(file)
+        assert found == {"lam": [float(text)], "name": "1e3a", "version": 12}
+        assert isinstance(found["lam"][0], float)

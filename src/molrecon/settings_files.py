@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +42,15 @@ _LONGEST = 60
 """Characters of a wrong value that are shown."""
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, to which 1e-3 is a number: YAML 1.1 asks for 1.0e-3."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 def read_yaml(file: Path) -> Any:
     """Return what a YAML file holds.
 
@@ -52,7 +62,7 @@ def read_yaml(file: Path) -> Any:
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise InputError(f"{file} has more than {_MOST_BYTES} bytes, as no settings have.")
-        loader = yaml.SafeLoader(file.read_text(encoding="utf-8"))
+        loader = _Loader(file.read_text(encoding="utf-8"))
         node = loader.get_single_node()
         if node is None:
             return None
