@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from molrecon.errors import ConvergenceError
+from molrecon.errors import ConvergenceError, InputError
 from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.linear.regularised import solve_regularised
 from molrecon.linear.status import Status
@@ -96,3 +96,18 @@ def test_with_a_report_failures_raise_nothing_and_give_no_gradient():
     assert r.grad[0].abs().max() == 0
     assert torch.allclose(r.grad[1], 2 * x[1].detach())
     assert c.grad[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        (-1.0, "is -1, expected finite values of at least 0"),
+        (torch.tensor([2.0, float("nan")]), "is nan, expected"),
+        (normal(2), "complex128, expected real values"),
+        (torch.ones(3), r"shape \(3,\), expected \(2,\)"),
+    ],
+)
+def test_wrong_weights_are_refused_in_a_sentence(weight, words):
+    with pytest.raises(InputError, match=f"^the weight of AᴴA .*{words}") as caught:
+        solve_regularised(cartesian_mri((3, 4)), weight, normal(2, 1, 3, 4))
+    assert len(str(caught.value)) < 100

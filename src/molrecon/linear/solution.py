@@ -86,9 +86,14 @@ class Solver(Protocol):
 
 def as_weights(c: Tensor | float, r: Tensor) -> Tensor:
     """Return the weight c of every sample, ``(batch,)``, not negative and finite."""
+    if isinstance(c, Tensor) and c.is_complex():
+        raise InputError(f"the weight of AᴴA is {c.dtype}, expected real values of at least 0")
     weights = torch.as_tensor(c, dtype=r.real.dtype, device=r.device)
-    if not bool(torch.all(torch.isfinite(weights) & (weights >= 0))):
-        raise InputError(f"the weight of AᴴA is {c}, expected finite values of at least 0")
+    wrong = weights[~(torch.isfinite(weights) & (weights >= 0))]
+    if len(wrong):
+        raise InputError(
+            f"the weight of AᴴA is {float(wrong[0]):g}, expected finite values of at least 0"
+        )
     if weights.ndim > 1 or (weights.ndim == 1 and weights.shape[0] not in (1, r.shape[0])):
         raise InputError(
             f"the weight of AᴴA has shape {tuple(weights.shape)}, expected ({r.shape[0]},)"
