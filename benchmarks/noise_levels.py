@@ -128,7 +128,7 @@ def rival(
     """Figures at the best weight by PSNR, or at the one that the method finds itself."""
 
     def image(weight: float | None) -> Tensor:
-        method = RIVALS[name](weight, max_iterations=300)
+        method = RIVALS[name](weight)
         return method(scan.y, scan.A, sigma=sigma, raise_on_failure=False).value
 
     def compute() -> Figures:

@@ -6,6 +6,8 @@ import math
 import pytest
 import torch
 
+from molrecon.data.masks import make_mask
+from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.errors import InputError
 from molrecon.linear.status import Status
 from molrecon.operators.base import norm
@@ -68,6 +70,22 @@ def test_no_image_nearby_has_a_smaller_objective(kind, lam, spatial):
     others += [x + 0.05 * (sense_start(y, A)[0] - x), x + 0.05 * (A.H(y) - x)]
     for other in others:
         assert best <= value(other) * (1 + slack)
+
+
+@pytest.mark.parametrize("lam", [1e-4, 1e-3, 1e-2, 0.1])
+def test_total_variation_stops_near_its_minimum_whatever_the_weight(lam):
+    """Folded lines, where the data alone hardly tell the image: slow steps stop far from it."""
+    maps = simulate_coil_maps((32, 32), 4, generator=torch.Generator().manual_seed(0))
+    mask = make_mask("equispaced", (32, 32), 3.0, calibration=8, seed=0)
+    A = CartesianMRI(maps[None], mask[None, None])
+    image = torch.zeros(1, 1, 32, 32, dtype=torch.complex64)
+    image[..., 5:27, 4:28], image[..., 10:17, 13:21] = 1, 0.5
+    y = A(image) + lam * normal(1, 4, 32, 32, seed=1).to(image) * A.mask
+    value = objective(TotalVariation, lam, y, A)
+    found = TotalVariation(lam)(y, A)
+    least = TotalVariation(lam, change=1e-9, max_iterations=4000)(y, A, raise_on_failure=False)
+    assert value(found.value).item() <= 1.01 * value(least.value).item()
+    assert norm(found.value - least.value).item() <= 0.02 * norm(least.value).item()
 
 
 def test_total_variation_satisfies_its_optimality_conditions():

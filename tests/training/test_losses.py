@@ -3,17 +3,16 @@ import math
 import pytest
 import torch
 
-from molrecon.evaluation.metrics import ssim
 from molrecon.training.losses import LOSSES
 
 from ..support import normal
 
-TARGET = normal(2, 1, 9, 8)
+TARGET = normal(2, 1, 5, 4)
 
 
 def test_every_loss_is_per_sample_and_least_at_the_target():
     for loss in LOSSES.values():
-        noisy = TARGET + torch.tensor([0.1, 0.2]).reshape(2, 1, 1, 1) * normal(2, 1, 9, 8, seed=1)
+        noisy = TARGET + torch.tensor([0.1, 0.2]).reshape(2, 1, 1, 1) * normal(2, 1, 5, 4, seed=1)
         values = loss(noisy, TARGET)
         assert values.shape == (2,)
         assert (loss(TARGET, TARGET) < values).all()
@@ -37,28 +36,13 @@ def test_magnitude_loss_is_blind_to_phase_alone():
 
 
 def test_ten_times_less_error_is_twenty_decibel():
-    error = normal(2, 1, 9, 8, seed=3)
+    error = normal(2, 1, 5, 4, seed=3)
     near, far = (LOSSES["psnr"](TARGET + s * error, TARGET) for s in (0.01, 0.1))
     assert (far - near).tolist() == pytest.approx([20.0, 20.0], abs=1e-3)
 
 
-def test_ssim_counts_half_its_decibel_and_sees_noise_in_air():
-    target = torch.zeros(1, 1, 32, 64, dtype=torch.complex128)
-    target[..., 32:] = 1 + 0.2 * torch.rand(32, 32, generator=torch.Generator().manual_seed(0))
-    noise = 0.01 * normal(1, 1, 32, 64, seed=4).to(torch.complex128)
-    both = LOSSES["psnr-ssim"](target + noise, target)
-    similarity = ssim(target + noise, target).value
-    expected = LOSSES["psnr"](target + noise, target) + 5 * math.log10(1 - similarity + 1e-6)
-    assert both.item() == pytest.approx(expected.item(), abs=1e-6)
-    air, head = noise.clone(), noise.clone()
-    air[..., 32:], head[..., :32] = 0, 0
-    # As much noise costs more where the target is zero.
-    in_air, in_head = (LOSSES["psnr-ssim"](target + part, target) for part in (air, head))
-    assert in_air.item() > in_head.item() + 1
-
-
 def test_gradients_are_finite_at_the_target():
-    for name in ("mse", "psnr", "psnr-ssim"):
+    for name in ("mse", "psnr"):
         estimate = TARGET.clone().requires_grad_()
         LOSSES[name](estimate, TARGET).sum().backward()
         assert torch.isfinite(torch.view_as_real(estimate.grad)).all()

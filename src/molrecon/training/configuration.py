@@ -138,7 +138,7 @@ class TrainingConfig(Settings):
     data: DataConfig  # where images come from
     stages: list[Stage] = Field(min_length=1)  # parts of the run, one after the other
     # One of `molrecon.training.losses.LOSSES`.
-    loss: Literal["psnr", "psnr-ssim", "mse", "magnitude-mse"] = "psnr"
+    loss: Literal["psnr", "mse", "magnitude-mse"] = "psnr"
     # What a reconstruction is compared with: ``"full-scan"``, the full scan with its noise, which
     # is what real data offer and which keeps the model faithful to the samples it was given;
     # ``"noise-free"``, which teaches it to remove the noise of measured samples too; or, of
