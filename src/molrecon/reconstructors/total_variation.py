@@ -65,8 +65,8 @@ class TotalVariation(Sparse):
                 f"difference_axes is {tuple(chosen)}, expected some of 0 to {ndim - 1}"
             )
         spatial = tuple(1 + axis for axis in chosen)
-        # Duals are the smaller the smaller lam, images of 1: equal steps take thousands of iterations
-        # where it is small, and stop far from the minimiser. The power law is a fit to brains.
+        # Duals are the smaller the smaller lam, images of 1: equal steps take thousands of
+        # iterations there, and stop far from the minimiser. The power law is a fit to brains.
         dual = min(1.0, 7 * lam ** (2 / 3))
         G = sigpy.linop.FiniteDifference(A.ishape, axes=spatial)
         app = sigpy.app.LinearLeastSquares(
