@@ -1,6 +1,6 @@
 """Cine on held-out persons: 2D+t MOL against frame-by-frame MOL, SENSE and temporal TV.
 
-    MOLRECON_DATA=… python benchmarks/dynamic.py MODEL_2DT [--flat brain2d-sn] [--out out/dynamic]
+    MOLRECON_DATA=… python benchmarks/dynamic.py [MODEL_2DT …] [--flat MODEL …] [--out FOLDER]
 
 Simulated from magnitude series of two persons no model was trained on, with the measured coil maps
 of another scan, a smooth phase, a mask of lines for every frame and noise of 1 % of the peak. The
@@ -80,22 +80,24 @@ def methods(scan: DynamicAcquisition, options: argparse.Namespace) -> dict[str, 
     y, truth = scan.y, scan.image
     images = {"zero-filled": A.H(y)}
     images["SENSE, oracle"] = oracle_image(lambda w: SENSE(w)(y, A).value, truth, 10.0)
-    tv = {"difference_axes": (0,), "change": 3e-4, "max_iterations": options.tv_iterations}
+    tv = {"difference_axes": (0,)}
     images["temporal TV, oracle"] = oracle_image(
         lambda w: TotalVariation(w, **tv)(y, A, sigma=scan.sigma, raise_on_failure=False).value,
         truth,
         5e-3,
     )
-    images["MOL, frame by frame"] = frame_by_frame(molrecon.load(options.flat), scan)
-    images["MOL, 2D+t"] = molrecon.load(options.model)(y, A, sigma=scan.sigma).value
+    for name in options.flat:
+        images[f"{name}, frames"] = frame_by_frame(molrecon.load(name), scan)
+    for name in options.models:
+        images[Path(name).stem] = molrecon.load(name)(y, A, sigma=scan.sigma).value
     return images
 
 
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("model")
-    parser.add_argument("--flat", default="brain2d-sn", help="model of frames")
+    parser.add_argument("models", nargs="*", help="of series, names or weights files")
+    parser.add_argument("--flat", nargs="*", default=["brain2d-sn"], help="models of frames")
     parser.add_argument("--persons", nargs="+", default=["cardiac10", "cardiac11"])
     parser.add_argument("--acceleration", type=float, default=8)
     parser.add_argument("--kind", default="frames-variable-density")
@@ -103,7 +105,6 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, default=0.01)
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--tv-iterations", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("out/dynamic"))
@@ -115,17 +116,17 @@ def main() -> None:
         shape = shape_text(scan.image.shape[2:])
         share = scan.mask.numel() / int(scan.mask.sum())
         print(f"{person}: {shape}, 12 coils, {options.kind}, {share:.2f}×, σ = {options.sigma:g}")
-        print(f"  {'':22s} PSNR, series   PSNR, frames   SSIM, frames")
+        print(f"  {'':28s} PSNR, series   PSNR, frames   SSIM, frames")
         started = time.perf_counter()
         images = methods(scan, options)
         for name, image in images.items():
             whole = psnr(image, scan.image, over="volume").value
             frames, similarity = psnr(image, scan.image).value, ssim(image, scan.image).value
-            print(f"  {name:22s} {whole:12.2f} {frames:14.2f} {similarity:14.3f}")
+            print(f"  {name:28s} {whole:12.2f} {frames:14.2f} {similarity:14.3f}")
         print(f"  {time.perf_counter() - started:.0f} s", flush=True)
         title = f"{person}, {options.acceleration:g}×, {options.kind}"
         profiles(images, scan.image, options.out / f"{person}.png", title)
-        animate(images["MOL, 2D+t"], scan.image, options.out / f"{person}.gif", title)
+        animate(images[list(images)[-1]], scan.image, options.out / f"{person}.gif", title)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +37,16 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--shifts", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--strengths", type=float, nargs="+", default=[1.0])
     parser.add_argument("--without-tv", action="store_true")
     parser.add_argument("--pictures", type=Path, help="folder for one .npz per scan")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    models = {str(name): molrecon.load(name).requires_grad_(False) for name in arguments.models}
+    models = {}
+    for name, strength in product(arguments.models, arguments.strengths):
+        label = f"{name}, strength {strength:g}" if strength != 1 else str(name)
+        models[label] = molrecon.load(name).requires_grad_(False)
+        models[label].strength = strength
     rows: dict[str, list[tuple[float, float, float]]] = {}
     print(f"features of {arguments.size:g} pixels, contrast {arguments.contrast:g}")
     print(f"{'scan':12s} {'σ/peak':>7s}  method: noise removed ×, contrast kept (lowest 5 %)")
