@@ -20,6 +20,7 @@ from molrecon.lipschitz import certified_bound
 from molrecon.networks import MultiscaleStrictCNN, ResidualStrictCNN, ThresholdGuide
 from molrecon.networks.layers import GuidedClip
 from molrecon.reconstructors import mol
+from molrecon.trust.response import Response
 
 from ..support import normal
 
@@ -206,3 +207,23 @@ def test_the_first_image_is_near_its_own_solution():
     exact = plain(y, A, sigma=0.1, tol=1e-10).value
     distance = (first - exact).norm() / exact.norm()
     assert 0 < distance <= 9 * mol.FIRST * 1.01
+
+
+@torch.no_grad()
+def test_thresholds_follow_differences_and_not_derivatives(monkeypatch):
+    monkeypatch.setattr(mol, "FIRST", 1e-8)
+    A, y = scan()
+    model, dy = method(), 1e-3 * normal(*y.shape, seed=3, dtype=y.dtype) * A.mask
+    held = model.held(y, A, sigma=0.1)
+
+    def size(image):
+        return float(dy.norm())
+
+    options = {"sigma": 0.1, "scale": held.fixed["scale"], "tol": 1e-8}
+    followed = model(y + dy, A, **options).value - model(y, A, **options).value
+    fixed = held(y + dy, A, tol=1e-8).value - held(y, A, tol=1e-8).value
+    assert (followed - fixed).norm() > 0.03 * fixed.norm()
+    for differences, expected in ((True, followed), (False, fixed)):
+        response = Response(model, y, A, size, differences=differences, sigma=0.1, accuracy=1e-3)
+        found = response.difference(dy) if differences else response.derivative(dy)
+        assert (found - expected).norm() < 0.01 * expected.norm()

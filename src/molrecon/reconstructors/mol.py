@@ -337,7 +337,10 @@ class MOL(LearnedReconstructor):
     def _first(self, problem: ScaledProblem) -> Solution:
         """Solve without a guide, about as well as the thresholds need it (`FIRST`)."""
         own = problem.equilibrium or self.equilibrium
-        forward = replace(own.forward, stopping="residual", tol=FIRST * own.forward.alpha)
+        tol = FIRST * own.forward.alpha
+        if own.forward.stopping == "residual":
+            tol = min(tol, own.forward.tol)
+        forward = replace(own.forward, stopping="residual", tol=tol)
         first = replace(
             problem,
             equilibrium=replace(own, forward=forward),

@@ -101,8 +101,9 @@ def noise_map(
     2008), from where it was: this is the noise of the non-linear method, and holds for every
     method. With ``way="linearised"`` the derivative of the method is applied to it, which holds
     where the noise is small. What the method derives from the measurements (unit, σ, λ) is fixed,
-    and so are coil maps and mask. Noise is what is meant, not error: what a method gets wrong in
-    the same way every time is not in it.
+    and so are coil maps and mask; thresholds that a guide sets follow the measurements with
+    ``"replicas"`` and are fixed with ``"linearised"``. Noise is what is meant, not error: what a
+    method gets wrong in the same way every time is not in it.
 
     Parameters
     ----------
@@ -160,14 +161,19 @@ def noise_map(
     require_effort(batch, accuracy, seed)
     level = float(as_sigma(A.estimate_sigma(y) if sigma is None else sigma, y)[0])
     pixels = torch.Size(A.shape_in).numel() if A.support is None else int(A.support.sum())
+
+    def size_of_noise(image: Tensor) -> float:
+        return level * pixels**0.5
+
+    anew = way == "replicas"
     response = Response(
-        method, y, A, lambda _: level * pixels**0.5, sigma=level, x0=x0, accuracy=accuracy
+        method, y, A, size_of_noise, differences=anew, sigma=level, x0=x0, accuracy=accuracy
     )
     phase = unit_phase(response.image)
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(1, *A.shape_in, dtype=torch.float64, device=y.device)
     squares = torch.zeros_like(total)
-    apply = response.difference if way == "replicas" else response.derivative
+    apply = response.difference if anew else response.derivative
     for done in range(0, count, batch):
         progress("noise map", done, count)
         size = (min(batch, count - done), *A.shape_out)
@@ -177,8 +183,8 @@ def noise_map(
         squares += along.square().sum(0, keepdim=True)
     progress("noise map", count, count)
     # The derivative has no mean; that of replicas is estimated, which takes one draw.
-    free = count - 1 if way == "replicas" else count
-    if way == "replicas":
+    free = count - 1 if anew else count
+    if anew:
         squares -= total.square() / count
     std = (squares.clamp_min(0) / free).sqrt().to(y.real.dtype)
     full = full_scan_std(A, level)

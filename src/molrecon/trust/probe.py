@@ -112,7 +112,7 @@ def probe_lesions(
     the image and what A sees of them to the measurements, noise and all else as they were; the
     image is reconstructed anew and the difference looked at. They stand on a lattice that is
     shifted until every pixel of the tissue had one. What the method derives from the measurements
-    (unit, σ, λ) is fixed.
+    (unit, σ, λ) is fixed, but for thresholds that a guide sets, which follow the features.
 
     Parameters
     ----------
@@ -176,7 +176,9 @@ def probe_lesions(
         power = (tissue.mask * tissue.level).square().sum() * profile.square().sum() * density
         return contrast * float(power.sqrt())
 
-    response = Response(method, y, A, change, sigma=sigma, x0=x0, accuracy=accuracy)
+    response = Response(
+        method, y, A, change, differences=True, sigma=sigma, x0=x0, accuracy=accuracy
+    )
     tissue = Tissue.of(response.image, A.support)
     if not bool(tissue.mask.any()):
         raise InputError("the image shows no tissue to probe; check the measurements")

@@ -44,7 +44,9 @@ class Response:
     """The change of one image with its measurements, exact or to first order.
 
     What the method derives from the measurements (unit, σ, λ) is fixed at its values for ``y``
-    (`Reconstructor.held`). Methods whose answer does not depend on the start begin at the image. No
+    (`Reconstructor.held`). The image from which a guide sets thresholds is found anew for
+    differences, as a new scan would have it, and fixed for derivatives. Methods whose answer does
+    not depend on the start begin at the image. No
     bounds are computed: an equilibrium stops at its residual, where the error of a change is about
     ``accuracy`` times the change.
 
@@ -58,6 +60,8 @@ class Response:
         The forward operator.
     change
         Expected size of the changes, as a function of the image: their Euclidean norm, in its unit.
+    differences
+        Whether `difference` will be asked for; else `derivative`.
     sigma
         Standard deviation of the noise per sample in the unit of ``y``; by default estimated where
         the method needs it.
@@ -86,6 +90,7 @@ class Response:
         A: LinearOperator,
         change: Callable[[Tensor], float],
         *,
+        differences: bool,
         sigma: Tensor | float | None = None,
         x0: Tensor | None = None,
         accuracy: float = ACCURACY,
@@ -96,6 +101,9 @@ class Response:
             )
         self.A, self._y = A, y
         self._held = method.held(y, A, sigma=sigma)
+        if differences:
+            fixed = {name: one for name, one in self._held.fixed.items() if name != "guide"}
+            self._held = Held(self._held.method, fixed)
         with torch.no_grad():
             image = self._held(y, A, x0=x0).value if x0 is None else x0
             # Of an image of zeros every change is more than all of it.
@@ -104,11 +112,6 @@ class Response:
             # The error of this image is in every change, so it has to be the smaller one.
             self.image = self._reconstruct(y, image, self._tol / 3)
         self._derivatives: dict[int, Linearised] = {}
-
-    @property
-    def differentiable(self) -> bool:
-        """Whether the method has a derivative."""
-        return self._held.differentiable
 
     @torch.no_grad()
     def difference(self, dy: Tensor) -> Tensor:
@@ -137,7 +140,7 @@ class Response:
         InputError
             If the method has no derivative.
         """
-        if not self.differentiable:
+        if not self._held.differentiable:
             raise InputError(
                 f"the method {self._held.name} has no derivative, expected one that has; use "
                 "differences"

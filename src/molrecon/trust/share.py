@@ -89,7 +89,7 @@ def data_share(
 
     The diagonal of the resolution operator ``R = ∂image/∂y A`` is probed: random phases v on a
     lattice of pixels, shifted until all are covered, show ``conj(v) · Rv``; the same in k-space.
-    What the method derives from the measurements (unit, σ, λ) is fixed.
+    What the method derives from the measurements (unit, σ, λ, thresholds of a guide) is fixed.
 
     Parameters
     ----------
@@ -148,8 +148,10 @@ def data_share(
     def size(image: Tensor) -> float:
         return STEP * float(norm(image))
 
-    response = Response(method, y, A, size, sigma=sigma, x0=x0, accuracy=accuracy)
-    smooth = response.differentiable
+    smooth = method.differentiable
+    response = Response(
+        method, y, A, size, differences=not smooth, sigma=sigma, x0=x0, accuracy=accuracy
+    )
     step = 1.0 if smooth else size(response.image) / (response.image.numel() / spacing**ndim) ** 0.5
     apply = response.derivative if smooth else response.difference
 
