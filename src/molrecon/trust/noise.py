@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -163,7 +164,7 @@ def noise_map(
     pixels = torch.Size(A.shape_in).numel() if A.support is None else int(A.support.sum())
 
     def size_of_noise(image: Tensor) -> float:
-        return level * pixels**0.5
+        return level * math.sqrt(pixels)
 
     anew = way == "replicas"
     response = Response(
