@@ -32,7 +32,7 @@ KEYS = [
 ]
 
 
-def test_mol(files, run_json, tmp_path):
+def test_mol(files, run, run_json, tmp_path):
     out = tmp_path / "image.npy"
     facts = run_json("reconstruct", files.under, "--model", files.model, "-o", out)
     assert [key for key in KEYS if key not in facts] == []
@@ -49,6 +49,12 @@ def test_mol(files, run_json, tmp_path):
     assert facts["weights_sha256"] == hashlib.sha256(files.model.read_bytes()).hexdigest()
     assert np.load(out).shape == SHAPE
     assert np.load(out).dtype == np.complex64
+    # What made it stands beside it.
+    made = run_json("info", out)["made_by"]
+    assert made["scan"] == str(files.under)
+    assert made["settings"]["weights_sha256"] == facts["weights_sha256"]
+    assert made["facts"]["error_bound"] == facts["error_bound"]
+    assert "weights sha256" in " ".join(run("info", out).stdout.split())
 
 
 def operator(scan: Scan) -> CartesianMRI:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,8 +25,6 @@ INCOMPLETE = 4
 """Exit code where scans have failed."""
 _ROWS = 50
 """Scans up to which the table lists all of them, and not the failures alone."""
-_LOCAL = ("device", "max_memory", "output")
-"""Settings that the images do not depend on."""
 _COLUMNS = ("scan", "image", "status", "reason", "seconds")
 
 Parts = tuple[str | None, str | None, str | None, float | None, Along]
@@ -88,29 +84,21 @@ def reconstruct_cohort(
 def _work(parts: Parts, settings: dict[str, Any], retry: bool) -> Work:
     """Return what is done with every scan; what is wrong with it whatever the scan is refused."""
     from molrecon.arguments import require_positive, resolve_device
-    from molrecon.data.root import file_digest
     from molrecon.pipeline.cohort import Work
+    from molrecon.pipeline.provenance import plain_settings
     from molrecon.reconstructors.methods import build_method
-    from molrecon.reconstructors.store import resolve
 
     for name in ("sigma", "tol", "max_memory", "robust"):
         require_positive(name, settings[name])
     resolve_device(settings["device"])
     chosen = build_method(settings["method"], model=settings["model"])
-    plain = {key: value for key, value in settings.items() if key not in _LOCAL}
-    plain |= {
-        "method": chosen.name,
-        "model": chosen.model,
-        "preparation": asdict(settings["preparation"]),
-        "weights_sha256": None if chosen.model is None else file_digest(resolve(chosen.model)),
-        "parts_sha256": [
-            None if part is None else file_digest(part)
-            for part in (*parts[:3], parts[4].trajectory)
-        ],
-        "parts": [*parts[:3], asdict(parts[4])],
-    }
-    made_by = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    return Work(partial(_reconstruct, parts, settings), plain, made_by, retry)
+    plain = plain_settings(
+        settings | {"along": asdict(parts[4])},
+        method=chosen.name,
+        model=chosen.model,
+        parts=(*parts[:3], parts[4].trajectory),
+    )
+    return Work(partial(_reconstruct, parts, settings), plain, output.command_line(), retry)
 
 
 def _reconstruct(parts: Parts, settings: dict[str, Any], scan: str, image: str) -> dict[str, Any]:

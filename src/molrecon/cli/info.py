@@ -73,11 +73,20 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     of_kind = {"scan": _scan_rows, "scan along lines": _scan_rows, "image": _image_rows}
     rows += of_kind[facts["kind"]](facts) if facts["kind"] in of_kind else []
     rows += [("Read as", "; ".join(facts["notes"]))] if facts["notes"] else []
+    if facts["made_by"] is not None:
+        rows.append(("Made by", _made_by(facts["made_by"])))
     rows += finding_rows(facts.get("check", []))
     refused = any(one["severity"] == "refused" for one in facts.get("check", []))
     ready = "settle what is refused" if refused else "nothing is missing"
     rows.append(("To reconstruct", "; ".join(facts["missing"]) or ready))
     return rows
+
+
+def _made_by(record: Mapping[str, Any]) -> str:
+    settings = record["settings"]
+    weights = settings["weights_sha256"]
+    model = f" ({settings['model']}, weights sha256 {weights[:16]}…)" if weights else ""
+    return f"molrecon {record['molrecon']}, {settings['method']}{model}: {record['command']}"
 
 
 def _scan_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -286,6 +287,9 @@ def reconstruct(
     if share is not None:
         found.save_share_map(share)
     _finish(found, under, out, coil_maps, report, json)
+    made_of = (*parts[:3], parts[4].trajectory)
+    along = {"along": asdict(parts[4])}
+    _record(found, under, (out, noise_map, share), made_of, own | shared | along)
 
 
 def _run(
@@ -344,6 +348,23 @@ def _finish(
             "The distance is that of the computed image to the exact solution of the method; it "
             "says nothing about the distance to the anatomy."
         )
+
+
+def _record(
+    found: Reconstruction,
+    under: str,
+    images: tuple[str | None, ...],
+    parts: tuple[str | None, ...],
+    settings: dict[str, Any],
+) -> None:
+    """Write down beside the images what made them."""
+    from molrecon.pipeline.provenance import plain_settings, write_record
+
+    plain = plain_settings(settings, method=found.method, model=found.model, parts=parts)
+    content = {"scan": under, "command": output.command_line(), "settings": plain}
+    for image in images:
+        if image is not None:
+            write_record(image, {**content, "facts": found.facts()})
 
 
 def _methods(names: str, device: str) -> list[Reconstructor]:

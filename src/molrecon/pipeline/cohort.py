@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import molrecon
-from molrecon.data.atomic import make_folder, write_text
+from molrecon.data.atomic import make_folder
 from molrecon.data.locking import hold
-from molrecon.data.plain import finite
 from molrecon.data.root import file_digest
 from molrecon.errors import InputError, MolreconError
+from molrecon.pipeline.provenance import record_path, write_record
 
 Status = Literal["done", "skipped", "failed", "elsewhere"]
 
@@ -59,11 +59,6 @@ class Work:
     settings: Mapping[str, Any]
     made_by: str = ""
     retry: bool = False
-
-
-def record_path(image: str | Path) -> Path:
-    """Return where it stands what happened to a scan whose image this is."""
-    return Path(f"{image}.json")
 
 
 def process_scan(work: Work, scan: str, image: str, *, wait: bool = False) -> Outcome:
@@ -141,14 +136,11 @@ def _write(work: Work, outcome: Outcome, facts: Mapping[str, Any]) -> None:
     record = {
         "key": key,
         **asdict(outcome),
-        "image_sha256": file_digest(outcome.image) if done else "",
-        "molrecon": molrecon.__version__,
         "command": work.made_by,
         "settings": dict(work.settings),
         "facts": dict(facts),
     }
-    text = json.dumps(finite(record), ensure_ascii=False, indent=1, default=str)
-    write_text(record_path(outcome.image), text + "\n")
+    write_record(outcome.image, record, made=done)
 
 
 def _key(work: Work, scan: str) -> str:

@@ -28,6 +28,7 @@ from molrecon.operators.fourier import ifft_centred
 from molrecon.operators.non_cartesian_mri import NonCartesianMRI
 from molrecon.pipeline.checking import check_items
 from molrecon.pipeline.measurements import known_noise
+from molrecon.pipeline.provenance import read_record
 from molrecon.pipeline.samples import samples_noise, sampling_of_samples
 
 _COMPANIONS = ("coil_maps", "noise", "reference")
@@ -53,7 +54,8 @@ def contents_of(path: PathLike, *, max_memory: float | None = None) -> dict[str,
     dict
         ``"kind"``: scan, image, coil maps, mask or several arrays; ``"format"``; ``"arrays"`` by
         name; ``"missing"``: a clause for each thing that a reconstruction needs and that is not
-        there; ``"notes"`` of the reader; and the figures of a scan or an image.
+        there; ``"notes"`` of the reader; ``"made_by"``: what was written down when molrecon made
+        the file, or None; and the figures of a scan or an image.
 
     Raises
     ------
@@ -71,6 +73,7 @@ def contents_of(path: PathLike, *, max_memory: float | None = None) -> dict[str,
         "format": format_of(path).name,
         "arrays": {name: str(entry) for name, entry in describe(path).items()},
         "notes": [],
+        "made_by": read_record(str(path).partition("::")[0]),
     }
     if kind == "scan":
         return facts | scan_facts(scan_items(path, max_memory=max_memory))
