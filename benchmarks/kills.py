@@ -31,7 +31,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.faults import kill_before_call
 
-FILES = {"best.safetensors", "card.md", "checkpoint.safetensors", "log.jsonl"}
+FILES = {
+    "best.safetensors",
+    "card.md",
+    "checkpoint.safetensors",
+    "data.json",
+    "log.jsonl",
+    "steps.csv",
+    "validations.csv",
+}
 CLOCKS = ("seconds", "waited")
 
 

@@ -20,7 +20,15 @@ from .runs import config, write_config
 from .test_loop import log, prepared, run, same, weights
 
 CHANGES = {"validate_every": 2, "checkpoint_every": 2, "averaging": 0.9, "accumulation": 2}
-WHOLE = {"best.safetensors", "card.md", "checkpoint.safetensors", "log.jsonl"}
+WHOLE = {
+    "best.safetensors",
+    "card.md",
+    "checkpoint.safetensors",
+    "data.json",
+    "log.jsonl",
+    "steps.csv",
+    "validations.csv",
+}
 
 
 @pytest.fixture(scope="module")

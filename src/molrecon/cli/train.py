@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from signal import Signals
@@ -46,6 +47,13 @@ DryRun = Annotated[
     ),
 ]
 
+Tensorboard = Annotated[
+    bool,
+    typer.Option(
+        "--tensorboard", help="Write figures and images for TensorBoard too, beside the weights."
+    ),
+]
+
 
 def train(
     config: Annotated[str, typer.Argument(metavar="CONFIG", help="Configuration, YAML.")],
@@ -55,9 +63,12 @@ def train(
     devices: Devices = "1",
     accelerator: Accelerator = "auto",
     dry_run: DryRun = False,
+    tensorboard: Tensorboard = False,
     json: Json = False,
 ) -> None:
     """Train a model; progress, figures and weights go to OUTPUT/NAME.
+
+    Figures of every step and validation are in steps.csv and validations.csv there.
 
     Shown live are the PSNR of the training images, the Lipschitz value, the iterations of the
     solver, and how many solves failed and steps were skipped. The weights that did best on the
@@ -66,6 +77,7 @@ def train(
     """
     from molrecon.arguments import require_positive
     from molrecon.data.atomic import check_folder
+    from molrecon.training.board import Board
     from molrecon.training.configuration import read_config
     from molrecon.training.devices import launch
     from molrecon.training.display import TrainingDisplay
@@ -88,8 +100,17 @@ def train(
     started = time.perf_counter()
     trainer = None
     try:
-        with TrainingDisplay(settings.name, settings.steps) as display:
-            trainer = Trainer(settings, fabric=fabric, report=display.report)
+        with ExitStack() as open_:
+            display = open_.enter_context(TrainingDisplay(settings.name, settings.steps))
+            board = open_.enter_context(Board(folder / "tensorboard")) if tensorboard else None
+
+            def report(record: dict[str, Any]) -> None:
+                display.report(record)
+                if board is not None:
+                    board.report(record)
+
+            show = None if board is None else board.show
+            trainer = Trainer(settings, fabric=fabric, report=report, show=show)
             weights = trainer.run(
                 resume=resume, time_limit=math.inf if time_limit is None else time_limit
             )

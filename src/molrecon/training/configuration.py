@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -29,6 +30,9 @@ class DataConfig(Settings):
     # Names or patterns of the files to validate on, none of which may serve training too:
     # validation is on subjects that the network has not seen.
     validation: list[str] = Field(min_length=1)
+    # Regular expression whose first group is the subject in the name of a file, relative to the
+    # root and with its ``::KEY``; by default each file is a subject of its own.
+    subject: str | None = None
     validation_count: int = Field(12, ge=1)  # number of images validated on
     # Size of k-space over the number of its sampled points, for MRI.
     validation_acceleration: float = Field(4.0, ge=1)
@@ -51,14 +55,45 @@ class DataConfig(Settings):
         """
         root = expand_root(self.root)
         train, validation = (find_files(root, names) for names in (self.train, self.validation))
-        trained = {_real(source) for source in train}
+        trained = set() if self.subject else {_real(source) for source in train}
         for source in validation:
             if _real(source) in trained:
                 raise InputError(
                     f"data: {source} is used for training and for validation, which would measure "
                     "memory; validate on other subjects."
                 )
+        subjects = {self.subject_of(source): source for source in train}
+        for source in validation:
+            other = subjects.get(self.subject_of(source))
+            if other is not None:
+                raise InputError(
+                    f"data: {source} shows the subject {self.subject_of(source)!r} as {other} "
+                    "does, which is trained on; validate on other subjects."
+                )
         return train, validation
+
+    def subject_of(self, source: str) -> str:
+        """Return the subject that a file shows."""
+        name = os.path.relpath(source, expand_root(self.root))
+        if self.subject is None:
+            return name
+        found = re.search(self.subject, name)
+        if found is None:
+            raise InputError(
+                f"data.subject is {self.subject!r}, which does not match {name}; correct it."
+            )
+        return found[1]
+
+    @field_validator("subject")
+    @classmethod
+    def _has_a_group(cls, pattern: str | None) -> str | None:
+        try:
+            groups = 1 if pattern is None else re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"found {pattern!r}, which is no expression ({error})") from None
+        if groups < 1:
+            raise ValueError(f"found {pattern!r}, expected a group in brackets that is the subject")
+        return pattern
 
 
 def _real(source: str) -> str:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,11 @@ from molrecon.training.prefetch import Prefetch, prefetch
 from molrecon.training.processes import gathered, largest
 from molrecon.training.run_log import RunLog
 from molrecon.training.signals import Stop, finish_on_signals
+from molrecon.training.sources import Split, split_of, write_split
 from molrecon.training.validation import validate
 
 OnRecord = Callable[[dict[str, Any]], None]
+OnImage = Callable[[int, Tensor, int], None]
 
 LAM_LEVEL = 0.01
 """Noise level, relative to the image peak, at which λ is logged."""
@@ -67,7 +70,9 @@ class Trainer:
         computed in 16 bits, the configuration says.
     report
         Called with a dictionary for every step (key ``"kind"`` is ``"step"``) and every validation
-        (``"validation"``); the same go to ``log.jsonl``.
+        (``"validation"``); the same go to ``log.jsonl``, and to tables beside it.
+    show
+        Called at every validation with the number of an image, its magnitude and the step.
 
     Raises
     ------
@@ -82,10 +87,12 @@ class Trainer:
         *,
         fabric: Fabric | None = None,
         report: OnRecord | None = None,
+        show: OnImage | None = None,
     ) -> None:
         self.config = config
         self.fabric = fabric or Fabric(devices=1)
         self.report = report or (lambda record: None)
+        self.show = show or (lambda number, image, step: None)
         self.folder = Path(config.output) / config.name
         self.log = RunLog(self.folder / "log.jsonl")
         self.numbers = self._own_batches()
@@ -145,6 +152,7 @@ class Trainer:
             if self.fabric.is_global_zero:
                 validated = {one["step"] for one in self.progress.curve}
                 self.log.trim(self.progress.step, validated)
+                write_split(self.folder, self.split)
             self.fabric.barrier()
             ahead = AHEAD_ON_CPU if self.fabric.device.type == "cpu" else AHEAD
             count = self.config.steps * len(self.numbers)
@@ -155,6 +163,11 @@ class Trainer:
                 self._step(module, optimizer, batches)
             self.stopped = largest(self.fabric, stop.number or 0) or None
         return self.folder / "best.safetensors"
+
+    @cached_property
+    def split(self) -> Split:
+        """The files of the run, with subjects and checksums."""
+        return split_of(self.config.data)
 
     @property
     def finished(self) -> bool:
@@ -269,7 +282,13 @@ class Trainer:
         return found
 
     def _validate(self) -> None:
-        figures = validate(self.model, self.validation, self.objective.target, fabric=self.fabric)
+        figures = validate(
+            self.model,
+            self.validation,
+            self.objective.target,
+            fabric=self.fabric,
+            show=self._show if self.fabric.is_global_zero else None,
+        )
         self._unsaved = True
         self.progress.curve.append({"step": float(self.progress.step), **figures})
         # A value that is not a number is not below it.
@@ -292,6 +311,7 @@ class Trainer:
                 "step": self.progress.step,
                 "version": molrecon.__version__,
                 "initial_sha256": self.initial_digest,
+                "files": self.split,
                 "training": self.config.model_dump(mode="json", exclude={"model", "output"}),
                 "curve": self.progress.curve,
             }
@@ -353,6 +373,9 @@ class Trainer:
 
     def _share(self, learning_rate: float) -> float:
         return learning_rate / self.config.stages[-1].learning_rate
+
+    def _show(self, number: int, image: Tensor) -> None:
+        self.show(number, image, self.progress.step)
 
     def _log(self, record: dict[str, Any]) -> None:
         if self.fabric.is_global_zero:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from molrecon.data.simulation.batch import Batch
 from molrecon.lipschitz.jacobian import jacobian_norm
@@ -14,6 +16,10 @@ from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import peak
 from molrecon.training.processes import gathered
+
+Show = Callable[[int, Tensor], None]
+SHOWN = 4
+"""Number of images that are shown."""
 
 LIPSCHITZ_IMAGES = 2
 """Number of images at which the Lipschitz value is measured, which takes longer than a solve."""
@@ -26,10 +32,12 @@ def validate(
     *,
     lipschitz_images: int = LIPSCHITZ_IMAGES,
     fabric: Fabric | None = None,
+    show: Show | None = None,
 ) -> dict[str, float]:
     """Reconstruct held-out images, in batches of one, with the model's own solver.
 
-    The processes of a ``fabric`` share the images, and all get the figures of all.
+    The processes of a ``fabric`` share the images, and all get the figures of all. The magnitudes
+    of the first images of a process are given to ``show``, with their number.
 
     Returns
     -------
@@ -44,7 +52,13 @@ def validate(
     model.eval()
     chosen = range(fabric.global_rank, len(batches), fabric.world_size) if fabric else None
     own = {
-        number: _figures(model, batches[number], target, number < lipschitz_images)
+        number: _figures(
+            model,
+            batches[number],
+            target,
+            number < lipschitz_images,
+            None if show is None or number >= SHOWN else partial(show, number),
+        )
         for number in chosen or range(len(batches))
     }
     model.train(was_training)
@@ -63,7 +77,11 @@ def validate(
 
 
 def _figures(
-    model: LearnedReconstructor, batch: Batch, target: str, lipschitz: bool
+    model: LearnedReconstructor,
+    batch: Batch,
+    target: str,
+    lipschitz: bool,
+    show: Callable[[Tensor], None] | None,
 ) -> dict[str, float]:
     """Return the figures of one image."""
     A, equilibrium = batch.A, model.equilibrium
@@ -82,8 +100,11 @@ def _figures(
             output="fixed-point",
         )
     image = solution.value
+    returned = model.returned(image, A, batch.y)
+    if show is not None:
+        show(torch.linalg.vector_norm(returned[0], dim=0))
     figures = {
-        "psnr": batch.psnr(model.returned(image, A, batch.y), target),
+        "psnr": batch.psnr(returned, target),
         "network_evaluations": float(solution.network_evaluations),
         "failed": float(not solution.converged),
     }
