@@ -22,6 +22,7 @@ import torch
 from molrecon import Scan, make_mask, reconstruct, simulate_coil_maps, write_scan
 from molrecon.evaluation.resources import PeakMemory
 from molrecon.operators.fourier import fft_centred
+from molrecon.pipeline.free_memory import resident_memory
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,22 @@ class Case:
     slices: int = 1
     method: str = "mol"
     model: str | None = "brain2d-sn"
-    tiles: float | None = None  # GiB, less than the whole network takes
+    tiles: float | None = None  # GiB beside the process, less than the whole network takes
 
 
 CASES = {
     "2d": Case((256, 256)),
+    "2d-guided": Case((256, 256), model="brain2d-guided"),
+    "2d-tv": Case((256, 256), method="tv", model=None),
     "2d-large": Case((512, 400)),
     "2d-strict": Case((256, 256), model="brain2d-strict"),
     "2d-sense": Case((320, 320), 12, method="sense", model=None),
+    "2d-tiled": Case((640, 512), tiles=0.35),
     "slices": Case((192, 192), 8, 40),
+    "slices-guided": Case((128, 128), 8, 24, model="brain2d-guided"),
     "slices-sense": Case((192, 192), 8, 60, method="sense", model=None),
     "3d": Case((32, 96, 96), model="brain3d-planes"),
-    "3d-tiled": Case((32, 128, 128), 4, model="brain3d-planes", tiles=0.9),
+    "3d-tiled": Case((32, 128, 128), 4, model="brain3d-planes", tiles=0.31),
 }
 
 
@@ -67,8 +72,11 @@ def child(case: Case, file: str) -> None:
     settings = {"method": case.method, "model": case.model, "device": "cpu"}
     small = Case(tuple(min(n, 48) for n in case.size), 4)
     reconstruct(scan(small), **settings, sigma=0.01)
+    limit = None
     with PeakMemory("cpu") as peak:
-        found = reconstruct(file, **settings, sigma=0.01, max_memory=case.tiles)
+        if case.tiles is not None:
+            limit = case.tiles + resident_memory("cpu") / 2**30
+        found = reconstruct(file, **settings, sigma=0.01, max_memory=limit)
     print(found.memory.total, peak.bytes, found.memory.tile, sep=";")
 
 

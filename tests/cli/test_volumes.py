@@ -1,5 +1,6 @@
 """``molrecon reconstruct`` of volumes and series of frames, and what it refuses of them."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -213,28 +214,40 @@ def test_output_keeps_three_axes(stored, run, tmp_path):
     assert read_image(tmp_path / "image.nii.gz").array.shape == VOLUME
 
 
-def test_tiles_make_it_fit(stored, run_json, run, tmp_path):
+def test_tiles_make_it_fit(stored, run_json, run, tmp_path, monkeypatch):
+    monkeypatch.setattr("molrecon.pipeline.memory.resident_memory", lambda device: 2**30)
     out, tiled = tmp_path / "image.npy", tmp_path / "tiled.npy"
-    common = ("reconstruct", stored.volume, "--model", stored.volume_model, *FIXED, "--tol", 1e-4)
+    # Of so small a volume estimating the maps would take more than all else.
+    np.save(tmp_path / "maps.npy", molrecon.estimate_coil_maps(*arrays_of(stored))[0].numpy())
+    given = ("--coil-maps", tmp_path / "maps.npy", "--tol", 1e-4)
+    common = ("reconstruct", stored.volume, "--model", stored.volume_model, *FIXED, *given)
     whole = run_json(*common, "-o", out)
-    plan = plan_memory(VOLUME, COILS, molrecon.load(stored.volume_model), limit=None)
+    kept = 2 * 8 * math.prod(VOLUME)  # the image, and while it is put together
+    model = molrecon.load(stored.volume_model)
+    plan = plan_memory(VOLUME, COILS, model, limit=None, held=kept)
     assert plan.total == whole["memory_estimate"]
     less = (plan.total - 0.5 * plan.network) / 2**30
-    facts = run_json(*common, "-o", tiled, "--max-memory", less)
+    facts = run_json(*common, "-o", tiled, "--max-memory", 1 + less)
     assert facts["tile"] is not None
     assert facts["tile"] != list(VOLUME)
     assert facts["memory_estimate"] <= less * 2**30
     assert facts["certified"] is True
     close(np.load(tiled), np.load(out), 2e-4)
-    assert "in tiles of" in " ".join(run(*common, "-o", out, "--max-memory", less).stdout.split())
+    assert "in tiles of" in " ".join(
+        run(*common, "-o", out, "--max-memory", 1 + less).stdout.split()
+    )
 
 
-def test_what_does_not_fit_is_refused(stored, refused, tmp_path):
+def test_what_does_not_fit_is_refused(stored, refused, tmp_path, monkeypatch):
     out = tmp_path / "image.npy"
-    common = ("reconstruct", stored.volume, "-o", out, "--max-memory", 1e-4)
-    said = refused(*common, "--model", stored.volume_model, *FIXED, naming=["GiB", "--max-memory"])
-    assert "in the smallest tiles" in said
-    refused(*common, "--method", "sense", naming=["k-space and coil maps", "--max-memory"])
+    refused(
+        *("reconstruct", stored.volume, "--method", "sense", "-o", out, "--max-memory", 0.01),
+        naming=["that the process holds already", "--max-memory"],
+    )
+    monkeypatch.setattr("molrecon.pipeline.memory.resident_memory", lambda device: 0)
+    common = ("reconstruct", stored.volume, "-o", out, "--max-memory", 2e-3)
+    for how in (("--model", stored.volume_model, *FIXED), ("--method", "sense")):
+        refused(*common, *how, naming=["Estimating coil maps", "GiB", "--max-memory"])
     for wrong in (0, -1, "nan"):
         refused(*common[:-1], wrong, "--method", "sense", naming=["--max-memory"])
 

@@ -2,12 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 
+from molrecon import reconstruct
+from molrecon.data.coil_maps import espirit_memory
 from molrecon.errors import InputError
-from molrecon.networks import CNN, Tiled, UNet
-from molrecon.pipeline.memory import in_tiles, plan_memory
+from molrecon.networks import CNN, PlanesNetwork, Tiled, UNet
+from molrecon.pipeline.memory import WORKSPACES, in_tiles, memory_limit, plan_memory
 from molrecon.reconstructors.mol import MOL
+from molrecon.reconstructors.sense import SENSE
 
 SPATIAL, COILS = (20, 30, 40), 6
 IMAGE = 8 * math.prod(SPATIAL)
@@ -20,8 +24,9 @@ def model(kind=CNN, **arguments):
 def test_the_estimate_grows_as_its_parts_do():
     one = plan_memory(SPATIAL, COILS, model(), limit=None)
     assert one.tile is None
-    assert one.total == one.measurements + one.images + one.network
-    assert one.measurements >= 3 * COILS * IMAGE
+    assert one.total == one.measurements + one.images + one.network + one.freed
+    # K-space, its copy in the unit of the image, and coil maps.
+    assert one.measurements == 3 * COILS * IMAGE
     coils = plan_memory(SPATIAL, 2 * COILS, model(), limit=None)
     assert coils.measurements == 2 * one.measurements
     # Of large images the coils are worked on one by one: no more of them at once.
@@ -31,7 +36,67 @@ def test_the_estimate_grows_as_its_parts_do():
     assert wide.network == 2 * one.network
     frames = plan_memory(SPATIAL, COILS, model(), limit=None, maps_shape=(1, *SPATIAL[1:]))
     assert one.measurements - frames.measurements == COILS * IMAGE * 19 // 20
-    assert plan_memory(SPATIAL, COILS, None, limit=None).network == 0
+    linear = plan_memory(SPATIAL, COILS, SENSE(), limit=None)
+    assert linear.network == 0
+    # Its bound in double precision: measurements, maps and what they predict, twice as large.
+    assert linear.measurements >= one.measurements + 6 * COILS * IMAGE
+
+
+def test_coil_maps_are_estimated_before_the_solver_takes_memory():
+    needed = espirit_memory(COILS, SPATIAL)
+    assert needed > espirit_memory(COILS // 2, SPATIAL)
+    one = plan_memory(SPATIAL, COILS, model(), limit=None)
+    few, many = 1, 2 * one.total
+    plan = plan_memory(SPATIAL, COILS, model(), limit=None, estimated=few)
+    assert plan.total == one.total
+    plan = plan_memory(SPATIAL, COILS, model(), limit=None, estimated=many)
+    # Beside them k-space and the maps; no copies of them yet.
+    assert plan.total == plan.coil_maps > many + 2 * COILS * IMAGE
+    with pytest.raises(InputError, match=r"Estimating coil maps .* give the coil maps"):
+        plan_memory(SPATIAL, COILS, model(), limit=one.total, estimated=many)
+
+
+def test_a_network_of_blocks_holds_a_block_of_many_pixels():
+    """Its work grows with the image only as far as a block does, and by what is held beside."""
+    planes = MOL(PlanesNetwork(plane={"kind": "residual-strict", "features": 8, "layers": 2}))
+    sizes = [(32, 64, 64), (64, 64, 64), (96, 64, 64)]
+    small, middle, large = (plan_memory(s, 2, planes, limit=None).network for s in sizes)
+    assert large - middle == middle - small < small
+    per_pixel = 8 * planes.network.working_channels
+    assert middle < per_pixel * math.prod(sizes[1])
+    limit = plan_memory(sizes[2], 2, planes, limit=None).total - large // 4
+    tiled = plan_memory(sizes[2], 2, planes, limit=limit)
+    assert tiled.tile is not None
+    assert tiled.total <= limit
+
+
+def test_freed_memory_is_kept_on_a_processor_alone():
+    on_cpu = plan_memory(SPATIAL, COILS, model(), limit=None)
+    on_gpu = plan_memory(SPATIAL, COILS, model(), limit=None, device="cuda:0")
+    assert on_gpu.freed == WORKSPACES < on_cpu.freed
+    # Arrays that are given back at once leave no holes.
+    one, two = (plan_memory((n, 512, 512), 1, SENSE(), limit=None) for n in (64, 128))
+    assert one.freed == two.freed == WORKSPACES
+
+
+def test_what_the_process_holds_counts(monkeypatch):
+    monkeypatch.setattr("molrecon.pipeline.memory.resident_memory", lambda device: 2**30)
+    assert memory_limit(3, "cpu") == 2 * 2**30
+    assert memory_limit(3, "cpu", held=2**20) == 2 * 2**30 + 2**20
+    assert memory_limit(0.5, "cpu") == 0
+
+
+def test_what_is_read_as_a_whole_is_refused_by_its_header(monkeypatch, tmp_path):
+    """Nothing of it is read: the array that the file announces is not even there."""
+    file = tmp_path / "large.npy"
+    np.save(file, np.zeros((1, 4, 64, 64), np.complex64))
+    start = file.read_bytes()[:128].replace(b"(1, 4, 64, 64), ", b"(1,81,999,999), ")
+    with file.open("wb") as stream:
+        stream.write(start)
+        stream.truncate(128 + 8 * 81 * 999**2)
+    monkeypatch.setattr("molrecon.pipeline.memory.resident_memory", lambda device: 2**20)
+    with pytest.raises(InputError, match=r"holds an array of 0.6 GiB.*allow more"):
+        reconstruct(file, "sense", max_memory=0.1)
 
 
 def test_tiles_are_chosen_only_where_they_are_needed():
@@ -58,7 +123,7 @@ def test_tiles_are_chosen_only_where_they_are_needed():
 @pytest.mark.parametrize(
     ("learned", "words"),
     [
-        (None, "for the solver\\), but"),
+        (SENSE(), "for the solver\\), but"),
         (model(), "in the smallest tiles"),
         (model(UNet), "UNet has no tiles"),
     ],

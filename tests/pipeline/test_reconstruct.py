@@ -224,7 +224,8 @@ def test_its_summary_says_what_is_known_and_assumed(model):
     assert "Noise" not in sampled
 
 
-def test_a_network_works_in_tiles_only_while_it_must(model):
+def test_a_network_works_in_tiles_only_while_it_must(model, monkeypatch):
+    monkeypatch.setattr("molrecon.pipeline.memory.resident_memory", lambda device: 0)
     method = molrecon.reconstructors.methods.build_method("mol", model=model)
     network = method.network
     scan = plane()

@@ -23,13 +23,14 @@ def read_with_parts(
     max_memory: float | None,
 ) -> ScanItems:
     """Read a scan, and the parts that are given in place of its own."""
-    from molrecon.data.formats import read_calibration, read_coil_maps, read_mask, scan_items
+    from molrecon.data.formats import read_calibration, read_coil_maps, read_mask
+    from molrecon.pipeline.parts import items_of
 
     if coil_maps is not None and calibration is not None:
         raise InputError(
             "coil_maps is given beside calibration, which maps are estimated from; leave one out."
         )
-    scan = scan_items(under, max_memory=max_memory)
+    scan = items_of(under, max_memory)
     if mask is not None:
         scan = scan.with_mask(read_mask(mask, max_memory=max_memory), source=mask)
     if calibration is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from molrecon.data.calibration import crop_calibration
-from molrecon.data.espirit import espirit
+from molrecon.data.espirit import espirit, working_memory
 from molrecon.errors import InputError, shape_text
 from molrecon.operators.checks import check_tensor
 from molrecon.operators.fourier import ifft_centred
@@ -16,14 +17,16 @@ from molrecon.operators.fourier import ifft_centred
 MOST_COLUMNS = 4096
 """Coils times kernel size from which on the kernel is made smaller: of volumes, from 19 coils."""
 SMALLEST_KERNEL = 3
+KERNEL_WIDTH, CALIBRATION_WIDTH = 6, 24
+"""Of kernels and, at most, of the calibration region, in samples."""
 
 
 def estimate_coil_maps(
     kspace: Tensor,
     mask: Tensor,
     *,
-    kernel_width: int = 6,
-    calibration_width: int = 24,
+    kernel_width: int = KERNEL_WIDTH,
+    calibration_width: int = CALIBRATION_WIDTH,
     threshold: float = 0.02,
     crop: float = 0.8,
     sets: int = 1,
@@ -102,9 +105,7 @@ def estimate_coil_maps(
             f"The k-space is {shape_text(spatial)} samples, too few to estimate "
             "coil maps; check the order of its axes, or give the coil maps."
         )
-    kernel = [max(1, min(kernel_width, width // 2)) for width in widths]
-    while coils * math.prod(kernel) > MOST_COLUMNS and max(kernel) > SMALLEST_KERNEL:
-        kernel[kernel.index(max(kernel))] -= 1
+    kernel = _kernel(coils, widths, kernel_width)
     maps = []
     for index, item in enumerate(calibration.detach().to(torch.complex64)):
         if not bool(item.any()):
@@ -118,6 +119,29 @@ def estimate_coil_maps(
         maps.append(estimate if sets > 1 else estimate[0])
     # Stacking would copy, and the maps of a volume are large.
     return maps[0][None] if len(maps) == 1 else torch.stack(maps)
+
+
+def espirit_memory(coils: int, spatial: Sequence[int]) -> int:
+    """Estimate the bytes that `estimate_coil_maps` holds at once beside k-space and maps.
+
+    Parameters
+    ----------
+    coils
+        Number of coils.
+    spatial
+        Shape of the maps; the calibration region is taken for as large as is ever used.
+    """
+    widths = [min(n, CALIBRATION_WIDTH) for n in spatial]
+    kernel = _kernel(coils, widths, KERNEL_WIDTH)
+    return working_memory(coils, spatial, widths, kernel)
+
+
+def _kernel(coils: int, widths: Sequence[int], widest: int) -> list[int]:
+    """Return the shape of the kernels for a calibration region of so many samples."""
+    kernel = [max(1, min(widest, width // 2)) for width in widths]
+    while coils * math.prod(kernel) > MOST_COLUMNS and max(kernel) > SMALLEST_KERNEL:
+        kernel[kernel.index(max(kernel))] -= 1
+    return kernel
 
 
 def estimate_shared_maps(kspace: Tensor, mask: Tensor, *, sets: int = 1) -> Tensor:

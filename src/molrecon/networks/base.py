@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any, ClassVar, Self
 
@@ -162,6 +162,11 @@ class Network(nn.Module, ABC):
         """
         widths = [max(m.weight.shape[:2]) for m in self.modules() if isinstance(m, Convolution)]
         return WORKING_WIDTHS * max([self.channels, *widths])
+
+    @property
+    def block_pixels(self) -> Mapping[str, int]:
+        """Pixels that are worked on at once, by kind of device; all of them where it has none."""
+        return {}
 
     def lipschitz_bound(self) -> float | None:
         """Bound on Lip(H) that the construction imposes on any weights; None if it imposes none.

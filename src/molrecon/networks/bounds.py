@@ -37,7 +37,7 @@ APPLIES_NOTHING = {
     "start_from",
 }
 """What a subclass may override and keep the bound it inherits: nothing of it is in the map."""
-ACCOUNTS = {"halo", "uncut", "working_channels"}
+ACCOUNTS = {"halo", "uncut", "working_channels", "block_pixels"}
 """Properties that a subclass may define and keep it, for the same reason."""
 
 

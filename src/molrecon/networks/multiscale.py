@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from molrecon.errors import InputError
-from molrecon.networks.base import Network
+from molrecon.networks.base import WORKING_WIDTHS, Network
 from molrecon.networks.blocks import shuffle, unshuffle
 from molrecon.networks.inflation import inflated
 from molrecon.networks.layers import GuidedClip, SoftClip, lift, start_high_pass
@@ -179,6 +179,16 @@ class MultiscaleStrictCNN(StrictSteps):
     def halo(self) -> int | None:
         """The widths of all kernels, twice; None with blocks, which a tile would have to keep."""
         return 2 * sum(max(c.radii) for c in self._layers()) if set(self.scales) == {1} else None
+
+    @property
+    def working_channels(self) -> int:
+        """Estimate of the real numbers per pixel of one application; blocks are fewer."""
+        widths = [
+            max(layer.weight.shape[:2]) // scale**self.ndim
+            for scale, (layer, _) in self.scaled_steps()
+        ]
+        widest: int = max(self.features, *widths)
+        return WORKING_WIDTHS * widest
 
     def composed_bound(self) -> float:
         """Gain times the product over steps; sorting blocks of pixels is an isometry."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, Self, cast
 
 import torch
@@ -96,6 +97,11 @@ class PlanesNetwork(Network):
         """Pixels that a pixel depends on beyond its place, as in the slices through it."""
         halos = [network.halo for network in self._inner()]
         return None if None in halos else max(cast(list[int], halos))
+
+    @property
+    def block_pixels(self) -> Mapping[str, int]:
+        """Those of the slices that are worked on at once, while no gradient is recorded."""
+        return BLOCK_PIXELS
 
     def lipschitz_bound(self) -> float | None:
         """The largest of those of the networks, if all have one; a mean might round below it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -154,6 +154,11 @@ class Tiled(Network):
     def working_channels(self) -> int:
         """Estimate of the real numbers per pixel of a tile that one application holds."""
         return self.network.working_channels
+
+    @property
+    def block_pixels(self) -> Mapping[str, int]:
+        """Pixels of a tile that are worked on at once, as in the network."""
+        return self.network.block_pixels
 
     def forward(self, x: Tensor, sigma: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         """Apply the network; see `Network.forward`.

@@ -1,4 +1,4 @@
-"""The memory that a computation may still use."""
+"""The memory that a process holds, and what it may still use."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 _MEMINFO = Path("/proc/meminfo")
+_STATUS = Path("/proc/self/status")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -23,6 +24,13 @@ def available_memory(device: str) -> int | None:
     left = _left_of_limit()
     known = [size for size in (free, left) if size is not None]
     return min(known) if known else None
+
+
+def resident_memory(device: str) -> int:
+    """Return how many bytes this process holds on a device; 0 where that is not known."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.memory_allocated(device))
+    return stated_size(_STATUS, "VmRSS") or 0
 
 
 def _left_of_limit() -> int | None:

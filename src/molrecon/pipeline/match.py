@@ -32,6 +32,8 @@ class Matched:
         How the item was prepared.
     restore
         What gives the image of the item the intensity that is wanted; None for nothing.
+    copied
+        Whether preparing it made another k-space.
     """
 
     scan: Scan
@@ -39,6 +41,7 @@ class Matched:
     assumed: str | None = None
     steps: tuple[Step, ...] = ()
     restore: Callable[[Tensor], Tensor] | None = None
+    copied: bool = False
 
     @property
     def count(self) -> int:

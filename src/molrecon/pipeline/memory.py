@@ -7,26 +7,44 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from molrecon.arguments import require_positive
+from molrecon.data.coil_maps import espirit_memory
+from molrecon.data.formats.reading import PathLike, largest_array, most_read, scan_count
 from molrecon.data.partial_fourier import missing_edge
 from molrecon.errors import InputError
+from molrecon.networks.base import WORKING_WIDTHS
 from molrecon.networks.tiled import Tiled, choose_tile, padded_size
 from molrecon.operators.multi_coil import BLOCK_BYTES
-from molrecon.pipeline.free_memory import available_memory
+from molrecon.pipeline.free_memory import available_memory, resident_memory
 from molrecon.pipeline.match import Matched
+from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.learned import LearnedReconstructor
 
 COMPLEX, REAL, DOUBLE = 8, 4, 8
-KSPACE_COPIES = 3
-"""K-space as measured, divided by its unit, and once more while that is done."""
-FIXED_IMAGES = 24
-"""Images that a solver holds apart from those of its acceleration; half of them in passing, when a
-bound is confirmed in double precision."""
-IMAGES_PER_BLOCK = 5
-"""Images of a block of coils that the operator holds at once."""
+HELD_IMAGES = 6
+"""Images that any method holds: start, right-hand side, iterate, direction, step and value."""
+EQUILIBRIUM_IMAGES = 7
+"""Further ones of a solve for a fixed point: the best iterate with its step, and three in double
+precision, in which a bound is confirmed, as large as two each."""
+BLOCKS = 3
+"""Blocks of coil images that an operator holds at once: a product, its transform and its shift."""
 TRIAL_IMAGES = 5
 """Images of the trials of a strength, and the one that is solved for from them."""
-PARTS_OF_VOLUME = 5
-"""K-space of a volume that is taken apart: itself, its planes and their maps, and in passing."""
+PARTS_OF_VOLUME = 3
+"""K-space of a volume that is taken apart: its planes, their maps, and in passing."""
+IMAGES_BESIDE_BLOCKS = 5
+"""Of a network that works on a part of the image at a time: its input, sum and results."""
+WORKSPACES = 6 * 2**20
+"""What libraries take for themselves when they first meet arrays of a size."""
+HEAP_PIECE = 2**25
+"""Size from which on the C library gives freed arrays back to the system at once; smaller ones lie
+in its heap (glibc's largest ``M_MMAP_THRESHOLD``)."""
+HEAP_END = 2
+"""Freed memory that it keeps at the end of the heap, in units of the largest array there (glibc's
+``M_TRIM_THRESHOLD``)."""
+HOLES = 1 / 2
+"""Holes in the heap, as a share of the arrays that come and go there: Knuth's fifty-percent rule
+(The Art of Computer Programming, 2.5)."""
 SHARE_OF_FREE = 0.9
 """Of the memory that is free, how much a reconstruction may use unless told otherwise."""
 GIB = 2**30
@@ -34,18 +52,22 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How much memory a reconstruction takes, in bytes, and in what tiles.
+    """How much memory a reconstruction takes above what the process holds, in bytes.
 
     Attributes
     ----------
     measurements
-        K-space and coil maps.
+        K-space and coil maps, in all the copies that are held at once.
     images
-        What the solver and the operator hold.
+        What the solver holds, and the operator while it is applied.
     network
-        One application of the network.
+        One application of the network, and what it holds for every pixel.
     tile
         The tile it is applied to; None for the whole image at once.
+    coil_maps
+        What is held while coil maps are estimated, before the solver starts.
+    freed
+        Freed memory that the C library and others keep.
 
     Examples
     --------
@@ -58,38 +80,64 @@ class MemoryPlan:
     images: int
     network: int
     tile: tuple[int, ...] | None = None
+    coil_maps: int = 0
+    freed: int = 0
 
     @property
     def total(self) -> int:
-        """All of it."""
-        return self.measurements + self.images + self.network
+        """The most that is held at once."""
+        return max(self.coil_maps, self.measurements + self.images + self.network + self.freed)
 
     def without(self, held: int) -> MemoryPlan:
         """Return the plan without so many bytes of measurements."""
-        return replace(self, measurements=self.measurements - held)
+        maps = max(0, self.coil_maps - held)
+        return replace(self, measurements=self.measurements - held, coil_maps=maps)
 
 
-def memory_limit(max_memory: float | None, device: str, held: int) -> int | None:
+def memory_limit(max_memory: float | None, device: str, held: int = 0) -> int | None:
     """Return how many bytes a reconstruction may use; None where that is not known.
 
-    They are ``max_memory`` GiB, by default nine tenths of what is free. The scan holds ``held``
-    bytes, which are taken from the free memory already: the plan counts them.
+    They are ``max_memory`` GiB less what the process holds already, by default nine tenths of what
+    is free. ``held`` bytes of the scan are in memory already, and counted by the plan.
     """
+    own = held if device == "cpu" else 0
     if max_memory is not None:
-        return int(max_memory * GIB)
+        return max(0, int(max_memory * GIB) - resident_memory(device) + own)
     free = available_memory(device)
-    if free is None:
-        return None
-    return int(SHARE_OF_FREE * (free + (held if device == "cpu" else 0)))
+    return None if free is None else int(SHARE_OF_FREE * (free + own))
+
+
+def require_room(path: PathLike, max_memory: float | None) -> None:
+    """Refuse a scan that is read as a whole and does not fit, by its header, before it is read.
+
+    Parameters
+    ----------
+    path
+        ``FILE`` or ``FILE::KEY``.
+    max_memory
+        GiB that the process may hold; None for what is free.
+    """
+    require_positive("max_memory", max_memory)
+    limit = memory_limit(max_memory, "cpu")
+    if limit is None or most_read(path) <= limit or scan_count(path) > 1:
+        return
+    size = largest_array(path)
+    if size > limit:
+        raise InputError(
+            f"{path} holds an array of {gib(size)}, but {gib(limit)} of memory may be used beside "
+            f"the {gib(resident_memory('cpu'))} that the process holds already; allow more "
+            "(max_memory), or store slices in an HDF5 file, which are read one by one."
+        )
 
 
 def fit_memory(
     matched: Matched,
-    model: LearnedReconstructor | None,
+    method: Reconstructor,
     *,
     limit: int | None,
     held: int = 0,
     sets: int = 1,
+    device: str = "cpu",
 ) -> MemoryPlan:
     """Estimate the memory of reconstructing a scan, and choose tiles for the network if need be.
 
@@ -100,14 +148,26 @@ def fit_memory(
     coils, *spatial = scan.kspace.shape[1:]
     shared = scan.axes.time and (scan.coil_maps is None or scan.coil_maps.shape[-3] == 1)
     maps_shape = [1, *spatial[1:]] if shared else spatial
+    estimated = 0
+    if scan.coil_maps is None and coils > 1:
+        seen = spatial[-scan.axes.fourier :]
+        estimated = espirit_memory(coils, seen)
     if matched.split is not None:
-        held += PARTS_OF_VOLUME * scan.kspace.nbytes
+        held += (1 + PARTS_OF_VOLUME) * scan.kspace.nbytes
         del spatial[matched.split]
         maps_shape = spatial
     if missing_edge(scan.mask[:1], scan.axes.fourier)[1]:
         coils *= 2
     return plan_memory(
-        spatial, coils, model, limit=limit, maps_shape=maps_shape, held=held, sets=sets
+        spatial,
+        coils,
+        method,
+        limit=limit,
+        maps_shape=maps_shape,
+        held=held,
+        sets=sets,
+        estimated=estimated,
+        device=device,
     )
 
 
@@ -139,17 +199,20 @@ def in_tiles(model: LearnedReconstructor | None, tile: Sequence[int] | None) -> 
 def plan_memory(
     spatial: Sequence[int],
     coils: int,
-    model: LearnedReconstructor | None,
+    method: Reconstructor,
     *,
     limit: int | None,
     maps_shape: Sequence[int] | None = None,
     held: int = 0,
     sets: int = 1,
+    estimated: int = 0,
+    device: str = "cpu",
 ) -> MemoryPlan:
     """Estimate the memory of reconstructing one scan, and choose tiles where it is needed.
 
-    Coils are worked on in blocks in any case. The estimate is of what is held at the same time,
-    in single precision, above what the process held before the scan was read.
+    Coils are worked on in blocks in any case. The estimate is of what is held at the same time
+    above what the process held before the scan was read: at its peak a method applies its network,
+    or confirms its bound, in double precision.
 
     Parameters
     ----------
@@ -157,8 +220,8 @@ def plan_memory(
         Shape of the image.
     coils
         Number of coils.
-    model
-        The learned method; None for one without a network.
+    method
+        The method.
     limit
         Bytes that may be used; None for any number.
     maps_shape
@@ -167,65 +230,147 @@ def plan_memory(
         Bytes of measurements that are held beside: of the whole, where parts are reconstructed.
     sets
         Number of sets of coil maps, each with an image.
+    estimated
+        Bytes that estimating coil maps takes; 0 where they are given.
+    device
+        Where it is computed.
 
     Raises
     ------
     InputError
         If it does not fit.
     """
-    pixels = math.prod(spatial)
-    image = COMPLEX * pixels
+    image = COMPLEX * math.prod(spatial)
     maps = COMPLEX * sets * coils * math.prod(maps_shape or spatial)
-    measurements = KSPACE_COPIES * coils * image + maps + held
-    images = (FIXED_IMAGES + _accelerated(model)) * image * sets
-    images += IMAGES_PER_BLOCK * max(image, min(BLOCK_BYTES, coils * image))
+    kspace = coils * image
+    model = method if isinstance(method, LearnedReconstructor) else None
+    needs = _Needs(
+        measurements=(1 + method.kspace_copies) * kspace + maps + held,
+        images=(HELD_IMAGES + _of_equilibrium(model)) * image * sets,
+        operator=BLOCKS * max(image, min(BLOCK_BYTES // image * image, kspace)),
+        coil_maps=estimated and kspace + maps + held + estimated,
+        arrays=(image, kspace, 2 * kspace),
+        device=device,
+    )
     if model is None:
-        plan = MemoryPlan(measurements, images, 0)
+        plan = needs.plan()
         if limit is not None and plan.total > limit:
             raise _too_large(plan, limit, "")
         return plan
-    return _with_tiles(MemoryPlan(measurements, images, 0), spatial, model, limit)
+    return _with_tiles(needs, spatial, model, limit)
 
 
-def _accelerated(model: LearnedReconstructor | None) -> int:
-    """Images that Anderson's method holds: iterates, steps, and the differences it solves with."""
+@dataclass(frozen=True)
+class _Needs:
+    """What a reconstruction holds apart from its network, in bytes, and the sizes of its arrays."""
+
+    measurements: int
+    images: int
+    operator: int
+    coil_maps: int
+    arrays: tuple[int, ...]
+    device: str
+
+    def plan(
+        self, network: int = 0, array: int = 0, held: int = 0, tile: tuple[int, ...] | None = None
+    ) -> MemoryPlan:
+        """Return the plan with a network that works with so many bytes, in arrays of a size.
+
+        ``held`` bytes it holds all the time. It and the operator are applied one after the other.
+        """
+        images, kept, holes = self.images + max(0, self.operator - network), WORKSPACES, 0
+        if self.device == "cpu":
+            small = [own for own in (*self.arrays, array) if own < HEAP_PIECE]
+            kept += HEAP_END * max(small, default=0)
+            # Of what is held all the time nothing is freed but what is double, with the network.
+            coming = network + held * DOUBLE // (REAL + DOUBLE)
+            parts = ((images, self.arrays[0]), (coming, array))
+            holes = int(HOLES * sum(size for size, own in parts if own < HEAP_PIECE))
+        maps = self.coil_maps and self.coil_maps + kept
+        return MemoryPlan(self.measurements, images, network + held, tile, maps, freed=kept + holes)
+
+
+def _of_equilibrium(model: LearnedReconstructor | None) -> int:
+    """Images that a solve for a fixed point holds, with the iterates and steps of Anderson's."""
     if model is None or model.equilibrium is None:
         return 0
-    return 3 * model.equilibrium.forward.memory + 2
+    return EQUILIBRIUM_IMAGES + 2 * (model.equilibrium.forward.memory + 1)
 
 
 def _with_tiles(
-    rest: MemoryPlan, spatial: Sequence[int], model: LearnedReconstructor, limit: int | None
+    needs: _Needs, spatial: Sequence[int], model: LearnedReconstructor, limit: int | None
 ) -> MemoryPlan:
-    network = model.network
-    # A bound that includes rounding takes an application of the network in double precision.
-    number = DOUBLE if model.rests_on_network else REAL
-    per_pixel = number * network.working_channels + (REAL + DOUBLE) * model.held_per_pixel
-    whole = _planned(rest, per_pixel * math.prod(spatial), None)
+    network, work = model.network, _NetworkWork.of(model, needs.device)
+    # Once in single precision, and in double while that is applied.
+    held = (REAL + DOUBLE) * model.held_per_pixel * math.prod(spatial)
+
+    def planned(pixels: int, tile: tuple[int, ...] | None) -> MemoryPlan:
+        return needs.plan(work.size(pixels), work.array(pixels), held, tile)
+
+    whole = planned(math.prod(spatial), None)
     if limit is None or whole.total <= limit:
         return whole
     if network.halo is None:
         raise _too_large(whole, limit, f"; the network {type(network).__name__} has no tiles")
-    pixels = (limit - rest.total) // per_pixel
-    tile = choose_tile(spatial, network.halo, pixels, network.uncut)
+    room = limit - needs.plan().total + needs.operator
+    # Smaller arrays lie in the heap, which keeps some of them.
+    share = 1 + HOLES + HEAP_END / work.arrays if needs.device == "cpu" else 1.0
+    tile = choose_tile(spatial, network.halo, work.pixels(room / share), network.uncut)
     if tile is None:
         smallest = [n if axis in network.uncut else 1 for axis, n in enumerate(spatial)]
-        least = padded_size(spatial, smallest, network.halo)
-        raise _too_large(_planned(rest, per_pixel * least, None), limit, " in the smallest tiles")
-    return _planned(rest, per_pixel * padded_size(spatial, tile, network.halo), tile)
+        least = planned(padded_size(spatial, smallest, network.halo), None)
+        raise _too_large(least, limit, " in the smallest tiles")
+    return planned(padded_size(spatial, tile, network.halo), tile)
 
 
-def _planned(rest: MemoryPlan, network: int, tile: tuple[int, ...] | None) -> MemoryPlan:
-    return MemoryPlan(rest.measurements, rest.images, network, tile)
+@dataclass(frozen=True)
+class _NetworkWork:
+    """What a network needs for a number of pixels: so many bytes for each, of some at a time."""
+
+    per_pixel: int
+    most: float  # pixels that are worked on at once
+    beside: int  # bytes for every pixel, whether it is worked on or not
+    arrays: int  # that the bytes of the pixels that are worked on lie in
+
+    @classmethod
+    def of(cls, model: LearnedReconstructor, device: str) -> _NetworkWork:
+        network = model.network
+        # A bound that includes rounding takes an application of the network in double precision.
+        number = DOUBLE if model.rests_on_network else REAL
+        # Thresholds of every pixel are one more array of all channels.
+        arrays = WORKING_WIDTHS + bool(model.held_per_pixel)
+        channels = network.working_channels * arrays // WORKING_WIDTHS
+        most = network.block_pixels.get(device.partition(":")[0])
+        beside = 0 if most is None else number * IMAGES_BESIDE_BLOCKS * network.channels
+        return cls(number * channels, most or math.inf, beside, arrays)
+
+    def size(self, pixels: int) -> int:
+        return int(self.per_pixel * min(pixels, self.most) + self.beside * pixels)
+
+    def array(self, pixels: int) -> int:
+        return int(self.per_pixel * min(pixels, self.most)) // self.arrays
+
+    def pixels(self, room: float) -> int:
+        """Return how many pixels there is room for."""
+        few = room / (self.per_pixel + self.beside)
+        if few <= self.most:
+            return max(0, int(few))
+        return int((room - self.per_pixel * self.most) / self.beside)
 
 
 def _too_large(plan: MemoryPlan, limit: int, tiles: str) -> InputError:
+    if plan.coil_maps > limit:
+        return InputError(
+            f"Estimating coil maps needs about {gib(plan.coil_maps)} of memory beside what the "
+            f"process holds, k-space and maps among it, but {gib(limit)} may be used; allow more "
+            "(max_memory), or give the coil maps."
+        )
     network = f", {gib(plan.network)} for the network{tiles}" if plan.network else ""
     return InputError(
-        f"The reconstruction needs about {gib(plan.total)} of memory ({gib(plan.measurements)} for "
-        f"k-space and coil maps, {gib(plan.images)} for the solver{network}), but "
-        f"{gib(limit)} may be used; allow more (max_memory), or use a model of slices if the "
-        "readout is fully sampled."
+        f"The reconstruction needs about {gib(plan.total)} of memory beside what the process holds "
+        f"({gib(plan.measurements)} for k-space and coil maps, {gib(plan.images)} for the solver"
+        f"{network}), but {gib(limit)} may be used; allow more (max_memory), or use a model of "
+        "slices if the readout is fully sampled."
     )
 
 

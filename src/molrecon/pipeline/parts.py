@@ -20,6 +20,7 @@ from molrecon.operators.noise import NoiseEstimate
 from molrecon.pipeline.checking import check_whole
 from molrecon.pipeline.match import match_axes
 from molrecon.pipeline.measurements import known_noise, require_coil_maps
+from molrecon.pipeline.memory import require_room
 from molrecon.pipeline.preparation import Preparation
 from molrecon.progress import Progress, silent
 
@@ -51,7 +52,7 @@ def parts_of(item: Scan, split: int | None, noise: NoiseEstimate | None) -> Part
 
 
 def items_of(scan: AnyScan, max_memory: float | None = None) -> ScanItems:
-    """Return the items of a scan, of its items or of a file."""
+    """Return the items of a scan, of its items or of a file, if that fits into the memory."""
     if isinstance(scan, ScanItems):
         return scan
     if isinstance(scan, NonCartesianScan):
@@ -59,7 +60,10 @@ def items_of(scan: AnyScan, max_memory: float | None = None) -> ScanItems:
             f"{scan.source} is not Cartesian, expected samples on a grid; this needs a Cartesian "
             "scan."
         )
-    return ScanItems.of(scan) if isinstance(scan, Scan) else scan_items(scan, max_memory=max_memory)
+    if isinstance(scan, Scan):
+        return ScanItems.of(scan)
+    require_room(scan, max_memory)
+    return scan_items(scan, max_memory=max_memory)
 
 
 def read_parts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from molrecon.pipeline.checking import check_whole
 from molrecon.pipeline.match import Matched, match_axes, require_mri
 from molrecon.pipeline.measurements import require_coil_maps
 from molrecon.pipeline.memory import (
+    COMPLEX,
     MemoryPlan,
     fit_memory,
     in_tiles,
@@ -183,7 +185,7 @@ def reconstruct(
     items = _Matching(source, chosen, preparation, sigma, intensity)
     items.require_maps(progress)
     learned = chosen if isinstance(chosen, LearnedReconstructor) else None
-    plan, trials = _memory(items, learned, max_memory, device, strength)
+    plan, trials = _memory(items, max_memory, device, strength)
     strength = 1.0 if strength is None and not trials else strength
     # What lies in memory as a whole has an image that does, too.
     stored = None if source.whole is not None else ImageFile(_folder(output))
@@ -255,11 +257,14 @@ class _Matching:
         return self._matched(0)
 
     def _matched(self, number: int, preparation: Preparation | None = None) -> Matched:
-        ready = (preparation or self.preparation).prepare(self.items[number])
+        read = self.items[number]
+        ready = (preparation or self.preparation).prepare(read)
         item = ready.scan if self.sigma is None else replace(ready.scan, sigma=self.sigma)
         matched = match_axes(item, self.method.axes, self.method.model or self.method.name)
         restore = ready.restored if self.intensity else None
-        return replace(matched, steps=ready.steps, restore=restore)
+        own, whole = ready.scan.kspace.untyped_storage(), read.kspace.untyped_storage()
+        copied = own.data_ptr() != whole.data_ptr()
+        return replace(matched, steps=ready.steps, restore=restore, copied=copied)
 
     def require_maps(self, progress: Progress) -> None:
         """Refuse items without coil maps and without what they are estimated from."""
@@ -276,7 +281,6 @@ class _Matching:
 
 def _memory(
     items: _Matching,
-    model: LearnedReconstructor | None,
     max_memory: float | None,
     device: str,
     strength: Strength,
@@ -289,8 +293,16 @@ def _memory(
     scan, held = items.first.scan, items.items.held
     sets = max(scan.map_sets, items.preparation.map_sets)
     limit = memory_limit(max_memory, device, held=held or scan.kspace.nbytes)
-    beside = held * (len(items.items) - 1) // len(items.items)
-    fit = partial(fit_memory, items.first, model, limit=limit, sets=sets)
+    count, image = len(items.items), COMPLEX * math.prod(scan.kspace.shape[2:])
+    beside = held * (count - 1) // count
+    # Images are kept where k-space is. Else the first item is kept beside the one that is worked
+    # on, and what changes it makes a copy.
+    if items.items.whole is not None:
+        beside += 2 * count * image
+    elif count > 1:
+        beside += scan.kspace.nbytes
+    beside += items.first.copied * scan.kspace.nbytes
+    fit = partial(fit_memory, items.first, items.method, limit=limit, sets=sets, device=device)
     trials = memory_of_trials(items.first, sets)
     if strength is None and chooses_by_default(items.method):
         plan = fit(held=beside)

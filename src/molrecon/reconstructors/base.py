@@ -49,6 +49,8 @@ class Reconstructor(ABC):
         reconstructs as if noise were twice as strong. See `at_strength`.
     most_gain
         What the proved bound on the gain is kept to, see `with_gain`; None for no limit.
+    kspace_copies
+        Arrays of the size of the measurements, in their precision, that a call holds at its peak.
     needs_sigma
         Whether it looks at the noise level.
 
@@ -73,6 +75,11 @@ class Reconstructor(ABC):
     tunable: bool = False
     strength: float = 1.0
     most_gain: float | None = None
+
+    @property
+    def kspace_copies(self) -> int:
+        """1: the measurements in a unit of their own."""
+        return 1
 
     @property
     def needs_sigma(self) -> bool:

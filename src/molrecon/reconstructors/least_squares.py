@@ -22,6 +22,11 @@ DEFAULT_TOL = 1e-3
 
 IDENTITY = "the matrix of the linear system is at least the identity"
 
+KSPACE_COPIES = 8
+"""Arrays of the size of the measurements that are held while the bound is computed in double
+precision: they in their unit and, twice as large, again, coil maps, and what is predicted; once
+more while its coils are put together."""
+
 SHARE_OF_TOLERANCE = 0.1
 """What the linear solve of the tight bound may add to it, in units of the tolerance."""
 

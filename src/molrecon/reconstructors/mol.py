@@ -162,6 +162,11 @@ class MOL(LearnedReconstructor):
         return bound is not None and abs(self.network_gain) * bound <= self.lipschitz_limit
 
     @property
+    def kspace_copies(self) -> int:
+        """The measurements in the unit of the image, and multiplied by the gain of the data."""
+        return 1 + self.unshrunk
+
+    @property
     def held_per_pixel(self) -> int:
         """The factors on thresholds, if there is a guide."""
         return 0 if self.guide is None else self.guide.factors_per_pixel

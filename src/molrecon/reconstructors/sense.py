@@ -10,7 +10,7 @@ from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator
 from molrecon.reconstructors.base import Reconstructor
-from molrecon.reconstructors.least_squares import regularised_least_squares
+from molrecon.reconstructors.least_squares import KSPACE_COPIES, regularised_least_squares
 from molrecon.reconstructors.limited_gain import MARGIN, require_gain
 from molrecon.reconstructors.start import check_call
 
@@ -54,6 +54,11 @@ class SENSE(Reconstructor):
     def __init__(self, lam: float = PUBLISHED_LAM, *, max_iterations: int = 500) -> None:
         require_weight(lam)
         self.lam, self.max_iterations = lam, max_iterations
+
+    @property
+    def kspace_copies(self) -> int:
+        """Those of the bound in double precision."""
+        return KSPACE_COPIES
 
     def __call__(
         self,

@@ -99,6 +99,11 @@ class Weighted(Reconstructor):
             solution.raise_unless_converged(f"{self.name} solve")
         return replace(solution, seconds=time.perf_counter() - started)
 
+    @property
+    def kspace_copies(self) -> int:
+        """The measurements in the unit of the image, the dual variable, its step and their sum."""
+        return 4
+
 
 class Sparse(Weighted):
     """``min_x ½‖Ax − y‖² + lam ‖Wx‖₁``, for any operator A, one sample after the other.

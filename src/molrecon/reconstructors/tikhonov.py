@@ -14,7 +14,7 @@ from molrecon.equilibrium.solution import Solution
 from molrecon.linear.solver import LinearSolver
 from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
 from molrecon.reconstructors.base import Reconstructor
-from molrecon.reconstructors.least_squares import regularised_least_squares
+from molrecon.reconstructors.least_squares import KSPACE_COPIES, regularised_least_squares
 from molrecon.reconstructors.sense import require_weight
 from molrecon.reconstructors.start import as_sigma, check_signal
 
@@ -65,6 +65,11 @@ class Tikhonov(Reconstructor):
         if lam is not None:
             require_weight(lam)
         self.lam, self.max_iterations = lam, max_iterations
+
+    @property
+    def kspace_copies(self) -> int:
+        """Those of the bound in double precision."""
+        return KSPACE_COPIES
 
     def __call__(
         self,

@@ -88,16 +88,41 @@ def scan_items(path: PathLike, *, max_memory: float | None = None) -> ScanItems:
     What is wrong with a file of several may be said only when an item is read.
     """
 
-    def pick(one: Format) -> Callable[[Location], int] | None:
-        return (one.count or (lambda location: 1)) if one.read_scan is not None else None
-
     location = Location.parse(path, max_memory)
-    count = read_with(location, pick)
+    count = _count(location)
     if count < 2:
         return ScanItems.of(_read_scan(location, None))
     return ScanItems(
         count, str(location), lambda number: _read_scan(location, (number, number + 1))
     )
+
+
+def scan_count(path: PathLike) -> int:
+    """Return how many items of a scan in a file are read by themselves, by its header."""
+    return _count(Location.parse(path))
+
+
+def _count(location: Location) -> int:
+    def pick(one: Format) -> Callable[[Location], int] | None:
+        return (one.count or (lambda location: 1)) if one.read_scan is not None else None
+
+    return read_with(location, pick)
+
+
+def largest_array(path: PathLike) -> int:
+    """Return the bytes of the largest array that a path names, by the header of its file."""
+    location = Location.parse(path)
+    entries = read_with(location, lambda one: one.describe)
+    key = location.key
+    chosen = [entry for name, entry in entries.items() if key not in entries or name == key]
+    return max((entry.nbytes for entry in chosen), default=0)
+
+
+def most_read(path: PathLike) -> float:
+    """Return the bytes that an array of a file has at most, unless more is allowed."""
+    location = Location.parse(path)
+    with reading(location, "a scan"):
+        return location.most_bytes
 
 
 def read_image(path: PathLike, *, max_memory: float | None = None) -> ImageData:
