@@ -287,9 +287,9 @@ def reconstruct(
     if share is not None:
         found.save_share_map(share)
     _finish(found, under, out, coil_maps, report, json)
-    made_of = (*parts[:3], parts[4].trajectory)
-    along = {"along": asdict(parts[4])}
-    _record(found, under, (out, noise_map, share), made_of, own | shared | along)
+    made_of = (*parts[:3], along.trajectory)
+    settings = own | shared | {"along": asdict(along)}
+    _record(found, under, (out, noise_map, share), made_of, settings)
 
 
 def _run(

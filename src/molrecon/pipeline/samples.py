@@ -333,7 +333,6 @@ def _positions(scan: NonCartesianScan) -> tuple[Step, ...]:
 
 
 def _memory(scan: NonCartesianScan, settings: Settings) -> MemoryPlan:
-    learned = settings.method if isinstance(settings.method, LearnedReconstructor) else None
     limit = memory_limit(settings.max_memory, settings.device, held=scan.kspace.nbytes)
     axes = scan.trajectory.shape[-1]
     split = _split(scan, settings.method)
@@ -341,10 +340,11 @@ def _memory(scan: NonCartesianScan, settings: Settings) -> MemoryPlan:
     return plan_memory(
         spatial,
         scan.kspace.shape[1],
-        learned,
+        settings.method,
         limit=limit,
         maps_shape=scan.shape[-axes:],
         held=scan.kspace.nbytes,
+        device=settings.device,
     )
 
 
