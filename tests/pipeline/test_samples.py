@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from molrecon import SENSE, NonCartesianScan, radial_trajectory, reconstruct
+from molrecon import SENSE, NonCartesianScan, Preparation, radial_trajectory, reconstruct
 from molrecon.data.formats.samples import write_samples
 from molrecon.data.simulation import add_noise, simulate_coil_maps
 from molrecon.errors import InputError
@@ -100,6 +100,10 @@ def test_what_cannot_be_done_is_refused(made):
     scan, _, _ = made
     with pytest.raises(InputError, match="strength is auto"):
         reconstruct(scan, "tikhonov", strength="auto", device="cpu")
+    with pytest.raises(InputError, match="share is given, but the scan is not Cartesian"):
+        reconstruct(scan, "sense", share=True, device="cpu")
+    with pytest.raises(InputError, match="coils is given"):
+        reconstruct(scan, "sense", preparation=Preparation(coils=2), device="cpu")
     few = NonCartesianScan(scan.kspace[:, :, :3], scan.trajectory[:3], SHAPE)
     with pytest.raises(InputError, match=r"shows the centre .* \(coil_maps\)"):
         reconstruct(few, "sense", device="cpu")

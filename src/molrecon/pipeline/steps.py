@@ -162,6 +162,7 @@ def reconstruct(
     if not isinstance(scan, Scan | ScanItems | NonCartesianScan) and holds_samples(scan):
         scan = read_samples(scan, max_memory=max_memory)
     if isinstance(scan, NonCartesianScan):
+        _require_no_grid(scan, preparation, share=share, intensity=intensity)
         return reconstruct_samples(
             scan,
             Settings(
@@ -218,6 +219,21 @@ def reconstruct(
     if output is not None:
         found.save_items(output, solved.items)
     return found
+
+
+def _require_no_grid(
+    scan: NonCartesianScan, preparation: Preparation | None, *, share: bool, intensity: bool
+) -> None:
+    """Refuse what was asked for of a scan along lines and is done on a grid alone."""
+    steps, usual = preparation or Preparation(), Preparation()
+    names = ("coils", "map_sets", "centre", "despike")
+    asked = [name for name in names if getattr(steps, name) != getattr(usual, name)]
+    asked += [name for name, given in (("share", share), ("intensity", intensity)) if given]
+    if asked:
+        raise InputError(
+            f"{asked[0]} is given, but {scan.source} is not Cartesian, expected samples on a grid "
+            "for it; leave it out."
+        )
 
 
 def _check_arguments(
