@@ -100,8 +100,8 @@ def test_what_cannot_be_done_is_refused(made):
     scan, _, _ = made
     with pytest.raises(InputError, match="strength is auto"):
         reconstruct(scan, "tikhonov", strength="auto", device="cpu")
-    with pytest.raises(InputError, match="share is given, but the scan is not Cartesian"):
-        reconstruct(scan, "sense", share=True, device="cpu")
+    with pytest.raises(InputError, match=r"intensity is given, but .* is not Cartesian"):
+        reconstruct(scan, "sense", intensity=True, device="cpu")
     with pytest.raises(InputError, match="coils is given"):
         reconstruct(scan, "sense", preparation=Preparation(coils=2), device="cpu")
     few = NonCartesianScan(scan.kspace[:, :, :3], scan.trajectory[:3], SHAPE)

@@ -162,7 +162,7 @@ def reconstruct(
     if not isinstance(scan, Scan | ScanItems | NonCartesianScan) and holds_samples(scan):
         scan = read_samples(scan, max_memory=max_memory)
     if isinstance(scan, NonCartesianScan):
-        _require_no_grid(scan, preparation, share=share, intensity=intensity)
+        _require_no_grid(scan, preparation, intensity=intensity)
         return reconstruct_samples(
             scan,
             Settings(
@@ -222,13 +222,13 @@ def reconstruct(
 
 
 def _require_no_grid(
-    scan: NonCartesianScan, preparation: Preparation | None, *, share: bool, intensity: bool
+    scan: NonCartesianScan, preparation: Preparation | None, *, intensity: bool
 ) -> None:
     """Refuse what was asked for of a scan along lines and is done on a grid alone."""
     steps, usual = preparation or Preparation(), Preparation()
     names = ("coils", "map_sets", "centre", "despike")
     asked = [name for name in names if getattr(steps, name) != getattr(usual, name)]
-    asked += [name for name, given in (("share", share), ("intensity", intensity)) if given]
+    asked += ["intensity"] if intensity else []
     if asked:
         raise InputError(
             f"{asked[0]} is given, but {scan.source} is not Cartesian, expected samples on a grid "
