@@ -56,6 +56,22 @@ def test_no_more_is_given_up_than_needed(output):
     assert 0.85 * share < float(solution.lam) / 40 < share
 
 
+def test_a_small_m_is_raised_before_lambda_is_lowered():
+    """Half the gain is four times m; below m = 0.02 nothing else changes, and then as ever."""
+    A, y = scan()
+    own = strict(m=0.005)
+    gain = 0.5 * math.sqrt(40 / 0.005)
+    half = own.with_gain(0.51 * gain)
+    assert half.monotonicity == pytest.approx(0.005 / 0.51**2, rel=1e-6)
+    solution = half(y, A, sigma=0.05)
+    assert solution.certified
+    assert float(solution.robustness) <= 0.51 * gain
+    assert float(solution.lam) == pytest.approx(40, rel=2e-3)
+    quarter = own.with_gain(gain / 4)
+    assert quarter.monotonicity == pytest.approx(0.02 * 2, rel=1e-6)
+    assert float(quarter(y, A, sigma=0.05).lam) == pytest.approx(20, rel=1e-2)
+
+
 def test_a_limit_above_its_own_gain_changes_nothing():
     A, y = scan()
     own, limited = strict(), strict().with_gain(20.0)

@@ -16,6 +16,9 @@ LEAST_GAIN = 1.25
 TYPICAL_NOISE = 0.01
 """Noise relative to the image peak at which λ and m change alike."""
 
+FREE_MONOTONICITY = 0.02
+"""Up to here a larger m costs next to nothing: the gain is bought with m alone first."""
+
 LARGEST_MONOTONICITY = 0.5
 """Above it a network is no longer the one that was trained."""
 

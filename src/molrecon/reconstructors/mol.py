@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
@@ -28,6 +29,7 @@ from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.operators.soft_sense import combined_sets
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.limited_gain import (
+    FREE_MONOTONICITY,
     LARGEST_MONOTONICITY,
     TYPICAL_NOISE,
     largest_weight,
@@ -260,12 +262,13 @@ class MOL(LearnedReconstructor):
     def with_gain(self, most: float) -> MOL:
         """Return the model with λ, m and thresholds such that the proved gain is at most ``most``.
 
-        The gain is what `Solution.robustness` bounds, about ``½√(λ/m)``. With a the share of the
-        model's own that is asked for, at noise of 1 % of the image peak, λ is multiplied by a, m
-        divided by it (a factor below 1 on the network, no training, and the certificate stays), and
-        the network is told a times the noise level: with a small λ the same thresholds would
-        remove more. What the larger m shrinks is made up for (``unshrunk``). Where the bound of
-        a scan is still larger, λ is lowered further. The weights are shared with this model.
+        The gain is what `Solution.robustness` bounds, about ``½√(λ/m)``. A model of small m first
+        gets a larger one, up to 0.02 (a factor below 1 on the network, no training, and the
+        certificate stays). With a the share of its gain then that is asked for, at noise of 1 % of
+        the image peak, λ is multiplied by a, m divided by it, and the network is told a times the
+        noise level: with a small λ the same thresholds would remove more. What the larger m shrinks
+        is made up for (``unshrunk``). Where the bound of a scan is still larger, λ is lowered
+        further. The weights are shared with this model.
 
         Parameters
         ----------
@@ -286,7 +289,12 @@ class MOL(LearnedReconstructor):
             level = torch.tensor([TYPICAL_NOISE], device=next(self.network.parameters()).device)
             own = float(robustness_constant(self.weight(level), self.monotonicity + self.shift))
         if most < own:
-            m = min(self.monotonicity * own / most, max(self.monotonicity, LARGEST_MONOTONICITY))
+            m = min(
+                self.monotonicity * (own / most) ** 2, max(self.monotonicity, FREE_MONOTONICITY)
+            )
+            own *= math.sqrt((self.monotonicity + self.shift) / (m + self.shift))
+            if most < own:
+                m = min(m * own / most, max(m, LARGEST_MONOTONICITY))
             limited.network_gain = self.network_gain * (1 - m) / (1 - self.monotonicity)
             # Below what follows from the factor by more than its rounding.
             limited.monotonicity, limited.unshrunk = m * (1 - 2.0**-40), True
