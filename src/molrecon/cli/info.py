@@ -73,7 +73,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     of_kind = {"scan": _scan_rows, "scan along lines": _scan_rows, "image": _image_rows}
     rows += of_kind[facts["kind"]](facts) if facts["kind"] in of_kind else []
     rows += [("Read as", "; ".join(facts["notes"]))] if facts["notes"] else []
-    if facts["made_by"] is not None:
+    if facts.get("made_by") is not None:
         rows.append(("Made by", _made_by(facts["made_by"])))
     rows += finding_rows(facts.get("check", []))
     refused = any(one["severity"] == "refused" for one in facts.get("check", []))

@@ -35,8 +35,16 @@ def check_items(
     middle = [settle(items[n]) for n in range(max(0, count // 2 - 1), min(count, count // 2 + 2))]
     if len({one.kspace.shape for one in middle}) == 1:
         kspace = torch.cat([one.kspace for one in middle])
-        together = replace(middle[0], kspace=kspace, mask=sampled(kspace), mask_given=False)
-        found += check(replace(together, coil_maps=None, reference=None, outside=None)).findings
+        together = replace(
+            middle[0],
+            kspace=kspace,
+            mask=sampled(kspace),
+            mask_given=False,
+            coil_maps=None,
+            reference=None,
+            outside=None,
+        )
+        found += check(together).findings
     for number in evenly(count, most):
         found += check(settle(items[number])).findings
     return DataCheck.of(found)
