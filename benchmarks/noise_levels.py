@@ -18,6 +18,7 @@ the one that it finds itself, told σ. Their values go to the cache, because the
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from molrecon import L1Wavelet, LearnedReconstructor, TotalVariation
 from molrecon.data.simulation import Acquisition, simulate_acquisition
 from molrecon.data.simulation.parallel_mri import fitted
 from molrecon.evaluation.detail import detail_contrast
+from molrecon.evaluation.figure import Shown, methods_figure, save_figure
 from molrecon.evaluation.metrics import ssim
 
 PERSON = "brain_slices_3t/F7B_3T_img_u16_scale2.npz"
@@ -53,7 +55,8 @@ def main() -> None:
     parser.add_argument("--rivals", nargs="*", choices=tuple(RIVALS), default=tuple(RIVALS))
     parser.add_argument("--self-tuned", action="store_true", help="rivals find weights themselves")
     parser.add_argument("--cache", type=Path, help="JSON file that keeps the values of the rivals")
-    parser.add_argument("--pictures", type=Path, help="folder for one .npz per scan")
+    parser.add_argument("--contrasts", nargs="+", choices=CONTRASTS, default=CONTRASTS)
+    parser.add_argument("--pictures", type=Path, help="folder for one picture per scan")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -61,9 +64,10 @@ def main() -> None:
     for size, kind, acceleration, sigma in product(
         arguments.sizes, arguments.kinds, arguments.accelerations, arguments.levels
     ):
-        print(f"{size}², {kind}, {acceleration:g}×, σ = {sigma:g}: PSNR / dB, SSIM, detail")
+        title = f"{size}², {kind}, {acceleration:g}×, σ = {sigma:g}"
+        print(f"{title}: PSNR / dB, SSIM, detail")
         rows: dict[str, list[Figures]] = {}
-        for contrast in CONTRASTS:
+        for contrast in arguments.contrasts:
             scan = simulated(contrast, sigma, acceleration, kind, size)
             images = learned(models, scan, sigma if arguments.noise == "known" else None)
             key = f"{contrast}-{sigma:g}-{acceleration:g}-{kind}"
@@ -72,13 +76,16 @@ def main() -> None:
                 rows.setdefault(name, []).append(figures(image, scan.image))
             for name, tuned in product(arguments.rivals, (False, True)[: 1 + arguments.self_tuned]):
                 label = f"{name}, {'self-tuned' if tuned else 'oracle weight'}"
-                values = rival(name, scan, sigma, tuned, f"{name}-{key}", arguments.cache)
+                cached = f"self-{name}-{key}" if tuned else f"{name}-{key}"
+                image = partial(rival, name, scan, sigma, tuned)
+                if arguments.pictures and not tuned:
+                    images[label] = image()
+                values = remembered(
+                    arguments.cache, cached, lambda image=image: figures(image(), scan.image)
+                )
                 rows.setdefault(label, []).append(values)
             if arguments.pictures:
-                arguments.pictures.mkdir(parents=True, exist_ok=True)
-                images["reference"] = scan.image
-                arrays = {name: image[0, 0].abs().numpy() for name, image in images.items()}
-                np.savez(arguments.pictures / f"{key}.npz", **arrays)
+                picture(images, scan, arguments.pictures / f"{key}.png", f"{contrast}, {title}")
         for name, each in rows.items():
             ratios, similarity, detail = zip(*each, strict=True)
             means = (sum(values) / len(values) for values in (similarity, detail))
@@ -122,20 +129,26 @@ def figures(image: Tensor, reference: Tensor) -> Figures:
     return magnitude_psnr(image, reference), ssim(image, reference).value, detail
 
 
-def rival(
-    name: str, scan: Acquisition, sigma: float, self_tuned: bool, key: str, cache: Path | None
-) -> Figures:
-    """Figures at the best weight by PSNR, or at the one that the method finds itself."""
+def rival(name: str, scan: Acquisition, sigma: float, self_tuned: bool) -> Tensor:
+    """The image at the best weight by PSNR, or at the one that the method finds itself."""
 
     def image(weight: float | None) -> Tensor:
         method = RIVALS[name](weight)
         return method(scan.y, scan.A, sigma=sigma, raise_on_failure=False).value
 
-    def compute() -> Figures:
-        best = image(None) if self_tuned else oracle_image(image, scan.image, 0.5 * sigma, 2.0)
-        return figures(best, scan.image)
+    return image(None) if self_tuned else oracle_image(image, scan.image, 0.5 * sigma, 2.0)
 
-    return remembered(cache, f"self-{key}" if self_tuned else key, compute)
+
+def picture(images: dict[str, Tensor], scan: Acquisition, path: Path, title: str) -> None:
+    """Draw what every method computes, its error and a part of it, enlarged."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shown = []
+    for name, image in images.items():
+        if "full scan" not in name:
+            ratio, similarity, detail = figures(image, scan.image)
+            caption = f"{ratio:.2f} dB, SSIM {similarity:.3f}, detail {detail:.3f}"
+            shown.append(Shown(name.removesuffix(", fixed point"), image[0, 0], caption))
+    save_figure(methods_figure(scan.image[0, 0], shown, title=title), path)
 
 
 if __name__ == "__main__":
