@@ -28,19 +28,19 @@ import torch
 from torch import Tensor
 
 import molrecon
-from molrecon import MOL, CartesianMRI, ConjugateGradient, Equilibrium, ForwardBackward, MoDL
+from molrecon import CartesianMRI, ConjugateGradient
 from molrecon.data.simulation import Acquisition, simulate_acquisition
 from molrecon.evaluation.exact import exact_solution
 from molrecon.evaluation.resources import PeakMemory
 from molrecon.linear.regularised import solve_regularised
-from molrecon.networks import build_network
 from molrecon.operators.base import norm
 from molrecon.operators.fourier import fft_centred, ifft_centred
+from volume_memory import build
 
 MODELS = ("brain2d-sn", "brain2d-guided")
 SLICE, COILS = (256, 232), 12
 HEAD = (192, 192, 137)
-FEATURES, LAYERS = 32, 5
+NETWORK = argparse.Namespace(kind="residual", features=32, layers=5, checkpointing=False)
 
 
 def main() -> None:
@@ -235,20 +235,9 @@ def network(device: torch.device, options: argparse.Namespace, facts: dict[str, 
         print(f"network, batch {batch}: {1e3 * seconds:.2f} ms, {rate:.2f} TFLOP/s")
 
 
-def volume_model(method: str) -> Any:
-    """MOL or MoDL of ten iterations, with the same network of volumes."""
-    network = build_network({"kind": "residual", "ndim": 3, "features": FEATURES, "layers": LAYERS})
-    network.checkpointing = False
-    inner = ConjugateGradient(rtol=0.1, max_iterations=3)
-    if method == "modl":
-        return MoDL(network, iterations=10, solver=inner)
-    solver = ForwardBackward(alpha=0.1, tol=1e-30, max_iterations=10, inner=inner)
-    return MOL(network, equilibrium=Equilibrium(solver, solver))
-
-
 def step(method: str, shape: tuple[int, ...], device: torch.device) -> tuple[float, int | None]:
     """Seconds and peak memory of a training step of ten iterations, in bf16 as in training."""
-    model = volume_model(method).to(device).train()
+    model = build(method, 10, NETWORK).to(device).train()
     maps = torch.randn(1, COILS, *shape, dtype=torch.complex64, device=device)
     maps /= torch.linalg.vector_norm(maps, dim=1, keepdim=True)
     mask = (torch.rand(1, 1, *shape[:2], 1, device=device) < 0.25).expand(1, 1, *shape)

@@ -29,17 +29,8 @@ from molrecon.training.loop import Trainer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.faults import kill_before_call
+from tests.faults import RUN_FILES, kill_before_call
 
-FILES = {
-    "best.safetensors",
-    "card.md",
-    "checkpoint.safetensors",
-    "data.json",
-    "log.jsonl",
-    "steps.csv",
-    "validations.csv",
-}
 CLOCKS = ("seconds", "waited")
 
 
@@ -64,7 +55,7 @@ def result(folder: Path) -> tuple[object, ...]:
     lines = (folder / "log.jsonl").read_text().splitlines()
     log = [{k: v for k, v in json.loads(line).items() if k not in CLOCKS} for line in lines]
     weights = [tensors(folder / f"{name}.safetensors") for name in ("best", "checkpoint")]
-    return log, weights, {one.name for one in folder.iterdir()} == FILES
+    return log, weights, {one.name for one in folder.iterdir()} == RUN_FILES
 
 
 def tensors(path: Path) -> tuple[object, ...]:

@@ -28,7 +28,7 @@ from torch import Tensor
 
 import molrecon
 from common import data_root, magnitude_psnr, oracle_image, remembered, summary
-from molrecon import L1Wavelet, LearnedReconstructor, TotalVariation
+from molrecon import L1Wavelet, LearnedReconstructor, LinearOperator, TotalVariation
 from molrecon.data.simulation import Acquisition, simulate_acquisition
 from molrecon.data.simulation.parallel_mri import fitted
 from molrecon.evaluation.detail import detail_contrast
@@ -77,7 +77,7 @@ def main() -> None:
             for name, tuned in product(arguments.rivals, (False, True)[: 1 + arguments.self_tuned]):
                 label = f"{name}, {'self-tuned' if tuned else 'oracle weight'}"
                 cached = f"self-{name}-{key}" if tuned else f"{name}-{key}"
-                image = partial(rival, name, scan, sigma, tuned)
+                image = partial(rival, name, scan.y, scan.A, scan.image, sigma, tuned)
                 if arguments.pictures and not tuned:
                     images[label] = image()
                 values = remembered(
@@ -105,15 +105,20 @@ def learned(
     return images
 
 
-def simulated(
-    contrast: str, sigma: float, acceleration: float, kind: str, size: int
-) -> Acquisition:
-    """Measure a slice of the held-out person, its peak 1."""
+def held_out_slice(contrast: str, size: int) -> Tensor:
+    """A slice of the held-out person, real ``(size, size)``, its peak 1."""
     with np.load(data_root() / PERSON) as archive:
         image = torch.from_numpy(archive[contrast][SLICE].astype(np.float32))
     image = fitted(image / image.max(), (size, size)).clamp_min(0)
+    return image / image.max()
+
+
+def simulated(
+    contrast: str, sigma: float, acceleration: float, kind: str, size: int
+) -> Acquisition:
+    """Measure a slice of the held-out person."""
     return simulate_acquisition(
-        image / image.max(),
+        held_out_slice(contrast, size),
         coils=8,
         acceleration=acceleration,
         mask_kind=kind,
@@ -129,14 +134,21 @@ def figures(image: Tensor, reference: Tensor) -> Figures:
     return magnitude_psnr(image, reference), ssim(image, reference).value, detail
 
 
-def rival(name: str, scan: Acquisition, sigma: float, self_tuned: bool) -> Tensor:
+def rival(
+    name: str,
+    y: Tensor,
+    A: LinearOperator,
+    reference: Tensor,
+    sigma: float,
+    self_tuned: bool = False,
+) -> Tensor:
     """The image at the best weight by PSNR, or at the one that the method finds itself."""
 
     def image(weight: float | None) -> Tensor:
         method = RIVALS[name](weight)
-        return method(scan.y, scan.A, sigma=sigma, raise_on_failure=False).value
+        return method(y, A, sigma=sigma, raise_on_failure=False).value
 
-    return image(None) if self_tuned else oracle_image(image, scan.image, 0.5 * sigma, 2.0)
+    return image(None) if self_tuned else oracle_image(image, reference, 0.5 * sigma, 2.0)
 
 
 def picture(images: dict[str, Tensor], scan: Acquisition, path: Path, title: str) -> None:

@@ -25,11 +25,10 @@ import torch
 from torch import Tensor
 
 import molrecon
-from common import data_root, magnitude_psnr, oracle_image
+from common import data_root, magnitude_psnr
 from molrecon import CartesianMRI, NonCartesianMRI, add_noise, make_trajectory
 from molrecon.data.simulation import simulate_coil_maps, simulate_phase
-from molrecon.data.simulation.parallel_mri import fitted
-from noise_levels import CONTRASTS, PERSON, RIVALS, SLICE
+from noise_levels import CONTRASTS, RIVALS, held_out_slice, rival
 
 STEPS = 60
 """Steps of conjugate gradients among which the oracle chooses."""
@@ -101,12 +100,10 @@ def simulated(
     contrast: str, kind: str, arguments: argparse.Namespace
 ) -> tuple[Tensor, NonCartesianMRI, Tensor]:
     """Return a slice of the held-out person, peak 1, its operator and its samples."""
-    with np.load(data_root() / PERSON) as archive:
-        stored = torch.from_numpy(archive[contrast][SLICE].astype(np.float32))
     shape = (arguments.size, arguments.size)
-    image = fitted(stored / stored.max(), shape).clamp_min(0)
     generator = torch.Generator().manual_seed(CONTRASTS.index(contrast))
-    image = (image / image.max() * simulate_phase(shape, generator=generator))[None, None]
+    phase = simulate_phase(shape, generator=generator)
+    image = (held_out_slice(contrast, arguments.size) * phase)[None, None]
     image = image.reshape(1, 1, *shape).to(torch.complex64)
     maps = simulate_coil_maps(shape, 8, generator=generator)[None]
     A = NonCartesianMRI(maps, make_trajectory(kind, shape, arguments.acceleration))
@@ -128,16 +125,6 @@ def stopped_early(y: Tensor, A: NonCartesianMRI, reference: Tensor) -> Tensor:
         if (found := magnitude_psnr(x, reference)) > score:
             best, score = x, found
     return best
-
-
-def rival(name: str, y: Tensor, A: NonCartesianMRI, reference: Tensor, sigma: float) -> Tensor:
-    """Return the image at the best weight by PSNR."""
-
-    def image(weight: float) -> Tensor:
-        method = RIVALS[name](weight, max_iterations=200)
-        return method(y, A, sigma=sigma, raise_on_failure=False).value
-
-    return oracle_image(image, reference, 0.5 * sigma, 2.0)
 
 
 def norm_bounds(arguments: argparse.Namespace) -> None:

@@ -14,6 +14,16 @@ from molrecon.errors import InputError
 
 CALLS = ("open", "fsync", "replace", "unlink", "close")
 """Functions of `os` before each of which a process is killed."""
+RUN_FILES = {
+    "best.safetensors",
+    "card.md",
+    "checkpoint.safetensors",
+    "data.json",
+    "log.jsonl",
+    "steps.csv",
+    "validations.csv",
+}
+"""What lies in the folder of a training run that is over."""
 DONE, REFUSED, BROKEN = 0, 2, 1
 
 

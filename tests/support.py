@@ -1,10 +1,16 @@
-"""Small operators, maps and matrices that the tests of several rooms share."""
+"""Small operators, maps, matrices and modules that the tests of several rooms share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -18,6 +24,16 @@ from molrecon.operators.non_cartesian_mri import NonCartesianMRI
 from molrecon.operators.outer_noise import outer_noise
 
 LayerType = TypeVar("LayerType", bound=Layer)
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@contextmanager
+def script_of_docs(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """Import a module of the documentation, which is no package, for the while of a test."""
+    monkeypatch.syspath_prepend(str(DOCS))
+    yield importlib.import_module(name)
+    del sys.modules[name]
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.complex128) -> Tensor:

@@ -4,22 +4,17 @@ import ast
 import base64
 import io
 import re
-import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
-DOCS = Path(__file__).parents[1] / "docs"
+from .support import DOCS, script_of_docs
 
 
 @pytest.fixture
 def notebooks(monkeypatch):
-    monkeypatch.syspath_prepend(str(DOCS))
-    import notebooks
-
-    yield notebooks
-    del sys.modules["notebooks"]
+    with script_of_docs("notebooks", monkeypatch) as module:
+        yield module
 
 
 def code_of(made):

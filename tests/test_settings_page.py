@@ -1,8 +1,6 @@
 """The page of the settings of `molrecon compare` is made of the classes, and tells every key."""
 
 import re
-import sys
-from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -19,7 +17,8 @@ from molrecon.evaluation.comparison.config import (
 from molrecon.evaluation.image_sets import IMAGE_SETS
 from molrecon.settings import Settings
 
-DOCS = Path(__file__).parents[1] / "docs"
+from .support import script_of_docs
+
 KINDS = {
     "The file": ComparisonConfig,
     "methods": MethodConfig,
@@ -32,11 +31,8 @@ KINDS = {
 
 @pytest.fixture
 def settings(monkeypatch):
-    monkeypatch.syspath_prepend(str(DOCS))
-    import settings
-
-    yield settings
-    del sys.modules["settings"]
+    with script_of_docs("settings", monkeypatch) as module:
+        yield module
 
 
 def rows(lines):

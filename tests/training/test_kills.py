@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.faults import DONE, REFUSED, in_child, kill_before_call, limit_files
+from tests.faults import DONE, REFUSED, RUN_FILES, in_child, kill_before_call, limit_files
 
 from molrecon.cli import main
 from molrecon.errors import InputError
@@ -20,15 +20,6 @@ from .runs import config, write_config
 from .test_loop import log, prepared, run, same, weights
 
 CHANGES = {"validate_every": 2, "checkpoint_every": 2, "averaging": 0.9, "accumulation": 2}
-WHOLE = {
-    "best.safetensors",
-    "card.md",
-    "checkpoint.safetensors",
-    "data.json",
-    "log.jsonl",
-    "steps.csv",
-    "validations.csv",
-}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +39,7 @@ def equal(resumed, straight):
         and resumed.progress == straight.progress
         and log(resumed) == log(straight)
         and files[0].read_bytes() == files[1].read_bytes()
-        and {one.name for one in resumed.folder.iterdir()} == WHOLE
+        and {one.name for one in resumed.folder.iterdir()} == RUN_FILES
     )
 
 

@@ -361,10 +361,10 @@ def _record(
     from molrecon.pipeline.provenance import plain_settings, write_record
 
     plain = plain_settings(settings, method=found.method, model=found.model, parts=parts)
-    content = {"scan": under, "command": output.command_line(), "settings": plain}
+    known = {"command": output.command_line(), "settings": plain, "facts": found.facts()}
     for image in images:
         if image is not None:
-            write_record(image, {**content, "facts": found.facts()})
+            write_record(image, {"scan": under, **known})
 
 
 def _methods(names: str, device: str) -> list[Reconstructor]:

@@ -156,10 +156,7 @@ def _of_image(
     sigma: float | None,
     include_maps: bool,
 ) -> SimulatedScan:
-    image, number = axial_slices(stored, number)
-    coils = COILS if coils is None else coils
-    _require_memory(image, coils)
-    sigma = RELATIVE_SIGMA * float(image.abs().max()) if sigma is None else sigma
+    image, number, coils, sigma = _settled(stored, number, coils, sigma)
     acquisition = simulate_acquisition(image, coils=coils, sigma=sigma, **vars(sampling))
     scan = Scan(
         kspace=acquisition.kspace,
@@ -181,16 +178,13 @@ def _along_lines(
     trajectory: str,
 ) -> SimulatedScan:
     """Simulate a scan along lines of the slices of an image, which share maps and trajectory."""
-    image, number = axial_slices(stored, number)
-    coils = COILS if coils is None else coils
-    _require_memory(image, coils)
+    image, number, coils, sigma = _settled(stored, number, coils, sigma)
     if image.ndim != 4:
         raise InputError(
             f"{stored.source} is a volume, expected slices (y, x) to be sampled along lines; "
             "choose a slice (number)."
         )
     shape = tuple(image.shape[2:])
-    sigma = RELATIVE_SIGMA * float(image.abs().max()) if sigma is None else sigma
     generator = make_generator(sampling.seed)
     truth = image * simulate_phase(shape, generator=generator)
     maps = simulate_coil_maps(shape, coils, generator=generator)[None]
@@ -203,6 +197,17 @@ def _along_lines(
         source=stored.source,
     )
     return SimulatedScan(scan, truth, "image", number, sigma)
+
+
+def _settled(
+    stored: ImageData, number: int | None, coils: int | None, sigma: float | None
+) -> tuple[Tensor, int | None, int, float]:
+    """Return the slices that are simulated, their number, the coils and the noise level."""
+    image, number = axial_slices(stored, number)
+    coils = COILS if coils is None else coils
+    _require_memory(image, coils)
+    sigma = RELATIVE_SIGMA * float(image.abs().max()) if sigma is None else sigma
+    return image, number, coils, sigma
 
 
 def _require_memory(image: Tensor, coils: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -36,6 +37,17 @@ def require_gain(most: float) -> None:
             f"robust is {most:g}, expected at least {LEAST_GAIN:g}: an image that keeps what was "
             "measured passes its errors on with a gain of about 1; give a larger number."
         )
+
+
+def larger_monotonicity(m: float, shift: float, own: float, most: float) -> float:
+    """Return the m with which a network is used for a gain of ``most``, below its ``own``.
+
+    The gain is in proportion to ``1/√(m + shift)``. What a larger m costs next to nothing for is
+    bought with m alone, and the square root of the rest: λ is lowered by as much.
+    """
+    raised = min(m * (own / most) ** 2, max(m, FREE_MONOTONICITY))
+    left = own * math.sqrt((m + shift) / (raised + shift))
+    return min(raised * left / most, max(raised, LARGEST_MONOTONICITY)) if most < left else raised
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
@@ -29,9 +28,8 @@ from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.operators.soft_sense import combined_sets
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.limited_gain import (
-    FREE_MONOTONICITY,
-    LARGEST_MONOTONICITY,
     TYPICAL_NOISE,
+    larger_monotonicity,
     largest_weight,
     require_gain,
 )
@@ -289,12 +287,7 @@ class MOL(LearnedReconstructor):
             level = torch.tensor([TYPICAL_NOISE], device=next(self.network.parameters()).device)
             own = float(robustness_constant(self.weight(level), self.monotonicity + self.shift))
         if most < own:
-            m = min(
-                self.monotonicity * (own / most) ** 2, max(self.monotonicity, FREE_MONOTONICITY)
-            )
-            own *= math.sqrt((self.monotonicity + self.shift) / (m + self.shift))
-            if most < own:
-                m = min(m * own / most, max(m, LARGEST_MONOTONICITY))
+            m = larger_monotonicity(self.monotonicity, self.shift, own, most)
             limited.network_gain = self.network_gain * (1 - m) / (1 - self.monotonicity)
             # Below what follows from the factor by more than its rounding.
             limited.monotonicity, limited.unshrunk = m * (1 - 2.0**-40), True

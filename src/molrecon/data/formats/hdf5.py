@@ -5,7 +5,7 @@ Each layout that differs from `named_arrays` has a module of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -104,8 +104,13 @@ def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> Non
 
 def write_scan(path: Path, scan: Scan) -> None:
     """Write all that the scan holds but its notes, each part as one dataset."""
+    write_arrays(path, parts.scan_arrays(scan))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays under their names, compressed."""
     with new_hdf5(path) as file:
-        for name, array in parts.scan_arrays(scan).items():
+        for name, array in arrays.items():
             if array.ndim < 2:
                 file.create_dataset(name, data=array)
                 continue

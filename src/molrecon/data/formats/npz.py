@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,7 +192,11 @@ def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> Non
 
 def write_scan(path: Path, scan: Scan) -> None:
     """Write all that the scan holds but its notes."""
-    arrays: dict[str, Any] = parts.scan_arrays(scan)
+    write_arrays(path, parts.scan_arrays(scan))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays under their names, compressed."""
     with atomic_path(path) as part, part.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
 

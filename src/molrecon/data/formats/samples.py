@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from molrecon.data.arrays import Array, complex_tensor
-from molrecon.data.atomic import atomic_path, check_writable
-from molrecon.data.formats import bart, hdf5, ismrmrd
+from molrecon.data.atomic import check_writable
+from molrecon.data.formats import bart, hdf5, ismrmrd, npz
 from molrecon.data.formats.entries import Entries
 from molrecon.data.formats.hdf5_file import open_hdf5
-from molrecon.data.formats.hdf5_writing import new_hdf5
 from molrecon.data.formats.location import Location
 from molrecon.data.formats.parts import (
     NAMES,
@@ -166,13 +165,8 @@ def write_samples(path: PathLike, scan: NonCartesianScan) -> None:
             arrays[name] = tensor.cpu().resolve_conj().numpy()
     if scan.sigma is not None:
         arrays["sigma"] = np.array(scan.sigma)
-    if target.suffix == ".npz":
-        with atomic_path(target) as part, part.open("wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **arrays)
-        return
-    with new_hdf5(target) as file:
-        for name, array in arrays.items():
-            file.create_dataset(name, data=array)
+    write = npz.write_arrays if target.suffix == ".npz" else hdf5.write_arrays
+    write(target, arrays)
 
 
 def check_samples_path(path: PathLike) -> Path:
