@@ -202,8 +202,8 @@ STRICT = {
     "many channels": {"kind": "residual-strict", "features": 96, "layers": 1},
     "spectral": {"features": 6, "layers": 3},
     "multiscale-strict": {"features": 8, "scales": (1, 2), "coarse_features": 20},
-    "periodic-strict": {"features": 4, "steps": 1, "temporal_features": 6, "temporal_width": 5},
     "planes": {"plane": {"kind": "residual-strict", "features": 4, "layers": 2}},
+    "series-strict": {"features": 8, "scales": (1, 2), "coarse_features": 20, "temporal_width": 5},
 }
 
 

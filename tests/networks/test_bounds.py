@@ -27,14 +27,14 @@ SMALL = {
         "coarse_features": 3,
         "coarse_channels": 3,
     },
-    "periodic-strict": {"features": 4, "steps": 1, "temporal_features": 3},
     "planes": {"plane": {"kind": "residual-strict", "features": 4, "layers": 2}},
     "residual": {"features": 4, "layers": 2},
     "residual-strict": {"features": 4, "layers": 2},
+    "series-strict": {"features": 4, "scales": [1, 2], "coarse_features": 3, "coarse_channels": 3},
     "spectral": {"features": 4, "layers": 3},
     "unet": {"features": 2, "poolings": 1},
 }
-VOLUMES = ("periodic-strict", "planes")
+VOLUMES = ("planes", "series-strict")
 
 
 def random_network(kind, *, seed=0, spread=0.3, ndim=2, **arguments):
@@ -191,7 +191,7 @@ def test_layers_of_torch_against_their_jacobian(layer, shape):
     assert torch.linalg.matrix_norm(matrix, 2).item() <= certified_bound(layer)
 
 
-STRICT = ["residual-strict", "spectral", "multiscale-strict", "periodic-strict", "planes"]
+STRICT = ["residual-strict", "spectral", "multiscale-strict", "planes", "series-strict"]
 
 
 @pytest.mark.parametrize("kind", STRICT)

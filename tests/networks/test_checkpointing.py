@@ -13,20 +13,20 @@ KINDS = [
     "cnn",
     "kernel-normalised",
     "multiscale-strict",
-    "periodic-strict",
     "planes",
     "residual",
     "residual-strict",
+    "series-strict",
     "spectral",
     "unet",
 ]
-VOLUMES = ("periodic-strict", "planes")
+VOLUMES = ("planes", "series-strict")
 SMALL = {"features": 4}
 
 
 def network(kind, ndim, **arguments):
     torch.manual_seed(0)
-    if kind == "multiscale-strict":
+    if kind in ("multiscale-strict", "series-strict"):
         arguments |= {"coarse_channels": 4, "coarse_features": 4, "scales": (1, 2)}
     if kind == "planes":
         settings = {"plane": {"kind": "residual", **SMALL, **arguments}}

@@ -58,7 +58,7 @@ def test_on_the_device_meta_there_is_the_structure_alone(kind, monkeypatch):
 
 @pytest.mark.parametrize("kind", SMALL)
 def test_loading_draws_no_numbers_and_bounds_no_norms(kind, tmp_path, monkeypatch):
-    ndim = {"ndim": 3} if kind in ("planes", "periodic-strict") else {}
+    ndim = {"ndim": 3} if kind in ("planes", "series-strict") else {}
     settings = {"network": {"kind": kind, **SMALL[kind], **ndim}}
     config = ModelConfig.model_validate({"method": "mol", **settings})
     model = config.build()

@@ -7,9 +7,9 @@ from molrecon.networks.cnn import CNN
 from molrecon.networks.guide import ThresholdGuide
 from molrecon.networks.kernel_normalised import KernelNormalisedCNN
 from molrecon.networks.multiscale import MultiscaleStrictCNN
-from molrecon.networks.periodic import PeriodicStrictCNN
 from molrecon.networks.planes import PlanesNetwork
 from molrecon.networks.residual import ResidualCNN
+from molrecon.networks.series import SeriesStrictCNN
 from molrecon.networks.settings import NETWORKS, AnyNetwork, NetworkSettings, build_network
 from molrecon.networks.strict import ResidualStrictCNN, SpectralCNN
 from molrecon.networks.tiled import Tiled
@@ -19,10 +19,10 @@ NETWORKS |= {
     "cnn": CNN,
     "kernel-normalised": KernelNormalisedCNN,
     "multiscale-strict": MultiscaleStrictCNN,
-    "periodic-strict": PeriodicStrictCNN,
     "planes": PlanesNetwork,
     "residual": ResidualCNN,
     "residual-strict": ResidualStrictCNN,
+    "series-strict": SeriesStrictCNN,
     "spectral": SpectralCNN,
     "unet": UNet,
 }
@@ -35,10 +35,10 @@ __all__ = [
     "MultiscaleStrictCNN",
     "Network",
     "NetworkSettings",
-    "PeriodicStrictCNN",
     "PlanesNetwork",
     "ResidualCNN",
     "ResidualStrictCNN",
+    "SeriesStrictCNN",
     "SpectralCNN",
     "ThresholdGuide",
     "Tiled",

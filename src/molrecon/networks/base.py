@@ -141,6 +141,11 @@ class Network(nn.Module, ABC):
         return function(x, *arguments)
 
     @property
+    def kernel_axes(self) -> int:
+        """Axes of the convolutions' kernels: those of the images, if they are not taken in turn."""
+        return self.ndim
+
+    @property
     def halo(self) -> int | None:
         """Pixels along each axis, those `uncut` aside, that a pixel depends on beyond its place.
 
@@ -219,7 +224,7 @@ class Network(nn.Module, ABC):
             If the other network's weights do not fit.
         """
         try:
-            self.load_state_dict(inflated_state(other.state_dict(), self.ndim))
+            self.load_state_dict(inflated_state(other.state_dict(), self.kernel_axes))
         except RuntimeError as error:
             raise InputError(
                 f"the initial network {type(other).__name__} does not fit "

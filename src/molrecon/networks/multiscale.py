@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from copy import copy, deepcopy
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -89,7 +89,7 @@ class MultiscaleStrictCNN(StrictSteps):
     True
     """
 
-    Settings = MultiscaleStrictSettings
+    Settings: ClassVar[type[MultiscaleStrictSettings]] = MultiscaleStrictSettings
     settings: MultiscaleStrictSettings
 
     def __init__(self, **settings: Any) -> None:
@@ -98,24 +98,30 @@ class MultiscaleStrictCNN(StrictSteps):
         self.features, self.scales = chosen.features, chosen.scales
         self.coarse_channels = chosen.coarse_channels
         for scale in self.scales:
-            taken, width = (
-                (chosen.features, chosen.features)
-                if scale == 1
-                else (chosen.coarse_channels, chosen.coarse_features)
-            )
-            layer = NormalisedConvolution(
-                taken * scale**self.ndim,
-                width,
-                ndim=self.ndim,
-                kernel_size=chosen.kernel_size,
-                biased=False,
-            )
-            self.convolutions.append(layer)
+            self.convolutions.extend(self._kernels(scale))
         self.clips = nn.ModuleList(
             SoftClip(len(layer.weight), noise_conditioned=self.noise_conditioned, speed=SPEED)
             for layer in self._layers()
         )
         self.start()
+
+    def _kernels(self, scale: int) -> list[NormalisedConvolution]:
+        """Return the convolutions of the steps on blocks of one width."""
+        return [self._kernel(scale, self.ndim, self.settings.kernel_size)]
+
+    def _kernel(
+        self, scale: int, ndim: int, size: int | Sequence[int], **options: bool
+    ) -> NormalisedConvolution:
+        """Return a convolution on blocks of ``scale`` pixels along each of ``ndim`` axes."""
+        chosen = self.settings
+        taken, width = (
+            (chosen.features, chosen.features)
+            if scale == 1
+            else (chosen.coarse_channels, chosen.coarse_features)
+        )
+        return NormalisedConvolution(
+            taken * scale**ndim, width, ndim=ndim, kernel_size=size, biased=False, **options
+        )
 
     def reset_parameters(self) -> None:
         """Draw new weights: filters of blocks that ignore constant images, of norm 1."""
@@ -184,7 +190,7 @@ class MultiscaleStrictCNN(StrictSteps):
     def working_channels(self) -> int:
         """Estimate of the real numbers per pixel of one application; blocks are fewer."""
         widths = [
-            max(layer.weight.shape[:2]) // scale**self.ndim
+            max(layer.weight.shape[:2]) // scale**self.kernel_axes
             for scale, (layer, _) in self.scaled_steps()
         ]
         widest: int = max(self.features, *widths)

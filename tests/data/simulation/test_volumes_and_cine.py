@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.cine_mri import CineMRISimulation
 from molrecon.data.simulation.measured_maps import read_measured_maps, resized_maps, varied_maps
+from molrecon.data.simulation.moving_mri import MovingMRISimulation
 from molrecon.data.simulation.volume_mri import VolumeMRISimulation
 from molrecon.data.volumes import SeriesPool, VolumePool
 from molrecon.errors import InputError
@@ -125,6 +126,25 @@ def test_validation_is_of_whole_volumes_and_of_middle_frames(volumes, series):
     # Frames 2 to 6 of the growing disc, as they are.
     area = (one.image[0, 0].abs() > 0.3).sum((1, 2)).float()
     assert (area.diff() > 0).all()
+
+
+def test_slices_are_set_in_motion(volumes):
+    """Series from files that have none, with all that a cine simulation draws."""
+    simulation = MovingMRISimulation(size=(6, 12, 10), batch_size=2, procedural=0.3, **COMMON)
+    moving = []
+    for batch in simulated(simulation, volumes):
+        assert batch.image.shape == batch.mask.shape == (2, 1, 6, 12, 10)
+        assert isinstance(batch.A, DynamicMRI)
+        moving += [one.abs().std(0).max().item() for one in batch.image[:, 0]]
+    assert max(moving) > 0.05
+    assert equal(*(simulation.sample(simulation.pool(volumes), seed=1, step=2) for _ in range(2)))
+    (one,) = simulation.validation(volumes, seed=0, count=1, size=(6, 12, 10))
+    (again,) = simulation.validation(volumes, seed=0, count=1, size=(6, 12, 10))
+    assert one.image.shape == (1, 1, 6, 12, 10)
+    assert equal(one, again)
+    # 22 pixels and a margin of 8 on both sides are more than the smaller volume has.
+    with pytest.raises(InputError, match="larger"):
+        simulation.pool(volumes[1:]).check((6, 22, 22))
 
 
 def test_crops_larger_than_the_data_are_refused(volumes, series):
