@@ -399,3 +399,18 @@ def test_an_accessibility_checker_finds_nothing(opened, scheme, view):
     found = Axe().run(page)["violations"]
     told = [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
     assert told == []
+
+
+def test_all_frames_are_decoded_ahead_of_turning(opened):
+    page = opened()
+    page.wait_for_function(
+        """(frames) => document.querySelector(".viewer").viewer.panels
+             .filter((one) => one.shown).every((one) => one.planes.known.size === frames)""",
+        arg=FRAMES,
+    )
+    turned = "(plane) => document.querySelector('.viewer').viewer.direction(plane)"
+    # From frame 0: to the next, to the one before the first, and nowhere.
+    assert [page.evaluate(turned, plane) for plane in (1, FRAMES - 1, 0)] == [1, -1, 1]
+    press(page, "ArrowUp")
+    assert state(page)["plane"] == FRAMES - 1
+    assert page.evaluate(turned, FRAMES - 1) == -1  # as it went last
