@@ -209,8 +209,9 @@ def test_the_first_image_is_near_its_own_solution():
     assert 0 < distance <= 9 * mol.FIRST * 1.01
 
 
+@pytest.mark.parametrize("guided", [True, False])
 @torch.no_grad()
-def test_thresholds_follow_differences_and_not_derivatives(monkeypatch):
+def test_thresholds_follow_changes_of_the_measurements_unless_they_are_fixed(monkeypatch, guided):
     monkeypatch.setattr(mol, "FIRST", 1e-8)
     A, y = scan()
     model, dy = method(), 1e-3 * normal(*y.shape, seed=3, dtype=y.dtype) * A.mask
@@ -223,7 +224,7 @@ def test_thresholds_follow_differences_and_not_derivatives(monkeypatch):
     followed = model(y + dy, A, **options).value - model(y, A, **options).value
     fixed = held(y + dy, A, tol=1e-8).value - held(y, A, tol=1e-8).value
     assert (followed - fixed).norm() > 0.03 * fixed.norm()
-    for differences, expected in ((True, followed), (False, fixed)):
-        response = Response(model, y, A, size, differences=differences, sigma=0.1, accuracy=1e-3)
-        found = response.difference(dy) if differences else response.derivative(dy)
+    expected = followed if guided else fixed
+    response = Response(model, y, A, size, guided=guided, sigma=0.1, accuracy=1e-3)
+    for found in (response.difference(dy), response.derivative(dy)):
         assert (found - expected).norm() < 0.01 * expected.norm()

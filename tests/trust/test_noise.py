@@ -4,13 +4,17 @@ import pytest
 import torch
 
 from molrecon.errors import InputError
+from molrecon.networks.strict import ResidualStrictCNN
 from molrecon.operators.base import norm
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.denoising import Denoising
+from molrecon.operators.inpainting import Inpainting
+from molrecon.reconstructors.mol import MOL
 from molrecon.reconstructors.sense import SENSE
 from molrecon.reconstructors.total_variation import TotalVariation
 from molrecon.trust.noise import ENOUGH, noise_map
 from molrecon.trust.probe import probe_lesions
+from molrecon.trust.response import Response
 from molrecon.trust.share import data_share
 
 from ..reconstructors.methods import ALL, model, scan
@@ -129,6 +133,26 @@ def test_the_accuracy_by_default_is_far_below_the_statistics():
         for accuracy in (ENOUGH, 1e-4)
     )
     assert (found / exact - 1).abs().median() < 0.02
+
+
+@torch.no_grad()
+def test_a_change_is_as_exact_as_asked_where_the_residual_is_much_smaller_than_the_error():
+    """What A does not see is held by m alone: the error is many times the residual."""
+    A = Inpainting((torch.arange(12) % 4 != 0).expand(1, 1, 12, 12), dtype=torch.complex128)
+    torch.manual_seed(0)
+    network = ResidualStrictCNN(features=4, layers=2, lipschitz=0.98).double().eval()
+    method = MOL(network, monotonicity=0.02).double().requires_grad_(False)
+    y = A(normal(1, 1, 12, 12))
+    dy = A.noise(0.1 * normal(1, 1, 12, 12, seed=1))
+
+    def response(accuracy):
+        return Response(method, y, A, lambda _: float(norm(dy)), sigma=0.05, accuracy=accuracy)
+
+    exact = response(1e-6).difference(dy)
+    found = response(0.05)
+    at_its_residual = found._difference(dy)
+    assert norm(at_its_residual - exact) > 0.2 * norm(exact)
+    assert norm(found.difference(dy) - exact) < 0.06 * norm(exact)
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, float("nan"), float("inf")])

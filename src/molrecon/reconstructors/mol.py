@@ -24,6 +24,7 @@ from molrecon.networks.base import Network
 from molrecon.networks.bounds import is_altered, proved_bound
 from molrecon.networks.cnn import CNNSettings
 from molrecon.networks.guide import GuideSettings, ThresholdGuide, require_guided
+from molrecon.networks.precision import full_precision
 from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.operators.soft_sense import combined_sets
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
@@ -202,9 +203,37 @@ class MOL(LearnedReconstructor):
         if self.guide is None:
             return fixed
         with torch.no_grad():
-            scaled, scale, _ = self._scaled(y, A, fixed["sigma"], None, fixed["scale"])
-            first = self._first(ScaledProblem(*scaled)).value
-        return fixed | {"guide": first * per_sample(scale, first)}
+            return fixed | {"guide": self.first_image(y, A, **fixed)}
+
+    def first_image(
+        self,
+        y: Tensor,
+        A: LinearOperator,
+        *,
+        sigma: Tensor,
+        scale: Tensor,
+        x0: Tensor | None = None,
+        equilibrium: Equilibrium | None = None,
+    ) -> Tensor:
+        """Return the solution without a guide, which thresholds follow, ``(batch, *A.shape_in)``.
+
+        Parameters
+        ----------
+        y
+            Measurements ``(batch, *A.shape_out)``.
+        A
+            The forward operator.
+        sigma, scale
+            Noise level and image peak in the unit of ``y``, ``(batch,)`` each, see `settled`.
+        x0
+            Starting image ``(batch, *A.shape_in)``; by default a short SENSE reconstruction.
+        equilibrium
+            Solvers in place of the model's own.
+        """
+        scaled, scale, _ = self._scaled(y, A, sigma, x0, scale)
+        with full_precision(y.device.type).entered():
+            first = self._first(ScaledProblem(*scaled, equilibrium=equilibrium)).value
+        return first * per_sample(scale, first)
 
     def inclusion(self, problem: ScaledProblem, network: Network | None = None) -> Inclusion:
         """Return the equation of a reconstruction, in units of the image peak.

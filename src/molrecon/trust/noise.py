@@ -102,8 +102,8 @@ def noise_map(
     2008), from where it was: this is the noise of the non-linear method, and holds for every
     method. With ``way="linearised"`` the derivative of the method is applied to it, which holds
     where the noise is small. What the method derives from the measurements (unit, σ, λ) is fixed,
-    and so are coil maps and mask; thresholds that a guide sets follow the measurements with
-    ``"replicas"`` and are fixed with ``"linearised"``. Noise is what is meant, not error: what a
+    and so are coil maps and mask; thresholds that a guide sets follow the measurements, and their
+    derivative is in ``"linearised"``. Noise is what is meant, not error: what a
     method gets wrong in the same way every time is not in it.
 
     Parameters
@@ -167,9 +167,7 @@ def noise_map(
         return level * math.sqrt(pixels)
 
     anew = way == "replicas"
-    response = Response(
-        method, y, A, size_of_noise, differences=anew, sigma=level, x0=x0, accuracy=accuracy
-    )
+    response = Response(method, y, A, size_of_noise, sigma=level, x0=x0, accuracy=accuracy)
     phase = unit_phase(response.image)
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(1, *A.shape_in, dtype=torch.float64, device=y.device)

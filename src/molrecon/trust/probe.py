@@ -176,9 +176,7 @@ def probe_lesions(
         power = (tissue.mask * tissue.level).square().sum() * profile.square().sum() * density
         return contrast * float(power.sqrt())
 
-    response = Response(
-        method, y, A, change, differences=True, sigma=sigma, x0=x0, accuracy=accuracy
-    )
+    response = Response(method, y, A, change, sigma=sigma, x0=x0, accuracy=accuracy)
     tissue = Tissue.of(response.image, A.support)
     if not bool(tissue.mask.any()):
         raise InputError("the image shows no tissue to probe; check the measurements")

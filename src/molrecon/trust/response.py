@@ -17,9 +17,13 @@ from molrecon.lipschitz.linearised import Linearised
 from molrecon.operators.base import LinearOperator, norm
 from molrecon.reconstructors.base import Held, Reconstructor
 from molrecon.reconstructors.learned import LearnedReconstructor
+from molrecon.reconstructors.mol import MOL
 
 ACCURACY = 0.02
 """Error of a change of the image, relative to it: less than the statistics of the maps leave."""
+
+FINER = 10.0
+"""How many times smaller the tolerances are of the change that tells the error of another."""
 
 
 def require_effort(batch: int, accuracy: float, seed: int) -> None:
@@ -44,9 +48,8 @@ class Response:
     """The change of one image with its measurements, exact or to first order.
 
     What the method derives from the measurements (unit, σ, λ) is fixed at its values for ``y``
-    (`Reconstructor.held`). The image from which a guide sets thresholds is found anew for
-    differences, as a new scan would have it, and fixed for derivatives. Methods whose answer does
-    not depend on the start begin at the image. No
+    (`Reconstructor.held`). Methods whose answer does not depend on the start begin at the image;
+    where thresholds follow a first image, they begin at the image plus the change of that one. No
     bounds are computed: an equilibrium stops at its residual, where the error of a change is about
     ``accuracy`` times the change.
 
@@ -60,8 +63,9 @@ class Response:
         The forward operator.
     change
         Expected size of the changes, as a function of the image: their Euclidean norm, in its unit.
-    differences
-        Whether `difference` will be asked for; else `derivative`.
+    guided
+        Whether the image from which a guide sets thresholds is found anew, as a new scan would
+        have it, and belongs to the derivative; else it is fixed.
     sigma
         Standard deviation of the noise per sample in the unit of ``y``; by default estimated where
         the method needs it.
@@ -90,7 +94,7 @@ class Response:
         A: LinearOperator,
         change: Callable[[Tensor], float],
         *,
-        differences: bool,
+        guided: bool = True,
         sigma: Tensor | float | None = None,
         x0: Tensor | None = None,
         accuracy: float = ACCURACY,
@@ -101,17 +105,18 @@ class Response:
             )
         self.A, self._y = A, y
         self._held = method.held(y, A, sigma=sigma)
-        if differences:
-            fixed = {name: one for name, one in self._held.fixed.items() if name != "guide"}
-            self._held = Held(self._held.method, fixed)
+        self._first: Tensor | None = self._held.fixed.get("guide") if guided else None
         with torch.no_grad():
             image = self._held(y, A, x0=x0).value if x0 is None else x0
             # Of an image of zeros every change is more than all of it.
             self._tol = min(1.0, accuracy * change(image) / max(float(norm(image)), 1e-30))
             self._accuracy = accuracy
-            # The error of this image is in every change, so it has to be the smaller one.
+            # The errors of these images are in every change, so they have to be the smaller ones.
+            if self._first is not None:
+                self._first = self._first_image(y, self._tol / 3)
             self.image = self._reconstruct(y, image, self._tol / 3)
         self._derivatives: dict[int, Linearised] = {}
+        self._checked = False
 
     @torch.no_grad()
     def difference(self, dy: Tensor) -> Tensor:
@@ -122,13 +127,14 @@ class Response:
         dy
             Changes ``(batch, *A.shape_out)``, each by itself.
         """
-        return self._reconstruct(self._y + dy, self.image, self._tol) - self.image
+        self._check(lambda: self._difference(dy[:1]))
+        return self._difference(dy)
 
     def derivative(self, dy: Tensor) -> Tensor:
         """Return the derivative of the image in the direction ``dy``.
 
         Of an equilibrium it solves ``(I − J + λAᴴA) dx = λAᴴ dy``, J being the Jacobian of the
-        network at the image.
+        network at the image; where thresholds follow a first image, so does their derivative.
 
         Parameters
         ----------
@@ -145,6 +151,13 @@ class Response:
                 f"the method {self._held.name} has no derivative, expected one that has; use "
                 "differences"
             )
+        self._check(lambda: self._derivative(dy[:1]))
+        return self._derivative(dy)
+
+    def _difference(self, dy: Tensor) -> Tensor:
+        return self._reconstruct(self._y + dy, self.image, self._tol) - self.image
+
+    def _derivative(self, dy: Tensor) -> Tensor:
         count = dy.shape[0]
         if count not in self._derivatives:
             self._derivatives = {
@@ -154,28 +167,80 @@ class Response:
             }
         return self._derivatives[count].forward(dy)
 
+    def _check(self, change: Callable[[], Tensor]) -> None:
+        """Lower the tolerances, once, to where the error of a change is about what is allowed.
+
+        A solve stops at its residual, and the error is that over the monotonicity along it: five
+        times as much where a model's is small. What a change at tolerances ``FINER`` times smaller
+        differs by tells. From one that is exact enough the tolerances are raised again: the error
+        grows no faster. Tolerances that a solve does not reach are not asked for.
+        """
+        if self._checked:
+            return
+        self._checked = True
+        tol, accuracy = self._tol, self._accuracy
+        factor, coarse = 1.0, change()
+        while True:
+            factor /= FINER
+            self._set(tol * factor, accuracy * factor)
+            try:
+                fine = change()
+            except ConvergenceError:
+                error = accuracy
+                break
+            error = float(norm(coarse - fine) / norm(fine).clamp_min(torch.finfo(fine.dtype).tiny))
+            if error <= accuracy or self._tol < self._reachable(0.0, self._y):
+                break
+            coarse = fine
+        factor = min(1.0, factor * FINER * min(max(accuracy / max(error, 1e-30), 1.0), FINER))
+        self._set(tol * factor, accuracy * factor)
+
+    def _set(self, tol: float, accuracy: float) -> None:
+        self._tol, self._accuracy, self._derivatives = tol, accuracy, {}
+
     def _reconstruct(self, y: Tensor, start: Tensor, tol: float) -> Tensor:
-        count = y.shape[0]
-        fixed: dict[str, Any] = {
-            name: _expanded(value, count) if isinstance(value, Tensor) and value.ndim else value
-            for name, value in self._held.fixed.items()
-        }
-        method = self._held.method
-        # Single precision goes no further.
-        tol = max(tol, 10 * float(torch.finfo(y.dtype).eps))
-        if isinstance(method, LearnedReconstructor) and method.equilibrium is not None:
-            fixed["equilibrium"] = _economical(method, method.equilibrium, tol, self._accuracy)
-            tol_of_call = None
-        else:
-            tol_of_call = tol
-        held = Held(method, fixed)
+        fixed = self._fixed(y.shape[0], tol)
+        start = _expanded(start, y.shape[0])
+        if self._first is not None:
+            first = fixed["guide"] = self._first_image(y, tol)
+            start = start + (first - self._first).detach()
+        held = Held(self._held.method, fixed)
         solution = held(
-            y, self.A, x0=_expanded(start, count), tol=tol_of_call, raise_on_failure=False
+            y,
+            self.A,
+            x0=start,
+            tol=None if "equilibrium" in fixed else self._reachable(tol, y),
+            raise_on_failure=False,
         )
         failure = solution.failure("reconstruction")
         if failure is not None:
             raise ConvergenceError(failure[0].upper() + failure[1:])
         return solution.value
+
+    def _first_image(self, y: Tensor, tol: float) -> Tensor:
+        """Return the image that thresholds follow, about as exact as the change."""
+        method, options = self._held.method, self._fixed(y.shape[0], tol)
+        assert isinstance(method, MOL)
+        return method.first_image(y, self.A, x0=options.pop("guide"), **options)
+
+    def _fixed(self, count: int, tol: float) -> dict[str, Any]:
+        """Return what is fixed, for a number of samples, with solvers that stop at ``tol``."""
+        fixed: dict[str, Any] = {
+            name: _expanded(value, count) if isinstance(value, Tensor) and value.ndim else value
+            for name, value in self._held.fixed.items()
+        }
+        if self._first is not None:
+            fixed["guide"] = _expanded(self._first, count)
+        method = self._held.method
+        if isinstance(method, LearnedReconstructor) and method.equilibrium is not None:
+            tol = self._reachable(tol, self._y)
+            fixed["equilibrium"] = _economical(method, method.equilibrium, tol, self._accuracy)
+        return fixed
+
+    @staticmethod
+    def _reachable(tol: float, y: Tensor) -> float:
+        """Return a tolerance that the precision of ``y`` reaches."""
+        return max(tol, 10 * float(torch.finfo(y.dtype).eps))
 
 
 def _economical(

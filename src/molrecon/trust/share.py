@@ -149,9 +149,7 @@ def data_share(
         return STEP * float(norm(image))
 
     smooth = method.differentiable
-    response = Response(
-        method, y, A, size, differences=not smooth, sigma=sigma, x0=x0, accuracy=accuracy
-    )
+    response = Response(method, y, A, size, guided=False, sigma=sigma, x0=x0, accuracy=accuracy)
     step = 1.0 if smooth else size(response.image) / (response.image.numel() / spacing**ndim) ** 0.5
     apply = response.derivative if smooth else response.difference
 
