@@ -192,6 +192,18 @@ def test_output_that_cannot_be_written(files, refused, tmp_path, name):
     refused("reconstruct", tmp_path / "none.npz", *SENSE, "-o", tmp_path / name, naming=[name[-9:]])
 
 
+@pytest.mark.parametrize("option", [("--processes", 2), ("--processes", 0), ("--retry",)])
+def test_options_of_many_scans_are_refused_for_one(files, refused, out, option):
+    refused("reconstruct", files.under, *SENSE, "-o", out, *option, naming=[option[0], "folder"])
+
+
+def test_a_file_without_arrays(refused, tmp_path, out):
+    with h5py.File(tmp_path / "bare.h5", "w"):
+        pass
+    said = refused("info", tmp_path / "bare.h5", naming=["bare.h5"])
+    assert "only" not in said
+
+
 def test_unknown_method_and_device(files, refused, out):
     refused(
         "reconstruct",

@@ -29,6 +29,13 @@ def test_cycles_per_field_of_view_tell_the_matrix():
     assert torch.equal(found.trajectory, SPOKES)
 
 
+@pytest.mark.parametrize("factor", [1e3, 1e300])
+def test_an_image_of_more_pixels_along_an_axis_than_samples_is_refused(factor):
+    assert settle_positions(SPOKES * 10, "a scan").shape[1] == 10 * SHAPE[1]
+    with pytest.raises(InputError, match="of more pixels along an axis than the scan has samples"):
+        settle_positions(SPOKES * factor, "a scan")
+
+
 def test_cycles_per_metre_need_the_field_of_view():
     stored = SPOKES / 0.24
     found = settle_positions(stored, "a scan", unit="metres", field_of_view=240)

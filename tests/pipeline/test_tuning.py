@@ -220,7 +220,7 @@ def test_it_is_chosen_by_default_where_the_noise_is_uncertain(model, monkeypatch
     found, asked, fixed = run(), run(strength="auto"), run(strength=1)
     assert torch.equal(found.image, asked.image)
     assert found.tunings[0].strength == asked.tunings[0].strength != 1
-    assert "the noise level is uncertain (± 40%)" in dict(found.summary())["Strength"]
+    assert "the noise level is uncertain (σ ± 40%)" in dict(found.summary())["Strength"]
     assert "uncertain" not in dict(asked.summary())["Strength"]
     # What the trials hold is in the plan where there are any.
     image = 8 * math.prod(SHAPE)

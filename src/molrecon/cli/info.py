@@ -90,11 +90,12 @@ def _made_by(record: Mapping[str, Any]) -> str:
 
 
 def _scan_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    from molrecon.operators.noise import doubt_text
+
     sigma = facts["sigma"]
     noise = "unknown" if sigma is None else f"σ = {sigma:.4g} per k-space sample"
     if sigma is not None:
-        doubt = facts["sigma_uncertainty"]
-        noise += f" ± {doubt:.0%}" if doubt else ""
+        noise = f"{noise} {doubt_text(facts['sigma_uncertainty'] or 0)}".rstrip()
         noise += f", {facts['relative_sigma']:.2%} of the peak of the zero-filled image"
     present = [name for name in ("coil_maps", "mask", "noise", "reference") if facts[f"has_{name}"]]
     wanted = facts["image_shape"]

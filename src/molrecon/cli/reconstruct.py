@@ -246,6 +246,11 @@ def reconstruct(
         if many and value is not None:
             raise InputError(f"{option} is given for {under}, expected for one scan; leave it out.")
     if not many:
+        for option, given in (("--processes", processes != 1), ("--retry", retry)):
+            if given:
+                raise InputError(
+                    f"{option} is given for {under}, expected for a folder or list; leave it out."
+                )
         check_images(
             (out, noise_map, share), under, mask, coil_maps, calibration, trajectory, model
         )

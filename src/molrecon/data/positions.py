@@ -119,6 +119,7 @@ def settle_positions(
         positions = positions * per_pixel[unit] * torch.tensor(matrix, dtype=torch.float64)
     reach = positions.abs().flatten(0, -2).amax(0)
     if matrix is None:
+        _require_plausible(float(reach.max()), positions[..., 0].numel(), source)
         matrix = [max(FEWEST_PIXELS, 2 * math.ceil(float(one) / BEYOND - 1e-9)) for one in reach]
         notes.append(f"the matrix is {shape_text(matrix)}, as far as the trajectory reaches")
     _require_inside(reach, matrix, source)
@@ -170,6 +171,16 @@ def _found(positions: Tensor, matrix: Sequence[int] | None, source: str) -> str:
         f"The trajectory of {source} reaches {largest:.4g}{size}, from which its unit cannot be "
         f"told; give it (unit): {known}."
     )
+
+
+def _require_plausible(far: float, samples: int, source: str) -> None:
+    """Refuse a matrix that no scan has: fewer samples in all than pixels along one axis."""
+    if 2 * far > max(samples, FEWEST_PIXELS):
+        raise InputError(
+            f"The trajectory of {source} reaches {far:.4g}, which would be an image of more pixels "
+            f"along an axis than the scan has samples ({samples}); give the trajectory of the "
+            "scan, its unit (unit) or the pixels of the image (matrix)."
+        )
 
 
 def _require_inside(reach: Tensor, matrix: Sequence[int], source: str) -> None:

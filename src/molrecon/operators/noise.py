@@ -82,6 +82,11 @@ class NoiseEstimate:
         """Whether it was measured in the scan itself."""
         return self.source not in (GIVEN, NOISE_SCAN)
 
+    @property
+    def doubt(self) -> str:
+        """The largest uncertainty in words, as in ± 13%; empty where there is none."""
+        return doubt_text(float(self.uncertainty.max()))
+
     def facts(self) -> dict[str, Any]:
         """Return the level and its uncertainty, the largest of a batch, as plain values."""
         return {
@@ -89,6 +94,21 @@ class NoiseEstimate:
             "uncertainty": float(self.uncertainty.max()),
             "source": self.source,
         }
+
+
+def doubt_text(uncertainty: float) -> str:
+    """Say how uncertain a noise level is, by its relative standard error.
+
+    From 100 % on the level may be zero, and only how large it may be is known.
+
+    Examples
+    --------
+    >>> doubt_text(0.13), doubt_text(10.08), doubt_text(0)
+    ('± 13%', 'or up to 11.1 times that', '')
+    """
+    if uncertainty >= 1:
+        return f"or up to {1 + uncertainty:.3g} times that"
+    return f"± {uncertainty:.0%}" if uncertainty > 0 else ""
 
 
 def estimate_sigma(kspace: Tensor, mask: Tensor) -> Tensor:

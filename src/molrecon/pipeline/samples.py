@@ -369,8 +369,8 @@ def _assumed(
         )
     if noise is not None and noise.estimated:
         assumed["noise"] = (
-            f"σ = {float(noise.sigma[0]):.4g} ± {float(noise.uncertainty[0]):.0%} per k-space "
-            f"sample is estimated ({noise.source})."
+            f"σ = {float(noise.sigma[0]):.4g} {noise.doubt} per k-space sample is estimated "
+            f"({noise.source})."
         )
     if any("as far as" in note for note in scan.notes):
         assumed["field of view"] = (

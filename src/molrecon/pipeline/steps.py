@@ -412,7 +412,7 @@ def _assumed(matched: Matched, solved: Solved) -> dict[str, str]:
     noise = solved.noises[0]
     if noise is not None and noise.estimated:
         assumed["noise"] = (
-            f"σ = {float(noise.sigma[0]):.4g} ± {float(noise.uncertainty[0]):.0%} per k-space "
-            f"sample is estimated ({noise.source})."
+            f"σ = {float(noise.sigma[0]):.4g} {noise.doubt} per k-space sample is estimated "
+            f"({noise.source})."
         )
     return assumed

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from molrecon.equilibrium.bound_text import bound_text, share_text
 from molrecon.equilibrium.solution import Guarantee
 from molrecon.errors import shape_text
+from molrecon.operators.noise import doubt_text
 from molrecon.pipeline.memory import gib
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ def _origin(facts: dict[str, Any]) -> str:
     noise = facts["noise"]
     if noise is None:
         return ""
-    doubt = f" ± {noise['uncertainty']:.0%}" if noise["uncertainty"] > 0 else ""
-    return f"{doubt} ({noise['source']})"
+    return f" {doubt_text(noise['uncertainty'])} ({noise['source']})".replace("  ", " ")
 
 
 def _noise(facts: dict[str, float]) -> str:

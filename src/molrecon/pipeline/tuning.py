@@ -132,7 +132,7 @@ def doubt_of_noise(noise: NoiseEstimate | None) -> str:
     """Say that a noise level is uncertain; nothing if it is not."""
     if noise is None or not float(noise.uncertainty.max()) > UNCERTAIN:
         return ""
-    return f"the noise level is uncertain (± {float(noise.uncertainty.max()):.0%})"
+    return f"the noise level is uncertain (σ {noise.doubt})"
 
 
 @torch.no_grad()

@@ -155,6 +155,15 @@ def test_calibration_data_of_another_scan_are_doubted(lines, full):
     assert correlation(kspace, right[None, :, :, 9:10]) is None
 
 
+def test_calibration_data_without_a_phase_are_refused(lines, full):
+    data = torch.from_numpy(full.full[:, :, 18:38])
+    parts = {"real": data.real + 0j, "imaginary": 1j * data.imag, "magnitude": data.abs() + 0j}
+    for name, part in parts.items():
+        doubt = check(scan_of(lines.kspace, calibration=part[None])).contradictions[0]
+        assert doubt.name == "calibration"
+        assert ("imaginary" if name == "imaginary" else "real") in doubt.seen
+
+
 def test_noise_samples_of_other_units_or_with_signal_are_refused(lines):
     generator = torch.Generator().manual_seed(0)
     noise = lines.sigma * torch.randn(8, 2000, dtype=torch.complex64, generator=generator)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from molrecon.data.check.findings import Finding
+from molrecon.data.check.kind import only_part
 from molrecon.data.scan import sampled
 from molrecon.operators.fourier import centred_slices
 
@@ -27,6 +28,17 @@ def check_calibration(evidence: Evidence) -> Iterator[Finding]:
     """Find calibration data that are not of the coils, place or orientation of the scan."""
     scan = evidence.scan
     if scan.calibration is None or scan.kspace.shape[1] < 2:
+        return
+    part = only_part(scan.calibration)
+    if part is not None:
+        yield Finding(
+            "calibration",
+            "refused",
+            f"all values of the calibration data are {part}",
+            "they are a magnitude or one of the two parts, and coil maps estimated from them would "
+            "be those of the object overlaid with its mirror image",
+            "give real and imaginary part as complex numbers, or along the last axis (calibration)",
+        )
         return
     kspace = scan.kspace
     if scan.axes.time:

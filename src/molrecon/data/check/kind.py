@@ -45,8 +45,7 @@ def check_kind(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("kind", "refused", seen, means, _OTHER)
         return
     gain = transform_gain(evidence.quiet_kspace)
-    part = None if kspace.real.any() and kspace.imag.any() else "real"
-    part = "imaginary" if not kspace.real.any() else part
+    part = only_part(kspace)
     if gain > 1:
         real = ", and all its values are real" if part == "real" else ""
         yield Finding(
@@ -65,6 +64,13 @@ def check_kind(evidence: Evidence) -> Iterator[Finding]:
             "image of it would be overlaid with its mirror image",
             "give real and imaginary part as complex numbers, or along the last axis",
         )
+
+
+def only_part(values: Tensor) -> Literal["real", "imaginary"] | None:
+    """Return which part of complex numbers is all there is; None where both are there."""
+    if not values.real.any():
+        return "imaginary"
+    return None if values.imag.any() else "real"
 
 
 def constant_values(item: Tensor) -> tuple[str, Literal["mask", "coil maps"]] | None:

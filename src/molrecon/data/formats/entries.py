@@ -121,8 +121,9 @@ def choose_key(
         return candidates[0]
     if not candidates:
         how = ", with real and imaginary part as complex numbers or along the last axis"
+        others = f", only {listing(entries)}" if entries else ""
         raise InputError(
-            f"{location.path} holds no {wanted}, only {listing(entries)}; give a file with one"
+            f"{location.path} holds no {wanted}{others}; give a file with one"
             f"{how if 'complex' in wanted else ''}."
         )
     raise AmbiguousError(
