@@ -198,3 +198,20 @@ def test_wrong_arguments_are_refused(arguments, sentence):
 def test_a_stack_needs_planes():
     with pytest.raises(InputError, match="planes first, as of a stack"):
         NonCartesianMRI(MAPS, POINTS, stacked=True)
+
+
+@pytest.mark.parametrize(("axes", "planes"), [(2, 1), (1, 4)])
+def test_the_preconditioner_inverts_the_nearest_circulant(axes, planes):
+    shape = (3, 4, 5)[-axes - (planes > 1) :]
+    options = {"axes": axes, "planes": planes} if planes > 1 else {}
+    A = non_cartesian_mri(shape, (7,), **options)
+    size, c = math.prod(shape), torch.tensor([2.0], dtype=torch.float64)
+    basis = torch.eye(size, dtype=torch.complex128).reshape(size, 1, *shape)
+    dims = tuple(range(-axes, 0))
+    # What is diagonal in waves: the diagonal of AᴴA there is the nearest.
+    waves = torch.fft.ifftn(basis, dim=dims, norm="ortho")
+    spectrum = (waves.conj() * A.normal(waves)).flatten(1).sum(1).real
+    waves = waves.reshape(size, size)
+    found = A.preconditioner(c)(basis).reshape(size, size)
+    expected = (waves.mT / (1 + 2 * spectrum)) @ waves.conj()
+    assert torch.allclose(found.mT, expected, rtol=0, atol=1e-12)

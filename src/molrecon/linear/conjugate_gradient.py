@@ -19,7 +19,8 @@ class ConjugateGradient:
 
     Every sample has its own ``c`` and stops by itself. The matrix has all eigenvalues in
     ``[1, 1 + c‖A‖²]``, so the iteration always converges in exact arithmetic (Hestenes and
-    Stiefel 1952).
+    Stiefel 1952). Where the operator knows a `LinearOperator.preconditioner` it is used, and the
+    residual that decides is that of the equation itself.
 
     Parameters
     ----------
@@ -86,32 +87,36 @@ class ConjugateGradient:
         else:
             residual = r - x - per_sample(c, x) * A.normal(x)
             evaluations += 1
-        rr = inner(residual, residual)
-        start = rr.sqrt()
+        precondition = A.preconditioner(c)
+        scaled = residual if precondition is None else precondition(residual)
+        size, rz = inner(residual, residual).sqrt(), inner(residual, scaled)
+        start = size
         rhs = norm(r)
         reference = rhs if self.relative_to == "rhs" else start
         # Relative to the start even where that is at the rounding level of r: correcting a warm
         # start is iterative refinement, and stopping there would return it as if it were exact.
         threshold = max(self.rtol, torch.finfo(rhs.dtype).eps) * reference
-        direction = residual.clone()
+        direction = scaled.clone()
         iterations = torch.zeros(r.shape[0], dtype=torch.int64, device=r.device)
-        active = rr.sqrt() > threshold
+        active = size > threshold
         for _ in range(self.max_iterations):
             if not bool(active.any()):
                 break
             product = direction + per_sample(c, direction) * A.normal(direction)
             evaluations += 1
             curvature = inner(direction, product)
-            step = torch.where(active, rr / curvature, torch.zeros_like(rr))
+            step = torch.where(active, rz / curvature, torch.zeros_like(rz))
             # In place: of volumes there should be no more copies than the method needs.
             x.addcmul_(per_sample(step.to(x.dtype), x), direction)
             residual.addcmul_(per_sample(-step.to(x.dtype), x), product)
-            previous, rr = rr, inner(residual, residual)
-            beta = torch.where(active, rr / previous, torch.zeros_like(rr))
-            direction.mul_(per_sample(beta, x)).add_(residual)
+            scaled = residual if precondition is None else precondition(residual)
+            previous, rz = rz, inner(residual, scaled)
+            size = inner(residual, residual).sqrt()
+            beta = torch.where(active, rz / previous, torch.zeros_like(rz))
+            direction.mul_(per_sample(beta, x)).add_(scaled)
             iterations += active
-            active = active & (rr.sqrt() > threshold)
-        final = rr.sqrt()
+            active = active & (size > threshold)
+        final = size
         return LinearSolution(
             value=x,
             status=statuses(final, threshold),

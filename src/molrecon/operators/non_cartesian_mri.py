@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Self
 
@@ -11,9 +12,9 @@ from torch import Tensor
 
 from molrecon.errors import InputError
 from molrecon.operators import nufft
-from molrecon.operators.base import LinearOperator
+from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.operators.checks import check_tensor
-from molrecon.operators.fourier import fft_centred, ifft_centred
+from molrecon.operators.fourier import fft_centred, ifft_centred, spatial_dims
 from molrecon.operators.line_noise import estimate_lines_noise
 from molrecon.operators.multi_coil import (
     add_block,
@@ -164,6 +165,43 @@ class NonCartesianMRI(LinearOperator):
             image = add_block(image, self._combined(coils, block))
         assert image is not None
         return image
+
+    def preconditioner(self, c: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """Return ``(I + cC)⁻¹`` with the circular convolution C that is nearest to AᴴA.
+
+        It knows the density of the samples, which makes AᴴA ill-conditioned where they crowd at
+        the centre, and how far the coil maps fill the gaps between them.
+
+        Parameters
+        ----------
+        c
+            Non-negative weight of every sample, ``(batch,)``.
+        """
+        if self.stacked and len(self.points.radians) > 1:
+            return None
+        dims = spatial_dims(self.axes)
+        inverse = 1 / (1 + per_sample(c, self._circulant) * self._circulant.to(c.dtype))
+
+        def apply(r: Tensor) -> Tensor:
+            k = torch.fft.fftn(r, dim=dims).mul_(inverse)
+            image: Tensor = torch.fft.ifftn(k, dim=dims)
+            return image
+
+        return apply
+
+    @cached_property
+    def _circulant(self) -> Tensor:
+        """Spectrum of the preconditioner, ``(batch or 1, 1, *shape_in)`` or 1 for the planes."""
+        dims, maps = spatial_dims(self.axes), self._in_planes(self.coil_maps.detach())
+        shape = self.shape_in[-self.axes :]
+        power = torch.zeros(1, dtype=self.dtype.to_real(), device=self.device)
+        for coil in maps.unbind(1):
+            k = torch.fft.fftn(coil, [2 * n for n in shape], dims)
+            power = power + k.abs().square()
+        related = torch.fft.ifftn(power / math.prod(shape), dim=dims).conj()
+        found = self.points.circulant(related.to("cpu", torch.complex128))
+        found = found if self._planes else found.squeeze(1)
+        return found.unsqueeze(1).to(self.device)
 
     @cached_property
     def _norm(self) -> NormEstimate:

@@ -131,6 +131,27 @@ class SamplePoints:
         found: Tensor = torch.fft.fftn(torch.fft.ifftshift(kernel, dim=dims), dim=dims).real
         return found.contiguous()
 
+    def circulant(self, related: Tensor) -> Tensor:
+        """Return the spectrum of the circulant nearest to AᴴA, ``(planes or 1, *n)``, float64.
+
+        (T. Chan 1988, SIAM J. Sci. Stat. Comput. 9, 766.) Of all circular convolutions of n pixels
+        it is the nearest in the Frobenius norm: each lag has the mean of AᴴA over all pairs of
+        pixels that are so far apart, around the edge too. It is not negative.
+
+        Parameters
+        ----------
+        related
+            ``Σ_r S(r + l)ᴴ S(r)`` of the coil maps at lags l in a circle of 2n, over the number of
+            pixels, ``(planes or 1, *2n)``.
+        """
+        dims = spatial_dims(len(self.shape))
+        kernel = torch.fft.ifftn(self.spectrum, dim=dims) * related
+        for dim, n in zip(dims, self.shape, strict=True):
+            positive, negative = kernel.split(n, dim)
+            kernel = positive + negative
+        found: Tensor = torch.fft.fftn(kernel, dim=dims).real
+        return found.clamp_min(0)
+
     def spectrum_for(self, like: Tensor) -> Tensor:
         """Return the spectrum as `filter_padded` takes it for images of a precision and device."""
         key = like.dtype, like.device
