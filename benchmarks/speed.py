@@ -21,8 +21,8 @@ import torch
 import molrecon
 from common import brain, magnitude_psnr
 from molrecon import MOL, ConjugateGradient, Equilibrium, ForwardBackward, Solution
+from molrecon.equilibrium.implicit import published_equilibrium
 from molrecon.evaluation.reference_problem import ReferenceProblem, retrospective_problem
-from molrecon.reconstructors.mol import published_equilibrium
 
 PUBLISHED_SHIFT = 0.1
 TARGET = 1e-3

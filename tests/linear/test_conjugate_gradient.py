@@ -167,3 +167,20 @@ def test_every_status_has_a_sentence():
     sentences = [status.sentence for status in Status]
     assert len(set(sentences)) == len(Status)
     assert all(sentence.endswith(".") and sentence[0].isupper() for sentence in sentences)
+
+
+def test_solved_samples_leave_the_batch(monkeypatch):
+    applied = []
+    own = CartesianMRI.normal
+    monkeypatch.setattr(CartesianMRI, "normal", lambda A, x: applied.append(len(x)) or own(A, x))
+    A, r = cartesian_mri((4, 5), mask_batch=3, maps_batch=3), normal(3, 1, 4, 5)
+    c = torch.tensor([0.0, 300.0, 2.0], dtype=torch.float64)
+    together = ConjugateGradient(rtol=1e-9)(A, c, r)
+    assert len(set(together.iterations.tolist())) == 3
+    assert sum(applied) == together.iterations.sum()
+    for n in range(3):
+        one = A.for_samples(torch.tensor([n]))
+        alone = ConjugateGradient(rtol=1e-9)(one, c[n : n + 1], r[n : n + 1])
+        assert torch.equal(alone.iterations, together.iterations[n : n + 1])
+        assert torch.allclose(alone.value[0], together.value[n], rtol=1e-12, atol=1e-12)
+        assert torch.allclose(alone.residual, together.residual[n : n + 1], rtol=1e-6)

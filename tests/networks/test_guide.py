@@ -228,3 +228,22 @@ def test_thresholds_follow_changes_of_the_measurements_unless_they_are_fixed(mon
     response = Response(model, y, A, size, guided=guided, sigma=0.1, accuracy=1e-3)
     for found in (response.difference(dy), response.derivative(dy)):
         assert (found - expected).norm() < 0.01 * expected.norm()
+
+
+@torch.no_grad()
+def test_samples_of_a_batch_have_their_own_thresholds_and_leave_when_they_are_solved():
+    A = CartesianMRI(*(torch.cat(two) for two in zip(*map(parts, range(3)), strict=True)))
+    y = torch.cat([scan(seed)[1] for seed in range(3)])
+    made, sigma, applied = method(), torch.tensor([0.02, 0.3, 1.5], dtype=torch.float64), []
+    made.network.register_forward_hook(lambda *call: applied.append(len(call[1][0])))
+    together = made(y, A, sigma=sigma, tol=1e-6)
+    assert together.converged
+    assert set(applied) > {3}
+    for n in range(3):
+        alone = method()(y[n : n + 1], scan(n)[0], sigma=sigma[n : n + 1], tol=1e-6)
+        assert torch.allclose(alone.value[0], together.value[n], rtol=1e-5, atol=1e-5)
+
+
+def parts(seed):
+    A, _ = scan(seed)
+    return A.coil_maps, A.mask

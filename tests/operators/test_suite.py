@@ -209,3 +209,21 @@ def test_a_batch_that_does_not_fit_the_parameters_is_refused(operator):
     else:
         with pytest.raises(InputError, match=f"a batch of 5, .* {operator.batch} samples"):
             operator(x)
+
+
+def test_the_operator_of_some_samples_is_a_part_of_the_whole(operator):
+    last = batch_of(operator) - 1
+    part = operator.for_samples(torch.tensor([last]))
+    if operator.batch == 1:
+        assert part is operator
+        return
+    if part is None:  # of one that does not say what it holds of every sample
+        assert "Dense" in repr(operator)
+        return
+    x, y = images(operator), measurements(operator)
+    assert close(part(x[last:]), operator(x)[last:])
+    assert close(part.H(y[last:]), operator.H(y)[last:])
+    assert close(part.normal(x[last:]), operator.normal(x)[last:])
+    assert close(part.nominal_norm.expand(1), operator.nominal_norm.expand(last + 1)[last:], 1e-2)
+    assert part.batch == 1
+    assert not part.changed

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molrecon.equilibrium.forward_backward import PROVED, ROUNDING_UNKNOWN, ForwardBackward
-from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.equilibrium.implicit import Equilibrium, published_equilibrium
 from molrecon.errors import ConvergenceError, InputError
 from molrecon.networks import ResidualStrictCNN
 from molrecon.operators.base import norm
 from molrecon.operators.cartesian_mri import CartesianMRI
-from molrecon.reconstructors.mol import MOL, published_equilibrium
+from molrecon.reconstructors.mol import MOL
 from molrecon.reconstructors.start import peak, sense_start
 from molrecon.reconstructors.weights import DataWeight
 

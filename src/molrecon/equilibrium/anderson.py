@@ -35,6 +35,11 @@ class AndersonHistory:
             self._steps.pop(0)
             self._valid.pop(0)
 
+    def keep(self, samples: Tensor) -> None:
+        """Forget all samples but those of these numbers."""
+        for held in (self._images, self._steps, self._valid):
+            held[:] = [one[samples] for one in held]
+
     def propose(self) -> Tensor:
         """Return the accelerated iterate, ``(batch, …)``; the plain step while alone."""
         image, step = self._images[-1], self._steps[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,6 +65,16 @@ class Step(ABC):
     network_evaluations: int = 0
     normal_evaluations: int = 0
     rounding_counted: bool = False
+
+    def for_samples(self, samples: Tensor) -> Step | None:
+        """Return the step of some samples of the batch, whose counts go on; None if unknown.
+
+        Parameters
+        ----------
+        samples
+            Their numbers, int64 ``(count,)``.
+        """
+        return None
 
     @abstractmethod
     def __call__(self, x: Tensor, *, last: bool = False) -> Iteration:
@@ -158,6 +167,9 @@ class Limits:
 def iterate(step: Step, x0: Tensor, limits: Limits) -> Solution:
     """Iterate from ``x0`` until every sample has stopped; a failure is a status.
 
+    Samples that have stopped leave the batch, where the step is known for the others alone
+    (`Step.for_samples`): it is applied to no more images than have to be improved.
+
     Anderson acceleration proposes iterates; one that does not lower the residual by the factor
     that the plain step is sure of is discarded for the plain step. A sample that stops before its
     tolerance has the iterate of the smallest bound for its value.
@@ -173,9 +185,10 @@ def iterate(step: Step, x0: Tensor, limits: Limits) -> Solution:
     """
     state = _State(x0, step, limits)
     for _ in range(limits.max_iterations):
-        state.advance(step(state.x, last=state.expects_the_end()))
+        state.advance()
         if not bool(state.active.any()):
             break
+        state.let_go()
     return state.solution()
 
 
@@ -184,6 +197,9 @@ class _State:
 
     def __init__(self, x0: Tensor, step: Step, limits: Limits) -> None:
         batch, device, real = x0.shape[0], x0.device, x0.real.dtype
+        # Which of the batch are in it yet, and what the others came to.
+        self._samples = torch.arange(batch, device=device)
+        self._left: list[_Left] = []
         self.x = x0
         self.active = torch.ones(batch, dtype=torch.bool, device=device)
         self._step, self._limits = step, limits
@@ -202,7 +218,9 @@ class _State:
         self._records = Records(batch, real, device)
         self._trace: list[Tensor] = []
 
-    def advance(self, step: Iteration) -> None:
+    def advance(self) -> None:
+        """Apply the step once, and see which samples stop."""
+        step = self._step(self.x, last=self._expects_the_end())
         self._iterations += self.active
         tiny = torch.finfo(self._bound.dtype).tiny
         length, size = norm(step.difference), norm(step.image).clamp_min(tiny)
@@ -240,7 +258,7 @@ class _State:
         self.active = self.active & ~(done | diverged | broken | stagnant)
         self._propose(step, accepted)
 
-    def expects_the_end(self) -> bool:
+    def _expects_the_end(self) -> bool:
         """Whether a sample will reach its tolerance in the next step if it goes on as it did."""
         if not self._counted:
             return False
@@ -291,45 +309,80 @@ class _State:
         for sample in torch.nonzero(which).flatten().tolist():
             self._status[sample] = status
 
-    def solution(self) -> Solution:
-        solved = torch.tensor([s is Status.CONVERGED for s in self._status])
-        if self._counted and not bool(solved.all()):
-            counted = self._bound_with_rounding()
-            self._bound = torch.where(solved.to(counted.device), self._bound, counted)
+    def let_go(self) -> None:
+        """Take the samples that have stopped out of the batch, if the step is known without."""
+        if bool(self.active.all()):
+            return
+        rest, gone = (torch.nonzero(one).flatten() for one in (self.active, ~self.active))
+        step = self._step.for_samples(rest)
+        if step is None:
+            return
+        self._left.append(self._ended(gone))
+        step.network_evaluations = self._step.network_evaluations
+        step.normal_evaluations = self._step.normal_evaluations
+        self._step = step
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value[rest])
+        self._status = [self._status[number] for number in rest.tolist()]
+        self._trace = [figures[:, rest] for figures in self._trace]
+        self._history.keep(rest)
+        self._records.keep(rest)
+
+    def _ended(self, which: Tensor) -> _Left:
+        """Return what samples have come to, their bounds with rounding where that counts."""
+        status = [self._status[number] for number in which.tolist()]
+        bound = self._bound[which]
+        if self._counted and any(one is not Status.CONVERGED for one in status):
+            solved = torch.tensor([one is Status.CONVERGED for one in status], device=bound.device)
+            bound = torch.where(solved, bound, self._bound_with_rounding()[which])
             # Rounding may have been on this side: a bound within the tolerance is what was asked.
-            reached = (self._bound <= self._limits.tol).tolist()
-            self._status = [
-                Status.CONVERGED if status is Status.STAGNATED and within else status
-                for status, within in zip(self._status, reached, strict=True)
+            reached = (bound <= self._limits.tol).tolist()
+            status = [
+                Status.CONVERGED if one is Status.STAGNATED and within else one
+                for one, within in zip(status, reached, strict=True)
             ]
+        trace = torch.stack(self._trace, dim=1)[:, :, which].cpu()
+        figures = self._iterations[which], self._residual[which], bound
+        return _Left(self._samples[which], self._value[which], status, *figures, trace)
+
+    def solution(self) -> Solution:
+        parts = [*self._left, self._ended(torch.arange(len(self.x), device=self.x.device))]
+        order = torch.cat([part.samples for part in parts]).argsort()
+        longest = max(part.trace.shape[1] for part in parts)
+        status = [one for part in parts for one in part.status]
+
+        def whole(name: str) -> Tensor:
+            values = [getattr(part, name) for part in parts]
+            return values[0] if len(values) == 1 else torch.cat(values)[order]
+
+        traces = torch.cat([part.continued(longest) for part in parts], dim=2)
         return Solution(
-            value=self._value,
-            status=tuple(self._status),
-            iterations=self._iterations,
+            value=whole("value"),
+            status=tuple(status[number] for number in order.tolist()),
+            iterations=whole("iterations"),
             network_evaluations=self._step.network_evaluations,
             normal_evaluations=self._step.normal_evaluations,
-            relative_residual=self._residual,
-            guarantee=Guarantee(error_bound=self._bound, proved=self._counted, rests_on=""),
-            trace=torch.stack(self._trace, dim=1).cpu() if self._trace else None,
+            relative_residual=whole("residual"),
+            guarantee=Guarantee(error_bound=whole("bound"), proved=self._counted, rests_on=""),
+            trace=traces[:, :, order.cpu()],
         )
 
 
-def transposed_jacobian(f: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return ``w ↦ J(x)ᵀw`` for the Jacobian J of ``f``, holding one application of it.
+@dataclass(frozen=True)
+class _Left:
+    """What samples came to that have left the batch, or were in it at the end."""
 
-    Parameters
-    ----------
-    f
-        A differentiable map of images.
-    x
-        The point.
-    """
-    point = x.detach().requires_grad_()
-    with torch.enable_grad():
-        out = f(point)
+    samples: Tensor
+    value: Tensor
+    status: list[Status]
+    iterations: Tensor
+    residual: Tensor
+    bound: Tensor
+    trace: Tensor
 
-    def product(w: Tensor) -> Tensor:
-        (value,) = torch.autograd.grad(out, point, w, retain_graph=True)
-        return value
-
-    return product
+    def continued(self, count: int) -> Tensor:
+        """Return the trace over so many iterations, with its last figures in those without."""
+        more = count - self.trace.shape[1]
+        last = self.trace[:, -1:].expand(-1, more, -1)
+        return torch.cat([self.trace, last], dim=1)

@@ -183,9 +183,15 @@ def refined(solution: Solution, step: Step, limits: Limits, tol: float) -> Solut
     assert solution.guarantee is not None
     assert solution.relative_residual is not None
     assert solution.trace is not None
-    coarse, before = solution.value, solution.guarantee.error_bound
+    stagnated = [status is Status.STAGNATED for status in solution.status]
+    chosen = torch.tensor(stagnated, device=solution.value.device)
+    which = torch.nonzero(chosen).flatten()
+    few = None if all(stagnated) else step.for_samples(which)
+    if few is None:
+        few, which = step, torch.arange(len(chosen), device=chosen.device)
+    coarse, before = solution.value[which], solution.guarantee.error_bound[which]
     kind = torch.complex128 if coarse.is_complex() else torch.float64
-    fine = iterate(step, coarse.to(kind), limits)
+    fine = iterate(few, coarse.to(kind), limits)
     assert fine.guarantee is not None
     assert fine.relative_residual is not None
     assert fine.trace is not None
@@ -194,26 +200,30 @@ def refined(solution: Solution, step: Step, limits: Limits, tol: float) -> Solut
     away = norm(fine.value - image) + fine.guarantee.error_bound * norm(fine.value)
     bound = rounding.SLACK * (away / length + rounding.unit_roundoff(coarse.dtype))
     bound = bound.nan_to_num(torch.inf, torch.inf).to(before)
-    stagnated = [status is Status.STAGNATED for status in solution.status]
-    chosen = torch.tensor(stagnated, device=before.device)
-    better = chosen & (bound <= before)
-    bound = torch.where(better, bound, before)
+    better = chosen[which] & (bound <= before)
+    residual = fine.relative_residual.to(before)
+
+    def put(old: Tensor, new: Tensor) -> Tensor:
+        return old.index_copy(0, which, select(better, new, old[which]))
+
+    bound = put(solution.guarantee.error_bound, bound)
     reached = (bound <= tol).tolist()
+    # Of the others, which did not go on, the last figures again.
+    more = solution.trace[:, -1:].repeat(1, fine.trace.shape[1], 1)
+    more[:, :, which.cpu()] = fine.trace.to(more)
     return replace(
         solution,
-        value=select(better, image, coarse),
+        value=put(solution.value, image),
         status=tuple(
             Status.CONVERGED if was and within else status
             for was, within, status in zip(stagnated, reached, solution.status, strict=True)
         ),
-        iterations=solution.iterations + fine.iterations * chosen,
+        iterations=solution.iterations.index_add(0, which, fine.iterations * chosen[which]),
         network_evaluations=solution.network_evaluations + fine.network_evaluations,
         normal_evaluations=solution.normal_evaluations + fine.normal_evaluations,
-        relative_residual=torch.where(
-            better, fine.relative_residual.to(before), solution.relative_residual
-        ),
+        relative_residual=put(solution.relative_residual, residual),
         guarantee=replace(solution.guarantee, error_bound=bound),
-        trace=torch.cat([solution.trace, fine.trace.to(solution.trace)], dim=1),
+        trace=torch.cat([solution.trace, more], dim=1),
     )
 
 
@@ -226,7 +236,7 @@ class SplittingStep(Step):
     """
 
     def __init__(self, equation: Inclusion, alpha: float, inner: Solver) -> None:
-        self._equation, self._inner = equation, inner
+        self._equation, self._alpha, self._inner = equation, alpha, inner
         s = 1 + alpha * equation.shift
         self._length, self._c = alpha / s, alpha * equation.lam / s
         self._rate = alpha * equation.strong_monotonicity / s
@@ -234,6 +244,14 @@ class SplittingStep(Step):
         known = equation.precise is not None or equation.lam.dtype == torch.float64
         self.rounding_counted = equation.counts_rounding and known
         self._precise: tuple[Tensor, Tensor] | None = None
+
+    def for_samples(self, samples: Tensor) -> SplittingStep | None:
+        """Return the step of some samples of the batch; None where the equation is not known."""
+        equation = self._equation.for_samples(samples)
+        if equation is None:
+            return None
+        step = SplittingStep(equation, self._alpha, self._inner)
+        return step if step.rounding_counted == self.rounding_counted else None
 
     def __call__(self, x: Tensor, *, last: bool = False) -> Iteration:
         """Return ``T(x)`` for images ``(batch, *shape_in)``; p in double precision if ``last``."""

@@ -14,6 +14,7 @@ from molrecon.equilibrium.anderson import select
 from molrecon.equilibrium.fixed_point import Equation
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.solution import Solution
+from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.linear.regularised import only_once
 from molrecon.networks.precision import Arithmetic
 from molrecon.operators.base import magnitude, per_sample
@@ -102,6 +103,23 @@ class Equilibrium:
             network_evaluations=solution.network_evaluations + 1,
             normal_evaluations=solution.normal_evaluations + 1,
         )
+
+
+def published_equilibrium() -> Equilibrium:
+    """Return the solver settings of the published code, for comparison (use ``shift=0.1``).
+
+    α = 0.01, five CG iterations per step, at most 500 steps, stopped when the iterate changes by
+    less than 1e-4.
+    """
+    solver = ForwardBackward(
+        alpha=0.01,
+        tol=1e-4,
+        stopping="relative-change",
+        max_iterations=500,
+        memory=0,
+        inner=ConjugateGradient(rtol=0.0, max_iterations=5),
+    )
+    return Equilibrium(forward=solver, backward=solver)
 
 
 class _Attach(torch.autograd.Function):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from molrecon.equilibrium.fixed_point import Equation, Step, transposed_jacobian
+from molrecon.equilibrium.fixed_point import Equation, Step
+from molrecon.equilibrium.of_samples import OfSamples, TransposedJacobian, part_of, rows
 from molrecon.equilibrium.operator_model import follows_model
 from molrecon.equilibrium.rounding import NetworkRounding
 from molrecon.equilibrium.solution import OPERATOR_AS_ASSUMED
@@ -34,7 +35,9 @@ class Inclusion(Equation):
     Parameters
     ----------
     H
-        The network, or its vector–Jacobian product, on ``(batch, *shape_in)``.
+        The network, or its vector–Jacobian product, on ``(batch, *shape_in)``. With a method
+        ``for_samples`` that returns it for the samples of some numbers, those that are solved
+        leave the batch.
     A
         The forward operator.
     lam
@@ -114,6 +117,15 @@ class Inclusion(Equation):
             return self.H(x)
         return self.H(x * support) * support
 
+    def _confined(self) -> OfSamples:
+        """Return `network` as a map that is known for some samples, too, where H is."""
+
+        def part(samples: Tensor) -> OfSamples | None:
+            few = self.for_samples(samples)
+            return None if few is None else few._confined()
+
+        return OfSamples(self.network, part)
+
     def data_gradient(self, x: Tensor) -> Tensor:
         """Return ``Aᴴ(y − Ax)``."""
         if self.y is None:
@@ -143,8 +155,7 @@ class Inclusion(Equation):
 
     def adjoint(self, x: Tensor, g: Tensor) -> Inclusion:
         """Return ``(I − J_Hᵀ + λAᴴA) w = g`` at the point ``x``."""
-        product = transposed_jacobian(self.network, x)
-        return self._linear(product, g)
+        return self._linear(TransposedJacobian(self._confined(), x), g)
 
     def tangent(self, x: Tensor, g: Tensor) -> Inclusion:
         """Return ``(I − J_H + λAᴴA) w = g`` at the point ``x``."""
@@ -152,6 +163,34 @@ class Inclusion(Equation):
 
     def _linear(self, product: Callable[[Tensor], Tensor], g: Tensor) -> Inclusion:
         return replace(self, H=product, lam=self.lam.detach(), y=None, rhs=g, counts_rounding=False)
+
+    def for_samples(self, samples: Tensor) -> Inclusion | None:
+        """Return the equation of some samples of the batch; None where H or A is not known so.
+
+        Parameters
+        ----------
+        samples
+            Their numbers, int64 ``(count,)``.
+        """
+        H, A = part_of(self.H, samples), self.A.for_samples(samples)
+        if H is None or A is None:
+            return None
+
+        def of(values: Tensor | None) -> Tensor | None:
+            return None if values is None else rows(values, samples)
+
+        measured = self.measured
+        return replace(
+            self,
+            H=H,
+            A=A,
+            lam=rows(self.lam, samples),
+            y=of(self.y),
+            rhs=of(self.rhs),
+            precise=None if self.precise is None else part_of(self.precise, samples),
+            measured=measured and (rows(measured[0], samples), rows(measured[1], samples)),
+            unit=of(self.unit),
+        )
 
     def in_double(self) -> Inclusion | None:
         """Return the same equation in double precision; None where H is not known in it."""

@@ -48,6 +48,11 @@ class Records:
         self.residual = torch.where(accepted, torch.minimum(residual, self.residual), self.residual)
         self._bound = torch.where(accepted, torch.minimum(bound, self._bound), self._bound)
 
+    def keep(self, samples: Tensor) -> None:
+        """Forget all samples but those of these numbers."""
+        self.residual, self._bound = self.residual[samples], self._bound[samples]
+        self._age = self._age[samples]
+
     def stand_still(self, iterations: float, length: Tensor, size: Tensor) -> Tensor:
         """Return which samples have stagnated, boolean ``(batch,)``.
 

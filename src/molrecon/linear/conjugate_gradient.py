@@ -17,7 +17,8 @@ from molrecon.operators.base import LinearOperator, inner, norm, per_sample
 class ConjugateGradient:
     """Conjugate gradients for the shifted normal equations ``(I + c AᴴA) x = r``.
 
-    Every sample has its own ``c`` and stops by itself. The matrix has all eigenvalues in
+    Every sample has its own ``c``, stops by itself, and leaves the batch then
+    (`LinearOperator.for_samples`). The matrix has all eigenvalues in
     ``[1, 1 + c‖A‖²]``, so the iteration always converges in exact arithmetic (Hestenes and
     Stiefel 1952). Where the operator knows a `LinearOperator.preconditioner` it is used, and the
     residual that decides is that of the equation itself.
@@ -99,9 +100,23 @@ class ConjugateGradient:
         direction = scaled.clone()
         iterations = torch.zeros(r.shape[0], dtype=torch.int64, device=r.device)
         active = size > threshold
+        # Of all samples; what follows is of those that are in the batch yet.
+        value, final, limit = x, size.clone(), threshold
+        samples = torch.arange(len(r), device=r.device)
         for _ in range(self.max_iterations):
-            if not bool(active.any()):
+            going = torch.nonzero(active).flatten()
+            if not len(going):
                 break
+            few = None if len(going) == len(active) else A.for_samples(going)
+            if few is not None:
+                if x is not value:
+                    value[samples] = x
+                final[samples] = size
+                A, x, residual, direction = few, x[going], residual[going], direction[going]
+                c, rz, size, threshold, active, samples = (
+                    one[going] for one in (c, rz, size, threshold, active, samples)
+                )
+                precondition = A.preconditioner(c)
             product = direction + per_sample(c, direction) * A.normal(direction)
             evaluations += 1
             curvature = inner(direction, product)
@@ -114,12 +129,14 @@ class ConjugateGradient:
             size = inner(residual, residual).sqrt()
             beta = torch.where(active, rz / previous, torch.zeros_like(rz))
             direction.mul_(per_sample(beta, x)).add_(scaled)
-            iterations += active
+            iterations[samples] += active
             active = active & (size > threshold)
-        final = size
+        if x is not value:
+            value[samples] = x
+        final[samples] = size
         return LinearSolution(
-            value=x,
-            status=statuses(final, threshold),
+            value=value,
+            status=statuses(final, limit),
             iterations=iterations,
             residual=final,
             error=final,

@@ -203,6 +203,16 @@ class Network(nn.Module, ABC):
                 f"channels, found {x.dtype} images of shape {tuple(x.shape)}: use another model"
             )
 
+    def for_samples(self, samples: Tensor) -> Self:
+        """Return the network for some samples of the batch; itself where it holds nothing of them.
+
+        Parameters
+        ----------
+        samples
+            Their numbers, int64 ``(count,)``.
+        """
+        return self
+
     def in_double(self) -> Self:
         """Return a copy in double precision, which no gradient reaches the original from."""
         return deepcopy(self).double()

@@ -174,6 +174,11 @@ class MultiscaleStrictCNN(StrictSteps):
         other.clips = clips.train(self.training)
         return other
 
+    def for_samples(self, samples: Tensor) -> Self:
+        """Return the network at its thresholds of some samples of the batch."""
+        clips = [clip for clip in self.clips if isinstance(clip, GuidedClip)]
+        return self.at_thresholds([clip.factors[samples] for clip in clips]) if clips else self
+
     def in_double(self) -> Self:
         """Return a copy in double precision, at the thresholds it has."""
         clips = [clip for clip in self.clips if isinstance(clip, GuidedClip)]

@@ -15,6 +15,8 @@ from molrecon.operators.checks import check_shape
 class Adjoint(LinearOperator):
     """The adjoint Aᴴ of an operator A; its own adjoint is A."""
 
+    _of_every_sample = ("_operator",)
+
     def __init__(self, operator: LinearOperator) -> None:
         super().__init__(
             operator.shape_out,
@@ -58,6 +60,8 @@ class Adjoint(LinearOperator):
 
 class Composition(LinearOperator):
     """The operator ``outer @ inner``, which applies ``inner``, then ``outer``."""
+
+    _of_every_sample = ("_outer", "_inner")
 
     def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
         if outer.shape_in != inner.shape_out:
@@ -108,6 +112,8 @@ class Composition(LinearOperator):
 class Sum(LinearOperator):
     """The operator ``first + second``, of operators of the same shapes and dtype on one device."""
 
+    _of_every_sample = ("_first", "_second")
+
     def __init__(self, first: LinearOperator, second: LinearOperator) -> None:
         shapes = [(one.shape_in, one.shape_out) for one in (first, second)]
         if shapes[0] != shapes[1]:
@@ -149,6 +155,8 @@ class Scaled(LinearOperator):
     The factor is a number, or a tensor of one or of one for every sample, ``(batch,)``; not zero,
     and real if the operator is.
     """
+
+    _of_every_sample = ("_factor", "_operator")
 
     def __init__(self, factor: complex | Tensor, operator: LinearOperator) -> None:
         values = torch.as_tensor(factor, device=operator.device).reshape(-1)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from molrecon.errors import InputError
 from molrecon.operators.checks import check_shape, image_dtype
-from molrecon.operators.conversion import converted, device_of
+from molrecon.operators.conversion import converted, device_of, of_samples
 from molrecon.operators.watched import Watched
 
 
@@ -108,6 +108,9 @@ class LinearOperator(Watched, ABC):
     u is the unit roundoff. An orthonormal FFT of N samples has ``8 log₂ N`` (Higham, Accuracy and
     Stability of Numerical Algorithms, 2002, 24.1), below 400 for images of 2⁵⁰ samples.
     """
+
+    _of_every_sample: tuple[str, ...] = ()
+    """Names of what it holds of every sample: tensors ``(batch or 1, …)``, and operators."""
 
     def __init__(
         self,
@@ -241,6 +244,26 @@ class LinearOperator(Watched, ABC):
         moved.__setstate__({k: converted(value, device, target) for k, value in state.items()})
         moved.dtype, moved._device = target, device_of(device or self._device)
         return moved
+
+    def for_samples(self, samples: Tensor) -> LinearOperator | None:
+        """Return the operator of some samples of the batch, itself if it serves any of them.
+
+        None where it is not known what the operator holds of every sample.
+
+        Parameters
+        ----------
+        samples
+            Their numbers, int64 ``(count,)``.
+        """
+        if self.batch == 1:
+            return self
+        named = (*self._of_every_sample, "nominal_norm")
+        state = of_samples(self.__getstate__(), named, self.batch, samples)
+        if state is None or not self._of_every_sample:
+            return None
+        part = type(self).__new__(type(self))
+        part.__setstate__(state | {"batch": len(samples)})
+        return part
 
     @cached_property
     def in_double(self) -> LinearOperator:

@@ -55,6 +55,8 @@ class Blur(LinearOperator):
     tensor([[[0., 1., 1., 1., 0., 0.]]])
     """
 
+    _of_every_sample = ("kernel", "power", "_transfer", "_largest_gain")
+
     def __init__(
         self, kernel: Tensor, shape: Sequence[int], *, dtype: torch.dtype | None = None
     ) -> None:

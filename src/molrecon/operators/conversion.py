@@ -1,7 +1,8 @@
-"""Tensors and operators brought to another device or precision."""
+"""What an operator holds, on another device, in another precision, or of some samples."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,3 +27,24 @@ def converted(value: Any, device: torch.device | str | None, dtype: torch.dtype)
     if type(value) in (tuple, list):
         return type(value)(converted(item, device, dtype) for item in value)
     return value
+
+
+def of_samples(
+    state: dict[str, Any], named: Sequence[str], batch: int, samples: Tensor
+) -> dict[str, Any] | None:
+    """Return the state of an operator for some samples of its batch; None where it is not known.
+
+    Operators among it are taken for these samples, too. A tensor that is as long as the batch and
+    not named may hold something of every sample, or not.
+    """
+    from molrecon.operators.base import LinearOperator
+
+    found = {name: value for name, value in state.items() if name != "in_double"}
+    for name, value in found.items():
+        if isinstance(value, LinearOperator):
+            found[name] = value.for_samples(samples)
+        elif isinstance(value, Tensor) and value.ndim and len(value) == batch:
+            found[name] = value[samples] if name in named else None
+        if found[name] is None and value is not None:
+            return None
+    return found

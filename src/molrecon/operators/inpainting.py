@@ -42,6 +42,8 @@ class Inpainting(LinearOperator):
               [5., 5.]]]])
     """
 
+    _of_every_sample = ("mask", "_weights")
+
     def __init__(
         self, mask: Tensor, *, channels: int | None = None, dtype: torch.dtype = torch.float32
     ) -> None:

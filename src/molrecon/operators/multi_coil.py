@@ -47,6 +47,8 @@ class MultiCoilMRI(LinearOperator):
     (True, 2)
     """
 
+    _of_every_sample = ("coil_maps", "mask", "_mask_squared", "_support")
+
     def __init__(self, coil_maps: Tensor, mask: Tensor, transformed: int) -> None:
         _check_arguments(coil_maps, mask, transformed)
         spatial = mask.shape[2:]

@@ -76,6 +76,7 @@ class NonCartesianMRI(LinearOperator):
     """
 
     rounding = nufft.ROUNDING
+    _of_every_sample = ("coil_maps", "_support", "_circulant")
 
     def __init__(
         self,
@@ -126,6 +127,14 @@ class NonCartesianMRI(LinearOperator):
         if "_norm" in vars(self):
             vars(made)["_norm"] = self._norm
         return made
+
+    def for_samples(self, samples: Tensor) -> LinearOperator | None:
+        """Return the operator of some samples of the batch, with its norm if that is known."""
+        part = super().for_samples(samples)
+        if part is not None and part is not self and "_norm" in vars(self):
+            own = self._norm
+            vars(part)["_norm"] = NormEstimate(own.lower[samples], own.upper[samples])
+        return part
 
     def weighted(self, y: Tensor) -> Tensor:
         """Return the samples ``(batch, *shape_out)`` times the roots of their weights."""

@@ -71,6 +71,8 @@ class PartialFourierMRI(LinearOperator):
     True
     """
 
+    _of_every_sample = ("measured", "opposite")
+
     def __init__(
         self, measured: MultiCoilMRI, phase: Tensor, edge: Tensor, *, weight: float = WEIGHT
     ) -> None:

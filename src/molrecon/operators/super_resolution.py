@@ -72,6 +72,8 @@ class SuperResolution(LinearOperator):
     tensor(1.)
     """
 
+    _of_every_sample = ("blur", "_folded_power")
+
     def __init__(
         self,
         shape: Sequence[int],

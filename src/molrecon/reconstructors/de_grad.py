@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+import torch
 from pydantic import Field
-from torch import Tensor
 
-from molrecon.equilibrium.explicit import ExplicitEquation
+from molrecon.equilibrium.explicit import ExplicitEquation, left_side
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.robustness import robustness_constant
 from molrecon.equilibrium.solution import Solution
@@ -103,15 +103,12 @@ class DEGrad(LearnedReconstructor):
 
     def solve(self, problem: ScaledProblem) -> Solution:
         """Solve the equation, in units of the image peak."""
-        A = problem.A
+        A, network = problem.A, problem.confined(self.network)
         weight = (1 / A.nominal_norm**2).to(problem.sigma.dtype).expand(problem.sigma.shape)
         back = A.H(problem.y)
 
-        def left(x: Tensor) -> Tensor:
-            return per_sample(weight, x) * A.normal(x) + x - problem.confined(self.network, x)
-
         equation = ExplicitEquation(
-            S=left,
+            S=left_side(A, weight, torch.ones_like(weight), network),
             rhs=per_sample(weight, back) * back,
             length=self.step,
             monotonicity=self.monotonicity,

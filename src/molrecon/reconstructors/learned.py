@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from molrecon.data.axes import Axes
 from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.equilibrium.of_samples import OfSamples, told
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.networks.base import Network
@@ -95,11 +96,9 @@ class ScaledProblem:
             chosen = replace(chosen, forward=replace(chosen.forward, tol=self.tol))
         return replace(chosen, raise_on_failure=self.raise_on_failure)
 
-    def confined(self, network: Network, x: Tensor) -> Tensor:
-        """Apply PHP, with P the projection on the support of A: nothing is invented outside."""
-        support = self.A.support
-        h: Tensor = network(x if support is None else x * support, self.sigma)
-        return h if support is None else h * support
+    def confined(self, network: Network) -> OfSamples:
+        """Return PHP, with P the projection on the support of A: nothing is invented outside."""
+        return told(network, self.sigma, self.A.support)
 
 
 class LearnedReconstructor(nn.Module, Reconstructor):

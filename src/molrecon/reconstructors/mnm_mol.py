@@ -8,8 +8,9 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from molrecon.equilibrium.explicit import ExplicitEquation
+from molrecon.equilibrium.explicit import ExplicitEquation, left_side
 from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.equilibrium.of_samples import told
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.networks import AnyNetwork
@@ -106,14 +107,12 @@ class MnMMOL(LearnedReconstructor):
 
     def constrained_map(self, A: LinearOperator, sigma: Tensor) -> Callable[[Tensor], Tensor]:
         """Return ``I − ηG`` up to a constant, for this operator."""
-        return self._equation(A, self.weight(sigma), lambda x: self.network(x, sigma), y=None).moved
+        return self._equation(A, self.weight(sigma), told(self.network, sigma), y=None).moved
 
     def solve(self, problem: ScaledProblem) -> Solution:
         """Solve the equation, in units of the image peak."""
         lam = self.weight(problem.sigma)
-        equation = self._equation(
-            problem.A, lam, lambda x: problem.confined(self.network, x), problem.y
-        )
+        equation = self._equation(problem.A, lam, problem.confined(self.network), problem.y)
         return problem.solvers(self.equilibrium)(
             equation, problem.start, on_backward=problem.on_backward
         )
@@ -124,12 +123,9 @@ class MnMMOL(LearnedReconstructor):
         share = lam / (1 + lam)
         data = share / (A.nominal_norm**2).to(share.dtype)
 
-        def left(x: Tensor) -> Tensor:
-            return per_sample(data, x) * A.normal(x) + per_sample(1 - share, x) * (x - H(x))
-
         back = 0 * lam if y is None else A.H(y)
         return ExplicitEquation(
-            S=left,
+            S=left_side(A, data, 1 - share, H),
             rhs=per_sample(data, back) * back,
             length=self.step,
             monotonicity=self.monotonicity,

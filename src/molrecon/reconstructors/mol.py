@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
+from functools import cache
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion
+from molrecon.equilibrium.of_samples import OfSamples, told
 from molrecon.equilibrium.robustness import completed_constant, robustness_constant
 from molrecon.equilibrium.rounding import NetworkRounding
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
-from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.networks import AnyNetwork
 from molrecon.networks.base import Network
 from molrecon.networks.bounds import is_altered, proved_bound
@@ -179,11 +179,7 @@ class MOL(LearnedReconstructor):
 
     def constrained_map(self, A: LinearOperator, sigma: Tensor) -> Callable[[Tensor], Tensor]:
         """Return H: it has to contract with 1 − m, whatever A is."""
-        return self._scaled_network(self.network, sigma)
-
-    def _scaled_network(self, network: Network, sigma: Tensor) -> Callable[[Tensor], Tensor]:
-        gain = self.network_gain
-        return lambda x: network(x, sigma) if gain == 1 else gain * network(x, sigma)
+        return told(self.network, sigma, gain=self.network_gain)
 
     def data_gain(self, lam: Tensor | None) -> Tensor | float:
         """Return ``1 + μ/λ`` if what the score shrinks is made up for, else 1.
@@ -254,7 +250,7 @@ class MOL(LearnedReconstructor):
             if measured is not None:
                 measured = measured[0], measured[1].double() / gain.double().detach()
         return Inclusion(
-            H=self._scaled_network(network, sigma),
+            H=told(network, sigma, gain=self.network_gain),
             A=problem.A,
             lam=lam,
             y=y,
@@ -275,16 +271,14 @@ class MOL(LearnedReconstructor):
             )
         return lam.to(sigma).expand(sigma.shape)
 
-    def _in_double(self, network: Network, sigma: Tensor) -> Callable[[Tensor], Tensor]:
+    def _in_double(self, network: Network, sigma: Tensor) -> OfSamples:
         """Return a network in double precision, made when it is first applied."""
-        made: list[Network] = []
 
-        def apply(x: Tensor) -> Tensor:
-            if not made:
-                made.append(network.in_double())
-            return self._scaled_network(made[0], sigma.double())(x)
+        @cache
+        def made() -> OfSamples:
+            return told(network.in_double(), sigma.double(), gain=self.network_gain)
 
-        return apply
+        return OfSamples(lambda x: made()(x), lambda samples: made().for_samples(samples))
 
     def with_gain(self, most: float) -> MOL:
         """Return the model with λ, m and thresholds such that the proved gain is at most ``most``.
@@ -428,20 +422,3 @@ class MOLConfig(EquilibriumModelConfig):
         values = super().arguments()
         guide = None if self.guide is None else self.guide.guide(values["network"])
         return values | {"guide": guide}
-
-
-def published_equilibrium() -> Equilibrium:
-    """Return the solver settings of the published code, for comparison (use ``shift=0.1``).
-
-    α = 0.01, five CG iterations per step, at most 500 steps, stopped when the iterate changes by
-    less than 1e-4.
-    """
-    solver = ForwardBackward(
-        alpha=0.01,
-        tol=1e-4,
-        stopping="relative-change",
-        max_iterations=500,
-        memory=0,
-        inner=ConjugateGradient(rtol=0.0, max_iterations=5),
-    )
-    return Equilibrium(forward=solver, backward=solver)

@@ -52,7 +52,7 @@ class PostProcessing(LearnedReconstructor):
     def solve(self, problem: ScaledProblem) -> Solution:
         """Apply the network, in units of the image peak."""
         return direct_solution(
-            problem.confined(self.network, problem.start),
+            problem.confined(self.network)(problem.start),
             network_evaluations=1,
             raise_on_failure=problem.raise_on_failure,
         )

@@ -64,9 +64,7 @@ class Unrolled(LearnedReconstructor):
         """Run the iterations, in units of the image peak."""
         lam = self.weight(problem.sigma)
         data_step = DataStep(problem, lam, self.solver)
-        before, x = self.iterate(
-            problem.start, lambda z: problem.confined(self.network, z), data_step
-        )
+        before, x = self.iterate(problem.start, problem.confined(self.network), data_step)
         with torch.no_grad():
             change = norm(x - before) / norm(x).clamp_min(torch.finfo(lam.dtype).tiny)
         solution = data_step.forward.solution(x, lam, change)
