@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import platform
 import re
@@ -16,7 +14,7 @@ from typing import Any, Self
 
 import torch
 
-from molrecon.pipeline.free_memory import stated_size
+from molrecon.pipeline.free_memory import give_back, stated_size
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
@@ -90,8 +88,7 @@ def available_cores() -> int:
 def _reset_peak() -> bool:
     """Give freed memory back and start the record of the peak again; say whether that worked."""
     # With another C library freed memory may be used again unnoticed.
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back()
     try:
         _RESET.write_text("5")
     except OSError:

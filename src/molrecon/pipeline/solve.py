@@ -19,6 +19,7 @@ from molrecon.errors import ConvergenceError
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.noise import NoiseEstimate
 from molrecon.operators.soft_sense import combined_sets
+from molrecon.pipeline.free_memory import give_back
 from molrecon.pipeline.match import Matched
 from molrecon.pipeline.measurements import known_noise
 from molrecon.pipeline.parts import parts_of
@@ -195,6 +196,7 @@ class _ItemSolver:
             text = f"{item.axes.item} {number + 1} of {self.count}: coil maps"
             self.progress(text, len(self.solved), total)
         item, sets = self.preparation.with_maps(item)
+        give_back()
         noise = known_noise(item) if self.method.needs_sigma else None
         parts = parts_of(item, matched.split, noise)
         setting = self._setting(parts.scan, noise, total)
@@ -212,6 +214,7 @@ class _ItemSolver:
             self.solved.append(
                 _Part(known, place, number, matched.split, plane, noise, setting.tuning)
             )
+        give_back()
         restore = matched.restore or (lambda image: image)
         joined = {name: parts.join(torch.cat([one[name] for one in maps])) for name in maps[0]}
         if "noise" in joined:  # in the unit of the image, which a share has not
