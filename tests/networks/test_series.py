@@ -74,11 +74,13 @@ def test_a_circular_convolution_has_its_adjoint_and_its_norm(frames, size):
     assert 0.4 * certified_norm(weight) <= true <= certified_norm(weight)
 
 
-def test_long_kernels_of_one_axis_lose_little_of_their_norm():
+@pytest.mark.parametrize("seed", range(5))
+def test_long_kernels_of_one_axis_lose_little_of_their_norm(seed):
     """In training, where the norm is estimated, and certified."""
-    layer = fresh(NormalisedConvolution(4, 3, ndim=3, kernel_size=(9, 1, 1), periodic=True))
+    torch.manual_seed(seed)
+    layer = fresh(NormalisedConvolution(4, 3, kernel_size=(9, 1), periodic=True))
     kernel = layer.weight.detach()
-    spectrum = torch.fft.fft(kernel[..., 0, 0].double(), n=4096)
+    spectrum = torch.fft.fft(kernel[..., 0].double(), n=4096)
     true = torch.linalg.svdvals(spectrum.permute(2, 0, 1)).max().item()
     assert true <= certified_norm(layer.weight) <= 1.006 * true
     for _ in range(20):

@@ -57,6 +57,19 @@ def lift(x: Tensor, features: int) -> Tensor:
     return torch.cat([x, zeros], dim=1).contiguous(memory_format=CHANNELS_LAST[x.ndim - 2])
 
 
+def resized(z: Tensor, channels: int) -> Tensor:
+    """Cut channels off, or append zeros: z has ``channels`` then."""
+    return z[:, :channels] if z.shape[1] >= channels else lift(z, channels)
+
+
+def changed(z: Tensor, change: Tensor, kept: int) -> Tensor:
+    """Add a change of the first channels of z, of which ``kept`` are returned; z may have fewer."""
+    first = resized(z, min(kept, change.shape[1])) + change[:, :kept]
+    if kept <= change.shape[1]:
+        return first
+    return torch.cat([first, resized(z, kept)[:, change.shape[1] :]], dim=1)
+
+
 def noise_code(sigma: Tensor) -> Tensor:
     """Map noise levels in `NOISE_RANGE` to [-1, 1] on a logarithmic scale, `LOWEST_CODE` to 1.
 
@@ -241,7 +254,9 @@ class GuidedClip(SoftClip):
         nn.Module.__init__(self)
         self.speed, self.log_threshold, self.slope = clip.speed, clip.log_threshold, clip.slope
         self.factors: Tensor
-        self.register_buffer("factors", factors, persistent=False)
+        # In the memory order of what is clipped, which each application would else reorder.
+        ordered = factors.contiguous(memory_format=CHANNELS_LAST[factors.ndim - 2])
+        self.register_buffer("factors", ordered, persistent=False)
         self.train(clip.training)
 
     def threshold(self, h: Tensor, code: Tensor | None) -> Tensor:

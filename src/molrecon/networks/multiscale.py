@@ -15,7 +15,7 @@ from molrecon.errors import InputError
 from molrecon.networks.base import WORKING_WIDTHS, Network
 from molrecon.networks.blocks import shuffle, unshuffle
 from molrecon.networks.inflation import inflated
-from molrecon.networks.layers import GuidedClip, SoftClip, lift, start_high_pass
+from molrecon.networks.layers import GuidedClip, SoftClip, changed, resized, start_high_pass
 from molrecon.networks.normalised import NormalisedConvolution
 from molrecon.networks.settings import StrictSettings, Width
 from molrecon.networks.strict import ResidualStrictCNN, StrictSteps, descend
@@ -132,14 +132,15 @@ class MultiscaleStrictCNN(StrictSteps):
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Lift, descend at every scale, cut back."""
-        z = lift(x, self.features)
-        for scale, (layer, clip) in self.scaled_steps():
+        z, steps = x, self.scaled_steps()
+        for scale, (layer, clip) in steps:
             weight = layer.normalised_weight()
+            kept = self.channels if clip is steps[-1][1][1] else self.features
             if scale == 1:
-                z = self.layer(descend, z, code, weight, layer, clip)
+                z = self.layer(descend, z, code, weight, layer, clip, kept)
             else:
-                z = self.layer(self._descend_coarsely, z, code, weight, layer, clip, scale)
-        return self.lipschitz * z[:, : self.channels]
+                z = self.layer(self._descend_coarsely, z, code, weight, layer, clip, scale, kept)
+        return self.lipschitz * z
 
     def _descend_coarsely(
         self,
@@ -149,10 +150,11 @@ class MultiscaleStrictCNN(StrictSteps):
         layer: NormalisedConvolution,
         clip: nn.Module,
         scale: int,
+        kept: int,
     ) -> Tensor:
-        blocks = unshuffle(z[:, : self.coarse_channels], scale)
-        change = layer.transposed(clip(layer(blocks, weight=weight), code), weight)
-        return z - 2 * lift(shuffle(change, scale, z.shape[2:]), self.features)
+        blocks = unshuffle(resized(z, self.coarse_channels), scale)
+        change = layer.transposed(clip(layer(blocks, weight=weight), code), -2 * weight)
+        return changed(z, shuffle(change, scale, z.shape[2:]), kept)
 
     def scaled_steps(self) -> list[tuple[int, tuple[NormalisedConvolution, SoftClip]]]:
         """Return the scale, the convolution and the thresholds of every step."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from molrecon.networks.base import Network
 from molrecon.networks.blocks import shuffle, unshuffle
-from molrecon.networks.layers import SoftClip, lift
+from molrecon.networks.layers import SoftClip, changed, resized
 from molrecon.networks.multiscale import (
     MultiscaleStrictCNN,
     MultiscaleStrictSettings,
@@ -81,16 +81,15 @@ class SeriesStrictCNN(MultiscaleStrictCNN):
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Lift, descend within frames and along time at every scale, cut back."""
-        count = x.shape[2]
-        z = lift(as_frames(x), self.features)
+        count, steps = x.shape[2], self.scaled_steps()
         codes = None if code is None else code.repeat_interleave(count)
-        for number, (scale, (layer, clip)) in enumerate(self.scaled_steps()):
+        z = as_frames(x)
+        for number, (scale, (layer, clip)) in enumerate(steps):
+            along, own = (count, code) if number % 2 else (None, codes)
+            kept = self.channels if number + 1 == len(steps) else self.features
             weight = layer.normalised_weight()
-            if number % 2:
-                z = self.layer(self._descend, z, code, weight, layer, clip, scale, count)
-            else:
-                z = self.layer(self._descend, z, codes, weight, layer, clip, scale, None)
-        return self.lipschitz * as_series(z[:, : self.channels], count)
+            z = self.layer(self._descend, z, own, weight, layer, clip, scale, along, kept)
+        return self.lipschitz * as_series(z, count)
 
     def _descend(
         self,
@@ -101,16 +100,19 @@ class SeriesStrictCNN(MultiscaleStrictCNN):
         clip: nn.Module,
         scale: int,
         count: int | None,
+        kept: int,
     ) -> Tensor:
         """Take a step on blocks of pixels, within frames or, of ``count`` frames, along time."""
-        blocks = z if scale == 1 else unshuffle(z[:, : self.coarse_channels], scale)
+        blocks = z if scale == 1 else unshuffle(resized(z, self.coarse_channels), scale)
         seen = blocks if count is None else along_time(blocks, count)
-        change = layer.transposed(clip(layer(seen, weight=weight), code), weight)
+        # Of pixels, neither channels of zeros nor those that are cut off are computed with.
+        used = weight[:, : seen.shape[1]], -2 * (weight[:, :kept] if scale == 1 else weight)
+        change = layer.transposed(clip(layer(seen, weight=used[0]), code), used[1])
         if count is not None:
             change = within_frames(change, blocks)
         if scale > 1:
-            change = lift(shuffle(change, scale, z.shape[2:]), self.features)
-        return z - 2 * change
+            change = shuffle(change, scale, z.shape[2:])
+        return changed(z, change, kept)
 
     def scaled_steps(self) -> list[tuple[int, tuple[NormalisedConvolution, SoftClip]]]:
         """Return the scale, the convolution and the thresholds of every step, in their order."""

@@ -12,7 +12,7 @@ from molrecon.networks.base import Network
 from molrecon.networks.bounds import chain_bound, steps_bound
 from molrecon.networks.cnn import ChainSettings
 from molrecon.networks.convolution_norm import certified_norm
-from molrecon.networks.layers import START_OFFSET, SoftClip, lift, start_high_pass
+from molrecon.networks.layers import START_OFFSET, SoftClip, resized, start_high_pass
 from molrecon.networks.normalised import NormalisedConvolution
 from molrecon.networks.settings import Depth, StrictSettings
 
@@ -60,10 +60,11 @@ class StrictSteps(StrictNetwork):
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Lift, descend, cut back."""
-        z = lift(x, self.features)
-        for layer, clip in self.steps():
-            z = self.layer(descend, z, code, layer.normalised_weight(), layer, clip)
-        return self.lipschitz * z[:, : self.channels]
+        z, steps = x, self.steps()
+        for layer, clip in steps:
+            kept = self.channels if clip is steps[-1][1] else self.features
+            z = self.layer(descend, z, code, layer.normalised_weight(), layer, clip, kept)
+        return self.lipschitz * z
 
     def composed_bound(self) -> float:
         """Gain times the product over steps, each at most 1 if its kernel is."""
@@ -140,10 +141,21 @@ class ResidualStrictCNN(StrictSteps):
 
 
 def descend(
-    z: Tensor, code: Tensor | None, weight: Tensor, layer: NormalisedConvolution, clip: nn.Module
+    z: Tensor,
+    code: Tensor | None,
+    weight: Tensor,
+    layer: NormalisedConvolution,
+    clip: nn.Module,
+    kept: int,
 ) -> Tensor:
-    """Take one nonexpansive step, see `ResidualStrictCNN`."""
-    return z - 2 * layer.transposed(clip(layer(z, code, weight), code), weight)
+    """Take one nonexpansive step, see `ResidualStrictCNN`; return its first ``kept`` channels.
+
+    Channels that z lacks are zeros: neither they nor those that are cut off are computed with.
+    """
+    seen = layer(z, code, weight[:, : z.shape[1]])
+    # In place, and with the factor in the kernel: new memory costs as much as a third of a product.
+    change = layer.transposed(clip(seen, code), -2 * weight[:, :kept])
+    return change.add_(resized(z, kept))
 
 
 class SpectralSettings(ChainSettings, StrictSettings):

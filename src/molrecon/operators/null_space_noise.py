@@ -257,7 +257,9 @@ def _of_windows(
         # Relations of nearly as many samples as places have learned these by heart.
         fresh = (1 - size / rows) ** 2
         expected.append((inverse.diagonal().real.sum() / norm / fresh).expand(count))
-        alike = (inverse @ inverse).abs().square().sum() / norm.square()
+        # Of a number that says how much chance there is, single precision is more than enough.
+        unit = (inverse / norm.sqrt()).to(torch.complex64)
+        alike = (unit @ unit).abs().square().sum().double()
         freedom.append(alike.expand(count))
         shares = squares.reshape(coils, size // coils, coils, -1).sum((1, 3)) / norm
         mixing = mixing + count * shares
@@ -288,8 +290,10 @@ def _gram(region: Tensor, width: int) -> tuple[int, Tensor]:
 def _relations(total: Tensor, pattern: Tensor) -> Tensor:
     """Return the inverse of the Gram matrix of the samples of a box that were measured."""
     gram = total[:, pattern][..., pattern].flatten(2).flatten(0, 1)
-    ridge = ROUNDING * gram.diagonal().real.mean()
-    return Tensor(torch.linalg.inv(gram + ridge * torch.eye(len(gram), device=gram.device)))
+    gram.diagonal().add_(ROUNDING * gram.diagonal().real.mean())
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    # Half the work; a matrix that rounding leaves indefinite has no such factor.
+    return torch.linalg.inv(gram) if bool(failed) else torch.cholesky_inverse(factor)
 
 
 def _boxes(values: Tensor, width: int) -> Tensor:
