@@ -6,7 +6,8 @@
 writes ``docs/pictures/models/NAME.png``: reference, linear method and model, a part enlarged, and
 their errors. MRI: the head of matplotlib's sample data at 128 × 128, 8 coils, 4×, 1 % noise;
 pictures: a part of it at a third of its resolution; volumes: slices of it that grow smaller to both
-ends, undersampled along two axes, of which the middle one is shown. With ``--demo`` the picture of
+ends, undersampled along two axes, and series: the head with parts that move, 8×, 12 frames; the
+middle one is shown. With ``--demo`` the picture of
 the README is made, of that of the demo.
 """
 
@@ -21,15 +22,20 @@ from PIL import Image
 from torch import Tensor
 
 import molrecon
+from molrecon.data.motion import MARGIN, moving
+from molrecon.data.randomness import make_generator
 from molrecon.data.sample_image import sample_image
+from molrecon.data.simulation import Acquisition
+from molrecon.data.simulation.cine_mri import DynamicAcquisition
+from molrecon.data.simulation.moving_mri import MovingMRISimulation
 from molrecon.operators.base import LinearOperator
 from molrecon.reconstructors.learned import LearnedReconstructor
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures" / "models"
 WIDTH, DOTS_PER_INCH, COLOURS = 110.0, 150, 96
 SIGMA = 0.01
-DEPTH = 32
-"""Slices of a volume."""
+DEPTH, FRAMES = 32, 12
+"""Slices of a volume, and frames of a series."""
 
 CORTEX = (33, 61, 56, 84)
 """Rows and columns of the head at 128 × 128 that are enlarged."""
@@ -46,6 +52,16 @@ def volume(image: Tensor, depth: int) -> Tensor:
     return torch.nn.functional.grid_sample(planes, grid, align_corners=False)[:, 0]
 
 
+def series(image: Tensor) -> DynamicAcquisition:
+    """Return a scan of an image whose parts move, as those do that models are trained on."""
+    border = torch.nn.functional.pad(image.real, [MARGIN] * 4)
+    frames = moving(border, FRAMES, make_generator(1))
+    how = MovingMRISimulation(coils=(8, 8), mask_kinds={"frames-variable-density": 1.0})
+    made = how.at(sigma=SIGMA, acceleration=8.0).simulate(frames[None, None], make_generator(0))
+    assert isinstance(made, DynamicAcquisition)
+    return made
+
+
 def problem(model: LearnedReconstructor) -> tuple[Tensor, Tensor, LinearOperator, str]:
     """Return reference, measurements, operator and the linear method to compare with."""
     image = sample_image()
@@ -55,6 +71,9 @@ def problem(model: LearnedReconstructor) -> tuple[Tensor, Tensor, LinearOperator
         y = molrecon.add_noise(A(truth), SIGMA, generator=torch.Generator().manual_seed(0))
         return truth, y, A, "tikhonov"
     small = image[::2, ::2]
+    if model.axes is not None and model.axes.time:
+        made: Acquisition = series(small)
+        return made.image, made.kspace, made.A, "sense"
     made = molrecon.simulate_acquisition(
         small if model.axes is None or model.axes.ndim == 2 else volume(small, DEPTH),
         mask_kind="variable-density",

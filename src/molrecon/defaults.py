@@ -5,3 +5,6 @@ DEFAULT_MODEL = "brain2d-guided"
 
 ADAPTED_MODEL = "brain2d-sn"
 """Of `molrecon.adapt`: one that returns the full scan, which measured samples can judge."""
+
+SERIES_MODEL = "series-guided"
+"""Of series of frames, of one period."""

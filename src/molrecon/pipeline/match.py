@@ -9,6 +9,7 @@ from torch import Tensor
 
 from molrecon.data.axes import Axes
 from molrecon.data.scan import Scan
+from molrecon.defaults import SERIES_MODEL
 from molrecon.errors import InputError
 from molrecon.pipeline.preparation import Step
 from molrecon.reconstructors.base import Reconstructor
@@ -127,7 +128,10 @@ def match_whole(scan: Scan, axes: Axes | None, model: str | None) -> Scan:
 
 def _taken_apart(scan: Scan, axes: Axes, model: str | None) -> Matched:
     if scan.axes.time:
-        sentence = f"{model} is a model of slices: every frame is reconstructed by itself."
+        sentence = (
+            f"{model} is a model of slices: every frame is reconstructed by itself; {SERIES_MODEL} "
+            "reconstructs one period of a motion as a whole."
+        )
         return Matched(scan, 0, sentence)
     if scan.readout_axis is None:
         raise _other_axes(scan, axes, model, "it is undersampled along all of them; give a")
