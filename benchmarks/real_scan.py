@@ -2,13 +2,15 @@
 
     MOLRECON_DATA=… python benchmarks/real_scan.py [MODEL …] --cache oracles.json
     … --kind equispaced --accelerations 3 4 --rivals l1-wavelet tv
+    … brain2d-sn --tol 1e-6 --seeds 0 --rivals
 
 24 calibration lines (24×24 with two undersampled axes), three mask seeds; ESPIRiT maps from the
 calibration region alone; magnitudes, range = the reference's maximum. The reference is the full
 scan combined with the same maps, with its noise: an image without noise is marked down for lacking
 it. Every model has two rows: what it computes, and that completed to a full scan with the noise of
 the measured samples. The rivals' weights are the best by PSNR for every scan; their values go to
-the cache, because they take minutes.
+the cache, because they take minutes. Of the models stand the network evaluations (mean) and the
+largest bound, with a star if it is proved for all.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from torch import Tensor
 
 import molrecon
 from common import brain, magnitude_psnr, oracle_image, remembered, summary
-from molrecon import SENSE, L1Wavelet, TotalVariation
+from molrecon import SENSE, L1Wavelet, Solution, TotalVariation
 from molrecon.evaluation.metrics import ssim
 from molrecon.evaluation.reference_problem import ReferenceProblem, retrospective_problem
 
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("--accelerations", type=float, nargs="+", default=[4.0, 6.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rivals", nargs="*", choices=tuple(RIVALS), default=["sense"])
+    parser.add_argument("--tol", type=float, help="of the models; their own by default")
     parser.add_argument("--cache", type=Path, help="JSON file that keeps the values of the rivals")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -56,23 +59,33 @@ def main() -> None:
                 rows.setdefault(f"{name}, oracle weight", []).append(values)
             for name, model in models.items():
                 with torch.no_grad():
-                    solution = model(scan.y, scan.A, output="fixed-point")
+                    solution = model(scan.y, scan.A, output="fixed-point", tol=arguments.tol)
                 whole = model.returned(solution.value, scan.A, scan.y, "full-scan")
-                cost = float(solution.network_evaluations)
-                row = (*figures(solution.value, scan), cost)
+                row = (*figures(solution.value, scan), *known(solution))
                 rows.setdefault(f"{name}, fixed point", []).append(row)
-                rows.setdefault(f"{name}, full scan", []).append((*figures(whole, scan), cost))
+                rows.setdefault(f"{name}, full scan", []).append(figures(whole, scan))
         report(f"{acceleration:g}×, {arguments.kind}", rows)
 
 
 def report(title: str, rows: dict[str, list[tuple[float, ...]]]) -> None:
     """Print mean and spread over the masks."""
-    print(f"{title}: PSNR in dB, SSIM, network evaluations")
+    print(f"{title}: PSNR in dB, SSIM, network evaluations, bound")
     for name, each in rows.items():
         columns = list(zip(*each, strict=True))
         similarity = sum(columns[1]) / len(columns[1])
-        cost = f"{sum(columns[2]) / len(columns[2]):6.1f}" if len(columns) > 2 else ""
+        cost = ""
+        if len(columns) > 2:
+            star = "*" if all(columns[4]) else ""
+            cost = f"{sum(columns[2]) / len(columns[2]):6.1f}  {max(columns[3]):.2e}{star}"
         print(f"  {name:32s} {summary(columns[0])}  {similarity:.4f}  {cost}", flush=True)
+
+
+def known(solution: Solution) -> tuple[float, ...]:
+    """Network evaluations, the bound (infinite without one) and whether it is proved."""
+    bound = solution.error_bound
+    proved = solution.guarantee is not None and solution.guarantee.proved
+    largest = float("inf") if bound is None else float(bound.max())
+    return float(solution.network_evaluations), largest, float(proved)
 
 
 def figures(image: Tensor, scan: ReferenceProblem) -> tuple[float, ...]:
