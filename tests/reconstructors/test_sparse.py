@@ -14,7 +14,7 @@ from molrecon.operators.base import norm
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.denoising import Denoising
 from molrecon.operators.inpainting import Inpainting
-from molrecon.reconstructors.l1_wavelet import L1Wavelet
+from molrecon.reconstructors.l1_wavelet import SCALES, L1Wavelet, _shifts
 from molrecon.reconstructors.start import sense_start
 from molrecon.reconstructors.total_variation import TotalVariation
 
@@ -25,6 +25,8 @@ sigpy = pytest.importorskip("sigpy")
 
 KINDS = [L1Wavelet, TotalVariation]
 TIGHT = {"change": 1e-9, "max_iterations": 5000}
+PLAIN = {L1Wavelet: {"shifted": False}, TotalVariation: {}}
+"""One place of the wavelets' grid, whose penalty has a closed form."""
 
 
 def differences(x):
@@ -59,7 +61,7 @@ def objective(kind, lam, y, A):
 def test_no_image_nearby_has_a_smaller_objective(kind, lam, spatial):
     A, y = scan(spatial)
     value = objective(kind, lam, y, A)
-    solution = kind(lam, **TIGHT)(y, A)
+    solution = kind(lam, **PLAIN[kind], **TIGHT)(y, A)
     assert solution.converged
     x = solution.value
     best = value(x)
@@ -112,8 +114,47 @@ def test_wavelet_denoising_is_soft_thresholding():
     scale = sense_start(y, A)[1].item()
     W = sigpy.linop.Wavelet((1, 64, 64), axes=(1, 2), wave_name="db4")
     expected = scale * W.H(sigpy.thresh.soft_thresh(lam, W(y[0].numpy() / scale)))
-    solution = L1Wavelet(lam, **TIGHT)(y, A)
+    solution = L1Wavelet(lam, shifted=False, **TIGHT)(y, A)
     assert torch.allclose(solution.value[0], torch.from_numpy(expected), atol=1e-6 * scale)
+
+
+def disc(size=48):
+    """A disc with a bar, complex, and a scan of it with noise: image, measurements, operator."""
+    y, x = torch.meshgrid(*(torch.linspace(-1, 1, size),) * 2, indexing="ij")
+    image = (y**2 + x**2 < 0.6).float() - 0.5 * ((y - 0.3 * x).abs() < 0.15) * (x.abs() < 0.4)
+    maps = simulate_coil_maps((size, size), 4, generator=torch.Generator().manual_seed(0))
+    mask = make_mask("variable-density", (size, size), 3.0, calibration=12, seed=0)
+    A = CartesianMRI(maps[None], mask[None, None])
+    image = image[None, None] + 0j
+    return image, A(image) + 0.02 * normal(1, 4, size, size, seed=1).to(image) * A.mask, A
+
+
+def test_wavelets_averaged_over_shifts_leave_less_error():
+    image, y, A = disc()
+    one, all_places = (
+        norm(L1Wavelet(shifted=shifted)(y, A, sigma=0.02).value - image).item()
+        for shifted in (False, True)
+    )
+    assert all_places < 0.9 * one
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_every_scale_has_the_image_at_all_its_places(axes):
+    shifts = _shifts(axes)
+    assert shifts[0] == (0,) * axes
+    for scale in range(SCALES):
+        places = {tuple(one >> scale & 1 for one in shift) for shift in shifts}
+        assert len(places) == len(shifts) == 2**axes
+
+
+def test_wavelets_averaged_over_shifts_converge_to_a_fixed_point():
+    """Further iterations change nothing, as with a shift drawn anew in each they would."""
+    _, y, A = disc()
+    tight = {"change": 1e-6, "max_iterations": 3000}
+    near, far = (
+        L1Wavelet(0.02, **{**tight, "change": change})(y, A).value for change in (1e-5, 1e-6)
+    )
+    assert norm(near - far).item() < 1e-3 * norm(far).item()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -150,7 +191,7 @@ def test_volumes_and_real_pictures(kind):
     mask = torch.rand(1, 1, 12, 10, generator=torch.Generator().manual_seed(0)) < 0.7
     A = Inpainting(mask, channels=3, dtype=torch.float64)
     x = normal(2, 3, 12, 10, dtype=torch.float64)
-    solution = kind(0.01)(A(x), A)
+    solution = kind(0.01, **PLAIN[kind])(A(x), A)
     assert solution.value.shape == x.shape
     assert solution.value.dtype == torch.float64
     best = objective(kind, 0.01, A(x), A)(solution.value)

@@ -20,6 +20,7 @@ from molrecon.errors import ConvergenceError, InputError
 from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.base import direct_solution
+from molrecon.reconstructors.l1_wavelet import WEIGHT
 from molrecon.reconstructors.sense import PUBLISHED_LAM
 from molrecon.reconstructors.sparse import Weighted
 
@@ -49,7 +50,7 @@ class BartPics(Weighted):
     """
 
     name = "bart-pics"
-    noise_factor = 0.5
+    noise_factor = WEIGHT
 
     def __init__(
         self,
