@@ -4,6 +4,7 @@
     … python benchmarks/radial.py norm
     … python benchmarks/radial.py speed
     … python benchmarks/radial.py scan --model brain2d-sn --picture scan.png
+    … python benchmarks/radial.py cine [MODEL_2DT …] --flat brain2d-sn --spokes 16
 
 images: slices of a person that no model was trained on, 8 simulated coils, 10× (of 256 pixels, 40
 of 402 spokes), σ = 1 % of the peak; true maps and σ, the reference is the image without noise.
@@ -25,10 +26,24 @@ import torch
 from torch import Tensor
 
 import molrecon
-from common import data_root, magnitude_psnr
-from molrecon import CartesianMRI, NonCartesianMRI, add_noise, make_trajectory
+from common import data_root, magnitude_psnr, oracle_image
+from dynamic import MAPS
+from molrecon import (
+    SENSE,
+    CartesianMRI,
+    NonCartesianMRI,
+    TotalVariation,
+    add_noise,
+    make_trajectory,
+    psnr,
+    radial_trajectory,
+    ssim,
+)
 from molrecon.data.simulation import simulate_coil_maps, simulate_phase
+from molrecon.data.simulation.cine_mri import CineMRISimulation
+from molrecon.data.simulation.measured_maps import read_measured_maps, resized_maps
 from noise_levels import CONTRASTS, RIVALS, held_out_slice, rival
+from pictures import profiles
 
 STEPS = 60
 """Steps of conjugate gradients among which the oracle chooses."""
@@ -54,6 +69,18 @@ def main() -> None:
     scan.add_argument("--model", default="brain2d-sn")
     scan.add_argument("--picture", type=Path)
     scan.set_defaults(run=measured_scan)
+    cine = tasks.add_parser("cine")
+    cine.add_argument("models", nargs="*", help="of series, names or weights files")
+    cine.add_argument("--flat", nargs="*", default=["brain2d-sn"], help="models of frames")
+    cine.add_argument("--persons", nargs="+", default=["cardiac10", "cardiac11"])
+    cine.add_argument("--spokes", type=int, default=16)
+    cine.add_argument("--sigma", type=float, default=0.01)
+    cine.add_argument("--frames", type=int, default=12)
+    cine.add_argument("--size", type=int, default=128)
+    cine.add_argument("--latency", type=float, help="soft limit of a solve, in seconds")
+    cine.add_argument("--without-tv", action="store_true")
+    cine.add_argument("--out", type=Path, default=Path("out/radial"))
+    cine.set_defaults(run=compare_cine)
     for one in tasks.choices.values():
         one.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -177,6 +204,69 @@ def measured_scan(arguments: argparse.Namespace) -> None:
     if arguments.picture:
         shown = {arguments.model: found.image, "zero-filled": scan_gridded(scan)}
         picture(shown, arguments.picture, "scan")
+
+
+def compare_cine(arguments: argparse.Namespace) -> None:
+    """Print what every method makes of series of frames, and draw their x–t profiles."""
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for person in arguments.persons:
+        truth, scan = simulated_cine(data_root() / "cine" / f"{person}.npz", arguments)
+        y, A = scan.kspace, scan.operator()
+        print(f"{person}: {scan}, σ = {arguments.sigma:g}", flush=True)
+        print(f"  {'':28s} PSNR, series   PSNR, frames   SSIM, frames", flush=True)
+        images: dict[str, Tensor] = {}
+
+        def show(
+            name: str, image: Tensor, images: dict[str, Tensor] = images, truth: Tensor = truth
+        ) -> None:
+            images[name] = image
+            whole, frames = psnr(image, truth, over="volume").value, psnr(image, truth).value
+            similarity = ssim(image, truth).value
+            print(f"  {name:28s} {whole:12.2f} {frames:14.2f} {similarity:14.3f}", flush=True)
+
+        for name in [*arguments.flat, *arguments.models]:
+            model = molrecon.load(name)
+            found = molrecon.reconstruct(scan, model, device="cpu", latency=arguments.latency)
+            show(Path(name).stem, found.image)
+            bound, solved = found.facts()["error_bound"], found.solutions
+            evaluations = [one.network_evaluations for one in solved]
+            print(
+                f"    {found.seconds:.1f} s, {evaluations} evaluations, largest bound {bound:.1e}, "
+                f"proved {all(bool(one.guarantee.proved) for one in solved)}",
+                flush=True,
+            )
+        show("SENSE, oracle", oracle_image(lambda w, y=y, A=A: SENSE(w)(y, A).value, truth, 10.0))
+        if not arguments.without_tv:
+            tv = {"sigma": arguments.sigma, "raise_on_failure": False}
+            show(
+                "temporal TV, oracle",
+                oracle_image(
+                    lambda w, y=y, A=A, tv=tv: (
+                        TotalVariation(w, difference_axes=(0,))(y, A, **tv).value
+                    ),
+                    truth,
+                    5e-3,
+                ),
+            )
+        title = f"{person}, {arguments.spokes} golden-angle spokes a frame"
+        profiles(images, truth, arguments.out / f"{person}-{arguments.spokes}.png", title)
+
+
+def simulated_cine(
+    source: Path, arguments: argparse.Namespace
+) -> tuple[Tensor, molrecon.NonCartesianScan]:
+    """Return a series of a person, peak 1, and its scan: golden-angle spokes, true maps and σ."""
+    frames, shape = arguments.frames, (arguments.size, arguments.size)
+    (series,) = CineMRISimulation().held_out([source], 1, (frames, *shape))
+    generator = torch.Generator().manual_seed(0)
+    image = (series * simulate_phase(shape, generator=generator))[None, None]
+    image = (image / image.abs().max()).to(torch.complex64)
+    maps = resized_maps(read_measured_maps(str(data_root() / MAPS)), shape)[None, :, None]
+    spokes = radial_trajectory(shape, frames * arguments.spokes, golden=True)
+    places = spokes.unflatten(0, (frames, arguments.spokes))
+    y = add_noise(NonCartesianMRI(maps, places)(image), arguments.sigma, generator=generator)
+    known = {"coil_maps": maps, "sigma": arguments.sigma}
+    return image, molrecon.NonCartesianScan(y, places, (frames, *shape), **known)
 
 
 def scan_gridded(scan: molrecon.NonCartesianScan) -> Tensor:

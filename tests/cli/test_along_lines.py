@@ -65,6 +65,18 @@ def nan(folder):
     return "--trajectory", folder / "k.npy"
 
 
+def fitting(*options, scale=1.0, shift=0.0):
+    """The trajectory of the scan, times a factor and moved, and other options."""
+
+    def write(folder):
+        trajectory = radial_trajectory(SHAPE, 38).numpy() / SHAPE
+        np.save(folder / "k.npy", scale * (0.5 * trajectory if shift else trajectory) + shift)
+        size = () if "--matrix" in options else ("--matrix", "48x40")
+        return "--trajectory", folder / "k.npy", *size, *options
+
+    return write
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -73,6 +85,12 @@ def nan(folder):
         (nan, "NaN"),
         (lambda folder: ("--matrix", "16x16"), "give its file (--trajectory)"),
         (lambda folder: ("--matrix", "large"), "--matrix is 'large'"),
+        (fitting("--frames", "some"), "frames is 'some'"),
+        (fitting("--frames", "50"), "frames of 50 lines"),
+        (fitting("--latency", 0, "--model", "brain2d-sn"), "latency is 0"),
+        (fitting("--unit", "feet"), "feet"),
+        (fitting("--unit", "fov", "--matrix", "24x20", scale=48), "reaches 24 cycles"),
+        (fitting(shift=0.25), "centre"),
     ],
 )
 def test_bad_input_is_refused_before_work_starts(spokes, run, tmp_path, given, words):
@@ -99,3 +117,10 @@ def test_a_mask_and_a_scan_for_spokes_are_refused(spokes, files, run, tmp_path):
     found = run("simulate", files.full, "--trajectory", "radial", "-o", tmp_path / "b.npz")
     assert found.exit_code == 2
     assert "expected an image" in " ".join(found.stderr.split())
+
+
+def test_frames_of_as_many_lines_as_asked_for(spokes, files, run_json, tmp_path):
+    given = ("--frames", "20/9", "--model", files.model, "--latency", 60, "-o", tmp_path / "a.npy")
+    facts = run_json("reconstruct", spokes / "radial.npz", *given)
+    assert facts["error_bound"] <= 1e-3
+    assert np.load(tmp_path / "a.npy").shape == (3, *SHAPE)

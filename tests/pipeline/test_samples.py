@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from molrecon import SENSE, NonCartesianScan, Preparation, radial_trajectory, reconstruct
+from molrecon import SENSE, NonCartesianScan, Preparation, Scan, radial_trajectory, reconstruct
 from molrecon.data.formats.samples import write_samples
 from molrecon.data.simulation import add_noise, simulate_coil_maps
 from molrecon.errors import InputError
@@ -109,3 +109,41 @@ def test_what_cannot_be_done_is_refused(made):
         reconstruct(few, "sense", device="cpu")
     with pytest.raises(InputError, match="the axes y, x, but brain3d-planes"):
         reconstruct(scan, model="brain3d-planes", device="cpu")
+
+
+def test_a_limit_of_time_ends_a_solve_with_the_bound_that_it_reached(made, model):
+    scan, _, maps = made
+    given = replace(scan, coil_maps=maps, sigma=SIGMA).in_frames(12, 6)
+    exact = reconstruct(given, model=model, tol=1e-6, device="cpu")
+    hasty = reconstruct(given, model=model, latency=1e-6, device="cpu")
+    for one, other in zip(hasty.solutions, exact.solutions, strict=True):
+        assert int(one.iterations) == 1
+        away = (one.value - other.value).norm() / one.value.norm()
+        assert 1e-3 < float(away) <= float(one.error_bound)
+    patient = reconstruct(given, model=model, latency=1e6, device="cpu")
+    assert patient.facts()["error_bound"] <= 1e-3
+
+
+def test_a_frame_begins_at_the_one_before(made, model):
+    scan, _, maps = made
+    given = replace(scan, coil_maps=maps, sigma=SIGMA)
+    still = replace(
+        given,
+        kspace=torch.stack([given.kspace] * 2, 2),
+        trajectory=torch.stack([given.trajectory] * 2),
+        shape=(2, *SHAPE),
+        coil_maps=maps.unsqueeze(2),
+    )
+    first, second = reconstruct(still, model=model, device="cpu").solutions
+    assert second.network_evaluations < first.network_evaluations
+
+
+def test_a_limit_of_time_is_for_equations_and_lines(made, model):
+    scan, _, _ = made
+    with pytest.raises(InputError, match=r"latency is 1, but .* has no bound"):
+        reconstruct(scan, "sense", latency=1, device="cpu")
+    with pytest.raises(InputError, match="latency is -1"):
+        reconstruct(scan, model=model, latency=-1, device="cpu")
+    grid = Scan(torch.ones(1, 2, 8, 8, dtype=torch.complex64))
+    with pytest.raises(InputError, match="expected a scan along lines"):
+        reconstruct(grid, model=model, latency=1, device="cpu")

@@ -83,6 +83,22 @@ FieldOfView = Annotated[
     float | None,
     typer.Option(help="Field of view in mm, for a trajectory in cycles per metre.", metavar="MM"),
 ]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        help="Make frames of so many consecutive lines of a scan along lines, as of the golden "
+        "angle; after a stroke, the lines from one frame to the next, fewer for sliding windows.",
+        metavar="LINES[/STEP]",
+    ),
+]
+Latency = Annotated[
+    float | None,
+    typer.Option(
+        help="Soft limit of the solve of each slice or frame of a scan along lines: after it no "
+        "further iteration begins, and the bound says how far the image came.",
+        metavar="SECONDS",
+    ),
+]
 MaxMemory = Annotated[
     float | None,
     typer.Option(

@@ -52,6 +52,7 @@ class Along:
     matrix: str | None = None
     unit: str | None = None
     field_of_view: float | None = None
+    frames: str | None = None
 
     @property
     def given(self) -> bool:
@@ -89,7 +90,9 @@ def read_any(
     )
     for note in scan.notes:
         output.print_note(f"{note[0].upper()}{note[1:]}.")
-    return scan if coil_maps is None else with_maps_of(scan, coil_maps, max_memory)
+    if coil_maps is not None:
+        scan = with_maps_of(scan, coil_maps, max_memory)
+    return scan if along.frames is None else scan.in_frames(*parse_frames(along.frames))
 
 
 def with_maps_of(
@@ -115,6 +118,17 @@ def parse_matrix(text: str | None) -> tuple[int, ...] | None:
             f"matrix is {text!r}, expected the pixels along its axes, as in 256x256; correct it."
         )
     return tuple(map(int, parts))
+
+
+def parse_frames(text: str) -> tuple[int, int]:
+    """Parse the lines of a frame and those from one frame to the next, as in 16 or 16/4."""
+    lines, _, step = text.partition("/")
+    if not (lines.isdecimal() and (step or lines).isdecimal()):
+        raise InputError(
+            f"frames is {text!r}, expected the lines of a frame, as in 16, or also those from one "
+            "frame to the next, as in 16/4; correct it."
+        )
+    return int(lines), int(step or lines)
 
 
 def parse_centre(text: str | None) -> Centre | None:

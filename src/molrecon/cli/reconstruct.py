@@ -19,7 +19,9 @@ from molrecon.cli.options import (
     Device,
     FieldOfView,
     Force,
+    Frames,
     Json,
+    Latency,
     MaskFile,
     Matrix,
     MaxMemory,
@@ -193,6 +195,8 @@ def reconstruct(
     matrix: Matrix = None,
     unit: Unit = None,
     field_of_view: FieldOfView = None,
+    frames: Frames = None,
+    latency: Latency = None,
     whiten: Whiten = True,
     cut_readout: CutReadout = True,
     crop: Crop = True,
@@ -278,8 +282,9 @@ def reconstruct(
         "strength": _strength(strength),
         "noise_draws": 0 if noise_map is None else draws,
         "share": share is not None,
+        "latency": latency,
     }
-    along = Along(trajectory, matrix, unit, field_of_view)
+    along = Along(trajectory, matrix, unit, field_of_view, frames)
     parts = (mask, coil_maps, calibration, max_memory, along)
     if many:
         spread = Spread(ending=ending, processes=processes, retry=retry)

@@ -194,7 +194,7 @@ class NonCartesianScan:
             reference=None if reference is None else reference[:, :, number],
         )
 
-    def in_frames(self, lines: int, *, step: int | None = None) -> NonCartesianScan:
+    def in_frames(self, lines: int, step: int | None = None) -> NonCartesianScan:
         """Return the scan as a series of frames of so many consecutive lines.
 
         Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -153,6 +154,8 @@ class Limits:
         or of an inexact linear solve, and no divergence.
     refined
         Whether what stagnates goes on in double precision, so that it need not be waited for.
+    seconds
+        Time after which no further step begins; None for any.
     """
 
     tol: float
@@ -161,6 +164,7 @@ class Limits:
     memory: int
     contracts: bool = False
     refined: bool = False
+    seconds: float | None = None
 
 
 @torch.no_grad()
@@ -183,10 +187,12 @@ def iterate(step: Step, x0: Tensor, limits: Limits) -> Solution:
     limits
         Tolerance, stopping rule, cap and Anderson memory.
     """
-    state = _State(x0, step, limits)
+    state, started = _State(x0, step, limits), time.perf_counter()
     for _ in range(limits.max_iterations):
         state.advance()
         if not bool(state.active.any()):
+            break
+        if limits.seconds is not None and time.perf_counter() - started >= limits.seconds:
             break
         state.let_go()
     return state.solution()

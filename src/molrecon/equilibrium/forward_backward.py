@@ -70,6 +70,9 @@ class ForwardBackward:
         Solver of the linear systems ``(I + cAᴴA) w = −αG(x)``; by default direct where the
         operator has a closed form. A residual of 0.2 of the right-hand side is the best
         compromise for conjugate gradients: the bound counts what is left of it.
+    seconds
+        Soft limit of the time: after so many seconds no further iteration begins, and the solution
+        has the status of the cap and the bound that was reached. None for no limit.
 
     Raises
     ------
@@ -94,11 +97,13 @@ class ForwardBackward:
     max_iterations: int = 200
     memory: int = 5
     inner: Solver = field(default_factory=lambda: LinearSolver(rtol=0.2, max_iterations=100))
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 1:
             raise InputError(f"alpha is {self.alpha}, expected a step in (0, 1]")
         require_positive("tol", self.tol, most=1)
+        require_positive("seconds", self.seconds)
         if self.stopping not in get_args(Stopping):
             raise InputError(
                 f"stopping is {self.stopping!r}, expected one of {', '.join(get_args(Stopping))}"
@@ -127,7 +132,14 @@ class ForwardBackward:
         """
         conditions = [*([] if certified else [AS_TRAINED]), *equation.assumes]
         contracts = not conditions
-        limits = Limits(self.tol, self.stopping, self.max_iterations, self.memory, contracts)
+        limits = Limits(
+            self.tol,
+            self.stopping,
+            self.max_iterations,
+            self.memory,
+            contracts,
+            seconds=self.seconds,
+        )
         step, finer = equation.step(self.alpha, self.inner), _tolerance_in_double(self.tol, x0)
         goes_on = step.rounding_counted and self.stopping == "bound" and finer > 0
         solution = iterate(step, x0, replace(limits, refined=goes_on))

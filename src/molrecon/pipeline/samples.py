@@ -25,8 +25,10 @@ from molrecon.data.gridded_centre import central_width, gridded_centre
 from molrecon.data.non_cartesian_scan import NonCartesianScan
 from molrecon.data.sampling import Sampling
 from molrecon.data.whitening import whitening_matrix
+from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError, shape_text
+from molrecon.linear.status import Status
 from molrecon.operators.line_noise import estimate_lines_noise
 from molrecon.operators.noise import GIVEN, NOISE_SCAN, NoiseEstimate
 from molrecon.pipeline.measurements import maps_of_calibration
@@ -40,6 +42,9 @@ from molrecon.reconstructors.base import Reconstructor, at_strength
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.trust.noise import noise_map
 from molrecon.trust.share import data_share
+
+ENDS_IN_TIME = {Status.CONVERGED, Status.ITERATION_LIMIT}
+"""What a solve with a limit of its time may end with; its bound says how far it came."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,7 @@ class Settings:
     device: str
     output: PathLike | None
     progress: Progress
+    latency: float | None = None
 
 
 @torch.no_grad()
@@ -73,6 +79,7 @@ def reconstruct_samples(scan: NonCartesianScan, settings: Settings) -> Reconstru
     """
     started = time.perf_counter()
     method, split = settings.method, _split(scan, settings.method)
+    limited = limited_in_time(method, settings.latency)
     if settings.strength == "auto":
         raise InputError(
             f"strength is auto, but {scan.source} is not Cartesian, expected a number: its samples "
@@ -84,7 +91,7 @@ def reconstruct_samples(scan: NonCartesianScan, settings: Settings) -> Reconstru
     scan, whitened = _whitened(scan, settings.whiten)
     plan = _memory(scan, settings)
     learned = method if isinstance(method, LearnedReconstructor) else None
-    solver = _Solver(settings, len(scan.kspace) * (scan.shape[0] if split else 1))
+    solver = _Solver(settings, limited, len(scan.kspace) * (scan.shape[0] if split else 1))
     with in_tiles(learned, plan.tile):
         items = [solver.item(scan.item(n), n, split) for n in range(len(scan.kspace))]
     image = torch.cat([one for one, _ in items])
@@ -193,11 +200,38 @@ def with_estimated_maps(scan: NonCartesianScan) -> NonCartesianScan:
     return replace(scan, coil_maps=maps.unsqueeze(2) if scan.axes.time else maps)
 
 
+def limited_in_time(method: Reconstructor, latency: float | None) -> dict[str, Any]:
+    """Return the arguments that make each solve of a method end after so many seconds, softly.
+
+    Parameters
+    ----------
+    method
+        The method.
+    latency
+        Seconds; None for no limit.
+
+    Raises
+    ------
+    InputError
+        If the method solves no equation that could be left with a bound.
+    """
+    if latency is None:
+        return {}
+    equilibrium = getattr(method, "equilibrium", None)
+    if not isinstance(equilibrium, Equilibrium):
+        raise InputError(
+            f"latency is {latency:g}, but {method.label} has no bound on what is left when it is "
+            "cut short, expected an equilibrium model, as of mol; choose one or leave it out."
+        )
+    forward = replace(equilibrium.forward, seconds=latency)
+    return {"equilibrium": replace(equilibrium, forward=forward)}
+
+
 class _Solver:
     """Solves for the items of a scan, one after the other."""
 
-    def __init__(self, settings: Settings, total: int) -> None:
-        self.settings, self.total = settings, total
+    def __init__(self, settings: Settings, limited: dict[str, Any], total: int) -> None:
+        self.settings, self.limited, self.total = settings, limited, total
         self.solved: list[Solution] = []
         self.places: list[str] = []
         self.noises: list[NoiseEstimate | None] = []
@@ -249,13 +283,15 @@ class _Solver:
         y, A = part.kspace.to(device), part.operator().to(device)
         sigma = None if noise is None else float(noise.sigma[0])
         options: dict[str, Any] = {"sigma": sigma, "tol": settings.tol, "raise_on_failure": False}
+        options |= self.limited
         if start is not None:
             options["x0"] = start
         strength = 1.0 if settings.strength is None else float(settings.strength)
         maps = {}
         with at_strength(method, strength):
             solution = method(y, A, **options)
-            require_converged(solution, f"{part.source}, {place}", settings.tol)
+            if not (settings.latency and set(solution.status) <= ENDS_IN_TIME):
+                require_converged(solution, f"{part.source}, {place}", settings.tol)
             used = sigma if solution.sigma is None else float(solution.sigma[0])
             known: dict[str, Any] = {"sigma": used, "batch": 1, "x0": solution.value}
             if settings.noise_draws:

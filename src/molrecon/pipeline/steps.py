@@ -59,6 +59,7 @@ def reconstruct(
     robust: float | None = None,
     noise_draws: int = 0,
     share: bool = False,
+    latency: float | None = None,
     intensity: bool = False,
     force: bool = False,
     max_memory: float | None = None,
@@ -111,6 +112,10 @@ def reconstruct(
     share
         Whether to map which share of every pixel follows the data (see `data_share`), which takes
         32 solves of a slice and 128 of a volume.
+    latency
+        Soft limit, in seconds, of the solve of each slice or frame of a scan along lines: after
+        it no further iteration begins, and the bound says how far the image came. With a guide
+        there are two solves. None to iterate until ``tol``.
     intensity
         Whether the image gets the intensity that belongs to coil maps as they were given, where
         they are not normalised. Bounds are those of the image before.
@@ -157,6 +162,7 @@ def reconstruct(
     started = time.perf_counter()
     tol = DEFAULT_TOL if tol is None else tol
     _check_arguments(output, sigma, tol, max_memory, noise_draws)
+    require_positive("latency", latency)
     device = resolve_device(device)
     chosen = _method(method, model, device, strength, robust)
     if not isinstance(scan, Scan | ScanItems | NonCartesianScan) and holds_samples(scan):
@@ -178,7 +184,12 @@ def reconstruct(
                 device=device,
                 output=output,
                 progress=progress,
+                latency=latency,
             ),
+        )
+    if latency is not None:
+        raise InputError(
+            f"latency is {latency:g}, expected a scan along lines for it; leave it out."
         )
     source = items_of(scan, max_memory)
     preparation = preparation or Preparation()
