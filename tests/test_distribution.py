@@ -1,6 +1,7 @@
 """What is distributed holds what it should, and works without the repository."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -83,3 +84,20 @@ def test_the_source_distribution_is_enough_to_test_and_document(tmp_path):
     assert wanted <= names
     built = {"site", "demo", "out", "runs", ".venv", ".git"}
     assert not {name.split("/")[0] for name in names} & built
+
+
+def test_the_container_is_built_of_pinned_parts_and_runs_as_no_administrator():
+    lines = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    steps = [line.partition(" ")[::2] for line in lines if line and not line.startswith("#")]
+    of = {kind: [rest for one, rest in steps if one == kind] for kind, _ in steps}
+    assert re.fullmatch(r"python:3\.1[1-3]-slim-\w+", of["FROM"][0])
+    installs = [one for one in of["RUN"] if "pip install" in one]
+    assert len(installs) == 2
+    assert all("--constraint constraints.txt" in one for one in installs)
+    kinds = [kind for kind, _ in steps]
+    assert of["USER"] == ["molrecon"]
+    assert max(n for n, kind in enumerate(kinds) if kind == "RUN") < kinds.index("USER")
+    sources = {name for one in of["COPY"] for name in one.split()[:-1]}
+    sent = set((ROOT / ".dockerignore").read_text().replace("!", "").split())
+    assert sources <= sent
+    assert all((ROOT / name).exists() for name in sources)

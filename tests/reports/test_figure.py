@@ -52,6 +52,14 @@ def panels(made):
     }
 
 
+def test_a_figure_of_long_images_is_refused_where_it_would_be_metres_high(tmp_path):
+    long = torch.rand(1, 1, 200, 4, generator=torch.Generator().manual_seed(0))
+    np.save(tmp_path / "long.npy", long[0, 0].numpy())
+    with pytest.raises(InputError, match="mm high, expected at most 2000"):
+        figure(tmp_path / "long.npy", tmp_path / "f.png", rows=["image"])
+    figure(tmp_path / "long.npy", tmp_path / "f.png", rows=["image"], width=30, dots_per_inch=40)
+
+
 def test_what_is_drawn(files, drawn, tmp_path):
     zoom = (4, 12, 8, 24)
     figure(files, tmp_path / "f.pdf", reference=TRUTH, zoom=zoom, titles=["R", "N", "F"], unit="mV")

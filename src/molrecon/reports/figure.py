@@ -39,6 +39,8 @@ from molrecon.reports.sources import Shown, section_of
 ROWS = ("image", "zoom", "error")
 KINDS = (".png", ".pdf", ".svg")
 MM = 1 / 25.4
+LARGEST = 2000.0
+"""Width and height of a figure in mm, at most."""
 _SETTINGS: Any = {
     "font.size": 7.0,
     "axes.linewidth": 0.5,
@@ -131,7 +133,7 @@ def figure(
     True
     """
     target = check_figure(output)
-    require_positive("width", width, most=2000.0)
+    require_positive("width", width, most=LARGEST)
     items = [shown] if isinstance(shown, str | os.PathLike | Reconstruction) else shown
     section = section_of(items, reference)
     made = _content(section, plane, titles, rows, zoom, window)
@@ -256,6 +258,12 @@ def _drawn(content: _Content, width: float, unit: str) -> Figure:
     titles = [_wrapped(one.title, side) for one in content.columns]
     above = _LINE * max(1 + one.count("\n") for one in titles) + _EDGE
     height = above + sum(heights) + (len(heights) - 1) * _GAP + _EDGE
+    if height > LARGEST:
+        raise InputError(
+            f"The figure would be {height:.0f} mm high, expected at most {LARGEST:g}: images of "
+            f"{rows} × {columns} are narrow for a width of {width:g} mm; give a smaller width or "
+            "fewer rows."
+        )
     drawn = Figure(figsize=(width * MM, height * MM))
     place = height - above
     for kind, tall in zip(content.rows, heights, strict=True):
