@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test browser-test docs check install clean
+.PHONY: demo test browser-test docs bench check install clean
 
 install: $(INSTALLED)
 
@@ -32,6 +32,11 @@ browser-test: $(INSTALLED)
 docs: $(INSTALLED)
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# docs/performance.md, on an idle machine, with the folder of the data in MOLRECON_DATA.
+bench: $(INSTALLED)
+	$(PIP) install --quiet --no-deps torchdeq
+	$(BIN)/python benchmarks/performance.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
