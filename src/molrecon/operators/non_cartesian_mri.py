@@ -162,14 +162,14 @@ class NonCartesianMRI(LinearOperator):
     def normal(self, x: Tensor) -> Tensor:
         """Apply AᴴA to images by transforms of twice the size (Toeplitz embedding)."""
         self.check_input(x)
-        turned = self.points.spectrum_for(x)
+        spectra = self.points.spectrum_for(x)
         # Transforms along the planes cancel where these were sampled alike.
         along = self.stacked and len(self.points.radians) > 1
         image: Tensor | None = None
         for block in self._blocks(x.shape[0]):
             coils = self._in_planes(self.coil_maps[:, block] * x)
             coils = fft_centred_first(coils, self.axes) if along else coils
-            coils = filter_padded(coils, turned, self.axes)
+            coils = filter_padded(coils, spectra, self.axes)
             coils = ifft_centred_first(coils, self.axes) if along else coils
             image = add_block(image, self._combined(coils, block))
         assert image is not None
@@ -271,9 +271,9 @@ class NonCartesianMRI(LinearOperator):
         return (coils * self.coil_maps[:, block].conj()).sum(1, keepdim=True)
 
     def _blocks(self, batch: int) -> Iterator[slice]:
-        # Of the images of twice the size, so that they stay in the cache.
+        # Of what a filter holds beside them, so that it stays in the cache.
         one = batch * torch.Size(self.shape_in).numel() * self.coil_maps.element_size()
-        return coil_blocks(self.shape_out[0], one * 2**self.axes)
+        return coil_blocks(self.shape_out[0], one * 2 ** (self.axes + 1))
 
 
 def fft_centred_first(x: Tensor, axes: int) -> Tensor:
