@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from tests.faults import DONE, in_child
 
 from molrecon.errors import InputError
+from molrecon.training import devices
 from molrecon.training.loop import Trainer
 
 from .runs import SIMULATION, config
@@ -26,7 +28,7 @@ CHANGES = {"stages": STAGES, "accumulation": 2, "validate_every": 10, "averaging
 CHANGES["lipschitz"] = {"every": 2}
 
 
-def on_two(settings, *, signal_at=None, resume=False):
+def on_two(settings, *, signal_at=None, resume=False, sharded=False):
     """Train on two processes; the second gets a signal after a step."""
 
     def train(fabric):
@@ -48,7 +50,21 @@ def on_two(settings, *, signal_at=None, resume=False):
         strategy = DDPStrategy(find_unused_parameters=True, start_method="fork")
         Fabric(accelerator="cpu", devices=2, strategy=strategy).launch(train)
 
-    assert in_child(launch) == DONE
+    def launch_as_torchrun_does():
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        second = os.fork()
+        rank = "1" if second == 0 else "0"
+        os.environ |= {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "GROUP_RANK": "0"}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        os.environ |= {"TORCHELASTIC_RUN_ID": "test", "LOCAL_WORLD_SIZE": "2"}
+        train(devices.launch("2", "cpu", sharded=True))
+        if second == 0:
+            os._exit(0)
+        assert os.waitpid(second, 0)[1] == 0
+
+    assert in_child(launch_as_torchrun_does if sharded else launch) == DONE
     return load_file(Path(settings.output) / settings.name / "checkpoint.safetensors")
 
 
@@ -68,6 +84,49 @@ def test_two_processes_equal_one(data, two):
         for key, value in line.items():
             close = value if isinstance(value, str | None) else pytest.approx(value, rel=1e-4)
             assert other[key] == close
+
+
+@pytest.fixture(scope="module")
+def shards(data):
+    return on_two(config(data, output=str(data / "shards"), **CHANGES), sharded=True)
+
+
+def weights(tensors):
+    """All weights and their averages as one vector."""
+    chosen = [tensors[name] for name in sorted(tensors) if name.startswith(("model.", "average."))]
+    return torch.cat([one.flatten() for one in chosen])
+
+
+def test_weights_that_two_processes_share_out_become_the_same(data, two, shards):
+    assert {name: one.shape for name, one in shards.items()} == {
+        name: one.shape for name, one in two.items()
+    }
+    expected = weights(two)
+    assert (weights(shards) - expected).norm() <= 1e-5 * expected.norm()
+    best = [load_file(data / run / "tiny/best.safetensors") for run in ("two", "shards")]
+    for name, value in best[0].items():
+        assert (best[1][name] - value).norm() <= 1e-4 * value.norm()
+
+
+def test_a_run_of_shared_weights_goes_on_with_and_without_sharing_them(data, two, shards):
+    settings = config(data, output=str(data / "shards-again"), **CHANGES)
+    on_two(settings, signal_at=7, sharded=True)
+    checkpoint = Path(settings.output) / "tiny/checkpoint.safetensors"
+    ended = checkpoint.read_bytes()
+    again = on_two(settings, resume=True, sharded=True)
+    assert all(torch.equal(again[name], value) for name, value in shards.items())
+    checkpoint.write_bytes(ended)
+    found, expected = weights(on_two(settings, resume=True)), weights(two)
+    assert (found - expected).norm() <= 1e-5 * expected.norm()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [({"devices": "1", "sharded": True}, "of one device"), ({"nodes": 0}, "nodes is 0, expected")],
+)
+def test_devices_that_cannot_be_meant_are_refused(arguments, sentence):
+    with pytest.raises(InputError, match=sentence):
+        devices.launch(**{"accelerator": "cpu", **arguments})
 
 
 def test_a_signal_to_one_of_them_ends_both_and_they_go_on(data, two):

@@ -38,6 +38,13 @@ Runs = Annotated[
 Devices = Annotated[
     str, typer.Option(help="Number of devices to train on, or auto for all.", metavar="N")
 ]
+Nodes = Annotated[
+    int, typer.Option(help="Number of machines that torchrun or SLURM starts it on.", metavar="N")
+]
+Sharded = Annotated[
+    bool,
+    typer.Option("--sharded", help="Share weights and optimiser out among the devices."),
+]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", metavar="NAME")]
 DryRun = Annotated[
     bool,
@@ -62,6 +69,8 @@ def train(
     output_folder: Runs = None,
     devices: Devices = "1",
     accelerator: Accelerator = "auto",
+    nodes: Nodes = 1,
+    sharded: Sharded = False,
     dry_run: DryRun = False,
     tensorboard: Tensorboard = False,
     json: Json = False,
@@ -92,7 +101,7 @@ def train(
     folder = check_folder(Path(settings.output) / settings.name)
     if resume and not (folder / "checkpoint.safetensors").exists():
         output.print_note(f"{folder} holds no checkpoint: the run starts from the beginning.")
-    fabric = launch(devices, accelerator)
+    fabric = launch(devices, accelerator, sharded=sharded, nodes=nodes)
     if dry_run:
         if fabric.is_global_zero:
             _dry_run(Trainer(settings, fabric=fabric), json)

@@ -16,6 +16,7 @@ from torch import Tensor
 from molrecon.data.atomic import atomic_path
 from molrecon.data.root import require_file
 from molrecon.errors import InputError
+from molrecon.training.sharding import shared_out_as, whole
 
 _VECTORS = {True: "constraint.vector.", False: "constraint.real-vector."}
 """Beginnings of the names of the constraint's vectors, by whether they are complex."""
@@ -44,22 +45,29 @@ def save_checkpoint(
     average: dict[str, Tensor],
     progress: Progress,
     config: dict[str, Any],
+    write: bool = True,
 ) -> None:
     """Write everything that makes a resumed run equal an uninterrupted one.
+
+    Where processes share the weights out, all of them have to call it, one of them to ``write``:
+    the file is the same for any number of them, and any number can go on from it.
 
     ``vectors`` are those of the `LipschitzConstraint`, by the number of their batch; ``average``
     holds the averaged weights by name, ``config`` the settings of the run as plain values.
     """
-    tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    state_dict = model.state_dict()
+    tensors = {f"model.{k}": whole(v.detach()).cpu().contiguous() for k, v in state_dict.items()}
     for index, state in optimizer.state_dict()["state"].items():
         for key, value in state.items():
-            tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value).cpu().contiguous()
+            tensors[f"optimizer.{index}.{key}"] = whole(torch.as_tensor(value)).cpu().contiguous()
     for name, buffer in model.named_buffers():
         tensors[f"buffer.{name}"] = _as_real(buffer)
     for name, weight in average.items():
-        tensors[f"average.{name}"] = weight.cpu().contiguous()
+        tensors[f"average.{name}"] = whole(weight).cpu().contiguous()
     for number, vector in vectors.items():
         tensors[f"{_VECTORS[vector.is_complex()]}{number}"] = _as_real(vector)
+    if not write:
+        return
     header = {"progress": json.dumps(vars(progress)), "config": json.dumps(config)}
     with atomic_path(path) as part:
         # Not by save_file, which makes files that only their owner may read, and locks nothing.
@@ -104,16 +112,23 @@ def load_checkpoint(
             f"{path} belongs to a run with other settings: give the configuration it was started "
             "with, or another output folder"
         )
-    model.load_state_dict(_part(tensors, "model."))
+    own = model.state_dict()
+    found = _part(tensors, "model.")
+    model.load_state_dict(
+        {k: shared_out_as(v, own[k]) if k in own else v for k, v in found.items()}
+    )
     buffers = dict(model.named_buffers())
     for name, value in _part(tensors, "buffer.").items():
         _as_real_view(buffers[name]).copy_(value)
     for name, value in _part(tensors, "average.").items():
-        average[name].copy_(value)
+        average[name].copy_(shared_out_as(value, average[name]))
     states: dict[int, dict[str, Tensor]] = {}
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
     for name, value in _part(tensors, "optimizer.").items():
         index, key = name.split(".", 1)
-        states.setdefault(int(index), {})[key] = value
+        like = parameters[int(index)]
+        same = value.shape == like.shape
+        states.setdefault(int(index), {})[key] = shared_out_as(value, like) if same else value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
     vectors = _part(tensors, _VECTORS[False])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 import molrecon
 from molrecon.data.atomic import make_folder, remove_stale, write_text
@@ -26,20 +27,19 @@ from molrecon.reconstructors.store import load, resolve, save
 from molrecon.training.average import WeightAverage
 from molrecon.training.card import model_card
 from molrecon.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from molrecon.training.configuration import Stage, TrainingConfig
+from molrecon.training.configuration import TrainingConfig
 from molrecon.training.objective import Objective
 from molrecon.training.prefetch import Prefetch, prefetch
 from molrecon.training.processes import gathered, largest
 from molrecon.training.run_log import RunLog
+from molrecon.training.sharding import clip_gradients, fill, is_shared_out
 from molrecon.training.signals import Stop, finish_on_signals
 from molrecon.training.sources import Split, split_of, write_split
-from molrecon.training.validation import validate
+from molrecon.training.step_figures import batch_figures, step_figures
+from molrecon.training.validation import validate, validation_set
 
 OnRecord = Callable[[dict[str, Any]], None]
 OnImage = Callable[[int, Tensor, int], None]
-
-LAM_LEVEL = 0.01
-"""Noise level, relative to the image peak, at which λ is logged."""
 
 AHEAD = 6
 """Batches that are simulated ahead of an accelerator's step, each by a thread of its own."""
@@ -100,9 +100,11 @@ class Trainer:
         self.pool = config.stages[-1].simulation.pool(train)
         for stage in config.stages:
             self.pool.check(stage.simulation.size)
-        self.validation = self._validation_set(held_out)
+        self.validation = validation_set(config, held_out, self.fabric.device)
         torch.manual_seed(config.seed)
         self.model = config.model.build()
+        # What is validated and kept; another copy where processes share the weights out.
+        self.evaluated = self.model
         guide: ThresholdGuide | None = getattr(self.model, "guide", None)
         self.initial_digest = None
         if config.initial is not None:
@@ -116,14 +118,7 @@ class Trainer:
                 guide.start_from(trained)
         self.model.network.checkpointing = config.checkpointing
         self.objective = Objective(self.model, config)
-        groups = [{"params": list(self.model.network.parameters()), "share": 1.0}]
-        if self.model.weight is not None:
-            scalars = list(self.model.weight.parameters())
-            groups.append({"params": scalars, "share": self._share(config.lam_learning_rate)})
-        if guide is not None:
-            share = self._share(config.guide_learning_rate)
-            groups.append({"params": list(guide.parameters()), "share": share})
-        self.optimizer = torch.optim.Adam(groups)
+        self.optimizer = self._adam()
         self.average = WeightAverage(self.model, config.averaging)
         self.progress = Progress()
         self.stopped: int | None = None
@@ -139,7 +134,13 @@ class Trainer:
         """
         with ExitStack() as held:
             self._enter(held)
-            module, optimizer = self.fabric.setup(self.objective, self.optimizer)
+            if is_shared_out(self.fabric):
+                self.evaluated = deepcopy(self.model)
+            module = self.fabric.setup_module(self.objective)
+            if is_shared_out(self.fabric):  # the parameters are others then
+                self.optimizer = self._adam()
+                self.average = WeightAverage(self.model, self.config.averaging)
+            optimizer = self.fabric.setup_optimizers(self.optimizer)
             checkpoint = self.folder / "checkpoint.safetensors"
             self._unsaved = not checkpoint.exists()
             if not self._unsaved:
@@ -194,6 +195,8 @@ class Trainer:
         # After a signal little time may be left; the resumed run validates first.
         if asked != _SIGNAL and self._to_be_validated():
             with self.average.applied():
+                if self.evaluated is not self.model:
+                    fill(self.evaluated, self.model)
                 self._validate()
         step, ends = self.progress.step, asked > 0 or self.progress.step >= self.config.steps
         if self._unsaved and (ends or (step and step % self.config.checkpoint_every == 0)):
@@ -228,8 +231,8 @@ class Trainer:
             with self.fabric.no_backward_sync(module, enabled=not last):
                 result = module(batch.tensors, stage, step, number)
                 self.fabric.backward(result["loss"] / len(self.numbers))
-            own.append(self._figures(result))
-        length = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_gradient)
+            own.append(batch_figures(result, self.objective))
+        length = clip_gradients(self.fabric, self.model.parameters(), config.clip_gradient)
         found = [one for process in gathered(self.fabric, own) for one in process]
         if all(one["usable"] for one in found) and bool(torch.isfinite(length)):
             optimizer.step()
@@ -240,50 +243,22 @@ class Trainer:
         self.progress.step += 1
         self._unsaved = True
         times = {"seconds": time.monotonic() - started, "waited": waited}
-        self._log({**self._told(stage, found), "gradient": float(length), **times})
-
-    def _told(self, stage: Stage, found: Sequence[dict[str, float]]) -> dict[str, Any]:
-        """Return the record of a step."""
-        lipschitz = [one["lipschitz"] for one in found if "lipschitz" in one]
-        return {
+        figures = step_figures(found, self.model, self.fabric.device)
+        record = {
             "kind": "step",
             "step": self.progress.step,
             "objective": stage.objective,
-            "loss": _mean(found, "loss"),
-            "psnr": _mean(found, "psnr"),
-            "iterations": _mean(found, "iterations"),
-            "adjoint_iterations": _mean(found, "adjoint_iterations"),
-            "lipschitz": max(lipschitz, default=None),
-            "lam": self._lam(),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            **figures,
+            "learning_rate": rate,
             "failed_solves": self.progress.failed_solves,
             "skipped_steps": self.progress.skipped_steps,
+            "gradient": float(length),
         }
-
-    def _figures(self, result: dict[str, Tensor]) -> dict[str, float]:
-        """Return what one batch of a step has shown; those figures that there are."""
-        adjoint = self.objective.backward_solution
-        solved = result["solved"] if adjoint is None else result["solved"] & adjoint.solved
-        found = {
-            # Failed solves give no gradient. Where all fail, the constraint's own gradient still
-            # leads back to a contraction, where solves succeed again.
-            "usable": float(bool(solved.any()) or "lipschitz" in result),
-            "failed": float((~solved).sum()),
-            "loss": float(result["loss"].detach()),
-            "psnr": float(result["psnr"].mean()),
-        }
-        if "iterations" in result:
-            found["iterations"] = float(result["iterations"])
-        # Unrolled methods have linear solves in their backward pass, and no iteration.
-        if adjoint is not None and self.model.equilibrium is not None:
-            found["adjoint_iterations"] = adjoint.network_evaluations
-        if "lipschitz" in result:
-            found["lipschitz"] = float(result["lipschitz"].max())
-        return found
+        self._log(record | times)
 
     def _validate(self) -> None:
         figures = validate(
-            self.model,
+            self.evaluated,
             self.validation,
             self.objective.target,
             fabric=self.fabric,
@@ -316,7 +291,7 @@ class Trainer:
                 "curve": self.progress.curve,
             }
             weights = self.folder / "best.safetensors"
-            save(self.model, weights, self.config.model, about=about)
+            save(self.evaluated, weights, self.config.model, about=about)
             write_text(self.folder / "card.md", model_card(weights))
 
     def _checkpoint(self, path: Path) -> None:
@@ -325,6 +300,7 @@ class Trainer:
             vectors |= own
         if self.fabric.is_global_zero:
             self.log.flush()
+        if self.fabric.is_global_zero or is_shared_out(self.fabric):
             save_checkpoint(
                 path,
                 model=self.model,
@@ -333,6 +309,7 @@ class Trainer:
                 average=self.average.weights,
                 progress=self.progress,
                 config=self._identity(),
+                write=self.fabric.is_global_zero,
             )
         self._unsaved = False
 
@@ -353,14 +330,6 @@ class Trainer:
     def _identity(self) -> dict[str, Any]:
         return _identity(self.config)
 
-    @torch.no_grad()
-    def _lam(self) -> float | None:
-        weight = self.model.weight
-        if weight is None:
-            return None
-        level = torch.tensor([LAM_LEVEL], device=self.fabric.device)
-        return float(weight(level)[0])
-
     def _own_batches(self) -> range:
         """Return the numbers of the batches of a step that are this process's."""
         count, processes = self.config.accumulation, self.fabric.world_size
@@ -371,8 +340,21 @@ class Trainer:
             )
         return range(self.fabric.global_rank, count, processes)
 
-    def _share(self, learning_rate: float) -> float:
-        return learning_rate / self.config.stages[-1].learning_rate
+    def _adam(self) -> torch.optim.Optimizer:
+        config, model = self.config, self.model
+        parts: list[tuple[nn.Module | None, float]] = [
+            (model.weight, config.lam_learning_rate),
+            (getattr(model, "guide", None), config.guide_learning_rate),
+        ]
+        last = config.stages[-1].learning_rate
+        groups = [{"params": list(model.network.parameters()), "share": 1.0}]
+        groups += [
+            {"params": list(part.parameters()), "share": rate / last}
+            for part, rate in parts
+            if part is not None
+        ]
+        # Numbers that every process holds beside what is shared out: one after the other.
+        return torch.optim.Adam(groups, foreach=False if is_shared_out(self.fabric) else None)
 
     def _show(self, number: int, image: Tensor) -> None:
         self.show(number, image, self.progress.step)
@@ -381,23 +363,6 @@ class Trainer:
         if self.fabric.is_global_zero:
             self.log.append(record)
             self.report(record)
-
-    def _validation_set(self, files: list[str]) -> list[Batch]:
-        data = self.config.data
-        size = None if data.validation_size is None else tuple(data.validation_size)
-        at_levels = []
-        for sigma in data.validation_levels:
-            simulation = self.config.stages[-1].simulation.at(
-                sigma=sigma, acceleration=data.validation_acceleration
-            )
-            at_levels.append(
-                simulation.validation(
-                    files, seed=self.config.seed, count=data.validation_count, size=size
-                )
-            )
-        # Every image at one level, in turn.
-        chosen = [at_levels[i % len(at_levels)][i] for i in range(len(at_levels[0]))]
-        return [batch.to(self.fabric.device) for batch in chosen]
 
 
 def _identity(config: TrainingConfig) -> dict[str, Any]:
@@ -409,9 +374,3 @@ def _completed(settings: dict[str, Any]) -> dict[str, Any]:
         return _identity(TrainingConfig.model_validate(settings))
     except ValidationError:  # of another version, and so of another run
         return settings
-
-
-def _mean(found: Sequence[dict[str, float]], name: str) -> float | None:
-    """Return the mean over those batches that have a figure of this name."""
-    values = [one[name] for one in found if name in one]
-    return sum(values) / len(values) if values else None

@@ -15,6 +15,7 @@ from molrecon.lipschitz.jacobian import jacobian_norm
 from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import peak
+from molrecon.training.configuration import TrainingConfig
 from molrecon.training.processes import gathered
 
 Show = Callable[[int, Tensor], None]
@@ -23,6 +24,23 @@ SHOWN = 4
 
 LIPSCHITZ_IMAGES = 2
 """Number of images at which the Lipschitz value is measured, which takes longer than a solve."""
+
+
+def validation_set(
+    config: TrainingConfig, files: Sequence[str], device: torch.device
+) -> list[Batch]:
+    """Return the held-out images of a run with their measurements, in batches of one."""
+    data, simulation = config.data, config.stages[-1].simulation
+    size = None if data.validation_size is None else tuple(data.validation_size)
+    at_levels = [
+        simulation.at(sigma=sigma, acceleration=data.validation_acceleration).validation(
+            files, seed=config.seed, count=data.validation_count, size=size
+        )
+        for sigma in data.validation_levels
+    ]
+    # Every image at one level, in turn.
+    chosen = [at_levels[i % len(at_levels)][i] for i in range(len(at_levels[0]))]
+    return [batch.to(device) for batch in chosen]
 
 
 def validate(
