@@ -1,7 +1,9 @@
 """``molrecon.reconstruct``: a scan in, an image out."""
 
+import json
 from functools import cached_property
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 import molrecon
 from molrecon import Axes, CartesianMRI, DynamicMRI, Scan, reconstruct
 from molrecon.data import scan as scan_module
+from molrecon.data.root import file_digest
 from molrecon.data.simulation import add_noise, simulate_coil_maps
 from molrecon.equilibrium.bound_text import share_text
 from molrecon.errors import ConvergenceError, InputError
@@ -348,3 +351,15 @@ def test_no_tolerance_is_the_usual_one():
 def test_a_bound_is_not_rounded_down_when_it_is_told(bound):
     told = float(share_text(bound).removesuffix("%"))
     assert 100 * bound * (1 - 1e-9) <= told <= max(110 * bound, 100 * bound + 0.01)
+
+
+def test_a_file_says_how_it_was_made(tmp_path, model):
+    path = tmp_path / "image.nii.gz"
+    known = {"model": model, "device": "cpu", "sigma": 0.02, "tol": 0.1}
+    found = reconstruct(plane(), **known, output=path, made_by="molrecon reconstruct")
+    (comment,) = nibabel.load(path).header.extensions
+    told = json.loads(comment.text.rstrip("\0"))
+    assert told == json.loads(json.dumps(found.origin()))
+    assert told["weights_sha256"] == file_digest(model)
+    assert told["command"] == "molrecon reconstruct"
+    assert (told["method"], told["tolerance"]) == ("mol", 0.1)

@@ -98,14 +98,17 @@ def _work(parts: Parts, settings: dict[str, Any], retry: bool) -> Work:
         model=chosen.model,
         parts=(*parts[:3], parts[4].trajectory),
     )
-    return Work(partial(_reconstruct, parts, settings), plain, output.command_line(), retry)
+    made_by = output.command_line()
+    return Work(partial(_reconstruct, parts, settings, made_by), plain, made_by, retry)
 
 
-def _reconstruct(parts: Parts, settings: dict[str, Any], scan: str, image: str) -> dict[str, Any]:
+def _reconstruct(
+    parts: Parts, settings: dict[str, Any], made_by: str, scan: str, image: str
+) -> dict[str, Any]:
     from molrecon import pipeline
     from molrecon.cli.reading import read_any
 
-    found = pipeline.reconstruct(read_any(scan, *parts), output=image, **settings)
+    found = pipeline.reconstruct(read_any(scan, *parts), output=image, made_by=made_by, **settings)
     return found.facts()
 
 

@@ -310,7 +310,9 @@ def _run(
 
     others = [] if report is None else _methods(beside, shared["device"])
     with output.progress() as show:
-        found = pipeline.reconstruct(scan, progress=show, **own, **shared)
+        found = pipeline.reconstruct(
+            scan, progress=show, made_by=output.command_line(), **own, **shared
+        )
         if report is not None:
             tuned = own["strength"] == "auto"
             _write_report(report, found, scan, others, tuned=tuned, progress=show, **shared)

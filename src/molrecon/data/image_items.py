@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from molrecon.data.arrays import Array
+from molrecon.data.plain import finite
 from molrecon.errors import InputError
 from molrecon.operators.checks import check_tensor
 
@@ -31,6 +34,8 @@ class ImageItems:
         Returns the image ``(channel, *spatial)`` of a number, from 0.
     frames
         Whether the first of three spatial axes is time.
+    origin
+        What made the images, as plain values, for files that have room for it.
 
     Examples
     --------
@@ -42,6 +47,7 @@ class ImageItems:
     shape: tuple[int, ...]
     item: Callable[[int], Tensor]
     frames: bool = False
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, image: Tensor, *, frames: bool = False) -> ImageItems:
@@ -53,6 +59,13 @@ class ImageItems:
     def stored_shape(self) -> tuple[int, ...]:
         """The spatial shape alone if there is one item and channel, else all axes."""
         return self.shape[2:] if self.shape[:2] == (1, 1) else self.shape
+
+    def origin_text(self, most: int) -> str:
+        """Return the origin as JSON of at most so many characters, without its last parts."""
+        known = dict(self.origin)
+        while known and len(text := json.dumps(finite(known), default=str)) > most:
+            known.popitem()
+        return text if known else ""
 
     def __iter__(self) -> Iterator[Array]:
         """Return complex64 ``(channel, *spatial)`` in their order."""

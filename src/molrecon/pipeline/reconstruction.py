@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+import molrecon
 from molrecon.data.axes import Axes
 from molrecon.data.check import DataCheck
 from molrecon.data.formats import write_image
@@ -15,6 +17,7 @@ from molrecon.data.formats.reading import PathLike
 from molrecon.data.geometry import Geometry
 from molrecon.data.image_items import ImageItems
 from molrecon.data.oversampling import crop_image
+from molrecon.data.root import file_digest
 from molrecon.data.sampling import Sampling
 from molrecon.equilibrium.solution import Guarantee, Solution
 from molrecon.errors import InputError, shape_text
@@ -24,6 +27,7 @@ from molrecon.pipeline.memory import MemoryPlan
 from molrecon.pipeline.preparation import Step
 from molrecon.pipeline.summary import summary_of
 from molrecon.pipeline.tuning import Tuning
+from molrecon.reconstructors.store import resolve
 
 BRIGHT = 0.1
 """Magnitude, relative to the largest, above which pixels count in a median."""
@@ -90,6 +94,8 @@ class Reconstruction:
         Spatial shape that `save` cuts out of the centre; None for all of the image.
     seconds
         Time from the call to the image.
+    made_by
+        The command that made it; empty where none did.
 
     Examples
     --------
@@ -128,6 +134,7 @@ class Reconstruction:
     noise_draws: int = 0
     share_map: Tensor | None = None
     robust: float | None = None
+    made_by: str = ""
 
     @property
     def worst(self) -> int:
@@ -211,7 +218,28 @@ class Reconstruction:
         _, first = crop_image(self.image[:1], self.image_shape)
         geometry = None if self.geometry is None else self.geometry.moved(first)
         whole = (*items.shape[:2], *shape)
-        write_image(path, ImageItems(whole, cropped, self.axes.time), geometry=geometry)
+        named = ImageItems(whole, cropped, self.axes.time, self.origin())
+        write_image(path, named, geometry=geometry)
+
+    def origin(self) -> dict[str, Any]:
+        """Return what made the image, as its NIfTI and DICOM files say: command, weights, …
+
+        What matters most comes first: a file that has little room leaves out the last.
+        """
+        named = self.method if self.model is None else f"{self.method} {Path(self.model).name}"
+        return {
+            "summary": f"molrecon {molrecon.__version__} {named}",
+            "molrecon": molrecon.__version__,
+            "method": self.method,
+            "model": self.model,
+            "weights_sha256": None if self.model is None else file_digest(resolve(self.model)),
+            "tolerance": self.tol,
+            "robust": self.robust,
+            "scan": self.source,
+            "command": self.made_by,
+            "coil_maps": self.coil_maps,
+            "steps": [step.facts() for step in self.steps],
+        }
 
     def save_noise_map(self, path: PathLike) -> None:
         """Write the noise map in the format that the extension names, see `write_image`.

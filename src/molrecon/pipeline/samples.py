@@ -62,6 +62,7 @@ class Settings:
     max_memory: float | None
     device: str
     output: PathLike | None
+    made_by: str
     progress: Progress
     latency: float | None = None
 
@@ -119,6 +120,7 @@ def reconstruct_samples(scan: NonCartesianScan, settings: Settings) -> Reconstru
         share_map=maps.get("share"),
         noise_draws=settings.noise_draws,
         robust=method.most_gain,
+        made_by=settings.made_by,
         seconds=time.perf_counter() - started,
     )
     if settings.output is not None:

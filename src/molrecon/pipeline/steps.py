@@ -65,6 +65,7 @@ def reconstruct(
     max_memory: float | None = None,
     device: str | torch.device = "auto",
     output: PathLike | None = None,
+    made_by: str = "",
     progress: Progress = silent,
 ) -> Reconstruction:
     """Reconstruct an image, a volume or a series of frames, and say how far it can be trusted.
@@ -130,6 +131,9 @@ def reconstruct(
     output
         File to write the image to, see `write_image`; it is checked before any work is done, and
         written only if every solve converged.
+    made_by
+        The command that asks for it, which NIfTI and DICOM files of the image then carry with
+        version, method and the digest of the weights.
     progress
         Called with what is being done, the number of solves done and their number.
 
@@ -183,6 +187,7 @@ def reconstruct(
                 max_memory=max_memory,
                 device=device,
                 output=output,
+                made_by=made_by,
                 progress=progress,
                 latency=latency,
             ),
@@ -225,6 +230,7 @@ def reconstruct(
         memory=plan if any(solved.tunings) else plan.without(trials),
         tol=tol,
         device=device,
+        made_by=made_by,
         seconds=time.perf_counter() - started,
     )
     if output is not None:

@@ -18,6 +18,8 @@ from molrecon.optional import require
 _WHITE = 65535
 _SINGLE, _ENHANCED = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
 _EXPLICIT = "1.2.840.10008.1.2.1"
+_MOST_LINE, _MOST_COMMENT = 64, 10240
+"""Characters that DICOM allows in a line (LO) and in a long text (LT)."""
 _EMPTY = (
     "AccessionNumber",
     "ReferringPhysicianName",
@@ -37,7 +39,7 @@ def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> Non
     """Write the magnitude in 16 bits, with the factor that gives its values back.
 
     The identifiers of study, series and image are new, and the patient is not named. Without a
-    geometry the pixels are written as of 1 mm, in no place.
+    geometry the pixels are written as of 1 mm, in no place. The origin of the image is its comment.
     """
     pydicom = require("pydicom", "DICOM images")
     peak = max(float(np.abs(one).max()) for one in image)
@@ -47,6 +49,9 @@ def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> Non
         [np.rint(np.abs(one) / scale).astype("<u2").reshape(-1, *plane) for one in image]
     )
     dataset = _common(pydicom, stored)
+    if image.origin:
+        dataset.SoftwareVersions = str(image.origin.get("summary", ""))[:_MOST_LINE]
+        dataset.ImageComments = image.origin_text(_MOST_COMMENT)
     if len(stored) == 1:
         _describe_slice(dataset, geometry, scale)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,9 @@ _HEADERS = ((348, 344, (b"n+1\0",)), (540, 4, (b"n+2\0",)))
 _HEAD = 600
 _VOXELS = 352
 """Where voxels begin behind the header that is written."""
+_COMMENT, _MOST_COMMENT = 6, 2**16
+"""Code of an extension that is a comment, and how long ours are at most."""
+_DESCRIPTION = 79
 _MOST_AFTER = 2**20
 """Bytes that may follow the voxels."""
 
@@ -123,7 +127,7 @@ def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> Non
 
     A batch of slices becomes the z axis, a batch of volumes the fifth. Of series the frames are the
     fourth, and their batch is z. Without a geometry the pixels are written as of 1 mm, in an
-    unknown place.
+    unknown place. The origin of the image is a comment behind the header.
     """
     batch, channels, *spatial = image.shape
     if image.frames:
@@ -142,17 +146,29 @@ def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> Non
     nifti.header.set_xyzt_units("unknown" if geometry is None else "mm")
     nifti.update_header()
     header = nifti.header
-    header["vox_offset"] = _VOXELS
+    comment = _comment(image)
+    header["descrip"] = image.origin.get("summary", "").encode()[:_DESCRIPTION]
+    header["vox_offset"] = _VOXELS + len(comment)
     header.set_slope_inter(1, 0)
     with atomic_path(path) as part, nibabel.openers.ImageOpener(str(part), "wb") as stream:
         stream.write(header.binaryblock)
-        stream.write(bytes(_VOXELS - len(header.binaryblock)))
+        stream.write(bytes([bool(comment)]).ljust(_VOXELS - len(header.binaryblock), b"\0"))
+        stream.write(comment)
         in_turn = (one[0] for one in image)
         if image.frames and batch > 1:
             # One frame of all series after the other.
             in_turn = (one[0, number] for number in range(spatial[0]) for one in image)
         for one in in_turn:
             stream.write(np.abs(one).astype(header.get_data_dtype()).tobytes())
+
+
+def _comment(image: ImageItems) -> bytes:
+    """Return what made the image as an extension of the header, nothing where it is not known."""
+    text = image.origin_text(_MOST_COMMENT).encode()
+    if not text:
+        return b""
+    size = -(-(len(text) + 8) // 16) * 16  # a multiple of 16, as the standard asks
+    return struct.pack("=ii", size, _COMMENT) + text.ljust(size - 8, b"\0")
 
 
 FORMAT = Format(
