@@ -8,6 +8,8 @@ import signal
 import time
 from pathlib import Path
 
+import dask
+import distributed
 import numpy as np
 import pytest
 from tests.faults import in_child
@@ -15,7 +17,7 @@ from tests.faults import in_child
 from molrecon.cli import cohort as command
 from molrecon.cli.cohort import INCOMPLETE
 from molrecon.data.formats import read_image
-from molrecon.pipeline import cohort
+from molrecon.pipeline import cluster, cohort
 
 SENSE = ("--method", "sense", "--ending", ".npy", "--device", "cpu")
 
@@ -138,7 +140,7 @@ def test_a_process_that_is_killed_is_a_failure_of_its_scan(scans, run, tmp_path,
     assert "was killed by SIGKILL" in " ".join(result.stderr.split())
 
 
-def die(parts, settings, scan, image):
+def die(parts, settings, made_by, scan, image):
     """Stands for a scan that needs more memory than there is."""
     if "b/" in scan:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -178,8 +180,8 @@ def test_a_killed_cohort_goes_on(scans, run_json, tmp_path):
     single = command._reconstruct
 
     def killed():
-        def deadly(parts, settings, scan, image):
-            facts = single(parts, settings, scan, image)
+        def deadly(*arguments):
+            facts, scan = single(*arguments), arguments[-2]
             if "two" in scan:
                 os.kill(os.getpid(), signal.SIGKILL)  # before it stands written that it is done
             return facts
@@ -226,3 +228,43 @@ def test_two_scans_of_one_name_have_an_image_each(scans, run_json, tmp_path):
     found = [Path(one["image"]).name for one in facts["scans"]]
     assert sorted(found) == ["a.npy.npy", "a.npz.npy", "one.npy", "two.npy"]
     assert facts["done"] + facts["failed"] == 4
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_workers_of_a_cluster_do_what_one_process_does(scans, run_json, tmp_path, scheduler):
+    one, many = tmp_path / "one", tmp_path / "many"
+    run_json("reconstruct", scans, "-o", one, *SENSE)
+    facts = run_json("reconstruct", scans, "-o", many, *SENSE, "--cluster", scheduler)
+    assert (facts["done"], facts["failed"]) == (3, 0)
+    expected = images(one)
+    assert {k: v.tobytes() for k, v in images(many).items()} == {
+        k: v.tobytes() for k, v in expected.items()
+    }
+    facts = run_json("reconstruct", scans, "-o", many, *SENSE, "--cluster", scheduler)
+    assert facts["skipped"] == 3
+
+
+def test_a_failure_on_a_worker_is_that_of_its_scan(scans, run, tmp_path, scheduler, monkeypatch):
+    monkeypatch.setattr(cluster, "process_scan", lost)
+    result = run("reconstruct", scans, "-o", tmp_path / "out", *SENSE, "--cluster", scheduler)
+    assert result.exit_code == INCOMPLETE
+    assert "MemoryError: full" in " ".join(result.stderr.split())
+
+
+def lost(work, scan, image, *, wait):
+    raise MemoryError("full")
+
+
+def test_a_scheduler_that_does_not_answer_is_named(scans, run, tmp_path):
+    asked = ("-o", tmp_path / "out", *SENSE, "--cluster", "tcp://127.0.0.1:9")
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        result = run("reconstruct", scans, *asked)
+    assert result.exit_code == 2
+    assert "No Dask scheduler answers at tcp://127.0.0.1:9" in " ".join(result.stderr.split())

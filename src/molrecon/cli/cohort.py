@@ -36,6 +36,7 @@ class Spread:
 
     ending: str  # extension of the images
     processes: int
+    cluster: str | None  # address of the scheduler of a Dask cluster
     retry: bool  # whether scans that failed before are tried again
 
 
@@ -52,6 +53,7 @@ def reconstruct_cohort(
     from molrecon.data.atomic import check_folder, make_folder, write_text
     from molrecon.data.formats.registry import writer
     from molrecon.data.plain import csv_text
+    from molrecon.pipeline.cluster import run_on_cluster
     from molrecon.pipeline.cohort_files import find_scans, image_paths
     from molrecon.pipeline.spread import run_cohort
 
@@ -68,7 +70,10 @@ def reconstruct_cohort(
         output.print_note(f"Left out, as of no format with raw data: {len(others)} ({shown}).")
     with _progress(len(scans)) as told:
         pairs = list(zip(scans, images, strict=True))
-        found = run_cohort(work, pairs, processes=spread.processes, report=told)
+        if spread.cluster is None:
+            found = run_cohort(work, pairs, processes=spread.processes, report=told)
+        else:
+            found = run_on_cluster(work, pairs, spread.cluster, report=told)
     rows = [[getattr(one, name) for name in _COLUMNS] for one in found]
     table = write_text(Path(folder) / "cohort.csv", csv_text(_COLUMNS, rows))
     counts = Counter(str(one.status) for one in found)

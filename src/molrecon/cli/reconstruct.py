@@ -177,6 +177,13 @@ Processes = Annotated[
     int,
     typer.Option(help="Processes that share a folder or list of scans, the cores and the GPUs."),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Scheduler of a Dask cluster whose workers share a folder or list of scans.",
+        metavar="ADDRESS",
+    ),
+]
 Retry = Annotated[
     bool,
     typer.Option("--retry", help="Try scans of a folder or list again that failed before."),
@@ -222,6 +229,7 @@ def reconstruct(
     device: Device = "auto",
     ending: Ending = ".nii.gz",
     processes: Processes = 1,
+    cluster: Cluster = None,
     retry: Retry = False,
     json: Json = False,
 ) -> None:
@@ -250,7 +258,11 @@ def reconstruct(
         if many and value is not None:
             raise InputError(f"{option} is given for {under}, expected for one scan; leave it out.")
     if not many:
-        for option, given in (("--processes", processes != 1), ("--retry", retry)):
+        for option, given in (
+            ("--processes", processes != 1),
+            ("--cluster", cluster is not None),
+            ("--retry", retry),
+        ):
             if given:
                 raise InputError(
                     f"{option} is given for {under}, expected for a folder or list; leave it out."
@@ -287,7 +299,7 @@ def reconstruct(
     along = Along(trajectory, matrix, unit, field_of_view, frames)
     parts = (mask, coil_maps, calibration, max_memory, along)
     if many:
-        spread = Spread(ending=ending, processes=processes, retry=retry)
+        spread = Spread(ending=ending, processes=processes, cluster=cluster, retry=retry)
         reconstruct_cohort(under, out, parts, own | shared, spread, json=json)
         return
     scan = read_any(under, *parts)
