@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molrecon.cli import output
-from molrecon.cli.certify import certificate_text
 from molrecon.cli.cohort import Spread, reconstruct_cohort
 from molrecon.cli.command import Command
 from molrecon.cli.options import (
@@ -32,6 +31,7 @@ from molrecon.cli.options import (
     Trajectory,
     Unit,
 )
+from molrecon.cli.reconstructed import print_reconstruction, write_records
 from molrecon.defaults import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -308,10 +308,10 @@ def reconstruct(
         found.save_noise_map(noise_map)
     if share is not None:
         found.save_share_map(share)
-    _finish(found, under, out, coil_maps, report, json)
+    print_reconstruction(found, under, out, coil_maps, report, json)
     made_of = (*parts[:3], along.trajectory)
     settings = own | shared | {"along": asdict(along)}
-    _record(found, under, (out, noise_map, share), made_of, settings)
+    write_records(found, under, (out, noise_map, share), made_of, settings)
 
 
 def _run(
@@ -329,66 +329,6 @@ def _run(
             tuned = own["strength"] == "auto"
             _write_report(report, found, scan, others, tuned=tuned, progress=show, **shared)
     return found
-
-
-def _finish(
-    found: Reconstruction,
-    under: str,
-    out: str,
-    coil_maps: str | None,
-    report: str | None,
-    json: bool,
-) -> None:
-    """Print what is known of the image."""
-    from dataclasses import replace
-
-    import molrecon
-    from molrecon.data.root import file_digest
-    from molrecon.reconstructors.store import resolve
-
-    if coil_maps is not None:
-        source = found.coil_maps.replace("those of the scan", f"read from {coil_maps}")
-        found = replace(found, coil_maps=source)
-    for doubt in found.check.warnings:
-        output.print_note(output.with_options(f"Data check: {doubt}."))
-    if "axes" in found.assumed:
-        output.print_note(found.assumed["axes"])
-    certificate = _certificate_of(found.model)
-    if json:
-        weights = None if found.model is None else file_digest(resolve(found.model))
-        files = {"input": under, "output": out, "report": report}
-        files |= {"version": molrecon.__version__, "weights_sha256": weights}
-        output.print_json({**files, **found.facts(), **certificate})
-        return
-    rows = found.summary()
-    if found.model is not None:
-        proved = found.guarantee is not None and bool(found.guarantee.proved)
-        rows.append(("Certificate", certificate_text(certificate, proved=proved)))
-    if report is not None:
-        rows.append(("Report", report))
-    output.print_facts(out, rows)
-    if found.guarantee is not None:
-        output.print_note(
-            "The distance is that of the computed image to the exact solution of the method; it "
-            "says nothing about the distance to the anatomy."
-        )
-
-
-def _record(
-    found: Reconstruction,
-    under: str,
-    images: tuple[str | None, ...],
-    parts: tuple[str | None, ...],
-    settings: dict[str, Any],
-) -> None:
-    """Write down beside the images what made them."""
-    from molrecon.pipeline.provenance import plain_settings, write_record
-
-    plain = plain_settings(settings, method=found.method, model=found.model, parts=parts)
-    known = {"command": output.command_line(), "settings": plain, "facts": found.facts()}
-    for image in images:
-        if image is not None:
-            write_record(image, {"scan": under, **known})
 
 
 def _methods(names: str, device: str) -> list[Reconstructor]:
@@ -428,16 +368,6 @@ def _strength(text: str | None) -> float | str | None:
 
 def _number(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.isdecimal() else text
-
-
-def _certificate_of(model: str | None) -> dict[str, Any]:
-    """Return the certificate of a model's weights, and why there is none."""
-    from molrecon.evaluation.certificate import read_certificate
-    from molrecon.reconstructors.store import resolve
-
-    if model is None:
-        return {"certificate": None, "no_certificate": None}
-    return read_certificate(resolve(model)).facts
 
 
 COMMAND = Command(
