@@ -305,7 +305,7 @@ def captured(problem: Problem) -> Captured:
 def series(options: argparse.Namespace) -> list[Facts]:
     """A volume and a series, to the proof."""
     rows = []
-    for model, shape in (("brain3d-planes", (32, 64, 64)), ("series-guided", (12, 96, 80))):
+    for model, shape in (("brain3d-planes", (32, 64, 64)), ("series-strict", (12, 96, 80))):
         shape = tuple(n // 2 for n in shape) if options.small else shape
         problem = Problem(molrecon.load(model), *volume(model, shape))
         found = problem.solve()

@@ -6,5 +6,5 @@ DEFAULT_MODEL = "brain2d-guided"
 ADAPTED_MODEL = "brain2d-sn"
 """Of `molrecon.adapt`: one that returns the full scan, which measured samples can judge."""
 
-SERIES_MODEL = "series-guided"
+SERIES_MODEL = "series-strict"
 """Of series of frames, of one period."""
