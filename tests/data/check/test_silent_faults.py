@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from molrecon import Scan, check
+from molrecon import Scan, check, make_mask, simulate_acquisition
 from molrecon.data.check.calibration import correlation
 from molrecon.data.check.coils import dead_coils
 from molrecon.data.check.maps import coils_apart, low_resolution
 from molrecon.data.check.spikes import find_spikes
+from molrecon.data.sample_image import sample_image
 from molrecon.operators.fourier import fft_centred, ifft_centred
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -162,6 +163,27 @@ def test_calibration_data_without_a_phase_are_refused(lines, full):
         doubt = check(scan_of(lines.kspace, calibration=part[None])).contradictions[0]
         assert doubt.name == "calibration"
         assert ("imaginary" if name == "imaginary" else "real") in doubt.seen
+
+
+@pytest.mark.parametrize("coils", [1, 4])
+@pytest.mark.parametrize("size", [1e-7, 1.0, 1e7])
+def test_noise_without_an_object_is_doubted_and_nothing_proved(coils, size):
+    random = torch.Generator().manual_seed(coils)
+    kspace = size * torch.randn(1, coils, 64, 48, dtype=torch.complex64, generator=random)
+    mask = make_mask("variable-density", (64, 48), 3, calibration=16, seed=0).expand(1, 1, 64, 48)
+    for scan in (Scan(kspace * mask, mask), Scan(kspace, torch.ones_like(mask))):
+        result = check(scan)
+        assert [one.name for one in result.doubts] == ["kind"]
+        assert "noise" in result.doubts[0].meaning
+        assert not result.contradictions
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.15, 0.5])
+def test_an_object_in_much_noise_is_none_of_it(sigma):
+    image = sample_image()[::3, ::3]
+    options = {"mask_kind": "variable-density", "calibration": 16, "seed": 1}
+    made = simulate_acquisition(image, coils=4, acceleration=3, sigma=sigma, **options)
+    assert "kind" not in [one.name for one in check(Scan(made.kspace, made.mask)).findings]
 
 
 def test_noise_samples_of_other_units_or_with_signal_are_refused(lines):

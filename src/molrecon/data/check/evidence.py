@@ -61,8 +61,8 @@ class Evidence:
         return coil_noise(self.scan).reshape(-1, *[1] * self.scan.ndim)
 
     @cached_property
-    def _quiet(self) -> Tensor:
-        """Return the magnitude with noise of all coils alike."""
+    def quiet(self) -> Tensor:
+        """The magnitude with noise of all coils alike."""
         return self.magnitude / self._noise
 
     @property
@@ -160,7 +160,7 @@ class Evidence:
         It is the circular centroid of the strongest quarter of the profile, to parts of a sample.
         """
         others = [other for other in range(self.magnitude.ndim) if other != axis]
-        profile = self._quiet.amax(others).double().square()
+        profile = self.quiet.amax(others).double().square()
         profile = profile * (profile > 0.25 * profile.max())
         angle = 2 * math.pi / len(profile) * torch.arange(len(profile), dtype=torch.float64)
         moment = (profile * torch.polar(torch.ones_like(angle), angle)).sum()

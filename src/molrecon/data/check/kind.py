@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +19,9 @@ CERTAIN = 1.5
 """Peak of the transform over the peak of the array from which on it is an image. Of k-space it is
 about 0.1, of noise about 1, and of images 3 to 100."""
 FEWEST = 64
+CHANCE = 10.0
+"""Of N samples of noise the largest power is ln N times the mean, and above that plus this number
+with a probability of exp(−10)."""
 _OTHER = "give a scan"
 
 
@@ -45,6 +49,15 @@ def check_kind(evidence: Evidence) -> Iterator[Finding]:
         yield Finding("kind", "refused", seen, means, _OTHER)
         return
     gain = transform_gain(evidence.quiet_kspace)
+    if gain <= CERTAIN and _is_noise(evidence):
+        yield Finding(
+            "kind",
+            "warning",
+            "no sample is larger than the largest of as many of white noise",
+            "it may hold noise alone, and then the image is what the method makes of noise",
+            "give a scan of an object",
+        )
+        return
     part = only_part(kspace)
     if gain > 1:
         real = ", and all its values are real" if part == "real" else ""
@@ -64,6 +77,15 @@ def check_kind(evidence: Evidence) -> Iterator[Finding]:
             "image of it would be overlaid with its mirror image",
             "give real and imaginary part as complex numbers, or along the last axis",
         )
+
+
+def _is_noise(evidence: Evidence) -> bool:
+    """Whether no sample of the strongest item stands out of white noise."""
+    energy = evidence.magnitude.flatten(1).square().sum(1)
+    power = evidence.quiet[int(energy.argmax())].double().square()
+    power = power[power > 0]
+    largest = math.log(max(len(power), 1)) + CHANCE
+    return len(power) >= FEWEST and bool(power.max() < largest * power.mean())
 
 
 def only_part(values: Tensor) -> Literal["real", "imaginary"] | None:
