@@ -38,6 +38,7 @@ from molrecon.equilibrium.implicit import published_equilibrium
 from molrecon.evaluation.reference_problem import retrospective_problem
 from molrecon.operators.base import LinearOperator
 from molrecon.reconstructors.learned import LearnedReconstructor
+from performance_page import written
 
 RESULTS = Path(__file__).with_name("results.json")
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -81,7 +82,7 @@ def main() -> None:
                 facts[name] = part(options)
                 print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
                 RESULTS.write_text(json.dumps(facts, indent=1) + "\n")
-    PAGE.write_text(page(facts))
+    PAGE.write_text(written(facts))
 
 
 def processor() -> str:
@@ -446,13 +447,6 @@ def exponent(points: Sequence[tuple[float, float]]) -> float:
     ys = torch.tensor([math.log(y) for _, y in points], dtype=torch.float64)
     xs = xs - xs.mean()
     return float((xs * ys).sum() / xs.square().sum())
-
-
-def page(facts: Facts) -> str:
-    """Return docs/performance.md."""
-    from performance_page import written
-
-    return written(facts)
 
 
 if __name__ == "__main__":

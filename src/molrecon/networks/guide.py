@@ -249,14 +249,11 @@ class SeriesGuide(ThresholdGuide):
         _start_differences(self.temporal.weight, (2,))
         nn.init.zeros_(self.times.weight)
 
-    def start_from(self, other: ThresholdGuide) -> None:
-        """Take over a trained guide of series, or one of slices, which then sees every frame.
+    def _taken(self, other: ThresholdGuide) -> dict[str, Tensor]:
+        """Return the weights of a guide of series, or of one of slices, which sees every frame.
 
         The latter has no factors for the steps along time, which stay at 1.
         """
-        super().start_from(other)
-
-    def _taken(self, other: ThresholdGuide) -> dict[str, Tensor]:
         if isinstance(other, SeriesGuide):
             return super()._taken(other)
         taken = other.state_dict()

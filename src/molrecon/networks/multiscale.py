@@ -107,13 +107,13 @@ class MultiscaleStrictCNN(StrictSteps):
 
     def _kernels(self, scale: int) -> list[NormalisedConvolution]:
         """Return the convolutions of the steps on blocks of one width."""
-        return [self._kernel(scale, self.ndim, self.settings.kernel_size)]
+        return [self._kernel(scale, self.settings.kernel_size)]
 
     def _kernel(
-        self, scale: int, ndim: int, size: int | Sequence[int], **options: bool
+        self, scale: int, size: int | Sequence[int], **options: bool
     ) -> NormalisedConvolution:
-        """Return a convolution on blocks of ``scale`` pixels along each of ``ndim`` axes."""
-        chosen = self.settings
+        """Return a convolution on blocks of ``scale`` pixels along each axis of a kernel."""
+        chosen, ndim = self.settings, self.kernel_axes
         taken, width = (
             (chosen.features, chosen.features)
             if scale == 1
@@ -127,7 +127,7 @@ class MultiscaleStrictCNN(StrictSteps):
         """Draw new weights: filters of blocks that ignore constant images, of norm 1."""
         for scale, (layer, clip) in self.scaled_steps():
             layer.reset_parameters()
-            start_with_block_means(layer.weight, scale**self.ndim)
+            start_with_block_means(layer.weight, scale**self.kernel_axes)
             clip.reset_parameters()
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:

@@ -15,7 +15,6 @@ from molrecon.networks.multiscale import (
     MultiscaleStrictSettings,
     start_quietly,
     start_steps,
-    start_with_block_means,
 )
 from molrecon.networks.normalised import NormalisedConvolution
 from molrecon.networks.settings import OddWidth
@@ -68,16 +67,8 @@ class SeriesStrictCNN(MultiscaleStrictCNN):
     settings: SeriesStrictSettings
 
     def _kernels(self, scale: int) -> list[NormalisedConvolution]:
-        chosen = self.settings
-        within = self._kernel(scale, 2, chosen.kernel_size)
-        return [within, self._kernel(scale, 2, (chosen.temporal_width, 1), periodic=True)]
-
-    def reset_parameters(self) -> None:
-        """Draw new weights: filters of blocks that ignore constant images, of norm 1."""
-        for scale, (layer, clip) in self.scaled_steps():
-            layer.reset_parameters()
-            start_with_block_means(layer.weight, scale**2)
-            clip.reset_parameters()
+        within = self._kernel(scale, self.settings.kernel_size)
+        return [within, self._kernel(scale, (self.settings.temporal_width, 1), periodic=True)]
 
     def apply_channels(self, x: Tensor, code: Tensor | None) -> Tensor:
         """Lift, descend within frames and along time at every scale, cut back."""

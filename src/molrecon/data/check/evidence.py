@@ -167,7 +167,11 @@ class Evidence:
         return float(moment.angle()) % (2 * math.pi) * len(profile) / (2 * math.pi)
 
     @cached_property
+    def strongest(self) -> int:
+        """Number of the item with most energy."""
+        return int(self.magnitude.flatten(1).square().sum(1).argmax())
+
+    @property
     def strongest_item(self) -> Tensor:
         """K-space of the item with most energy, ``(coil, *spatial)``."""
-        energy = self.magnitude.flatten(1).square().sum(1)
-        return self.scan.kspace[int(energy.argmax())]
+        return self.scan.kspace[self.strongest]

@@ -81,8 +81,7 @@ def check_kind(evidence: Evidence) -> Iterator[Finding]:
 
 def _is_noise(evidence: Evidence) -> bool:
     """Whether no sample of the strongest item stands out of white noise."""
-    energy = evidence.magnitude.flatten(1).square().sum(1)
-    power = evidence.quiet[int(energy.argmax())].double().square()
+    power = evidence.quiet[evidence.strongest].double().square()
     power = power[power > 0]
     largest = math.log(max(len(power), 1)) + CHANCE
     return len(power) >= FEWEST and bool(power.max() < largest * power.mean())
