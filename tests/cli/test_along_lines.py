@@ -110,10 +110,15 @@ def test_a_field_of_view_is_missing(spokes, run, tmp_path):
     assert "(--field-of-view)" in " ".join(found.stderr.split())
 
 
-def test_a_mask_and_a_scan_for_spokes_are_refused(spokes, files, run, tmp_path):
+def test_what_needs_a_grid_is_refused_for_spokes(spokes, files, run, tmp_path):
     found = run("reconstruct", spokes / "radial.npz", "--mask", "m.npy", "-o", tmp_path / "a.npy")
     assert found.exit_code == 2
     assert "--mask is m.npy" in found.stderr
+    asked = ("reconstruct", spokes / "radial.npz", "-o", tmp_path / "a.npy")
+    found = run(*asked, "--g-factor", tmp_path / "g.npy")
+    assert found.exit_code == 2
+    assert "--g-factor is given for" in " ".join(found.stderr.split())
+    assert not (tmp_path / "a.npy").exists()
     found = run("simulate", files.full, "--trajectory", "radial", "-o", tmp_path / "b.npz")
     assert found.exit_code == 2
     assert "expected an image" in " ".join(found.stderr.split())

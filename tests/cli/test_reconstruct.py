@@ -296,6 +296,23 @@ def test_noise_map(files, run_json, run, tmp_path):
     assert "from 2 replicas" in " ".join(text.split())
 
 
+def test_maps_of_snr_and_g_factor(files, run_json, tmp_path):
+    out, snr, g_factor = (tmp_path / f"{name}.npy" for name in ("image", "snr", "g"))
+    asked = ("reconstruct", files.under, "--method", "sense", "-o", out, "--sigma", 0.02)
+    facts = run_json(*asked, "--snr-map", snr, "--g-factor", g_factor, "--draws", 8)["noise_map"]
+    scan = read_scan(files.under)
+    expected = molrecon.noise_map(
+        molrecon.SENSE(), scan.kspace, operator(scan), sigma=0.02, count=8
+    )
+    found = np.load(g_factor).real
+    assert found == pytest.approx(expected.g_factor[0, 0].numpy(), rel=1e-2)
+    assert np.load(snr).real == pytest.approx(expected.snr[0, 0].numpy(), rel=2e-2, abs=5e-3)
+    image = np.abs(np.load(out))
+    bright = image > 0.1 * image.max()
+    assert facts["median_g_factor"] == pytest.approx(float(np.median(found[bright])), rel=0.05)
+    assert not (tmp_path / "noise.npy").exists()
+
+
 def test_share_of_the_data(files, run_json, run, tmp_path):
     out, share, report = (tmp_path / name for name in ("image.npy", "share.npy", "r.html"))
     asked = ("reconstruct", files.under, "--method", "sense", "-o", out, "--share", share)
@@ -327,6 +344,9 @@ def test_noise_map_is_refused_before_work(files, refused, tmp_path):
     for draws in (1, 0, -4):
         said = ["--draws is", draws, "expected at least 2"]
         refused(*asked, "--noise-map", tmp_path / "n.npy", "--draws", draws, naming=said)
+        refused(*asked, "--g-factor", tmp_path / "n.npy", "--draws", draws, naming=said)
+    refused(*asked, "--snr-map", tmp_path / "snr.xyz", naming=["snr.xyz"])
+    refused(*asked, "--snr-map", tmp_path / "n.npy", "--g-factor", tmp_path / "n.npy", naming=["n"])
     wanted = (*asked, "--noise-map", tmp_path / "n.npy")
     refused(*wanted, "--sigma", 0, naming=["--sigma is 0"])
     refused(*wanted, "--max-memory", 1e-4, naming=["memory"])

@@ -32,7 +32,7 @@ def test_reconstruct(files, run_json, tmp_path):
              "--beside", "", "--noise-map", tmp_path / "std.npy", "--draws", 2)  # fmt: skip
     root, (data,) = read_page(out.read_text("utf-8"))
     assert [one["title"] for one in data["panels"]] == ["mol, tiny"]
-    assert [one["name"] for one in data["overlays"]] == ["noise"]
+    assert [one["name"] for one in data["overlays"]] == ["noise", "SNR", "g-factor"]
     (verdict,) = root.all("article")
     assert verdict.all("strong")[0].text == "Conditional"
     assert len(root.all("figure", class_="chart")) == 1

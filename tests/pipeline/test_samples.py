@@ -89,6 +89,10 @@ def test_a_noise_map_and_a_contradiction(made):
     assert found.share_map.shape == found.image.shape
     assert 0.5 < found.facts()["share_map"]["median"] <= 1
     assert found.noise_map.shape == found.image.shape
+    assert found.snr_map.shape == found.image.shape
+    assert found.g_factor_map is None
+    with pytest.raises(InputError, match=r"no map of the g-factor .* samples on a grid"):
+        found.save_map("g-factor", "g.npy")
     wrong = replace(given, kspace=given.kspace.roll(32, -1))
     with pytest.raises(InputError, match="The data check refuses"):
         reconstruct(wrong, "sense", device="cpu")

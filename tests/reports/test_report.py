@@ -67,11 +67,11 @@ def test_images_and_errors(made, sense, truth):
     assert data["limit"] > 0
 
 
-def test_the_noise_map_lies_over_its_image_alone(made, sense):
+def test_maps_of_noise_lie_over_their_image_alone(made, sense):
     _, (data,) = read_page(made)
-    (noise,) = data["overlays"]
-    assert noise["name"] == "noise"
-    assert list(noise["planes"]) == ["1"]
+    assert [one["name"] for one in data["overlays"]] == ["noise", "SNR", "g-factor"]
+    assert all(list(one["planes"]) == ["1"] for one in data["overlays"])
+    noise = data["overlays"][0]
     assert "2 draws" in noise["meaning"]
     assert noise["low"] == 0
     assert 0 < noise["high"] <= float(sense.noise_map.max())

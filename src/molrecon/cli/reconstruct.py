@@ -37,6 +37,7 @@ from molrecon.defaults import DEFAULT_MODEL
 if TYPE_CHECKING:
     from molrecon.pipeline import Reconstruction
     from molrecon.pipeline.parts import AnyScan
+    from molrecon.pipeline.reconstruction import MapName
     from molrecon.reconstructors.base import Reconstructor
 
 Out = Annotated[
@@ -110,8 +111,26 @@ NoiseMap = Annotated[
         metavar="FILE",
     ),
 ]
+SnrMap = Annotated[
+    str | None,
+    typer.Option(
+        help="Image of the signal-to-noise ratio of every pixel, magnitude over noise, to write.",
+        metavar="FILE",
+    ),
+]
+GFactor = Annotated[
+    str | None,
+    typer.Option(
+        help="Image of the g-factor to write: the noise of every pixel over √R times that of a "
+        "full scan, R the acceleration; for samples on a grid.",
+        metavar="FILE",
+    ),
+]
 Draws = Annotated[
-    int, typer.Option(help="Draws of the noise for the noise map, each a reconstruction.")
+    int,
+    typer.Option(
+        help="Draws of the noise for the maps of noise, SNR and g-factor, each a reconstruction."
+    ),
 ]
 Share = Annotated[
     str | None,
@@ -189,6 +208,13 @@ Retry = Annotated[
     typer.Option("--retry", help="Try scans of a folder or list again that failed before."),
 ]
 
+MAPS: dict[str, MapName] = {
+    "--noise-map": "noise",
+    "--snr-map": "snr",
+    "--g-factor": "g-factor",
+    "--share": "share",
+}
+
 
 def reconstruct(
     under: Scan,
@@ -215,6 +241,8 @@ def reconstruct(
     strength: Strength = None,
     robust: Robust = None,
     noise_map: NoiseMap = None,
+    snr_map: SnrMap = None,
+    g_factor: GFactor = None,
     draws: Draws = 32,
     share: Share = None,
     report: Report = None,
@@ -250,11 +278,14 @@ def reconstruct(
     """
     from molrecon import pipeline
     from molrecon.cli.reading import Along, check_images, check_report, parse_centre, read_any
+    from molrecon.data.non_cartesian_scan import NonCartesianScan
     from molrecon.errors import InputError
     from molrecon.pipeline.cohort_files import is_cohort
 
     many = is_cohort(under)
-    for option, value in (("--noise-map", noise_map), ("--share", share), ("--report", report)):
+    maps = dict(zip(MAPS, (noise_map, snr_map, g_factor, share), strict=True))
+    images = (out, *maps.values())
+    for option, value in (*maps.items(), ("--report", report)):
         if many and value is not None:
             raise InputError(f"{option} is given for {under}, expected for one scan; leave it out.")
     if not many:
@@ -267,9 +298,7 @@ def reconstruct(
                 raise InputError(
                     f"{option} is given for {under}, expected for a folder or list; leave it out."
                 )
-        check_images(
-            (out, noise_map, share), under, mask, coil_maps, calibration, trajectory, model
-        )
+        check_images(images, under, mask, coil_maps, calibration, trajectory, model)
         check_report(report, out, under)
     preparation = pipeline.Preparation(
         whiten=whiten,
@@ -283,7 +312,8 @@ def reconstruct(
         despike=despike,
         correct=correct,
     )
-    if noise_map is not None and draws < 2:
+    noisy = any(path is not None for path in (noise_map, snr_map, g_factor))
+    if noisy and draws < 2:
         raise InputError(f"--draws is {draws}, expected at least 2; correct it or leave it out.")
     shared: dict[str, Any] = {
         **{"preparation": preparation, "tol": tol, "sigma": sigma, "intensity": intensity},
@@ -292,7 +322,7 @@ def reconstruct(
     own: dict[str, Any] = {
         **{"method": method, "model": model, "robust": robust},
         "strength": _strength(strength),
-        "noise_draws": 0 if noise_map is None else draws,
+        "noise_draws": draws if noisy else 0,
         "share": share is not None,
         "latency": latency,
     }
@@ -303,15 +333,19 @@ def reconstruct(
         reconstruct_cohort(under, out, parts, own | shared, spread, json=json)
         return
     scan = read_any(under, *parts)
+    if g_factor is not None and isinstance(scan, NonCartesianScan):
+        raise InputError(
+            f"--g-factor is given for {under}, which has a trajectory, expected for samples on a "
+            "grid; leave it out."
+        )
     found = _run(scan, own | {"output": out}, shared, report, beside)
-    if noise_map is not None:
-        found.save_noise_map(noise_map)
-    if share is not None:
-        found.save_share_map(share)
+    for option, path in maps.items():
+        if path is not None:
+            found.save_map(MAPS[option], path)
     print_reconstruction(found, under, out, coil_maps, report, json)
     made_of = (*parts[:3], along.trajectory)
     settings = own | shared | {"along": asdict(along)}
-    write_records(found, under, (out, noise_map, share), made_of, settings)
+    write_records(found, under, images, made_of, settings)
 
 
 def _run(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
@@ -28,6 +28,9 @@ from molrecon.pipeline.preparation import Step
 from molrecon.pipeline.summary import summary_of
 from molrecon.pipeline.tuning import Tuning
 from molrecon.reconstructors.store import resolve
+from molrecon.trust.noise import ratio
+
+MapName = Literal["noise", "snr", "g-factor", "share"]
 
 BRIGHT = 0.1
 """Magnitude, relative to the largest, above which pixels count in a median."""
@@ -80,14 +83,14 @@ class Reconstruction:
         that is not mended, no bound is proved.
     geometry
         Size and place of the pixels, where they are known.
-    noise_map
-        Standard deviation of the magnitude of every pixel under the noise of the scan, of the shape
-        and in the unit of the image; None if none was asked for. See `molrecon.noise_map`.
+    maps
+        Maps of every pixel beside the image, of its shape, as far as they were asked for:
+        ``"noise"``, the standard deviation of the magnitude under the noise of the scan, in the
+        unit of the image; ``"g-factor"``, that over what a full scan of the same time would have
+        (see `molrecon.NoiseMap`; Cartesian scans alone); ``"share"``, how much of the pixel follows
+        the data, from 0 (inferred) to 1 (measured; see `molrecon.data_share`).
     noise_draws
-        Number of draws that it rests on.
-    share_map
-        Share of the data in every pixel, from 0 (inferred) to 1 (measured), of the shape of the
-        image; None if it was not asked for. See `molrecon.data_share`.
+        Number of draws that the map of the noise rests on.
     robust
         What the bound on the gain was to be at most; None where none was asked for.
     image_shape
@@ -130,9 +133,8 @@ class Reconstruction:
     seconds: float
     geometry: Geometry | None = None
     image_shape: tuple[int, ...] | None = None
-    noise_map: Tensor | None = None
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
     noise_draws: int = 0
-    share_map: Tensor | None = None
     robust: float | None = None
     made_by: str = ""
 
@@ -146,6 +148,26 @@ class Reconstruction:
     def guarantee(self) -> Guarantee | None:
         """What bounds the distance of the worst part to its exact solution; None for nothing."""
         return self.solutions[self.worst].guarantee
+
+    @property
+    def noise_map(self) -> Tensor | None:
+        """Standard deviation of every pixel under the noise of the scan, in the image's unit."""
+        return self.maps.get("noise")
+
+    @property
+    def snr_map(self) -> Tensor | None:
+        """Signal-to-noise ratio of every pixel, magnitude over noise; 0 where there is no noise."""
+        return None if self.noise_map is None else ratio(self.image.abs(), self.noise_map)
+
+    @property
+    def g_factor_map(self) -> Tensor | None:
+        """Noise of every pixel over what a full scan of the same time would have."""
+        return self.maps.get("g-factor")
+
+    @property
+    def share_map(self) -> Tensor | None:
+        """Share of the data in every pixel, from 0 (inferred) to 1 (measured)."""
+        return self.maps.get("share")
 
     def facts(self) -> dict[str, Any]:
         """Return all but the image as plain values; the figures are those of the worst part.
@@ -241,30 +263,13 @@ class Reconstruction:
             "steps": [step.facts() for step in self.steps],
         }
 
-    def save_noise_map(self, path: PathLike) -> None:
-        """Write the noise map in the format that the extension names, see `write_image`.
+    def save_map(self, name: MapName, path: PathLike) -> None:
+        """Write a map of every pixel in the format that the extension names, see `write_image`.
 
         Parameters
         ----------
-        path
-            The file; it is replaced as a whole or not at all.
-
-        Raises
-        ------
-        InputError
-            If there is no noise map, the extension is unknown or the folder cannot be written to.
-        """
-        if self.noise_map is None:
-            raise InputError(
-                "there is no noise map to write; reconstruct with noise_draws of at least 2"
-            )
-        self.save_items(path, ImageItems.of(self.noise_map))
-
-    def save_share_map(self, path: PathLike) -> None:
-        """Write the share of the data in the format that the extension names, see `write_image`.
-
-        Parameters
-        ----------
+        name
+            ``"noise"``, ``"snr"``, ``"g-factor"`` or ``"share"``, see ``maps``.
         path
             The file; it is replaced as a whole or not at all.
 
@@ -273,29 +278,39 @@ class Reconstruction:
         InputError
             If there is no such map, the extension is unknown or the folder cannot be written to.
         """
-        if self.share_map is None:
-            raise InputError("there is no share of the data to write; reconstruct with share=True")
-        self.save_items(path, ImageItems.of(self.share_map))
+        if name not in get_args(MapName):
+            raise InputError(
+                f"name is {name!r}, expected one of {', '.join(get_args(MapName))}; correct it."
+            )
+        found = self.snr_map if name == "snr" else self.maps.get(name)
+        if found is None:
+            asked = "share=True" if name == "share" else "noise_draws of at least 2"
+            on_grid = ", samples on a grid" if name == "g-factor" else ""
+            raise InputError(
+                f"there is no map of the {name} to write; reconstruct with {asked}{on_grid}."
+            )
+        self.save_items(path, ImageItems.of(found))
+
+    def _median(self, values: Tensor, counted: Tensor | bool = True) -> float:
+        """Return the median of a map where the image is bright; zero where it is nowhere."""
+        magnitude = self.image.abs()
+        bright = values[(magnitude > BRIGHT * magnitude.max()) & counted]
+        return float(bright.median()) if bright.numel() else 0.0
 
     def _share_facts(self) -> dict[str, float] | None:
         """Return the median share of the data where the image is bright."""
-        if self.share_map is None:
-            return None
-        magnitude = self.image.abs()
-        bright = magnitude > BRIGHT * magnitude.max()
-        return {"median": float(self.share_map[bright].median()) if bright.any() else 0.0}
+        return None if self.share_map is None else {"median": self._median(self.share_map)}
 
-    def _noise_facts(self) -> dict[str, float] | None:
-        """Return what the noise map rests on and the median SNR where the image is bright."""
-        if self.noise_map is None:
+    def _noise_facts(self) -> dict[str, float | None] | None:
+        """Return what the noise map rests on, and medians where the image is bright."""
+        if self.noise_map is None or self.snr_map is None:
             return None
-        magnitude = self.image.abs()
-        bright = (magnitude > BRIGHT * magnitude.max()) & (self.noise_map > 0)
-        snr = magnitude[bright] / self.noise_map[bright]
+        g_factor, noisy = self.g_factor_map, self.noise_map > 0
         return {
             "draws": self.noise_draws,
             "relative_standard_error": (2 * (self.noise_draws - 1)) ** -0.5,
-            "median_snr": float(snr.median()) if snr.numel() else 0.0,
+            "median_snr": self._median(self.snr_map, noisy),
+            "median_g_factor": None if g_factor is None else self._median(g_factor, noisy),
         }
 
     def summary(self) -> list[tuple[str, str]]:

@@ -33,15 +33,14 @@ from molrecon.operators.line_noise import estimate_lines_noise
 from molrecon.operators.noise import GIVEN, NOISE_SCAN, NoiseEstimate
 from molrecon.pipeline.measurements import maps_of_calibration
 from molrecon.pipeline.memory import MemoryPlan, in_tiles, memory_limit, plan_memory
+from molrecon.pipeline.pixel_maps import PixelMaps, Wanted, pixel_maps
 from molrecon.pipeline.preparation import Step
 from molrecon.pipeline.reconstruction import Reconstruction, unproved
 from molrecon.pipeline.solve import require_converged, without_image
 from molrecon.pipeline.tuning import Strength, Tuning, chooses_by_default, doubt_of_noise, untuned
-from molrecon.progress import Progress
+from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor, at_strength
 from molrecon.reconstructors.learned import LearnedReconstructor
-from molrecon.trust.noise import noise_map
-from molrecon.trust.share import data_share
 
 ENDS_IN_TIME = {Status.CONVERGED, Status.ITERATION_LIMIT}
 """What a solve with a limit of its time may end with; its bound says how far it came."""
@@ -56,8 +55,7 @@ class Settings:
     sigma: float | None
     strength: Strength
     whiten: bool
-    noise_draws: int
-    share: bool
+    wanted: Wanted
     force: bool
     max_memory: float | None
     device: str
@@ -116,9 +114,8 @@ def reconstruct_samples(scan: NonCartesianScan, settings: Settings) -> Reconstru
         tol=settings.tol,
         device=settings.device,
         check=checked,
-        noise_map=maps.get("noise"),
-        share_map=maps.get("share"),
-        noise_draws=settings.noise_draws,
+        maps=maps,
+        noise_draws=settings.wanted.noise_draws,
         robust=method.most_gain,
         made_by=settings.made_by,
         seconds=time.perf_counter() - started,
@@ -239,10 +236,8 @@ class _Solver:
         self.noises: list[NoiseEstimate | None] = []
         self.tunings: list[Tuning | None] = []
 
-    def item(
-        self, scan: NonCartesianScan, number: int, split: bool
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the image of an item, and the maps "noise" and "share" that are wanted."""
+    def item(self, scan: NonCartesianScan, number: int, split: bool) -> tuple[Tensor, PixelMaps]:
+        """Return the image of an item, and the maps that are wanted."""
         method, settings = self.settings.method, self.settings
         name = scan.axes.item
         if scan.coil_maps is None:
@@ -277,7 +272,7 @@ class _Solver:
         place: str,
         noise: NoiseEstimate | None,
         start: Tensor | None,
-    ) -> tuple[Solution, dict[str, Tensor]]:
+    ) -> tuple[Solution, PixelMaps]:
         settings, done = self.settings, len(self.solved)
         method, device = settings.method, settings.device
         label = f"{done + 1} of {self.total}: {method.name}" if self.total > 1 else method.name
@@ -289,19 +284,11 @@ class _Solver:
         if start is not None:
             options["x0"] = start
         strength = 1.0 if settings.strength is None else float(settings.strength)
-        maps = {}
         with at_strength(method, strength):
             solution = method(y, A, **options)
             if not (settings.latency and set(solution.status) <= ENDS_IN_TIME):
                 require_converged(solution, f"{part.source}, {place}", settings.tol)
-            used = sigma if solution.sigma is None else float(solution.sigma[0])
-            known: dict[str, Any] = {"sigma": used, "batch": 1, "x0": solution.value}
-            if settings.noise_draws:
-                maps["noise"] = noise_map(
-                    method, y, A, count=settings.noise_draws, **known
-                ).std.cpu()
-            if settings.share:
-                maps["share"] = data_share(method, y, A, **known).pixels.cpu()
+            maps = pixel_maps(method, y, A, solution, settings.wanted, sigma=sigma, progress=silent)
         settings.progress(label, done + 1, self.total)
         return solution, maps
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from molrecon.pipeline.free_memory import give_back
 from molrecon.pipeline.match import Matched
 from molrecon.pipeline.measurements import known_noise
 from molrecon.pipeline.parts import parts_of
+from molrecon.pipeline.pixel_maps import PixelMaps, Wanted, pixel_maps
 from molrecon.pipeline.preparation import Preparation, Step, worst
 from molrecon.pipeline.tuning import (
     CannotTuneError,
@@ -35,8 +36,6 @@ from molrecon.pipeline.tuning import (
 )
 from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor, at_strength
-from molrecon.trust.noise import noise_map
-from molrecon.trust.share import data_share
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +48,8 @@ class Solved:
         ``(batch, 1, *spatial)`` of the scan, on the CPU or mapped from disk.
     items
         The same, to go through one by one.
-    noise_map
-        Standard deviation of every pixel, of the shape of the image; None if none was asked for.
-    share_map
-        Share of the data in every pixel, likewise.
+    maps
+        Maps of every pixel, of the shape of the image, as far as they are wanted.
     solutions
         One for every part that was solved for by itself, on the CPU; their values are parts of
         the image.
@@ -70,8 +67,7 @@ class Solved:
 
     image: Tensor
     items: ImageItems
-    noise_map: Tensor | None
-    share_map: Tensor | None
+    maps: PixelMaps
     solutions: tuple[Solution, ...]
     places: tuple[str, ...]
     noises: tuple[NoiseEstimate | None, ...]
@@ -89,9 +85,8 @@ def solve(
     preparation: Preparation,
     tol: float,
     device: str,
+    wanted: Wanted,
     stored: ImageFile | None = None,
-    noise_draws: int = 0,
-    share: bool = False,
     strength: Strength = None,
     progress: Progress = silent,
 ) -> Solved:
@@ -111,12 +106,10 @@ def solve(
         Tolerance on the relative distance to the method's solution.
     device
         Where to compute.
+    wanted
+        Which maps of every pixel are wanted; they are kept in memory.
     stored
         Where the images are kept; None for the memory.
-    noise_draws
-        Draws of the noise for a noise map, which is kept in memory; 0 for none.
-    share
-        Whether to map the share of the data too, see `data_share`; likewise.
     strength
         Factor on the strength of the method, or ``"auto"`` to choose it (see `tune`); None to
         choose it where the noise level is uncertain.
@@ -130,10 +123,9 @@ def solve(
     ConvergenceError
         If a solve did not converge.
     """
-    wanted = _Wanted(noise_draws, share)
     solver = _ItemSolver(method, count, preparation, tol, device, wanted, strength, progress)
     images: list[Tensor] = []
-    maps: list[_Maps] = []
+    maps: list[PixelMaps] = []
     sampling, steps = SamplingCount(), []
     for number, matched in enumerate(items):
         sampling.add(matched.scan)
@@ -148,8 +140,7 @@ def solve(
     return Solved(
         image,
         ImageItems.of(image) if stored is None else stored.items(),
-        torch.cat([one["noise"] for one in maps]) if noise_draws else None,
-        torch.cat([one["share"] for one in maps]) if share else None,
+        {name: torch.cat([one[name] for one in maps]) for name in maps[0]},
         tuple(part.solution(image) for part in solver.solved),
         tuple(part.place for part in solver.solved),
         tuple(part.noise for part in solver.solved),
@@ -157,17 +148,6 @@ def solve(
         sampling.sampling(),
         worst(steps),
     )
-
-
-_Maps = dict[str, Tensor]
-"""Maps of every pixel, "noise" and "share", as far as they are wanted."""
-
-
-class _Wanted(NamedTuple):
-    """Which maps are wanted."""
-
-    noise_draws: int
-    share: bool
 
 
 class _ItemSolver:
@@ -180,7 +160,7 @@ class _ItemSolver:
         preparation: Preparation,
         tol: float,
         device: str,
-        wanted: _Wanted,
+        wanted: Wanted,
         strength: Strength,
         progress: Progress,
     ) -> None:
@@ -189,7 +169,7 @@ class _ItemSolver:
         self.strength, self.progress = strength, progress
         self.solved: list[_Part] = []
 
-    def solve(self, matched: Matched, number: int) -> tuple[Tensor, _Maps, tuple[Step, ...]]:
+    def solve(self, matched: Matched, number: int) -> tuple[Tensor, PixelMaps, tuple[Step, ...]]:
         """Return the image of an item, the maps that are wanted, and its preparation."""
         item, total = matched.scan, self.count * matched.count
         if item.coil_maps is None:
@@ -217,7 +197,7 @@ class _ItemSolver:
         give_back()
         restore = matched.restore or (lambda image: image)
         joined = {name: parts.join(torch.cat([one[name] for one in maps])) for name in maps[0]}
-        if "noise" in joined:  # in the unit of the image, which a share has not
+        if "noise" in joined:  # in the unit of the image, which the others have not
             joined["noise"] = restore(joined["noise"])
         return restore(parts.join(torch.cat(values))), joined, steps
 
@@ -246,23 +226,20 @@ class _ItemSolver:
 
     def _part(
         self, part: Scan, where: str, setting: _Setting, index: int, total: int
-    ) -> tuple[Solution, _Maps, Step]:
+    ) -> tuple[Solution, PixelMaps, Step]:
         done, name = len(self.solved), self.method.name
         label = f"{done + 1} of {total}: {name}" if total > 1 else name
         self.progress(label, done, total)
         y, A, completion = self.preparation.problem(part)
         y, A = y.to(self.device), A.to(self.device)
-        maps: _Maps = {}
         options: dict[str, Any] = {"sigma": part.sigma, "tol": self.tol, "raise_on_failure": False}
         with at_strength(self.method, setting.strength):
             solution = self.method(y, A, **options | setting.start(index))
             require_converged(solution, where, self.tol)
             draw = partial(_draw, self.progress, label, done, total)
-            if self.wanted.noise_draws:
-                draws = self.wanted.noise_draws
-                maps["noise"] = _noise_std(self.method, part, y, A, solution, draws, draw)
-            if self.wanted.share:
-                maps["share"] = _share(self.method, part, y, A, solution, draw)
+            maps = pixel_maps(
+                self.method, y, A, solution, self.wanted, sigma=part.sigma, progress=draw
+            )
         self.progress(label, done + 1, total)
         return solution, maps, completion
 
@@ -315,42 +292,6 @@ class _Setting:
     def start(self, part: int) -> dict[str, Tensor]:
         """Return where to start from, as arguments of a call."""
         return self.begin if part == self.place else {}
-
-
-def _noise_std(
-    method: Reconstructor,
-    part: Scan,
-    y: Tensor,
-    A: LinearOperator,
-    solution: Solution,
-    draws: int,
-    show: Progress,
-) -> Tensor:
-    used = part.sigma if solution.sigma is None else float(solution.sigma[0])
-    # One draw at a time: the memory that was planned is that of one image.
-    noise = noise_map(
-        method, y, A, sigma=used, count=draws, batch=1, x0=solution.value, progress=show
-    )
-    # Of several sets of maps the noise of their root sum of squares.
-    shares = solution.value.abs() / combined_sets(solution.value).abs().clamp_min(1e-30)
-    std = noise.std if len(shares[0]) == 1 else (shares * noise.std).norm(dim=1, keepdim=True)
-    return std.cpu()
-
-
-def _share(
-    method: Reconstructor,
-    part: Scan,
-    y: Tensor,
-    A: LinearOperator,
-    solution: Solution,
-    show: Progress,
-) -> Tensor:
-    used = part.sigma if solution.sigma is None else float(solution.sigma[0])
-    found = data_share(method, y, A, sigma=used, batch=1, x0=solution.value, progress=show)
-    # Of several sets of maps that of their root sum of squares, each by what it adds to it.
-    weights = (solution.value.abs() / combined_sets(solution.value).abs().clamp_min(1e-30)).square()
-    pixels = found.pixels
-    return (pixels if len(weights[0]) == 1 else (weights * pixels).sum(1, keepdim=True)).cpu()
 
 
 def _draw(

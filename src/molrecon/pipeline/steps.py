@@ -35,6 +35,7 @@ from molrecon.pipeline.memory import (
     memory_of_trials,
 )
 from molrecon.pipeline.parts import AnyScan, items_of
+from molrecon.pipeline.pixel_maps import Wanted
 from molrecon.pipeline.preparation import Preparation
 from molrecon.pipeline.reconstruction import Reconstruction, unproved
 from molrecon.pipeline.samples import Settings, reconstruct_samples
@@ -109,7 +110,7 @@ def reconstruct(
         default as the method was built. It costs sharpness, see docs/trust.md.
     noise_draws
         Draws of the noise for a noise map (see `noise_map`), each about half the work of the image;
-        0 for none. The map is kept in memory.
+        0 for none. The map is kept in memory, and that of the g-factor with it.
     share
         Whether to map which share of every pixel follows the data (see `data_share`), which takes
         32 solves of a slice and 128 of a volume.
@@ -181,8 +182,7 @@ def reconstruct(
                 sigma=sigma,
                 strength=strength,
                 whiten=preparation is None or preparation.whiten,
-                noise_draws=noise_draws,
-                share=share,
+                wanted=Wanted(noise_draws, share),
                 force=force,
                 max_memory=max_memory,
                 device=device,
@@ -215,8 +215,7 @@ def reconstruct(
             tol=tol,
             device=device,
             stored=stored,
-            noise_draws=noise_draws,
-            share=share,
+            wanted=Wanted(noise_draws, share),
             strength=strength,
             progress=progress,
         )
@@ -356,8 +355,7 @@ def _described(
         model=method.model,
         robust=method.most_gain,
         image=solved.image,
-        noise_map=solved.noise_map,
-        share_map=solved.share_map,
+        maps=solved.maps,
         solutions=unproved(solved.solutions, checked),
         places=solved.places,
         sampling=solved.sampling,

@@ -59,8 +59,10 @@ def _origin(facts: dict[str, Any]) -> str:
 
 
 def _noise(facts: dict[str, float]) -> str:
+    g_factor = facts["median_g_factor"]
+    beside = "" if g_factor is None else f" and g-factor {g_factor:.3g}"
     return (
-        f"SNR {facts['median_snr']:.3g} in the median of bright pixels; standard error "
+        f"SNR {facts['median_snr']:.3g}{beside} in the median of bright pixels; standard error "
         f"{facts['relative_standard_error']:.0%} of a pixel, from {facts['draws']} replicas"
     )
 

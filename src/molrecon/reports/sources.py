@@ -98,27 +98,41 @@ def _source(one: Shown | Panel) -> _Source:
 
 def panel_of(found: Reconstruction) -> Panel:
     """Return a reconstruction as a panel; the figures are those of its worst part."""
-    overlays = []
-    if found.noise_map is not None:
-        overlays.append(
-            Overlay(
-                "noise",
-                crop_image(found.noise_map, found.image_shape)[0],
-                "in the unit of the image",
-                "Standard deviation of the magnitude under the noise of the scan, from "
-                f"{found.noise_draws} draws.",
-            )
-        )
-    if found.share_map is not None:
-        overlays.append(share_overlay(crop_image(found.share_map, found.image_shape)[0]))
     return Panel(
         title=found.method if found.model is None else f"{found.method}, {Path(found.model).stem}",
         image=crop_image(found.image, found.image_shape)[0],
         verdict=verdict_of(found.guarantee, found.check),
         rows=found.sentences(),
-        overlays=tuple(overlays),
+        overlays=_overlays(found),
         trace=trace_of(found.solutions[found.worst], found.places[found.worst]),
     )
+
+
+def _overlays(found: Reconstruction) -> tuple[Overlay, ...]:
+    """Return the maps of a reconstruction, that of the noise first."""
+    draws = f"from {found.noise_draws} draws"
+    meanings = {
+        "noise": (
+            found.noise_map,
+            "in the unit of the image",
+            f"Standard deviation of the magnitude under the noise of the scan, {draws}.",
+        ),
+        "SNR": (found.snr_map, "", f"Magnitude over the standard deviation of its noise, {draws}."),
+        "g-factor": (
+            found.g_factor_map,
+            "",
+            "Noise over √R times that of a full scan, R the acceleration: 1 where nothing but time "
+            "was lost, below 1 where the method removes noise.",
+        ),
+    }
+    overlays = [
+        Overlay(name, crop_image(pixels, found.image_shape)[0], unit, meaning)
+        for name, (pixels, unit, meaning) in meanings.items()
+        if pixels is not None
+    ]
+    if found.share_map is not None:
+        overlays.append(share_overlay(crop_image(found.share_map, found.image_shape)[0]))
+    return tuple(overlays)
 
 
 def share_overlay(pixels: Tensor) -> Overlay:

@@ -77,8 +77,7 @@ class NoiseMap:
     @property
     def snr(self) -> Tensor:
         """Signal-to-noise ratio of every pixel, ``|image| / std``; zero where there is no noise."""
-        tiny = torch.finfo(self.std.dtype).tiny
-        return torch.where(self.std > 0, self.image.abs() / self.std.clamp_min(tiny), 0)
+        return ratio(self.image.abs(), self.std)
 
 
 def noise_map(
@@ -186,12 +185,12 @@ def noise_map(
     if anew:
         squares -= total.square() / count
     std = (squares.clamp_min(0) / free).sqrt().to(y.real.dtype)
-    full = full_scan_std(A, level)
+    least = least_std(A, level)
     return NoiseMap(
         std=std,
         standard_error=std / (2 * free) ** 0.5,
         image=response.image,
-        g_factor=None if full is None else _ratio(std, full * acceleration(A) ** 0.5),
+        g_factor=None if least is None else ratio(std, least),
         sigma=level,
         way=way,
         count=count,
@@ -211,10 +210,12 @@ def unit_phase(image: Tensor) -> Tensor:
     return torch.where(size > 0, image / size.clamp_min(torch.finfo(size.dtype).tiny), 1)
 
 
-def full_scan_std(A: LinearOperator, sigma: float) -> Tensor | None:
-    """Return the standard deviation of every pixel of a full scan, ``(1, *A.shape_in)``.
+def least_std(A: LinearOperator, sigma: float) -> Tensor | None:
+    """Return the noise of every pixel if nothing but time were lost: where the g-factor is 1.
 
-    Its coils are combined with the maps S at the best SNR: ``σ / √(2 Σ|S|²)`` for the magnitude.
+    That is √R times the noise of a full scan, R the size of k-space over the number of its sampled
+    points; its coils are combined with the maps S at the best SNR: ``σ / √(2 Σ|S|²)`` for the
+    magnitude.
 
     Parameters
     ----------
@@ -226,7 +227,8 @@ def full_scan_std(A: LinearOperator, sigma: float) -> Tensor | None:
     Returns
     -------
     Tensor or None
-        None for operators without coils; zero where no coil sees anything.
+        Standard deviation, ``(1, *A.shape_in)``; None for operators without coils on a grid; zero
+        where no coil sees anything.
     """
     if not isinstance(A, MultiCoilMRI):
         return None
@@ -234,22 +236,18 @@ def full_scan_std(A: LinearOperator, sigma: float) -> Tensor | None:
     coils = -A.ndim - 1
     power = A.coil_maps.abs().square().sum(coils, keepdim=True)
     sensitivity = power.flatten(1, coils).sqrt()
-    found = _ratio(torch.full_like(sensitivity, sigma / 2**0.5), sensitivity)
-    return found.expand(1, *A.shape_in)
+    mask: Tensor = A.mask
+    level = sigma * float(mask.numel() / (mask != 0).sum() / 2) ** 0.5
+    return ratio(torch.full_like(sensitivity, level), sensitivity).expand(1, *A.shape_in)
 
 
-def acceleration(A: MultiCoilMRI | LinearOperator) -> float:
-    """Return the size of k-space over the number of its sampled points.
+def ratio(above: Tensor, below: Tensor) -> Tensor:
+    """Return ``above / below``, and 0 where the divisor is none.
 
     Parameters
     ----------
-    A
-        An operator with a mask.
+    above, below
+        Real, of shapes that broadcast; ``below`` ≥ 0.
     """
-    mask: Tensor = A.mask  # type: ignore[union-attr]
-    return float(mask.numel() / (mask != 0).sum())
-
-
-def _ratio(above: Tensor, below: Tensor) -> Tensor:
     tiny = torch.finfo(below.dtype).tiny
     return torch.where(below > 0, above / below.clamp_min(tiny), torch.zeros_like(above))
