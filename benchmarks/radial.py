@@ -6,8 +6,9 @@
     … python benchmarks/radial.py scan --model brain2d-sn --picture scan.png
     … python benchmarks/radial.py cine [MODEL_2DT …] --flat brain2d-sn --spokes 16
 
-images: slices of a person that no model was trained on, 8 simulated coils, 10× (of 256 pixels, 40
-of 402 spokes), σ = 1 % of the peak; true maps and σ, the reference is the image without noise.
+images: three contrasts (T1w, T2w, FLAIR) of a person that no model was trained on, 8 simulated
+coils, 10× (of 256 pixels, 40 of 402 spokes), σ = 1 % of the peak; true maps and σ, seeds are fixed,
+the reference is the image without noise; PSNR of magnitudes, mean ± standard deviation.
 SENSE is conjugate gradients on the normal equations without regularisation, stopped after the
 number of steps that is best for each image (oracle); TV and L1-wavelet have the best weight of a
 grid of factors of two. norm: the bound over the largest singular value of the dense matrix, with
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor
 
 import molrecon
-from common import data_root, magnitude_psnr, oracle_image
+from common import data_root, magnitude_psnr, oracle_image, summary
 from dynamic import MAPS
 from molrecon import (
     SENSE,
@@ -42,6 +43,7 @@ from molrecon import (
 from molrecon.data.simulation import simulate_coil_maps, simulate_phase
 from molrecon.data.simulation.cine_mri import CineMRISimulation
 from molrecon.data.simulation.measured_maps import read_measured_maps, resized_maps
+from molrecon.evaluation.figure import Shown, methods_figure, save_figure
 from noise_levels import CONTRASTS, RIVALS, held_out_slice, rival
 from pictures import profiles
 
@@ -61,7 +63,7 @@ def main() -> None:
     images.add_argument("--contrasts", nargs="+", default=CONTRASTS)
     images.add_argument("--rivals", nargs="*", choices=tuple(RIVALS), default=["tv"])
     images.add_argument("--factors", type=float, nargs="+", default=[1.0], help="on y, A and sigma")
-    images.add_argument("--picture", type=Path)
+    images.add_argument("--picture", type=Path, help="folder of one picture per image")
     images.set_defaults(run=compare_images)
     tasks.add_parser("norm").set_defaults(run=norm_bounds)
     tasks.add_parser("speed").set_defaults(run=speed)
@@ -90,7 +92,7 @@ def main() -> None:
 
 
 def compare_images(arguments: argparse.Namespace) -> None:
-    """Print the PSNR of every method, mean over contrasts."""
+    """Print the PSNR of every method, mean ± standard deviation of the contrasts."""
     models = {Path(name).stem: molrecon.load(name) for name in arguments.models}
     for kind in arguments.kinds:
         rows: dict[str, list[float]] = {}
@@ -116,11 +118,12 @@ def compare_images(arguments: argparse.Namespace) -> None:
             for name, one in found.items():
                 rows.setdefault(name, []).append(magnitude_psnr(one, image))
                 print(f"  {kind} {contrast} {name}: {rows[name][-1]:.2f} dB", flush=True)
-            if arguments.picture and contrast == arguments.contrasts[0]:
-                picture({"reference": image} | found, arguments.picture, kind)
+            if arguments.picture:
+                title = f"{contrast}, {kind}, {arguments.acceleration:g}×"
+                methods_picture(found, image, arguments.picture, title)
         print(f"{kind}, {arguments.acceleration:g}×, σ = {arguments.sigma:g}: PSNR / dB")
         for name, values in rows.items():
-            print(f"  {name:36s} {sum(values) / len(values):6.2f}", flush=True)
+            print(f"  {name:36s} {summary(values)}", flush=True)
 
 
 def simulated(
@@ -203,7 +206,7 @@ def measured_scan(arguments: argparse.Namespace) -> None:
     print(found)
     if arguments.picture:
         shown = {arguments.model: found.image, "zero-filled": scan_gridded(scan)}
-        picture(shown, arguments.picture, "scan")
+        scan_picture(shown, arguments.picture)
 
 
 def compare_cine(arguments: argparse.Namespace) -> None:
@@ -271,37 +274,39 @@ def simulated_cine(
 
 def scan_gridded(scan: molrecon.NonCartesianScan) -> Tensor:
     """Return the gridded image, its density compensated."""
-    weights = scan.trajectory.norm(dim=-1).clamp_min(0.25)
     maps = torch.ones(1, 1, *scan.shape, dtype=torch.complex64)
-    A = NonCartesianMRI(maps, scan.trajectory, weights)
-    return A.H(A.weighted(scan.kspace))
+    return NonCartesianMRI(maps, scan.trajectory).zero_filled(scan.kspace)
 
 
-def picture(images: dict[str, Tensor], path: Path, kind: str) -> None:
-    """Draw magnitudes side by side, and below them what differs from the first."""
+def methods_picture(found: dict[str, Tensor], reference: Tensor, folder: Path, title: str) -> None:
+    """Draw what every method computes, its error and a part of it, enlarged."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = [
+        Shown(name.partition(",")[0], one[0, 0], f"{magnitude_psnr(one, reference):.1f} dB")
+        for name, one in found.items()
+    ]
+    target = folder / f"{title.replace(', ', '-').removesuffix('×')}.png"
+    save_figure(methods_figure(reference[0, 0], shown, title=title), target, dots_per_inch=100)
+    print(f"wrote {target}")
+
+
+def scan_picture(images: dict[str, Tensor], path: Path) -> None:
+    """Draw magnitudes side by side, each in a window of its own."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    shown = {name: one[0, 0].abs().numpy() for name, one in images.items()}
-    first = next(iter(shown.values()))
-    rows = 2 if "reference" in shown else 1
-    fig, axes = plt.subplots(
-        rows, len(shown), figsize=(3 * len(shown), 3.2 * rows), squeeze=False, layout="constrained"
+    figure, axes = plt.subplots(
+        1, len(images), figsize=(3 * len(images), 3.2), squeeze=False, layout="constrained"
     )
-    for column, (name, one) in enumerate(shown.items()):
-        top = np.quantile(first if rows == 2 else one, 0.998)
-        axes[0, column].imshow(one, cmap="gray", vmin=0, vmax=top)
-        axes[0, column].set_title(name, fontsize=9)
-        if rows == 2:
-            error = abs(one - first)
-            axes[1, column].imshow(error, cmap="inferno", vmin=0, vmax=0.15 * top)
-    for axis in axes.flat:
+    for axis, (name, one) in zip(axes[0], images.items(), strict=True):
+        magnitude = one[0, 0].abs().numpy()
+        axis.imshow(magnitude, cmap="gray", vmin=0, vmax=np.quantile(magnitude, 0.998))
+        axis.set_title(name, fontsize=9)
         axis.set_axis_off()
-    target = path.with_name(f"{path.stem}-{kind}{path.suffix}")
-    fig.savefig(target, dpi=100)
-    print(f"wrote {target}")
+    figure.savefig(path, dpi=100)
+    print(f"wrote {path}")
 
 
 if __name__ == "__main__":

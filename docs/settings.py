@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from molrecon.data.masks import MASK_KINDS
+from molrecon.data.trajectories import TRAJECTORY_KINDS
 from molrecon.evaluation.comparison import config as comparison
 from molrecon.evaluation.image_sets import IMAGE_SETS
 from molrecon.reconstructors.configuration import LEARNED
@@ -38,7 +39,7 @@ def comparison_page() -> Iterator[str]:
     yield from table("The file", comparison.ComparisonConfig)
     for name, kind in IMAGE_SETS.items():
         yield from table(f"image_sets: {name}", kind)
-    yield f"Kinds of masks: {names(MASK_KINDS)}.\n"
+    yield f"Kinds of masks: {names(MASK_KINDS)}; of trajectories: {names(TRAJECTORY_KINDS)}.\n"
     yield from table("methods", comparison.MethodConfig)
     yield f"Methods: {names(METHODS | PROGRAMS)}; bart-pics where BART is installed.\n"
     yield from options()

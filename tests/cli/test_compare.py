@@ -117,6 +117,13 @@ def test_bad_settings(settings, config, tmp_path, refused):
         image_sets=[{**image_set, "accelerations": [0.5]}],
     )
     check(["image_sets.0", "speed"], image_sets=[{**image_set, "speed": 2}])
+    lines = {"name": "scans", "kind": "non-cartesian", "files": ["image.npy"]}
+    check(["image_sets.0", "neither is given", "spokes"], image_sets=[lines])
+    spiral = {**lines, "spokes": [8], "trajectories": ["spiral"]}
+    check(["a spiral has no spokes", "accelerations"], image_sets=[spiral])
+    check(
+        ["few", "centre of k-space", "maps"], image_sets=[{**lines, "name": "few", "spokes": [2]}]
+    )
     check(["none.npy", "root"], image_sets=[{**image_set, "files": ["none.npy"]}])
     check(["NO_SUCH_VARIABLE"], root="${NO_SUCH_VARIABLE}")
     check(["'slides'", "scans"], figures=[{"image_set": "slides"}])

@@ -1,5 +1,7 @@
 """What the kinds of image set make of files."""
 
+import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 
 from molrecon.errors import InputError
 from molrecon.evaluation.image_sets import IMAGE_SETS, Case
+from molrecon.evaluation.metrics import psnr
 from molrecon.operators.super_resolution import SuperResolution
+from molrecon.reconstructors.zero_filled import ZeroFilled
 
 MASK = {"accelerations": [2.0], "calibration": 10}
 
@@ -148,6 +153,73 @@ def test_colour_and_tiny_pictures(root):
         cases(root, "super-resolution", "dot.png")
     with pytest.raises(InputError, match="one picture"):
         cases(root, "super-resolution", "volume.npy")
+
+
+def test_scans_along_lines(root):
+    settings = {"slices": 1, "coils": 3, "maps": "true"}
+    found = cases(root, "non-cartesian", "stack.npz", spokes=[20], sigma=[0.01, 0.02], **settings)
+    assert {case.condition for case in found} == {
+        f"20 spokes, radial, σ = {sigma} %" for sigma in (1, 2)
+    }
+    assert len({case.name for case in found}) == len(found) == 4
+    problem = found[0].problem()
+    assert problem.y.shape == (1, 3, 20, 72)
+    error = problem.y - problem.A(problem.reference)
+    assert float(error.abs().square().mean().sqrt()) == pytest.approx(0.01, rel=0.05)
+    # It is measured along the readout, not told.
+    assert problem.sigma == pytest.approx(0.01, rel=0.2)
+    assert torch.equal(problem.y, found[0].problem().y)
+    both = cases(
+        root,
+        "non-cartesian",
+        "stack.npz",
+        trajectories=["golden-angle", "spiral"],
+        accelerations=[1, 2],
+        slices=1,
+    )
+    assert len(both) == 2 * 2 * 2
+    estimated = both[0].problem()
+    assert float(estimated.A.coil_maps.abs().square().sum(1).max()) == pytest.approx(1, abs=1e-3)
+    loss = psnr(ZeroFilled()(estimated.y, estimated.A).value, estimated.reference).value
+    assert loss > 25
+
+
+def test_all_spokes_may_be_asked_for_and_no_more(root):
+    for size in (30, 31, 36):
+        complete = round(math.pi / 2 * size)
+        known = {"longest": size, "slices": 1, "coils": 1}
+        case = cases(root, "non-cartesian", "stack.npz", spokes=[complete], **known)[0]
+        assert case.problem().y.shape[2] == complete
+        with pytest.raises(InputError, match=f"{complete + 1} spokes.*{complete} are a complete"):
+            cases(root, "non-cartesian", "stack.npz", spokes=[complete + 1], **known)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({}, "accelerations or spokes are needed, but neither"),
+        ({"spokes": [8], "accelerations": [2]}, "but both are given; give one"),
+        ({"spokes": [8], "trajectories": ["spiral"]}, "a spiral has no spokes"),
+        ({"spokes": [8], "trajectories": ["rosette"]}, "'rosette', expected one of radial"),
+        ({"spokes": [0]}, "greater than or equal to 1"),
+        ({"spokes": [8], "interleaves": 3}, "interleaves"),
+    ],
+)
+def test_wrong_lines_are_refused(root, settings, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        cases(root, "non-cartesian", "stack.npz", **settings)
+
+
+def test_too_few_spokes_for_maps_are_refused_before_any_work(root):
+    with pytest.raises(InputError, match=r"4 spokes, radial shows too little of the centre"):
+        cases(root, "non-cartesian", "stack.npz", spokes=[4])
+    assert cases(root, "non-cartesian", "stack.npz", spokes=[4], maps="true")
+
+
+def test_lines_need_finufft(root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "finufft", None)
+    with pytest.raises(InputError, match=r"finufft is not installed.*molrecon\[nufft\]"):
+        cases(root, "non-cartesian", "stack.npz", spokes=[20])
 
 
 def test_scans(root):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molrecon.data.simulation import simulate_coil_maps
-from molrecon.data.trajectories import radial_trajectory, spiral_trajectory
+from molrecon.data.trajectories import make_trajectory, radial_trajectory, spiral_trajectory
 from molrecon.equilibrium.operator_model import follows_model, operator_rounding
 from molrecon.equilibrium.rounding import unit_roundoff
 from molrecon.errors import InputError
@@ -215,3 +215,47 @@ def test_the_preconditioner_inverts_the_nearest_circulant(axes, planes):
     found = A.preconditioner(c)(basis).reshape(size, size)
     expected = (waves.mT / (1 + 2 * spectrum)) @ waves.conj()
     assert torch.allclose(found.mT, expected, rtol=0, atol=1e-12)
+
+
+def grid_points(shape):
+    axes = (torch.arange(n, dtype=torch.float64) - n // 2 for n in shape)
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+
+
+def test_a_point_of_the_grid_has_one_point_of_k_space_to_itself():
+    points = grid_points((8, 6)).reshape(-1, 2)
+    maps, x = smooth_maps(8, 6), normal(1, 1, 8, 6)
+    once = NonCartesianMRI(maps, points)
+    assert torch.allclose(once.points.areas, torch.ones(1, 48, dtype=torch.float64))
+    assert torch.allclose(once.zero_filled(once(x)), x, rtol=0, atol=1e-6)
+    # Measured twice, each counts half; half of the points, the others count as zero.
+    twice = NonCartesianMRI(maps, points.repeat(2, 1))
+    assert torch.allclose(twice.zero_filled(twice(x)), x, rtol=0, atol=1e-6)
+    part = NonCartesianMRI(maps, points[::2])
+    assert torch.allclose(part.zero_filled(part(x)), part.H(part(x)), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("planes", [1, 3])
+def test_frames_are_gridded_by_themselves(planes):
+    points = grid_points((6, 6)).expand(planes, 6, 6, 2)
+    A = NonCartesianMRI(smooth_maps(6, 6)[:, :, None].expand(-1, -1, 3, -1, -1), points)
+    x = normal(1, 1, 3, 6, 6)
+    assert torch.allclose(A.zero_filled(A(x)), x, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["radial", "golden-angle", "spiral"])
+def test_a_complete_scan_gridded_is_its_image(kind):
+    shape = (48, 48)
+    axes = (torch.linspace(-1, 1, n, dtype=torch.float64) for n in shape)
+    y, x = torch.meshgrid(*axes, indexing="ij")
+    image = torch.exp(-10 * (y**2 + (x - 0.2) ** 2)).to(torch.complex128)[None, None]
+    A = NonCartesianMRI(smooth_maps(*shape), make_trajectory(kind, shape, 1))
+    assert norm(A.zero_filled(A(image)) - image) < 0.02 * norm(image)
+    # Aᴴ alone counts the crowded centre as often as it was measured.
+    assert norm(A.H(A(image)) - image) > 0.5 * norm(image)
+
+
+def test_given_weights_are_the_compensation():
+    A = non_cartesian_mri((6, 7), (4, 5), weighted=True)
+    y = normal(1, *A.shape_out)
+    assert torch.equal(A.zero_filled(y), A.H(y))

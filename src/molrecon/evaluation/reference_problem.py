@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from molrecon.data.coil_maps import combine_coils, estimate_coil_maps
+from molrecon.data.non_cartesian_scan import NonCartesianScan
 from molrecon.data.scan import Scan
 from molrecon.data.simulation.acquisition import Acquisition
+from molrecon.data.simulation.along_lines import NonCartesianAcquisition
 from molrecon.data.simulation.retrospective import undersample
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.pipeline.preparation import Preparation
+from molrecon.pipeline.samples import samples_noise, with_estimated_maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,3 +74,30 @@ def simulated_problem(
     scan = Scan(acquisition.kspace, acquisition.mask, maps)
     A = CartesianMRI(maps, acquisition.mask)
     return ReferenceProblem(scan.kspace, A, acquisition.target(reference), scan=scan)
+
+
+def problem_along_lines(
+    acquisition: NonCartesianAcquisition, *, estimate_maps: bool = True
+) -> ReferenceProblem:
+    """Make a problem of a simulated scan along lines, as `reconstruct` takes a measured one.
+
+    The noise is measured along the lines; the reference is the image simulated from.
+
+    Parameters
+    ----------
+    acquisition
+        The simulated measurement.
+    estimate_maps
+        Estimate the maps from the centre of k-space, as for a real scan, or use the true ones. The
+        phase of an image on estimated maps is its own: compare magnitudes.
+    """
+    scan = NonCartesianScan(
+        acquisition.samples,
+        acquisition.trajectory,
+        tuple(acquisition.image.shape[2:]),
+        coil_maps=None if estimate_maps else acquisition.coil_maps,
+        source="the simulated scan",
+    )
+    scan, noise = with_estimated_maps(scan), samples_noise(scan)
+    sigma = None if noise is None else float(noise.sigma[0])
+    return ReferenceProblem(scan.kspace, scan.operator(), acquisition.image, sigma=sigma)

@@ -323,6 +323,18 @@ class LinearOperator(Watched, ABC):
         """Bound on how much `completed` enlarges differences of ``x``, ``(batch or 1,)``."""
         return torch.ones(1, device=self.device)
 
+    def zero_filled(self, y: Tensor) -> Tensor:
+        """Return the image in which what was not measured counts as zero: ``Aᴴy`` by default.
+
+        An operator whose samples lie more or less densely makes up for that, as Aᴴ does not.
+
+        Parameters
+        ----------
+        y
+            Measurements ``(batch, *shape_out)``.
+        """
+        return self.H(y)
+
     def estimate_sigma(self, y: Tensor) -> Tensor:
         """Estimate the noise standard deviation per measured sample, shape ``(batch,)``.
 

@@ -159,6 +159,22 @@ class NonCartesianMRI(LinearOperator):
         assert image is not None
         return image
 
+    def zero_filled(self, y: Tensor) -> Tensor:
+        """Return the gridded image, every sample counted as much as it has of k-space to itself.
+
+        Given weights are taken for that compensation of the density; by default it is that of
+        `SamplePoints.areas`.
+
+        Parameters
+        ----------
+        y
+            Measurements ``(batch, *shape_out)``.
+        """
+        if self.weights is not None:
+            return self.H(y)
+        areas = self.points.areas.reshape(self.trajectory.shape[:-1])
+        return self.H(y * areas.to(y.device, y.real.dtype))
+
     def normal(self, x: Tensor) -> Tensor:
         """Apply AᴴA to images by transforms of twice the size (Toeplitz embedding)."""
         self.check_input(x)

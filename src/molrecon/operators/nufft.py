@@ -32,6 +32,10 @@ tolerance of double precision 1e-14 of it is measured, rounding included; this i
 """
 
 
+AREA_ITERATIONS = 10
+"""Iterations of `SamplePoints.areas`: one more changes those of 40 spokes of 256² by 0.1 %."""
+
+
 @dataclass(frozen=True, eq=False)
 class SamplePoints:
     """Positions in k-space of every plane, and what follows from them.
@@ -130,6 +134,31 @@ class SamplePoints:
         dims = spatial_dims(len(twice))
         found: Tensor = torch.fft.fftn(torch.fft.ifftshift(kernel, dim=dims), dim=dims).real
         return found.contiguous()
+
+    @cached_property
+    def areas(self) -> Tensor:
+        """How much of k-space each sample has to itself, ``(planes or 1, samples)``, float64.
+
+        In points of the grid: 1 for each of these. Areas times a kernel of the width of one point,
+        summed at a sample, are 1 there; they are found by dividing by these sums again and again
+        (Pipe and Menon 1999, Magn. Reson. Med. 41, 179). The kernel is the square of a sinc, whose
+        image is as wide as the lags within the field of view (Johnson and Pipe 2009, Magn. Reson.
+        Med. 61, 439). A sample that has none near it has at most what the kernel covers.
+        """
+        twice = tuple(2 * n for n in self.shape)
+        lags = SamplePoints(self.radians, None, twice)
+        window = torch.ones((), dtype=torch.float64)
+        for axis, n in enumerate(self.shape):
+            along = 1 - (torch.arange(2 * n, dtype=torch.float64) - n).abs() / n
+            window = window * along.reshape(-1, *[1] * (len(twice) - axis - 1))
+        # In place of the factor of transforms of twice the size, that of the grid itself.
+        window = window * self.scale**2 / lags.scale**2
+        planes, _, count = self.radians.shape
+        areas = torch.ones(planes, count, dtype=torch.float64)
+        for _ in range(AREA_ITERATIONS):
+            sums = lags.sums(window * lags.images(areas.to(torch.complex128))).real
+            areas = areas / sums.clamp_min(torch.finfo(torch.float64).tiny)
+        return areas
 
     def circulant(self, related: Tensor) -> Tensor:
         """Return the spectrum of the circulant nearest to AᴴA, ``(planes or 1, *n)``, float64.

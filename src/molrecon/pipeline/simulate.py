@@ -18,15 +18,14 @@ from molrecon.data.oversampling import without_oversampling
 from molrecon.data.randomness import make_generator
 from molrecon.data.scan import Scan
 from molrecon.data.simulation import (
-    add_noise,
     simulate_acquisition,
     simulate_coil_maps,
     simulate_phase,
 )
+from molrecon.data.simulation.along_lines import acquire_along
 from molrecon.data.simulation.retrospective import reference_image, undersample
 from molrecon.data.trajectories import make_trajectory
 from molrecon.errors import InputError
-from molrecon.operators.non_cartesian_mri import NonCartesianMRI
 from molrecon.pipeline.free_memory import available_memory
 from molrecon.pipeline.memory import GIB
 from molrecon.pipeline.preparation import Preparation
@@ -186,12 +185,18 @@ def _along_lines(
         )
     shape = tuple(image.shape[2:])
     generator = make_generator(sampling.seed)
-    truth = image * simulate_phase(shape, generator=generator)
+    truth = (image * simulate_phase(shape, generator=generator)).to(torch.complex64)
     maps = simulate_coil_maps(shape, coils, generator=generator)[None]
-    A = NonCartesianMRI(maps, make_trajectory(trajectory, shape, sampling.acceleration))
+    made = acquire_along(
+        truth,
+        maps,
+        make_trajectory(trajectory, shape, sampling.acceleration),
+        torch.full((len(truth),), sigma),
+        generator=generator,
+    )
     scan = NonCartesianScan(
-        add_noise(A(truth.to(torch.complex64)), sigma, generator=generator),
-        A.trajectory,
+        made.samples,
+        made.trajectory,
         shape,
         coil_maps=maps if include_maps else None,
         source=stored.source,

@@ -16,8 +16,9 @@ from molrecon.reconstructors.start import check_call
 class ZeroFilled(Reconstructor):
     """``Aᴴy``: samples that were not measured count as zero.
 
-    It solves no equation, so nothing is known about its error, and ``sigma`` and ``tol`` have no
-    effect.
+    Samples that lie more densely in places, as along spokes, count less
+    (`LinearOperator.zero_filled`). It solves no equation, so nothing is known about its error, and
+    ``sigma`` and ``tol`` have no effect.
 
     Examples
     --------
@@ -42,5 +43,5 @@ class ZeroFilled(Reconstructor):
         """Reconstruct, see `Reconstructor`."""
         started = time.perf_counter()
         check_call(y, A, sigma, tol)
-        solution = direct_solution(A.H(y), raise_on_failure=raise_on_failure)
+        solution = direct_solution(A.zero_filled(y), raise_on_failure=raise_on_failure)
         return replace(solution, seconds=time.perf_counter() - started)

@@ -160,6 +160,36 @@ def test_methods_can_be_added_and_renamed(settings, tmp_path, run):
     assert comparable(fresh) == comparable(whole)
 
 
+def test_scans_along_lines_beside_each_other(settings, tmp_path, run):
+    settings["image_sets"] = [
+        {
+            "name": "lines",
+            "kind": "non-cartesian",
+            "files": ["slices.npz"],
+            "trajectories": ["radial", "spiral"],
+            "accelerations": [2],
+            "slices": 1,
+            "coils": 3,
+            "maps": "true",
+        }
+    ]
+    settings["methods"] += [
+        {"method": "tv", "oracle": {"lam": [1e-3, 1e-2]}},
+        {"method": "tikhonov", "strength": "auto"},
+    ]
+    settings["figures"] = None
+    result = run(settings, tmp_path)
+    assert len(result.sections) == 2
+    assert "figure-lines.png" in result.files
+    for record in result.records:
+        if record.method == "tikhonov":
+            assert "strength is auto" in record.failure
+        else:
+            assert record.scores["molrecon"]["psnr"] > (
+                20 if record.method == "zero-filled" else 25
+            )
+
+
 def test_changed_data_are_computed_again(settings, tmp_path, data, run):
     root = tmp_path / "data"
     shutil.copytree(data, root)
