@@ -44,6 +44,16 @@ def test_noise_level_is_measured():
         A.estimate_sigma(noise[:, :3])
 
 
+def test_a_noise_level_is_that_of_the_measurements_it_was_found_in():
+    A = cartesian_mri((40, 36), coils=4, dtype=torch.complex64)
+    noise = A.mask * 0.3 * normal(2, 4, 40, 36, dtype=torch.complex64)
+    others = 2 * noise
+    own = A.estimate_sigma(others)
+    A.remember_sigma(noise, torch.tensor([7.0, 8.0]))
+    assert A.estimate_sigma(noise).tolist() == [7.0, 8.0]
+    assert torch.equal(A.estimate_sigma(others), own)
+
+
 MAPS = torch.ones(2, 3, 4, 5, dtype=torch.complex64)
 MASK = torch.ones(2, 1, 4, 5, dtype=torch.bool)
 

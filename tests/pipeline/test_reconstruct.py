@@ -109,6 +109,19 @@ def test_mask_and_readout_are_settled_once(make, model, monkeypatch):
     assert counts["readout"] <= 1
 
 
+def test_the_noise_of_a_scan_is_estimated_once(model, monkeypatch):
+    expected = reconstruct(plane(), model=model).solutions[0]
+
+    def again(*_):
+        raise AssertionError("the noise is estimated once more")
+
+    # What the operator would call for the method, where the pipeline has an estimate already.
+    monkeypatch.setattr("molrecon.operators.multi_coil.estimate_sigma", again)
+    found = reconstruct(plane(), model=model).solutions[0]
+    assert torch.equal(found.value, expected.value)
+    assert torch.equal(found.sigma, expected.sigma)
+
+
 def test_a_volume_is_taken_apart_and_joined(model):
     scan = volume()
     found = reconstruct(scan, model=model, device="cpu")

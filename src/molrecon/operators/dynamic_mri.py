@@ -51,7 +51,5 @@ class DynamicMRI(MultiCoilMRI):
             )
         super().__init__(coil_maps, mask, transformed=2)
 
-    def estimate_sigma(self, y: Tensor) -> Tensor:
-        """Estimate sigma from all frames; see `estimate_frames_noise`."""
-        self.H.check_input(y)
+    def _estimated_sigma(self, y: Tensor) -> Tensor:
         return estimate_frames_noise(y, self.mask).sigma

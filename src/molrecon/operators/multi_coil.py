@@ -69,6 +69,7 @@ class MultiCoilMRI(LinearOperator):
             self.mask.to(self.dtype.to_real()), dim=self._dims
         ).square()
         self._support = coil_support(coil_maps, spatial)
+        self._known_noise: tuple[Tensor, Tensor] | None = None
 
     @property
     def support(self) -> Tensor | None:
@@ -116,8 +117,29 @@ class MultiCoilMRI(LinearOperator):
         return bound
 
     def estimate_sigma(self, y: Tensor) -> Tensor:
-        """Estimate sigma from k-space; see `estimate_sigma`."""
+        """Estimate sigma from k-space; see `estimate_sigma`. Of a series it is that of all frames.
+
+        Where it was found already for these measurements (`remember_sigma`) it is that.
+        """
         self.H.check_input(y)
+        if self._known_noise is not None and self._known_noise[0] is y:
+            return self._known_noise[1]
+        return self._estimated_sigma(y)
+
+    def remember_sigma(self, y: Tensor, sigma: Tensor) -> None:
+        """Keep what `estimate_sigma` finds in measurements, so that it need not look twice.
+
+        Parameters
+        ----------
+        y
+            Measurements ``(batch, *shape_out)``. It is known by its identity: another tensor of
+            the same values is looked at, and this one must not be changed in place.
+        sigma
+            What was estimated from them with the same mask, ``(batch,)``.
+        """
+        self._known_noise = y, sigma.to(y.device)
+
+    def _estimated_sigma(self, y: Tensor) -> Tensor:
         return estimate_sigma(y, self.mask)
 
     def _blocks(self, batch: int) -> Iterator[slice]:

@@ -25,8 +25,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -100,7 +102,7 @@ def ring_noise(kspace: Tensor, measured: Tensor) -> RingNoise | None:
     calibration = kspace[(slice(None), *region)]
     found = [
         _of_windows(kspace, measured, calibration, width, places)
-        for width, places in _windows(measured, region, len(kspace))
+        for width, places in _windows(measured, region[0].stop - region[0].start, len(kspace))
     ]
     return RingNoise(*(torch.stack(part) for part in zip(*found, strict=True))) if found else None
 
@@ -156,12 +158,25 @@ def least_powers(rings: RingNoise, weights: Tensor, agree: float) -> Tensor:
     return Tensor((shares * powers).sum(0) / shares.sum(0)).exp()
 
 
-def _windows(measured: Tensor, region: tuple[slice, ...], coils: int) -> list[tuple[int, Tensor]]:
+def _windows(measured: Tensor, width: int, coils: int) -> list[tuple[int, Tensor]]:
     """Return for every ring the width of its windows and where they start, ``(window, axis)``.
 
-    Windows share few samples with the calibration region. The choice depends on the mask alone.
+    Windows share few samples with the calibration region, of that width. The choice depends on
+    the mask alone, and the slices of a file often have the same: it is kept.
     """
-    ndim, width = measured.ndim, region[0].stop - region[0].start
+    packed = np.packbits(measured.cpu().numpy()).tobytes()
+    chosen = _chosen_windows(packed, tuple(measured.shape), width, coils)
+    return [(size, places.to(measured.device)) for size, places in chosen]
+
+
+@lru_cache(maxsize=4)
+def _chosen_windows(
+    packed: bytes, shape: tuple[int, ...], width: int, coils: int
+) -> list[tuple[int, Tensor]]:
+    """Return `_windows` of a mask given by its bits."""
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=math.prod(shape))
+    measured = torch.from_numpy(bits).reshape(shape).to(torch.bool)
+    ndim = measured.ndim
     sampled = measured.float()[None, None]
     # Coil maps join samples to unknowns of the image at neighbouring frequencies.
     unknown = getattr(torch.nn.functional, f"max_pool{ndim}d")(sampled, 3, 1, 1)
@@ -175,7 +190,7 @@ def _windows(measured: Tensor, region: tuple[slice, ...], coils: int) -> list[tu
         score = coils * number / _sums(unknown, size + 2, 1).clamp_min(1)
         inner, radius = torch.ones_like(fitting), torch.zeros_like(score)
         for axis, n in enumerate(measured.shape):
-            middle = torch.arange(n - size + 1, device=measured.device) + (size - 1) / 2 - n // 2
+            middle = torch.arange(n - size + 1) + (size - 1) / 2 - n // 2
             middle = middle.reshape(-1, *[1] * (ndim - 1 - axis))
             inner = inner & (middle.abs() < width / 2 + size / 4)
             radius = radius + (2 * middle / n).square()
@@ -184,8 +199,7 @@ def _windows(measured: Tensor, region: tuple[slice, ...], coils: int) -> list[tu
             places = (fitting & ~inner & inside).nonzero()
             if len(places) < FEWEST:
                 continue
-            mixed = torch.randperm(len(places), generator=generator).to(places.device)
-            places = places[mixed]
+            places = places[torch.randperm(len(places), generator=generator)]
             scores = score[tuple(places.T)]
             order = scores.argsort(descending=True, stable=True)[:CANDIDATES]
             order = order[_apart(shared_samples(measured, size, places[order]))]

@@ -108,11 +108,9 @@ class SoftSense(MultiCoilMRI):
         bound: Tensor = rows * self._mask_squared.flatten(1).amax(1)
         return bound
 
-    def estimate_sigma(self, y: Tensor) -> Tensor:
-        """Estimate sigma from k-space, of all frames where there are some."""
+    def _estimated_sigma(self, y: Tensor) -> Tensor:
         if not self.frames:
-            return super().estimate_sigma(y)
-        self.H.check_input(y)
+            return super()._estimated_sigma(y)
         return estimate_frames_noise(y, self.mask).sigma
 
     def _coil_images(self, x: Tensor, block: slice) -> Tensor:

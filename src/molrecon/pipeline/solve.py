@@ -17,6 +17,7 @@ from molrecon.equilibrium.bound_text import bound_text
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import ConvergenceError
 from molrecon.operators.base import LinearOperator
+from molrecon.operators.multi_coil import MultiCoilMRI
 from molrecon.operators.noise import NoiseEstimate
 from molrecon.operators.soft_sense import combined_sets
 from molrecon.pipeline.free_memory import give_back
@@ -185,7 +186,7 @@ class _ItemSolver:
             place = _place(item, number, plane, self.count)
             where = f"{item.source}, {place}"
             solution, mapped, completion = self._part(
-                parts.scan.item(index), where, setting, index, total
+                parts.scan.item(index), where, setting, index, total, noise
             )
             steps = (*matched.steps, sets, completion) if index == 0 else steps
             values.append(combined_sets(solution.value.cpu()))
@@ -225,13 +226,23 @@ class _ItemSolver:
         return y.to(self.device), A.to(self.device)
 
     def _part(
-        self, part: Scan, where: str, setting: _Setting, index: int, total: int
+        self,
+        part: Scan,
+        where: str,
+        setting: _Setting,
+        index: int,
+        total: int,
+        noise: NoiseEstimate | None,
     ) -> tuple[Solution, PixelMaps, Step]:
         done, name = len(self.solved), self.method.name
         label = f"{done + 1} of {total}: {name}" if total > 1 else name
         self.progress(label, done, total)
         y, A, completion = self.preparation.problem(part)
         y, A = y.to(self.device), A.to(self.device)
+        if part.sigma is None and noise is not None and isinstance(A, MultiCoilMRI):
+            # What the method would find in the same measurements once more: of parts of a volume
+            # the level is given, and those of an operator of another kind are others.
+            A.remember_sigma(y, noise.sigma)
         options: dict[str, Any] = {"sigma": part.sigma, "tol": self.tol, "raise_on_failure": False}
         with at_strength(self.method, setting.strength):
             solution = self.method(y, A, **options | setting.start(index))
