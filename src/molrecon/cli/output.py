@@ -74,8 +74,8 @@ def print_table(
 
 
 def print_note(text: str) -> None:
-    """Print a remark on standard error."""
-    Console(stderr=True).print(_shown(text), style="yellow")
+    """Print a remark on standard error; it is not wrapped, so that paths in it stay whole."""
+    Console(stderr=True).print(_shown(text), style="yellow", soft_wrap=True)
 
 
 def with_options(text: str) -> str:
