@@ -18,7 +18,7 @@ from molrecon.networks.inflation import inflated
 from molrecon.networks.layers import GuidedClip, SoftClip, changed, resized, start_high_pass
 from molrecon.networks.normalised import NormalisedConvolution
 from molrecon.networks.settings import StrictSettings, Width
-from molrecon.networks.strict import ResidualStrictCNN, StrictSteps, descend
+from molrecon.networks.strict import ResidualStrictCNN, StrictSteps, descend, step_change
 
 SPEED = 10.0
 """Of the thresholds, see `SoftClip`."""
@@ -153,7 +153,7 @@ class MultiscaleStrictCNN(StrictSteps):
         kept: int,
     ) -> Tensor:
         blocks = unshuffle(resized(z, self.coarse_channels), scale)
-        change = layer.transposed(clip(layer(blocks, weight=weight), code), -2 * weight)
+        change = step_change(blocks, code, weight, layer, clip)
         return changed(z, shuffle(change, scale, z.shape[2:]), kept)
 
     def scaled_steps(self) -> list[tuple[int, tuple[NormalisedConvolution, SoftClip]]]:

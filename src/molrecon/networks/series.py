@@ -18,6 +18,7 @@ from molrecon.networks.multiscale import (
 )
 from molrecon.networks.normalised import NormalisedConvolution
 from molrecon.networks.settings import OddWidth
+from molrecon.networks.strict import step_change
 
 
 class SeriesStrictSettings(MultiscaleStrictSettings):
@@ -97,8 +98,7 @@ class SeriesStrictCNN(MultiscaleStrictCNN):
         blocks = z if scale == 1 else unshuffle(resized(z, self.coarse_channels), scale)
         seen = blocks if count is None else along_time(blocks, count)
         # Of pixels, neither channels of zeros nor those that are cut off are computed with.
-        used = weight[:, : seen.shape[1]], -2 * (weight[:, :kept] if scale == 1 else weight)
-        change = layer.transposed(clip(layer(seen, weight=used[0]), code), used[1])
+        change = step_change(seen, code, weight, layer, clip, kept if scale == 1 else None)
         if count is not None:
             change = within_frames(change, blocks)
         if scale > 1:

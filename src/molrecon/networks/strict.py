@@ -152,10 +152,21 @@ def descend(
 
     Channels that z lacks are zeros: neither they nor those that are cut off are computed with.
     """
+    # In place: new memory costs as much as a third of a product.
+    return step_change(z, code, weight, layer, clip, kept).add_(resized(z, kept))
+
+
+def step_change(
+    z: Tensor,
+    code: Tensor | None,
+    weight: Tensor,
+    layer: NormalisedConvolution,
+    clip: nn.Module,
+    kept: int | None = None,
+) -> Tensor:
+    """Return ``−2 Wᵀ clip(W z + b, ±τ)``, its first ``kept`` channels, or all; z may lack some."""
     seen = layer(z, code, weight[:, : z.shape[1]])
-    # In place, and with the factor in the kernel: new memory costs as much as a third of a product.
-    change = layer.transposed(clip(seen, code), -2 * weight[:, :kept])
-    return change.add_(resized(z, kept))
+    return layer.transposed(clip(seen, code), -2 * weight[:, :kept])
 
 
 class SpectralSettings(ChainSettings, StrictSettings):
