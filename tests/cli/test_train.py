@@ -142,3 +142,12 @@ def test_a_dry_run_writes_nothing(config, run, run_json, tmp_path):
     result = run("train", config, "--accelerator", "cpu", "--dry-run")
     assert "not run" in result.stdout
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_processor_without_16_bits_is_named(config, run, monkeypatch):
+    config.write_text(config.read_text() + "precision: bf16-mixed\n")
+    for fast in (True, False):
+        monkeypatch.setattr("molrecon.networks.precision.computes_bf16", lambda device, f=fast: f)
+        told = run("train", config, "--accelerator", "cpu", "--dry-run")
+        assert told.exit_code == 0
+        assert ("no arithmetic of 16 bits" in told.stderr) is not fast

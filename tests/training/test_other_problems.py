@@ -145,6 +145,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(pictures):
 
 def test_mixed_precision_leaves_measurements_and_images_alone(pictures, monkeypatch):
     """Only the convolutions run in 16 bits; gradients stay close to the exact ones."""
+    monkeypatch.setattr("molrecon.training.objective.computes_bf16", lambda device: True)
     # As exact as 16 bits allow: otherwise the two solves end at different places.
     stage = STAGE | {"forward_tol": 1e-3, "backward_tol": 1e-3}
     run = settings(pictures, precision="bf16-mixed", stages=[stage], lipschitz={"kind": "none"})
@@ -171,6 +172,16 @@ def test_mixed_precision_leaves_measurements_and_images_alone(pictures, monkeypa
         gradients.append(torch.cat([g.flatten() for g in found]))
     assert not torch.equal(*gradients)
     assert torch.cosine_similarity(*gradients, dim=0) > 0.98
+
+
+def test_mixed_precision_is_single_where_nothing_computes_in_16_bits(pictures, monkeypatch):
+    monkeypatch.setattr("molrecon.training.objective.computes_bf16", lambda device: False)
+    losses = []
+    for precision in ("32-true", "bf16-mixed"):
+        run = settings(pictures, precision=precision)
+        module, tensors = objective(run)
+        losses.append(module(tensors, run.stages[0], 0)["loss"])
+    assert torch.equal(*losses)
 
 
 def test_validation_is_of_the_pictures_held_out(pictures):

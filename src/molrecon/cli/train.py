@@ -86,6 +86,7 @@ def train(
     """
     from molrecon.arguments import require_positive
     from molrecon.data.atomic import check_folder
+    from molrecon.networks.precision import computes_bf16
     from molrecon.training.board import Board
     from molrecon.training.configuration import read_config
     from molrecon.training.devices import launch
@@ -102,6 +103,11 @@ def train(
     if resume and not (folder / "checkpoint.safetensors").exists():
         output.print_note(f"{folder} holds no checkpoint: the run starts from the beginning.")
     fabric = launch(devices, accelerator, sharded=sharded, nodes=nodes)
+    if settings.precision == "bf16-mixed" and not computes_bf16(fabric.device):
+        output.print_note(
+            "bf16-mixed is asked for, but this processor has no arithmetic of 16 bits: its network "
+            "runs in single precision, which is many times as fast here."
+        )
     if dry_run:
         if fabric.is_global_zero:
             _dry_run(Trainer(settings, fabric=fabric), json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -82,64 +83,79 @@ class ConjugateGradient:
         """
         c = as_weights(c, r)
         x = torch.zeros_like(r) if x0 is None else x0.clone()
-        evaluations = 0
-        if x0 is None:
-            residual = r.clone()
-        else:
-            residual = r - x - per_sample(c, x) * A.normal(x)
-            evaluations += 1
-        precondition = A.preconditioner(c)
-        scaled = residual if precondition is None else precondition(residual)
-        size, rz = inner(residual, residual).sqrt(), inner(residual, scaled)
-        start = size
-        rhs = norm(r)
-        reference = rhs if self.relative_to == "rhs" else start
+        residual = r.clone() if x0 is None else r - x - per_sample(c, x) * A.normal(x)
+        size, rhs = inner(residual, residual).sqrt(), norm(r)
         # Relative to the start even where that is at the rounding level of r: correcting a warm
         # start is iterative refinement, and stopping there would return it as if it were exact.
-        threshold = max(self.rtol, torch.finfo(rhs.dtype).eps) * reference
-        direction = scaled.clone()
+        reference = rhs if self.relative_to == "rhs" else size
+        limit = max(self.rtol, torch.finfo(rhs.dtype).eps) * reference
         iterations = torch.zeros(r.shape[0], dtype=torch.int64, device=r.device)
-        active = size > threshold
-        # Of all samples; what follows is of those that are in the batch yet.
-        value, final, limit = x, size.clone(), threshold
-        samples = torch.arange(len(r), device=r.device)
+        evaluations = 0 if x0 is None else 1
+        # Of all samples; the iterate is of those that are in the batch yet.
+        value, final, samples = x, size.clone(), torch.arange(len(r), device=r.device)
+        now = _Iterate(A, c, x, residual)
         for _ in range(self.max_iterations):
+            active = now.size > limit[samples]
             going = torch.nonzero(active).flatten()
             if not len(going):
                 break
-            few = None if len(going) == len(active) else A.for_samples(going)
+            few = None if len(going) == len(active) else now.A.for_samples(going)
             if few is not None:
-                if x is not value:
-                    value[samples] = x
-                final[samples] = size
-                A, x, residual, direction = few, x[going], residual[going], direction[going]
-                c, rz, size, threshold, active, samples = (
-                    one[going] for one in (c, rz, size, threshold, active, samples)
-                )
-                precondition = A.preconditioner(c)
-            product = direction + per_sample(c, direction) * A.normal(direction)
+                now.store(value, final, samples)
+                now, samples, active = now.only(few, going), samples[going], active[going]
+            now.advance(active)
             evaluations += 1
-            curvature = inner(direction, product)
-            step = torch.where(active, rz / curvature, torch.zeros_like(rz))
-            # In place: of volumes there should be no more copies than the method needs.
-            x.addcmul_(per_sample(step.to(x.dtype), x), direction)
-            residual.addcmul_(per_sample(-step.to(x.dtype), x), product)
-            scaled = residual if precondition is None else precondition(residual)
-            previous, rz = rz, inner(residual, scaled)
-            size = inner(residual, residual).sqrt()
-            beta = torch.where(active, rz / previous, torch.zeros_like(rz))
-            direction.mul_(per_sample(beta, x)).add_(scaled)
             iterations[samples] += active
-            active = active & (size > threshold)
-        if x is not value:
-            value[samples] = x
-        final[samples] = size
+        now.store(value, final, samples)
         return LinearSolution(
             value=value,
             status=statuses(final, limit),
             iterations=iterations,
             residual=final,
             error=final,
-            initial_residual=start,
+            initial_residual=size,
             normal_evaluations=evaluations,
         )
+
+
+class _Iterate:
+    """What conjugate gradients hold of the samples that are in the batch."""
+
+    def __init__(self, A: LinearOperator, c: Tensor, x: Tensor, residual: Tensor) -> None:
+        self.A, self.c, self.x, self.residual = A, c, x, residual
+        self._precondition = A.preconditioner(c)
+        scaled = self._scaled()
+        self._direction, self._rz = scaled.clone(), inner(residual, scaled)
+        self.size = inner(residual, residual).sqrt()
+
+    def store(self, value: Tensor, final: Tensor, samples: Tensor) -> None:
+        """Write images and norms of residuals where they belong among all samples."""
+        if self.x is not value:
+            value[samples] = self.x
+        final[samples] = self.size
+
+    def only(self, A: LinearOperator, going: Tensor) -> _Iterate:
+        """Return some of the samples, of which the operator is A."""
+        few = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(few, name, value[going])
+        few.A, few._precondition = A, A.preconditioner(few.c)
+        return few
+
+    def advance(self, active: Tensor) -> None:
+        """Take one step; samples that are not active stay as they are."""
+        x, direction = self.x, self._direction
+        product = direction + per_sample(self.c, direction) * self.A.normal(direction)
+        step = torch.where(active, self._rz / inner(direction, product), 0)
+        # In place: of volumes there should be no more copies than the method needs.
+        x.addcmul_(per_sample(step.to(x.dtype), x), direction)
+        self.residual.addcmul_(per_sample(-step.to(x.dtype), x), product)
+        scaled = self._scaled()
+        previous, self._rz = self._rz, inner(self.residual, scaled)
+        self.size = inner(self.residual, self.residual).sqrt()
+        beta = torch.where(active, self._rz / previous, 0)
+        direction.mul_(per_sample(beta, x)).add_(scaled)
+
+    def _scaled(self) -> Tensor:
+        return self.residual if self._precondition is None else self._precondition(self.residual)

@@ -48,6 +48,21 @@ def full_precision(kind: str) -> Arithmetic:
     return Arithmetic(kind, None, tuple(off for _, _, off in _switches()))
 
 
+def computes_bf16(device: torch.device) -> bool:
+    """Return whether a device has arithmetic of 16 bits (bfloat16).
+
+    A processor without it is tens of times slower in bfloat16 than in single precision. What a
+    processor has is asked, not timed, so that a run that is resumed computes as before.
+    """
+    if device.type == "cuda":
+        native: bool = torch.cuda.is_bf16_supported(including_emulation=False)
+        return native
+    if device.type != "cpu":
+        return False
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in names)
+
+
 def _switches() -> list[tuple[Any, str, Any]]:
     """Return owner, name and "off" of what says whether convolutions and products are rounded."""
     matmul = torch.backends.cuda.matmul

@@ -194,7 +194,7 @@ class TrainingConfig(Settings):
     averaging: float = Field(0.0, ge=0, lt=1)
     validate_every: int = Field(250, ge=1)  # steps from one to the next
     checkpoint_every: int = Field(100, ge=1)
-    # ``"bf16-mixed"`` computes convolutions in 16 bits.
+    # ``"bf16-mixed"`` computes convolutions in 16 bits on devices that have such arithmetic.
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     # Whether the network computes intermediate results twice, to need less memory.
     checkpointing: bool = False

@@ -12,6 +12,7 @@ from molrecon.data.simulation.batch import Batch
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.solution import Solution
 from molrecon.linear.solver import LinearSolver
+from molrecon.networks.precision import computes_bf16
 from molrecon.operators.base import per_sample
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import peak
@@ -52,8 +53,9 @@ class Objective(nn.Module):
             they exist ``iterations``, a scalar, and ``lipschitz``, ``(batch,)``.
         """
         # Convolutions alone: Fabric's own mixed precision would round the measurements as well.
-        kind = tensors["image"].device.type
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.mixed):
+        device = tensors["image"].device
+        mixed = self.mixed and computes_bf16(device)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
             return self._forward(tensors, stage, step, number)
 
     def _forward(
