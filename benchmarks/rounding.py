@@ -285,7 +285,7 @@ def show(found: list[dict[str, Any]]) -> None:
         print(f"{name:32s} {number:6d}  {number / max(counts['problems'], 1):8.3%}")
     ratios = torch.tensor([ratio for one in found for ratio in one["ratios"]])
     print(
-        f"bound / distance, of {len(ratios)}: smallest {float(ratios.min()):.3f}, median "
+        f"bound / distance, of {len(ratios)}: smallest {float(ratios.min()):.6f}, median "
         f"{float(ratios.median()):.1f}"
     )
 
