@@ -82,3 +82,15 @@ def test_eigenvalues_count_the_objects():
     assert torch.allclose(values, torch.tensor([0.0, 0, 1]).double().expand(24, 24, 3), atol=1e-8)
     values = map_eigenvalues(fft_centred(images, 2), kernel=(4, 4), threshold=1e-6)
     assert torch.allclose(values, torch.ones(24, 24, 3).double(), atol=1e-8)
+
+
+def test_powers_lead_to_the_largest_eigenvalue_however_small():
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(5, 6, 6, dtype=torch.complex128, generator=generator))[0]
+    values = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 0.9]).double() * 1e-9
+    lengths = torch.rand(5, 1, dtype=torch.float64, generator=generator)
+    matrices = (basis * (values * lengths)[:, None]) @ basis.mH
+    vectors, growth = module._powers(matrices)
+    along = (basis[:, :, -1].conj() * vectors).sum(1).abs()
+    assert torch.allclose(along, torch.ones(5).double(), rtol=0, atol=1e-12)
+    assert torch.allclose(growth, values[-1] * lengths[:, 0], rtol=1e-12, atol=0)

@@ -258,14 +258,14 @@ def _of_windows(
         windows = boxes[:, which == number][:, :, pattern].transpose(0, 1).flatten(1)
         count, size = windows.shape
         inverse = _relations(total, pattern)
-        squares = inverse.abs().square()
+        squares = _power(inverse)
         norm = squares.sum()
-        rest = (windows @ inverse.T).abs().square() / norm
+        rest = _power(windows @ inverse.T) / norm
         left.append(rest.sum(1))
         if number % 2 == 0:
             # Half of them show as well what is left by relations that were learned from less.
             other = _relations(smaller, pattern)
-            again = (windows @ other.T).abs().square().sum() / other.abs().square().sum()
+            again = _power(windows @ other.T).sum() / _power(other).sum()
             both.append(torch.stack([again, rest.sum()]))
         power.append(windows.abs().square().mean(1))
         # Relations of nearly as many samples as places have learned these by heart.
@@ -273,7 +273,7 @@ def _of_windows(
         expected.append((inverse.diagonal().real.sum() / norm / fresh).expand(count))
         # Of a number that says how much chance there is, single precision is more than enough.
         unit = (inverse / norm.sqrt()).to(torch.complex64)
-        alike = (unit @ unit).abs().square().sum().double()
+        alike = _power(unit @ unit).sum().double()
         freedom.append(alike.expand(count))
         shares = squares.reshape(coils, size // coils, coils, -1).sum((1, 3)) / norm
         mixing = mixing + count * shares
@@ -308,6 +308,11 @@ def _relations(total: Tensor, pattern: Tensor) -> Tensor:
     factor, failed = torch.linalg.cholesky_ex(gram)
     # Half the work; a matrix that rounding leaves indefinite has no such factor.
     return torch.linalg.inv(gram) if bool(failed) else torch.cholesky_inverse(factor)
+
+
+def _power(values: Tensor) -> Tensor:
+    """Return squared magnitudes, without the roots that a magnitude takes."""
+    return values.real.square() + values.imag.square()
 
 
 def _boxes(values: Tensor, width: int) -> Tensor:
