@@ -26,8 +26,8 @@ from molrecon.data.procedural import PROCEDURAL, procedural_image
 from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.acquisition import acquire
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
+from molrecon.data.simulation.coil_mri import fitted
 from molrecon.data.simulation.measured_maps import read_measured_maps, resized_maps
-from molrecon.data.simulation.parallel_mri import fitted
 from molrecon.operators.noise import UNCERTAIN, estimate_noise
 from molrecon.operators.outer_noise import outer_noise
 

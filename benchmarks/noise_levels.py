@@ -30,7 +30,7 @@ import molrecon
 from common import data_root, magnitude_psnr, oracle_image, remembered, summary
 from molrecon import L1Wavelet, LearnedReconstructor, LinearOperator, TotalVariation
 from molrecon.data.simulation import Acquisition, simulate_acquisition
-from molrecon.data.simulation.parallel_mri import fitted
+from molrecon.data.simulation.coil_mri import fitted
 from molrecon.evaluation.detail import detail_contrast
 from molrecon.evaluation.figure import Shown, methods_figure, save_figure
 from molrecon.evaluation.metrics import ssim

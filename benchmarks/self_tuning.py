@@ -33,7 +33,7 @@ from molrecon.data.formats import read_image
 from molrecon.data.procedural import procedural_image
 from molrecon.data.randomness import make_generator
 from molrecon.data.simulation import simulate_acquisition
-from molrecon.data.simulation.parallel_mri import fitted
+from molrecon.data.simulation.coil_mri import fitted
 from molrecon.data.simulation.retrospective import undersample
 from molrecon.errors import ConvergenceError
 from molrecon.pipeline.tuning import STRENGTHS, CannotTuneError

@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 import torch
 
-from molrecon.data.trajectories import radial_trajectory, spiral_trajectory
+from molrecon.data.trajectories import radial_trajectory, spiral_trajectory, turned
 from molrecon.errors import InputError
 
 TRAJECTORIES = {
@@ -63,3 +63,11 @@ def test_arms_of_a_spiral_are_turned_copies():
 def test_wrong_numbers_are_refused(call, sentence):
     with pytest.raises(InputError, match=sentence):
         call()
+
+
+def test_turned_spokes_are_those_of_other_angles():
+    """Of 12 spokes every second one is one of 6, turned by half the angle between these."""
+    twelve, six = radial_trajectory((32, 20), 12), radial_trajectory((32, 20), 6)
+    found = turned(six, (32, 20), math.pi / 12)
+    assert torch.allclose(found, twelve[1::2], atol=1e-12)
+    assert torch.allclose(turned(found, (32, 20), -math.pi / 12), six, atol=1e-12)

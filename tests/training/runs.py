@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import torch
 import yaml
 
-from molrecon.training.configuration import TrainingConfig, read_config
+from molrecon.training.configuration import Stage, TrainingConfig, read_config
+from molrecon.training.objective import Objective
 
 SIMULATION = {
     "size": [24, 20],
@@ -74,3 +77,24 @@ def write_config(folder: Path, **changes: Any) -> Path:
 def config(folder: Path, **changes: Any) -> TrainingConfig:
     """Write a configuration file and read it back."""
     return read_config(write_config(folder, **changes))
+
+
+def require_slopes(module: Objective, tensors: dict[str, torch.Tensor], stage: Stage) -> None:
+    """Require the gradients of all weights to be slopes of the loss, in double precision."""
+    parameters = list(module.model.parameters())
+    loss = module(tensors, stage, 0)["loss"]
+    gradients = torch.autograd.grad(loss, parameters)
+    generator = torch.Generator().manual_seed(0)
+    for number in range(3):
+        steps = [torch.randn(p.shape, generator=generator, dtype=torch.float64) for p in parameters]
+        steps = [1e-6 * step / step.norm() for step in steps]
+        values = []
+        with torch.no_grad():
+            for sign in (1, -2):
+                torch._foreach_add_(parameters, steps, alpha=sign)
+                values.append(module(tensors, stage, 0)["loss"].item())
+            torch._foreach_add_(parameters, steps)
+        slope = (values[0] - values[1]) / 2
+        expected = sum((g * step).sum().item() for g, step in zip(gradients, steps, strict=True))
+        # Thresholds make the loss smooth in pieces only.
+        assert slope == pytest.approx(expected, rel=1e-3, abs=1e-9 * loss.item()), number

@@ -9,7 +9,7 @@ from molrecon.errors import InputError
 from molrecon.training.loop import Trainer
 from molrecon.training.objective import Objective
 
-from .runs import SIMULATION, config
+from .runs import SIMULATION, config, require_slopes
 from .test_loop import Killed, kill_at, log, same, weights
 
 SUPER = {
@@ -66,23 +66,7 @@ def test_gradients_are_those_of_finite_differences(pictures):
     exact = {"forward_tol": 1e-12, "backward_tol": 1e-12, "max_iterations": 500}
     run = settings(pictures, stages=[STAGE | exact], lipschitz={"kind": "none"}, loss="mse")
     module, tensors = objective(run, double=True)
-    parameters = list(module.model.parameters())
-    generator = torch.Generator().manual_seed(0)
-    loss = module(tensors, run.stages[0], 0)["loss"]
-    gradients = torch.autograd.grad(loss, parameters)
-    for index, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
-        direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-        step = 1e-6 * direction / direction.norm()
-        values = []
-        for sign in (1, -1):
-            with torch.no_grad():
-                parameter += sign * step
-                values.append(module(tensors, run.stages[0], 0)["loss"].item())
-                parameter -= sign * step
-        slope = (values[0] - values[1]) / 2
-        expected = (gradient * step).sum().item()
-        # Thresholds make the loss smooth in pieces only.
-        assert slope == pytest.approx(expected, rel=1e-3, abs=1e-6 * loss.item() * 1e-3), index
+    require_slopes(module, tensors, run.stages[0])
 
 
 def test_denoising_real_images_adds_noise_of_the_given_level(pictures):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -39,3 +40,9 @@ def integer(bounds: tuple[int, int], generator: torch.Generator) -> int:
     """Draw one integer uniformly between two bounds, both included."""
     low, high = bounds
     return int(torch.randint(low, high + 1, (1,), generator=generator).item())
+
+
+def choice(weights: Mapping[str, float], generator: torch.Generator) -> str:
+    """Draw one of several names, each as often as its weight says."""
+    shares = torch.tensor(list(weights.values()), dtype=torch.float64)
+    return list(weights)[int(torch.multinomial(shares, 1, generator=generator).item())]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import torch
@@ -140,6 +140,41 @@ def _opening(
     wanted = torch.arange(count, dtype=torch.float64) / count * along[-1]
     places = torch.searchsorted(along, wanted)
     return fine[places], turned[places]
+
+
+def turned(trajectory: Tensor, shape: Sequence[int], angle: float) -> Tensor:
+    """Return positions ``(…, 2)`` turned about the centre, by an angle in radians.
+
+    Where pixels (y, x) differ in number, what is turned is k-space relative to its edge, which the
+    positions so do not leave.
+
+    Examples
+    --------
+    >>> import math
+    >>> turned(radial_trajectory((8, 16), 1), (8, 16), math.pi / 2)[0, 0].abs().tolist()
+    [4.0, 4.898587196589413e-16]
+    """
+    lengths = _plane(shape)
+    y, x = (trajectory / lengths).unbind(-1)
+    sine, cosine = math.sin(angle), math.cos(angle)
+    return torch.stack([cosine * y + sine * x, cosine * x - sine * y], -1) * lengths
+
+
+def complete_spokes(shape: Sequence[int]) -> int:
+    """Return how many spokes are a complete scan of pixels (y, x)."""
+    return max(1, round(math.pi / 2 * max(shape)))
+
+
+def acceleration_of(shape: Sequence[int], spokes: int) -> float:
+    """Return the acceleration, as `make_trajectory` takes it, of a number of spokes."""
+    return max(1.0, math.pi / 2 * max(shape) / spokes)
+
+
+def require_spokes(kinds: Iterable[str]) -> None:
+    """Refuse kinds of trajectories that have no spokes, where a number of these was given."""
+    turning = [kind for kind in kinds if kind == "spiral"]
+    if turning:
+        raise InputError(f"a {turning[0]} has no spokes; give accelerations for it")
 
 
 def _sampled_radially(shape: Sequence[int], acceleration: float, *, golden: bool) -> Tensor:

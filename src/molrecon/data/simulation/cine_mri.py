@@ -16,8 +16,9 @@ from molrecon.data.simulation.acquisition import Acquisition
 from molrecon.data.simulation.base import Count, Files, Positive
 from molrecon.data.simulation.batch import Batch
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
+from molrecon.data.simulation.coil_mri import fitted
 from molrecon.data.simulation.measured_maps import read_measured_maps, varied_maps
-from molrecon.data.simulation.parallel_mri import ParallelMRISimulation, fitted
+from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
 from molrecon.data.volumes import SeriesPool, load_volumes
 from molrecon.operators.dynamic_mri import DynamicMRI
 

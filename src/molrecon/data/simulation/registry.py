@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, SerializeAsAny
 from molrecon.data.simulation.base import Simulation
 from molrecon.data.simulation.cine_mri import CineMRISimulation
 from molrecon.data.simulation.moving_mri import MovingMRISimulation
+from molrecon.data.simulation.non_cartesian_mri import NonCartesianMRISimulation
 from molrecon.data.simulation.parallel_mri import ParallelMRISimulation
 from molrecon.data.simulation.super_resolution import SuperResolutionSimulation
 from molrecon.data.simulation.varied_mri import VariedMRISimulation
@@ -22,6 +23,7 @@ SIMULATIONS: dict[str, type[Simulation]] = {
     "cine-mri": CineMRISimulation,
     "moving-mri": MovingMRISimulation,
     "varied-mri": VariedMRISimulation,
+    "non-cartesian-mri": NonCartesianMRISimulation,
 }
 """The settings of every simulation, by the name of the problem."""
 

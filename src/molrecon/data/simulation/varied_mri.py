@@ -14,7 +14,7 @@ from molrecon.data.masks import MASK_KINDS, make_mask
 from molrecon.data.masks.partial_fourier import partial_fourier
 from molrecon.data.mixed_images import MixedImages
 from molrecon.data.phase import rough_phase, sign_jumps
-from molrecon.data.randomness import integer, log_uniform, make_generator, uniform
+from molrecon.data.randomness import choice, integer, log_uniform, make_generator, uniform
 from molrecon.data.simulation.acquisition import Acquisition
 from molrecon.data.simulation.base import STREAM, Count, Files, Pool, Positive
 from molrecon.data.simulation.known_maps import calibrated_maps, roughened_maps
@@ -150,9 +150,7 @@ class VariedMRISimulation(ParallelMRISimulation):
         self, shape: tuple[int, ...], coils: int, g: torch.Generator
     ) -> tuple[Tensor, int]:
         """Return a mask and the width of its calibration region."""
-        kinds = list(self.mask_kinds)
-        weights = torch.tensor(list(self.mask_kinds.values()), dtype=torch.float64)
-        kind = kinds[int(torch.multinomial(weights, 1, generator=g).item())]
+        kind = choice(self.mask_kinds, g)
         lines = MASK_KINDS[kind].axes is not None
         axis = integer((0, 1), g)
         axes = (axis,) if lines else (0, 1)

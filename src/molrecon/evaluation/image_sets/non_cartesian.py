@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -14,15 +13,18 @@ from pydantic import Field, field_validator, model_validator
 
 from molrecon.data.gridded_centre import central_width
 from molrecon.data.simulation.along_lines import acquire_along
-from molrecon.data.trajectories import TRAJECTORY_KINDS, make_trajectory
+from molrecon.data.trajectories import (
+    TRAJECTORY_KINDS,
+    acceleration_of,
+    complete_spokes,
+    make_trajectory,
+    require_spokes,
+)
 from molrecon.errors import InputError
 from molrecon.evaluation.image_sets.base import Case, Seed
 from molrecon.evaluation.image_sets.simulated_images import SimulatedImageCase, SimulatedImages
 from molrecon.evaluation.reference_problem import ReferenceProblem, problem_along_lines
 from molrecon.optional import require
-
-_TURNED = ("spiral",)
-"""Kinds of trajectory that have no spokes."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class _Lines(NamedTuple):
         if self.spokes is None:
             assert self.acceleration is not None
             return self.acceleration
-        return max(1.0, math.pi / 2 * max(shape) / self.spokes)
+        return acceleration_of(shape, self.spokes)
 
     @property
     def condition(self) -> str:
@@ -96,9 +98,8 @@ class NonCartesianScans(SimulatedImages):
         if bool(self.accelerations) == bool(self.spokes):
             found = "both are" if self.spokes else "neither is"
             raise ValueError(f"accelerations or spokes are needed, but {found} given; give one")
-        turned = [kind for kind in self.trajectories if kind in _TURNED]
-        if self.spokes and turned:
-            raise ValueError(f"a {turned[0]} has no spokes; give accelerations for it")
+        if self.spokes:
+            require_spokes(self.trajectories)
         return self
 
     def cases(self, root: Path) -> list[Case]:
@@ -135,7 +136,7 @@ class NonCartesianScans(SimulatedImages):
 
     def _check_lines(self, lines: _Lines, shape: tuple[int, ...], source: str) -> None:
         """Refuse what cannot be drawn or shows too little to estimate maps from."""
-        complete = round(math.pi / 2 * max(shape))
+        complete = complete_spokes(shape)
         if lines.spokes is not None and lines.spokes > complete:
             raise InputError(
                 f"The image set {self.name!r} asks for {lines.spokes} spokes, but of the images of "
