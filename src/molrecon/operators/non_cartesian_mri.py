@@ -284,7 +284,7 @@ class NonCartesianMRI(LinearOperator):
 
     def _combined(self, coils: Tensor, block: slice) -> Tensor:
         coils = coils if self._planes else coils.squeeze(2)
-        return (coils * self.coil_maps[:, block].conj()).sum(1, keepdim=True)
+        return coils.mul_(self.coil_maps[:, block].conj()).sum(1, keepdim=True)
 
     def _blocks(self, batch: int) -> Iterator[slice]:
         # Of what a filter holds beside them, so that it stays in the cache.

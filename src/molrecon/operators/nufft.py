@@ -185,9 +185,10 @@ class SamplePoints:
         """Return the spectrum as `filter_padded` takes it for images of a precision and device."""
         key = like.dtype, like.device
         if key not in self._spectra:
-            found = self.spectrum / 2 ** len(self.shape)
-            for axis, n in enumerate(self.shape):
-                # Even and odd frequencies apart, the last axis in front.
+            # The inverse transforms of `filter_padded` are not divided by their number of points.
+            found = self.spectrum / 2 ** len(self.shape) / math.prod(self.shape)
+            for axis, n in reversed(list(enumerate(self.shape))):
+                # Even and odd frequencies apart, the first axis in front.
                 found = found.unflatten(axis - len(self.shape), (n, 2))
                 found = found.movedim(axis - len(self.shape), 0)
             self._spectra[key] = found.to(like.device, like.real.dtype).contiguous()
@@ -199,21 +200,22 @@ def filter_padded(x: Tensor, spectra: Tensor, axes: int) -> Tensor:
 
     Of a transform of 2n, of n numbers and as many zeros, the even frequencies are the transform of
     the numbers, and the odd ones that of the numbers times half a frequency. So nothing is padded,
-    transposed or cut. An axis is transformed within the ones after it, so that these are
+    transposed or cut. An axis is transformed within the ones before it, so that these are
     transformed for each of their own two halves alone: 12 transforms along lines in a plane, where
-    Cartesian sampling takes 4.
+    Cartesian sampling takes 4. Eight of them are along the last axis, whose numbers lie side by
+    side in memory, which takes half the time of other axes.
 
     Parameters
     ----------
     x
         Complex ``(…, *n)`` of at least ``axes`` axes.
     spectra
-        The spectrum over ``2ᵈ``, ``(2, … of every axis, the last first, planes, *n)``: its even
-        and its odd frequencies.
+        The spectrum over ``(2n)ᵈ``, ``(2, … of every axis, planes, *n)``: its even and its odd
+        frequencies.
     axes
         Number of axes d.
     """
-    return _filter_along(x, spectra, range(-1, -axes - 1, -1))
+    return _filter_along(x, spectra, range(-axes, 0))
 
 
 def _filter_along(x: Tensor, spectra: Tensor, dims: Sequence[int]) -> Tensor:
@@ -223,7 +225,7 @@ def _filter_along(x: Tensor, spectra: Tensor, dims: Sequence[int]) -> Tensor:
     for odd, spectrum in enumerate(spectra):
         k = torch.fft.fft(x * half if odd else x, dim=dim)
         k = _filter_along(k, spectrum, rest) if rest else k.mul_(spectrum)
-        parts.append(torch.fft.ifft(k, dim=dim))
+        parts.append(torch.fft.ifft(k, dim=dim, norm="forward"))
     return parts[0].addcmul_(parts[1], back)
 
 
