@@ -33,10 +33,12 @@ docs: $(INSTALLED)
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-# docs/performance.md, on an idle machine, with the folder of the data in MOLRECON_DATA.
+# docs/performance.md, on an idle machine, with the folder of the data in MOLRECON_DATA. The
+# environment of deepinv is made once and takes several GB; `make bench DEEPINV=` goes without.
+DEEPINV ?= .venv-deepinv
 bench: $(INSTALLED)
 	$(PIP) install --quiet --no-deps torchdeq
-	$(BIN)/python benchmarks/performance.py
+	$(BIN)/python benchmarks/performance.py $(if $(DEEPINV),--deepinv $(DEEPINV))
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ is written from them (``--page`` writes it again). All ratios are of one run, ti
 after the other in turns. Distances are relative, to the solution of the same equation in double
 precision at 1e-8. torchdeq is compared with if it can be imported (``pip install --no-deps
 torchdeq``); it gets the same map, with our inner solver or with plain conjugate gradients to 1e-6.
+deepinv is compared with in an environment of its own, which ``--deepinv FOLDER`` names and fills.
 """
 
 from __future__ import annotations
@@ -15,11 +16,10 @@ import argparse
 import importlib.util
 import json
 import math
+import os
 import platform
-import statistics
 import time
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,24 +30,35 @@ from torch import Tensor
 
 import gpu
 import molrecon
-from common import brain
-from molrecon import CartesianMRI, ConjugateGradient, DynamicMRI, Equilibrium, ForwardBackward
-from molrecon.data.simulation import simulate_acquisition
+from molrecon import CartesianMRI, ConjugateGradient, Equilibrium, ForwardBackward
 from molrecon.equilibrium.fixed_point import Step
 from molrecon.equilibrium.implicit import published_equilibrium
-from molrecon.evaluation.reference_problem import retrospective_problem
-from molrecon.operators.base import LinearOperator
-from molrecon.reconstructors.learned import LearnedReconstructor
+from performance_bf16 import bf16
+from performance_deepinv import deepinv
 from performance_page import written
+from performance_problem import (
+    CLOCKS,
+    SIGMA,
+    TARGET,
+    Facts,
+    Problem,
+    captured,
+    drawn,
+    real,
+    seconds,
+)
 
 RESULTS = Path(__file__).with_name("results.json")
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
-TARGET, SIGMA = 1e-3, 0.01
 LADDER = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)
 """Distances to the solution of which time and work are told."""
 PUBLISHED_SHIFT = 0.1
-
-Facts = dict[str, Any]
+SIMULATED = (
+    ("brain2d-sn", (256, 256)),
+    ("brain3d-planes", (16, 48, 48)),
+    ("series-strict", (8, 64, 64)),
+)
+"""Models and the shapes of the objects that are drawn for them."""
 
 
 def main() -> None:
@@ -57,32 +68,54 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="small sizes, for a rehearsal")
     parser.add_argument("--page", action="store_true", help="write the page alone")
     parser.add_argument("--only", nargs="+", help="names of parts to measure anew")
+    parser.add_argument(
+        "--deepinv", type=Path, help="environment of deepinv; made if it is not (several GB)"
+    )
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="of series, deepinv and bf16"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     parts = {
         "solves": solves,
         "rivals": rivals,
+        "deepinv": deepinv,
         "series": series,
         "pieces": pieces,
+        "bf16": bf16,
         "training": training,
         "scaling": scaling,
     }
     facts: Facts = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if not options.page:
-        facts["machine"] = {
-            "processor": processor(),
-            "threads": options.threads,
-            "torch": torch.__version__,
-            "molrecon": molrecon.__version__,
-            "repeats": options.repeats,
-        }
+        here = machine(options)
+        if options.only is None:
+            facts |= {"machine": here, "apart": {}}
         for name, part in parts.items():
             if options.only is None or name in options.only:
                 started = time.perf_counter()
-                facts[name] = part(options)
+                # A part that cannot be measured here keeps what was.
+                facts[name] = part(options) or facts.get(name)
                 print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
-                RESULTS.write_text(json.dumps(facts, indent=1) + "\n")
-    PAGE.write_text(written(facts))
+                if options.only is not None:
+                    facts.setdefault("apart", {})[name] = here
+                if not options.small:
+                    RESULTS.write_text(json.dumps(facts, indent=1) + "\n")
+    if not options.small:
+        PAGE.write_text(written(facts))
+
+
+def machine(options: argparse.Namespace) -> Facts:
+    """What is measured on, and how many processes wait for its processors before that."""
+    return {
+        "processor": processor(),
+        "threads": options.threads,
+        "torch": torch.__version__,
+        "molrecon": molrecon.__version__,
+        "repeats": options.repeats,
+        "load": os.getloadavg()[0],
+        "clock": options.clock,
+    }
 
 
 def processor() -> str:
@@ -94,92 +127,6 @@ def processor() -> str:
         return platform.processor() or "unknown"
 
 
-def seconds(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median times of several calls, in turns, after one of each that is not counted."""
-    found: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(repeats + 1):
-        for name, call in calls.items():
-            started = time.perf_counter()
-            call()
-            if turn:
-                found[name].append(time.perf_counter() - started)
-    return {name: statistics.median(times) for name, times in found.items()}
-
-
-class Problem:
-    """A scan, a model, and the solution of its equation in double precision."""
-
-    def __init__(self, model: LearnedReconstructor, y: Tensor, A: LinearOperator) -> None:
-        self.model, self.y, self.A = model, y, A
-        self.held = model.held(y, A)
-        self._exact: dict[float, Tensor] = {}
-
-    def solve(
-        self, equilibrium: Equilibrium | None = None, shift: float = 0.0, *, first: bool = False
-    ) -> Any:
-        """Solve with unit and noise level held fixed, and thresholds but for ``first``."""
-        self.model.shift = shift
-        fixed = {k: v for k, v in self.held.fixed.items() if not (first and k == "guide")}
-        with torch.no_grad():
-            return self.model(
-                self.y,
-                self.A,
-                **fixed,
-                equilibrium=equilibrium,
-                raise_on_failure=False,
-                output="fixed-point",
-            )
-
-    def exact(self, shift: float = 0.0) -> Tensor:
-        """The solution, in double precision to 1e-8."""
-        if shift not in self._exact:
-            inner = ConjugateGradient(rtol=1e-3, max_iterations=500)
-            solver = ForwardBackward(
-                tol=1e-8, stopping="residual", max_iterations=2000, memory=20, inner=inner
-            )
-            model = deepcopy(self.model).double()
-            model.shift = shift
-            fixed = {
-                name: one.to(torch.complex128 if one.is_complex() else torch.float64)
-                for name, one in self.held.fixed.items()
-            }
-            with torch.no_grad():
-                self._exact[shift] = model(
-                    self.y.to(torch.complex128),
-                    self.A.in_double,
-                    equilibrium=Equilibrium(solver, solver),
-                    raise_on_failure=False,
-                    output="fixed-point",
-                    **fixed,
-                ).value
-        return self._exact[shift]
-
-    def distance(self, image: Tensor, shift: float = 0.0) -> float:
-        """Relative distance of an image to the solution."""
-        exact = self.exact(shift)
-        return float((image - exact).norm() / exact.norm())
-
-    def stopped(self, target: float, equilibrium: Equilibrium) -> Equilibrium:
-        """Return the settings that stop after the first iteration within a distance."""
-        for iterations in range(1, equilibrium.forward.max_iterations):
-            solver = replace(equilibrium.forward, tol=1e-12, max_iterations=iterations)
-            settings = replace(equilibrium, forward=solver)
-            if self.distance(self.solve(settings).value) <= target:
-                return settings
-        raise SystemExit(f"a distance of {target} is not reached")
-
-
-def real(model: str, acceleration: float, options: argparse.Namespace) -> Problem:
-    """The real scan, undersampled afterwards; of a rehearsal a small simulated one."""
-    if options.small:
-        item = gpu.scan((64, 56))
-        return Problem(molrecon.load(model), *gpu.on(item, torch.device("cpu")))
-    scan = retrospective_problem(
-        brain(), acceleration, mask_kind="variable-density", calibration=24, seed=0
-    )
-    return Problem(molrecon.load(model), scan.y, scan.A)
-
-
 def solves(options: argparse.Namespace) -> list[Facts]:
     """Ours, to distances and to the proof, beside the published settings."""
     rows = []
@@ -187,31 +134,36 @@ def solves(options: argparse.Namespace) -> list[Facts]:
         for acceleration in (4.0, 6.0):
             problem = real(model, acceleration, options)
             own = problem.model.equilibrium
-            runs: dict[str, Any] = {
-                f"distance {d:g}": partial(problem.solve, problem.stopped(d, own)) for d in LADDER
-            }
-            runs["proved"] = partial(problem.solve, own)
+            runs = stops(problem)
             if "guide" in problem.held.fixed:
                 runs["proved, with the first image"] = partial(problem.solve, own, first=True)
             published, times = published_equilibrium(), seconds(runs, options.repeats)
             row: Facts = {"model": model, "acceleration": acceleration, "steps": []}
             for name, run in runs.items():
-                found = run()
-                row["steps"].append(
-                    {
-                        "to": name,
-                        "seconds": times[name],
-                        "networks": found.network_evaluations,
-                        "normals": found.normal_evaluations,
-                        "distance": problem.distance(found.value),
-                        "bound": float(found.error_bound),
-                    }
-                )
+                row["steps"].append({"to": name, "seconds": times[name]} | work(problem, run()))
             if model == "brain2d-sn":
                 row["published"] = published_rows(problem, published)
             rows.append(row)
             print(json.dumps(row), flush=True)
     return rows
+
+
+def stops(problem: Problem) -> dict[str, Callable[[], Any]]:
+    """Return calls that solve to each distance, and to the proof."""
+    own = problem.model.equilibrium
+    settings = problem.stopped(LADDER, own)
+    runs = {f"distance {d:g}": partial(problem.solve, settings[d]) for d in LADDER}
+    return runs | {"proved": partial(problem.solve, own)}
+
+
+def work(problem: Problem, found: Any) -> Facts:
+    """Return what a solution took and how near it is."""
+    return {
+        "networks": found.network_evaluations,
+        "normals": found.normal_evaluations,
+        "distance": problem.distance(found.value),
+        "bound": float(found.error_bound),
+    }
 
 
 def published_rows(problem: Problem, published: Equilibrium) -> list[Facts]:
@@ -243,20 +195,20 @@ def rivals(options: argparse.Namespace) -> list[Facts]:
     from torchdeq.solver import get_solver  # type: ignore[import-not-found]
 
     problem = real("brain2d-sn", 4.0, options)
-    own, equation = problem.model.equilibrium, captured(problem)
+    own, (equation, x0) = problem.model.equilibrium, captured(problem)
     exact = problem.exact() / float(problem.held.fixed["scale"])
     inner = {
         "our inner solver": own.forward.inner,
         "conjugate gradients to 1e-6": ConjugateGradient(rtol=1e-6, max_iterations=200),
     }
-    ours = problem.stopped(TARGET, own)
+    ours = problem.stopped([TARGET], own)[TARGET]
     rows = []
     for kind, solver in inner.items():
         step = equation.step(1.0, solver)
-        start = torch.view_as_real(equation.x0).flatten(1)
+        start = torch.view_as_real(x0).flatten(1)
 
         def mapped(z: Tensor, step: Step = step) -> Tensor:
-            image = torch.view_as_complex(z.reshape(*equation.x0.shape, 2))
+            image = torch.view_as_complex(z.reshape(*x0.shape, 2))
             return torch.view_as_real(step(image).image).flatten(1)
 
         for name in ("fixed_point_iter", "anderson", "broyden"):
@@ -264,7 +216,7 @@ def rivals(options: argparse.Namespace) -> list[Facts]:
             for most in range(1, 60):
                 with torch.no_grad():
                     z = solve(mapped, start, max_iter=most, tol=0.0, return_final=True)[0]
-                image = torch.view_as_complex(z.reshape(*equation.x0.shape, 2).contiguous())
+                image = torch.view_as_complex(z.reshape(*x0.shape, 2).contiguous())
                 if float((image - exact).norm() / exact.norm()) <= TARGET:
                     break
             calls: dict[str, Callable[[], object]] = {
@@ -281,68 +233,20 @@ def rivals(options: argparse.Namespace) -> list[Facts]:
     return rows
 
 
-class Captured:
-    """The equation of a solve and where it starts, taken from the inside of a solver."""
-
-    def __init__(self, equation: Any, x0: Tensor) -> None:
-        self.step, self.x0 = equation.step, x0
-
-
-def captured(problem: Problem) -> Captured:
-    """Return the equation that a model solves for a scan, in units of the image peak."""
-    found: list[Captured] = []
-
-    class Spy(ForwardBackward):
-        def __call__(self, equation: Any, x0: Tensor, **how: Any) -> Any:
-            found.append(Captured(equation, x0))
-            return super().__call__(equation, x0, **how)
-
-    own = problem.model.equilibrium
-    settings = {name: getattr(own.forward, name) for name in ("alpha", "tol", "memory", "inner")}
-    problem.solve(replace(own, forward=Spy(**settings)))
-    return found[-1]
-
-
 def series(options: argparse.Namespace) -> list[Facts]:
-    """A volume and a series, to the proof."""
+    """A simulated slice of 12 coils, a volume and a series: to distances and to the proof."""
     rows = []
-    for model, shape in (("brain3d-planes", (32, 64, 64)), ("series-strict", (12, 96, 80))):
+    for model, shape in SIMULATED:
         shape = tuple(n // 2 for n in shape) if options.small else shape
-        problem = Problem(molrecon.load(model), *volume(model, shape))
-        found = problem.solve()
-        times = seconds({"proved": problem.solve}, 1 if options.small else 2)
-        row = {
-            "model": model,
-            "shape": shape,
-            "seconds": times["proved"],
-            "networks": found.network_evaluations,
-            "distance": problem.distance(found.value),
-            "bound": float(found.error_bound),
-        }
+        problem = Problem(molrecon.load(model), *drawn(model, shape))
+        runs = stops(problem)
+        times = seconds(runs, min(options.repeats, 2), options.clock)
+        row: Facts = {"model": model, "shape": shape, "steps": []}
+        for name, run in runs.items():
+            row["steps"].append({"to": name, "seconds": times[name]} | work(problem, run()))
         rows.append(row)
         print(json.dumps(row), flush=True)
     return rows
-
-
-def volume(model: str, shape: tuple[int, ...]) -> tuple[Tensor, LinearOperator]:
-    """Measurements of a drawn volume, or of a series whose frames it is."""
-    item = gpu.scan(shape)
-    if "series" not in model:
-        return item.y, CartesianMRI(item.coil_maps, item.mask)
-    frames = item.image
-    maps = simulate_acquisition(
-        frames[0, 0, 0],
-        coils=8,
-        acceleration=1.0,
-        mask_kind="variable-density",
-        calibration=8,
-        sigma=SIGMA,
-        seed=0,
-    ).coil_maps[:, :, None]
-    mask = molrecon.make_mask("frames-variable-density", shape, 6, calibration=6, seed=0)
-    A = DynamicMRI(maps, mask.expand(1, 1, *shape))
-    noise = torch.Generator().manual_seed(0)
-    return molrecon.add_noise(A(frames), SIGMA, generator=noise) * mask, A
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 Facts = dict[str, Any]
@@ -29,34 +30,65 @@ def written(facts: Facts) -> str:
         "on record (`benchmarks/gpu.py` makes them where there is one).",
         "",
     ]
-    parts = (_solves, _rivals, _series, _pieces, _training, _scaling)
-    for part in parts:
-        if facts.get(part.__name__[1:]):
-            lines += part(facts[part.__name__[1:]])
+    pieces = facts.get("pieces", {})
+    parts = {
+        "solves": _solves,
+        "series": _series,
+        "rivals": _rivals,
+        "deepinv": _deepinv,
+        "pieces": _pieces,
+        "bf16": partial(_bf16, pieces=pieces),
+        "training": _training,
+        "scaling": _scaling,
+    }
+    for name, part in parts.items():
+        if facts.get(name):
+            heading, *rest = part(facts[name])
+            lines += [heading, *_apart(facts.get("apart", {}).get(name)), *rest]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _apart(machine: Facts | None) -> list[str]:
+    """Say on what a part was measured that was not measured with the others."""
+    if machine is None:
+        return []
+    threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
+    clock = "processor time, " if machine["clock"] == "processor" else ""
+    return [
+        "",
+        f"Measured apart: {machine['processor']}, {threads}, PyTorch {machine['torch']}, "
+        f"{clock}{machine['repeats']} runs in turns, load {machine['load']:.0f} by other work.",
+    ]
+
+
+STEPS = ("to", "s", "networks", "AᴴA", "distance", "bound")
+
+
+def _steps(rows: list[Facts]) -> list[tuple[str, ...]]:
+    """Return the lines of solves to distances and to the proof."""
+    return [
+        (
+            one["to"],
+            f"{one['seconds']:.2f}",
+            str(one["networks"]),
+            str(one["normals"]),
+            f"{one['distance']:.1e}",
+            f"{one['bound']:.1e}",
+        )
+        for one in rows
+    ]
 
 
 def _solves(rows: list[Facts]) -> list[str]:
     lines = ["## The real scan, to a distance and to a proof", ""]
     for row in rows:
         lines += [f"`{row['model']}`, {row['acceleration']:g}×, variable density:", ""]
-        steps = [
-            (
-                one["to"],
-                f"{one['seconds']:.2f}",
-                str(one["networks"]),
-                str(one["normals"]),
-                f"{one['distance']:.1e}",
-                f"{one['bound']:.1e}",
-            )
-            for one in row["steps"]
-        ]
+        steps = _steps(row["steps"])
         for one in row.get("published", []):
             name = f"published settings, {one['to']}"
             found = f"{one['seconds']:.1f}", str(one["networks"]), "", f"{one['distance']:.1e}", ""
             steps.append((name, *found))
-        head = ("to", "s", "networks", "AᴴA", "distance", "bound")
-        lines += table(head, steps)
+        lines += table(STEPS, steps)
         if "published" in row:
             times = {one["to"]: one["seconds"] for one in row["steps"]}
             stop, on = (one["seconds"] for one in row["published"])
@@ -94,19 +126,108 @@ def _rivals(rows: list[Facts]) -> list[str]:
 
 
 def _series(rows: list[Facts]) -> list[str]:
-    found = [
-        (
-            f"`{one['model']}`",
-            " × ".join(map(str, one["shape"])),
-            f"{one['seconds']:.1f}",
-            str(one["networks"]),
-            f"{one['distance']:.1e}",
-            f"{one['bound']:.1e}",
+    lines = ["## Drawn objects: a slice, a volume and a series", ""]
+    lines += ["12 coils (8 of the series), σ = 1 %, undersampled 4 times (6 times the series).", ""]
+    for row in rows:
+        size = " × ".join(map(str, row["shape"]))
+        lines += [
+            f"`{row['model']}`, {size}:",
+            "",
+            *table(STEPS, _steps(row["steps"])),
+        ]
+    return lines
+
+
+def _deepinv(facts: Facts) -> list[str]:
+    rows = []
+    for one in facts["equilibrium"]:
+        name = "Anderson" if one["anderson"] else "plain"
+        if "best" in one:
+            rows.append((name, f"{one['target']:g}", *[""] * 4, f"not reached: {one['best']:.0e}"))
+            continue
+        found = (
+            f"{one['networks']}, {one['our networks']}",
+            f"{one['distance']:.1e}, {one['our distance']:.1e}",
+            f"{one['deepinv']:.2f}",
+            f"{one['ours']:.2f}",
+            f"{one['deepinv'] / one['ours']:.1f}",
         )
-        for one in rows
+        rows.append((name, f"{one['target']:g}", *found))
+    operators = facts["operators"]
+    residuals = operators["inverse residual"]
+    pieces = []
+    for name, note in (
+        ("AHA", f"apart by {operators['AHA apart']:.0e}"),
+        ("inverse", f"residuals {residuals['deepinv']:.0e}, {residuals['ours']:.0e}"),
+    ):
+        times = operators[f"{name} s"]
+        title = {"AHA": "AᴴA", "inverse": "(I + λAᴴA)⁻¹, λ = 10"}[name]
+        both = f"{1e3 * times['deepinv']:.1f}", f"{1e3 * times['ours']:.1f}"
+        pieces.append((title, *both, f"{times['deepinv'] / times['ours']:.1f}", note))
+    return [
+        "## deepinv's equilibrium and operators on the same weights and data",
+        "",
+        "    MOLRECON_DATA=… python benchmarks/performance.py --only deepinv --deepinv FOLDER",
+        "",
+        f"makes an environment in the folder (several GB). deepinv {facts['deepinv']}, PyTorch "
+        f"{facts['torch']} for both; the real scan at 4× with `brain2d-sn`. "
+        "deepinv's proximal gradient descent as a deep equilibrium, with our network as its "
+        "denoiser, is forward–backward splitting of our equation. It starts where ours does, for "
+        "nothing, and has the smallest number of iterations that comes within the distance, which "
+        "in use nobody knows; ours is a whole call, with its start and its bound in double "
+        "precision.",
+        "",
+        *table(
+            ("deepinv", "distance", "networks", "distances", "deepinv, s", "ours, s", "ratio"), rows
+        ),
+        "The operators, 256 × 232 × 12:",
+        "",
+        *table(("", "deepinv, ms", "ours, ms", "ratio", ""), pieces),
     ]
-    lines = ["## Volumes and series, to a proof of 1e-3", "", "Drawn objects, σ = 1 %.", ""]
-    return lines + table(("model", "size", "s", "networks", "distance", "bound"), found)
+
+
+def _bf16(rows: list[Facts], pieces: Facts) -> list[str]:
+    lines = [
+        "## bf16 far from the solution: tried, and not there",
+        "",
+        "The network in bf16 until a residual, then single precision and the proof as always, on "
+        "the real scan at 4×; tried only where a processor is faster in bf16 at all.",
+        "",
+    ]
+    for row in rows:
+        network = row["network s"]
+        single = row["solves"][0]["seconds"]
+        found = [
+            (
+                "single precision" if one["until"] == "single" else f"bf16 until {one['until']}",
+                str(one["in bf16"]),
+                str(one["networks"]),
+                f"{one['seconds']:.2f}",
+                f"{single / one['seconds']:.2f}",
+                f"{one['bound']:.1e}",
+            )
+            for one in row["solves"]
+        ]
+        head = ("", "networks in bf16", "others", "s", "times faster", "bound")
+        lines += [f"`{row['model']}`:", "", *table(head, found)]
+        lines += [
+            f"The network takes {1e3 * network['bf16']:.0f} ms in bf16 and "
+            f"{1e3 * network['single']:.0f} ms in single precision there; "
+            f"{100 * row['share']:.0f} % of a solve to the proof are its applications in single "
+            "precision, the rest is AᴴA and the bound in double precision.",
+            "",
+        ]
+    if pieces:
+        share = max(row["share"] for row in rows)
+        bf16, single = pieces["network bf16 s"], pieces["network single s"]
+        lines += [
+            f"Were all of these applications in bf16 and no more of them, at the "
+            f"{1e3 * bf16:.0f} ms for {1e3 * single:.0f} ms of the table above, a solve would be "
+            f"{1 / (1 - share * (1 - bf16 / single)):.2f} times faster at most. A factor of 1.2 "
+            "was what an option had to bring.",
+            "",
+        ]
+    return lines
 
 
 def _pieces(facts: Facts) -> list[str]:

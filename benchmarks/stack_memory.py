@@ -39,6 +39,9 @@ FORMATS = (
     *("mrd", "dat"),
 )
 
+CLASSICAL = ("sense", "tikhonov", "l1-wavelet", "tv", "zero-filled")
+"""Methods without a model; another name is that of a model."""
+
 
 def simulated(size: int, coils: int, kind: str) -> np.ndarray:
     """K-space ``(coil, y, x)`` of one slice of a body."""
@@ -122,9 +125,7 @@ def measure(scan: Path, output: Path, method: str, info: bool) -> tuple[float, f
     if not info:
         command[3:4] = ["reconstruct"]
         command += ["-o", str(output), "--device", "cpu"]
-        # A name that is no method is that of a model.
-        classical = method in ("sense", "tikhonov", "l1-wavelet", "tv", "zero-filled")
-        command += ["--method", method] if classical else ["--model", method]
+        command += ["--method", method] if method in CLASSICAL else ["--model", method]
     started = time.perf_counter()
     # Large tensors straight from the system: freed memory goes back and does not blur the peak.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
