@@ -88,17 +88,23 @@ def main() -> None:
     }
     facts: Facts = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if not options.page:
-        here = machine(options)
+        here, before = machine(options), facts.get("machine")
+        apart = facts.setdefault("apart", {})
         if options.only is None:
-            facts |= {"machine": here, "apart": {}}
+            facts["machine"] = here
         for name, part in parts.items():
             if options.only is None or name in options.only:
                 started = time.perf_counter()
-                # A part that cannot be measured here keeps what was.
-                facts[name] = part(options) or facts.get(name)
+                found = part(options)
                 print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
+                if not found:  # it cannot be measured here: what was found elsewhere stays
+                    if options.only is None and name in facts:
+                        apart.setdefault(name, before)
+                    continue
+                facts[name] = found
+                apart.pop(name, None)
                 if options.only is not None:
-                    facts.setdefault("apart", {})[name] = here
+                    apart[name] = here
                 if not options.small:
                     RESULTS.write_text(json.dumps(facts, indent=1) + "\n")
     if not options.small:

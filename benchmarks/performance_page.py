@@ -53,11 +53,12 @@ def _apart(machine: Facts | None) -> list[str]:
     if machine is None:
         return []
     threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
-    clock = "processor time, " if machine["clock"] == "processor" else ""
+    clock = "processor time, " if machine.get("clock") == "processor" else ""
+    load = f", load {machine['load']:.0f} by other work" if "load" in machine else ""
     return [
         "",
         f"Measured apart: {machine['processor']}, {threads}, PyTorch {machine['torch']}, "
-        f"{clock}{machine['repeats']} runs in turns, load {machine['load']:.0f} by other work.",
+        f"{clock}{machine['repeats']} runs in turns{load}.",
     ]
 
 
