@@ -35,7 +35,7 @@ from molrecon.evaluation.detail import detail_contrast
 from molrecon.evaluation.figure import Shown, methods_figure, save_figure
 from molrecon.evaluation.metrics import ssim
 
-PERSON = "brain_slices_3t/F7B_3T_img_u16_scale2.npz"
+PERSON = "F7B"
 LEVELS = (2e-4, 2e-3, 1e-2, 4e-2)
 CONTRASTS = ("T1w", "T2w", "FLAIR")
 RIVALS = {"tv": TotalVariation, "l1-wavelet": L1Wavelet}
@@ -105,20 +105,25 @@ def learned(
     return images
 
 
-def held_out_slice(contrast: str, size: int) -> Tensor:
-    """A slice of the held-out person, real ``(size, size)``, its peak 1."""
-    with np.load(data_root() / PERSON) as archive:
+def held_out_slice(contrast: str, size: int, person: str = PERSON) -> Tensor:
+    """A slice of a person, by default the held-out one, real ``(size, size)``, its peak 1."""
+    with np.load(data_root() / f"brain_slices_3t/{person}_3T_img_u16_scale2.npz") as archive:
         image = torch.from_numpy(archive[contrast][SLICE].astype(np.float32))
     image = fitted(image / image.max(), (size, size)).clamp_min(0)
     return image / image.max()
 
 
 def simulated(
-    contrast: str, sigma: float, acceleration: float, kind: str, size: int
+    contrast: str,
+    sigma: float,
+    acceleration: float,
+    kind: str,
+    size: int,
+    person: str = PERSON,
 ) -> Acquisition:
-    """Measure a slice of the held-out person."""
+    """Measure a slice of a person, by default the held-out one."""
     return simulate_acquisition(
-        held_out_slice(contrast, size),
+        held_out_slice(contrast, size, person),
         coils=8,
         acceleration=acceleration,
         mask_kind=kind,

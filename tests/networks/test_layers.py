@@ -7,8 +7,10 @@ from torch import nn
 from molrecon.errors import InputError
 from molrecon.networks.convolution_norm import certified_norm
 from molrecon.networks.layers import (
+    LOW_NOISE,
     NOISE_RANGE,
     Convolution,
+    GuidedClip,
     SoftClip,
     as_channels,
     as_image,
@@ -195,3 +197,21 @@ def test_thresholds_go_on_below_the_range_and_biases_do_not():
     nn.init.ones_(layer.noise_bias)
     out = layer(torch.zeros(2, 1, 3, 3, dtype=torch.float64), below)
     torch.testing.assert_close(out[0], out[1])
+
+
+@pytest.mark.parametrize("power", [0.3, 1.0])
+def test_thresholds_fall_faster_at_low_noise(power):
+    levels = torch.tensor([1e-4, 2e-3, LOW_NOISE, 5e-2], dtype=torch.float64)
+    h = torch.full((4, 2, 3, 3), 1e3, dtype=torch.float64)
+    usual, faster = (
+        fresh(SoftClip(2, noise_conditioned=True, low_noise_power=one)).double()
+        for one in (0.0, power)
+    )
+    factors = torch.rand(4, 2, 3, 3, dtype=torch.float64) + 0.5
+    code = noise_code(levels)
+    ratio = faster(h, code) / usual(h, code)
+    expected = (levels / LOW_NOISE).clamp_max(1) ** power
+    torch.testing.assert_close(ratio, expected.reshape(-1, 1, 1, 1).expand_as(ratio))
+    # So it is where a guide multiplies them.
+    guided = [GuidedClip(one, factors)(h, code) for one in (faster, usual)]
+    torch.testing.assert_close(guided[0] / guided[1], ratio)

@@ -25,6 +25,9 @@ which biases tell noise levels apart. Thresholds go on below it."""
 LOWEST_CODE = -3.0
 """Code of a noise level of 3e-6 of the image peak, below which thresholds do not fall further."""
 
+LOW_NOISE = 0.01
+"""Noise level, relative to the image peak, below which thresholds may fall faster than above it."""
+
 START_POINTS = {3: 12}
 """Grid points, by the number of axes, on which the norm of a new kernel is bounded."""
 
@@ -78,6 +81,13 @@ def noise_code(sigma: Tensor) -> Tensor:
     """
     low, high = map(math.log, NOISE_RANGE)
     return (2 * (sigma.log() - low) / (high - low) - 1).clamp(LOWEST_CODE, 1)
+
+
+def _log_below(code: Tensor) -> Tensor:
+    """Return ``log(σ/LOW_NOISE)`` of noise levels below `LOW_NOISE`, and 0 above."""
+    low, high = map(math.log, NOISE_RANGE)
+    sigma = low + (code + 1) * (high - low) / 2
+    return (sigma - math.log(LOW_NOISE)).clamp_max(0)
 
 
 class Layer(nn.Module, ABC):
@@ -201,11 +211,21 @@ class SoftClip(Layer):
     speed
         Factor on what is learned, log τ: Adam moves it by ``speed`` learning rates a step. At a
         rate that suits kernels, thresholds of speed 1 hardly leave their start.
+    low_noise_power
+        Thresholds that depend on the noise level σ have a factor of ``(σ/LOW_NOISE)`` to this power
+        where σ is below `LOW_NOISE`.
     """
 
-    def __init__(self, features: int, *, noise_conditioned: bool, speed: float = 1.0) -> None:
+    def __init__(
+        self,
+        features: int,
+        *,
+        noise_conditioned: bool,
+        speed: float = 1.0,
+        low_noise_power: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.speed = speed
+        self.speed, self.low_noise_power = speed, low_noise_power
         self.log_threshold = nn.Parameter(torch.empty(features))
         self.slope = nn.Parameter(torch.empty(features)) if noise_conditioned else None
 
@@ -228,7 +248,10 @@ class SoftClip(Layer):
             if code is None:
                 raise InputError("this network is conditioned on the noise level: give sigma")
             log_threshold = log_threshold + code[:, None] * self.slope
-        threshold = (self.speed * log_threshold).exp().to(h.dtype)
+        log_threshold = self.speed * log_threshold
+        if code is not None and self.low_noise_power:
+            log_threshold = log_threshold + self.low_noise_power * _log_below(code)[:, None]
+        threshold = log_threshold.exp().to(h.dtype)
         return threshold.reshape(-1, h.shape[1], *[1] * (h.ndim - 2))
 
     @torch.no_grad()
@@ -252,7 +275,8 @@ class GuidedClip(SoftClip):
 
     def __init__(self, clip: SoftClip, factors: Tensor) -> None:
         nn.Module.__init__(self)
-        self.speed, self.log_threshold, self.slope = clip.speed, clip.log_threshold, clip.slope
+        self.speed, self.low_noise_power = clip.speed, clip.low_noise_power
+        self.log_threshold, self.slope = clip.log_threshold, clip.slope
         self.factors: Tensor
         # In the memory order of what is clipped, which each application would else reorder.
         ordered = factors.contiguous(memory_format=CHANNELS_LAST[factors.ndim - 2])

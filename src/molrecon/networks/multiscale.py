@@ -40,6 +40,8 @@ class MultiscaleStrictSettings(StrictSettings):
     # the features.
     coarse_channels: Width = 8
     coarse_features: Width = 64  # width of steps at scales above 1
+    # Where σ is below 1 % of the peak, thresholds have a factor of (σ / 1 %) to this power.
+    low_noise_power: float = Field(0.0, ge=0, le=4)
 
     @model_validator(mode="after")
     def _coarse_steps_fit_the_lift(self) -> Self:
@@ -72,9 +74,10 @@ class MultiscaleStrictCNN(StrictSteps):
         ``ndim`` (spatial axes, 2 or 3), ``channels`` (real channels of the images, 2 for complex
         ones), ``features`` (width of the lift and of a step at scale 1), ``scales`` (width of the
         blocks of every step), ``coarse_channels`` and ``coarse_features`` (what steps at scales
-        above 1 read, and their width), ``kernel_size`` (odd width of the kernels in pixels),
-        ``noise_conditioned`` (whether the noise level sets the thresholds) and ``lipschitz`` (the
-        bound 1 − m); see `MultiscaleStrictSettings`.
+        above 1 read, and their width), ``low_noise_power`` (where the noise level σ is below 1 % of
+        the peak, thresholds have a factor of ``(σ / 0.01)`` to this power), ``kernel_size`` (odd
+        width of the kernels in pixels), ``noise_conditioned`` (whether the noise level sets the
+        thresholds) and ``lipschitz`` (the bound 1 − m); see `MultiscaleStrictSettings`.
 
     Raises
     ------
@@ -100,7 +103,12 @@ class MultiscaleStrictCNN(StrictSteps):
         for scale in self.scales:
             self.convolutions.extend(self._kernels(scale))
         self.clips = nn.ModuleList(
-            SoftClip(len(layer.weight), noise_conditioned=self.noise_conditioned, speed=SPEED)
+            SoftClip(
+                len(layer.weight),
+                noise_conditioned=self.noise_conditioned,
+                speed=SPEED,
+                low_noise_power=chosen.low_noise_power,
+            )
             for layer in self._layers()
         )
         self.start()
