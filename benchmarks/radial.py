@@ -30,6 +30,7 @@ from torch import Tensor
 import molrecon
 from common import data_root, magnitude_psnr, oracle_image, summary
 from dynamic import MAPS
+from model_pictures import save_small
 from molrecon import (
     SENSE,
     CartesianMRI,
@@ -290,6 +291,7 @@ def methods_picture(found: dict[str, Tensor], reference: Tensor, folder: Path, t
     ]
     target = folder / f"{title.replace(', ', '-').removesuffix('×')}.png"
     save_figure(methods_figure(reference[0, 0], shown, title=title), target, dots_per_inch=100)
+    save_small(target, target)
     print(f"wrote {target}")
 
 
