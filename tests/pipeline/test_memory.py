@@ -7,9 +7,18 @@ import pytest
 
 from molrecon import reconstruct
 from molrecon.data.coil_maps import espirit_memory
+from molrecon.data.espirit import CHUNK_BYTES
 from molrecon.errors import InputError
 from molrecon.networks import CNN, PlanesNetwork, Tiled, UNet
-from molrecon.pipeline.memory import WORKSPACES, in_tiles, memory_limit, plan_memory
+from molrecon.pipeline.memory import (
+    HEAP_END,
+    HEAP_PIECE,
+    HOLES,
+    WORKSPACES,
+    in_tiles,
+    memory_limit,
+    plan_memory,
+)
 from molrecon.reconstructors.mol import MOL
 from molrecon.reconstructors.sense import SENSE
 
@@ -43,8 +52,9 @@ def test_the_estimate_grows_as_its_parts_do():
 
 
 def test_coil_maps_are_estimated_before_the_solver_takes_memory():
-    needed = espirit_memory(COILS, SPATIAL)
-    assert needed > espirit_memory(COILS // 2, SPATIAL)
+    needed, array = espirit_memory(COILS, SPATIAL)
+    assert needed > espirit_memory(COILS // 2, SPATIAL)[0]
+    assert array < needed
     one = plan_memory(SPATIAL, COILS, model(), limit=None)
     few, many = 1, 2 * one.total
     plan = plan_memory(SPATIAL, COILS, model(), limit=None, estimated=few)
@@ -54,6 +64,42 @@ def test_coil_maps_are_estimated_before_the_solver_takes_memory():
     assert plan.total == plan.coil_maps > many + 2 * COILS * IMAGE
     with pytest.raises(InputError, match=r"Estimating coil maps .* give the coil maps"):
         plan_memory(SPATIAL, COILS, model(), limit=one.total, estimated=many)
+
+
+def test_what_estimating_coil_maps_frees_lies_in_the_heap_as_other_memory_does():
+    """Half of what comes and goes in small arrays is holes, and the end of the heap is theirs."""
+    kspace = maps = COILS * IMAGE
+    needed, small, large = 2**27, 2**24, HEAP_PIECE
+
+    def beside(array, device="cpu"):
+        plan = plan_memory(
+            SPATIAL, COILS, SENSE(), limit=None, estimated=needed, estimated_array=array,
+            device=device,
+        )  # fmt: skip
+        return plan.coil_maps - kspace - maps - needed - WORKSPACES
+
+    assert beside(small) == HEAP_END * small + HOLES * needed
+    # Large arrays are given back; what is left at the end of the heap is as large as k-space.
+    assert beside(large) == HEAP_END * 2 * kspace
+    assert beside(small, "cuda:0") == beside(large, "cuda:0") == 0
+    # Of 8 coils a chunk of matrices is the largest array, of volumes the calibration matrix.
+    assert espirit_memory(8, (256, 256))[1] == CHUNK_BYTES
+    assert espirit_memory(8, (32, 96, 96))[1] == 16 * (24 - 6 + 1) ** 3 * 8 * 6**3
+
+
+def test_copies_of_measurements_leave_holes_where_as_large_arrays_were_freed_before():
+    kspace, method = COILS * IMAGE, SENSE()
+
+    def freed(spatial=SPATIAL, **arguments):
+        return plan_memory(spatial, COILS, method, limit=None, **arguments).freed
+
+    holes = HOLES * method.kspace_copies * kspace
+    assert freed(again=True) - freed() == holes
+    assert freed(estimated=1, estimated_array=2 * kspace) - freed() == holes
+    assert freed(estimated=1, estimated_array=2 * kspace - 1) == freed()
+    # Those of a large k-space are given back, however often.
+    large = (200, 200, 200)
+    assert freed(large, again=True) == freed(large)
 
 
 def test_a_network_of_blocks_holds_a_block_of_many_pixels():

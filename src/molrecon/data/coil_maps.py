@@ -121,8 +121,10 @@ def estimate_coil_maps(
     return maps[0][None] if len(maps) == 1 else torch.stack(maps)
 
 
-def espirit_memory(coils: int, spatial: Sequence[int]) -> int:
+def espirit_memory(coils: int, spatial: Sequence[int]) -> tuple[int, int]:
     """Estimate the bytes that `estimate_coil_maps` holds at once beside k-space and maps.
+
+    The second result is those of the largest array among them.
 
     Parameters
     ----------

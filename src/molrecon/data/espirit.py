@@ -73,23 +73,20 @@ def espirit(
 
 def working_memory(
     coils: int, shape: Sequence[int], widths: Sequence[int], kernel: Sequence[int]
-) -> int:
-    """Estimate the bytes that `espirit` holds at once beside its result.
+) -> tuple[int, int]:
+    """Estimate the bytes that `espirit` holds at once beside its result, and its largest array's.
 
-    It is the larger of two: the calibration matrix, copied once, with its Gram matrix and the
-    eigenvectors of that; and the matrices of a chunk of pixels with their eigenvectors.
+    The first is the larger of two: the calibration matrix, copied once, with its Gram matrix and
+    the eigenvectors of that; and the matrices of a chunk of pixels with their eigenvectors.
     """
     number = 16
     columns = coils * math.prod(kernel)
     rows = math.prod(n - width + 1 for n, width in zip(widths, kernel, strict=True))
     plane = coils**2 * math.prod(shape[1:]) * number
     chunk = min(max(CHUNK_BYTES, plane), plane * shape[0])
-    projection = columns**2 * number
-    return max(
-        2 * rows * columns * number,
-        rows * columns * number + 3 * projection,
-        projection + 4 * chunk,
-    )
+    matrix, projection = rows * columns * number, columns**2 * number
+    most = max(2 * matrix, matrix + 3 * projection, projection + 4 * chunk)
+    return most, max(matrix, projection, chunk)
 
 
 def map_eigenvalues(calibration: Tensor, *, kernel: Sequence[int], threshold: float) -> Tensor:

@@ -121,8 +121,7 @@ def require_room(path: PathLike, max_memory: float | None) -> None:
     limit = memory_limit(max_memory, "cpu")
     if limit is None or most_read(path) <= limit or scan_count(path) > 1:
         return
-    size = largest_array(path)
-    if size > limit:
+    if (size := largest_array(path)) > limit:
         raise InputError(
             f"{path} holds an array of {gib(size)}, but {gib(limit)} of memory may be used beside "
             f"the {gib(resident_memory('cpu'))} that the process holds already; allow more "
@@ -137,21 +136,21 @@ def fit_memory(
     limit: int | None,
     held: int = 0,
     sets: int = 1,
+    again: bool = False,
     device: str = "cpu",
 ) -> MemoryPlan:
     """Estimate the memory of reconstructing a scan, and choose tiles for the network if need be.
 
-    It is that of one item with so many sets of coil maps, and of ``held`` bytes of k-space of the
-    others; what does not fit into ``limit`` bytes (None for any number) is refused.
+    It is that of one item with ``sets`` of coil maps, ``again`` if it is one of several, beside
+    ``held`` bytes; what does not fit into ``limit`` bytes (None for any number) is refused.
     """
     scan = matched.scan
     coils, *spatial = scan.kspace.shape[1:]
     shared = scan.axes.time and (scan.coil_maps is None or scan.coil_maps.shape[-3] == 1)
     maps_shape = [1, *spatial[1:]] if shared else spatial
-    estimated = 0
-    if scan.coil_maps is None and coils > 1:
-        seen = spatial[-scan.axes.fourier :]
-        estimated = espirit_memory(coils, seen)
+    estimates = scan.coil_maps is None and coils > 1
+    seen = spatial[-scan.axes.fourier :]
+    estimated, array = espirit_memory(coils, seen) if estimates else (0, 0)
     if matched.split is not None:
         held += (1 + PARTS_OF_VOLUME) * scan.kspace.nbytes
         del spatial[matched.split]
@@ -167,6 +166,8 @@ def fit_memory(
         held=held,
         sets=sets,
         estimated=estimated,
+        estimated_array=array,
+        again=again or matched.split is not None,
         device=device,
     )
 
@@ -206,6 +207,8 @@ def plan_memory(
     held: int = 0,
     sets: int = 1,
     estimated: int = 0,
+    estimated_array: int = 0,
+    again: bool = False,
     device: str = "cpu",
 ) -> MemoryPlan:
     """Estimate the memory of reconstructing one scan, and choose tiles where it is needed.
@@ -232,6 +235,10 @@ def plan_memory(
         Number of sets of coil maps, each with an image.
     estimated
         Bytes that estimating coil maps takes; 0 where they are given.
+    estimated_array
+        Bytes of the largest array of that.
+    again
+        Whether others of the same size are reconstructed before it.
     device
         Where it is computed.
 
@@ -244,11 +251,16 @@ def plan_memory(
     maps = COMPLEX * sets * coils * math.prod(maps_shape or spatial)
     kspace = coils * image
     model = method if isinstance(method, LearnedReconstructor) else None
+    copies = method.kspace_copies * kspace
+    # What is larger than all that was freed before lies in no heap, and leaves nothing there.
+    seen = HEAP_PIECE if again else estimated_array + 1
     needs = _Needs(
-        measurements=(1 + method.kspace_copies) * kspace + maps + held,
+        measurements=kspace + copies + maps + held,
         images=(HELD_IMAGES + _of_equilibrium(model)) * image * sets,
         operator=BLOCKS * max(image, min(BLOCK_BYTES // image * image, kspace)),
         coil_maps=estimated and kspace + maps + held + estimated,
+        estimated=(estimated, estimated_array),
+        passing=copies if 2 * kspace < min(seen, HEAP_PIECE) else 0,
         arrays=(image, kspace, 2 * kspace),
         device=device,
     )
@@ -268,6 +280,8 @@ class _Needs:
     images: int
     operator: int
     coil_maps: int
+    estimated: tuple[int, int]  # what estimating coil maps takes, in arrays of a size
+    passing: int  # of the measurements what comes and goes, and leaves holes
     arrays: tuple[int, ...]
     device: str
 
@@ -278,16 +292,22 @@ class _Needs:
 
         ``held`` bytes it holds all the time. It and the operator are applied one after the other.
         """
-        images, kept, holes = self.images + max(0, self.operator - network), WORKSPACES, 0
+        images, freed = self.images + max(0, self.operator - network), WORKSPACES
+        maps = self.coil_maps and self.coil_maps + WORKSPACES
         if self.device == "cpu":
-            small = [own for own in (*self.arrays, array) if own < HEAP_PIECE]
-            kept += HEAP_END * max(small, default=0)
             # Of what is held all the time nothing is freed but what is double, with the network.
             coming = network + held * DOUBLE // (REAL + DOUBLE)
-            parts = ((images, self.arrays[0]), (coming, array))
-            holes = int(HOLES * sum(size for size, own in parts if own < HEAP_PIECE))
-        maps = self.coil_maps and self.coil_maps + kept
-        return MemoryPlan(self.measurements, images, network + held, tile, maps, freed=kept + holes)
+            parts = ((images, self.arrays[0]), (self.passing, 0), (coming, array))
+            freed += _kept_of(parts, (*self.arrays, array))
+            maps += self.coil_maps and _kept_of([self.estimated], self.arrays)
+        return MemoryPlan(self.measurements, images, network + held, tile, maps, freed)
+
+
+def _kept_of(parts: Sequence[tuple[int, int]], arrays: Sequence[int]) -> int:
+    """Return what the heap keeps of memory that comes and goes, each part in arrays of a size."""
+    small = [own for own in (*arrays, *(own for _, own in parts)) if own < HEAP_PIECE]
+    holes = HOLES * sum(size for size, own in parts if own < HEAP_PIECE)
+    return HEAP_END * max(small, default=0) + int(holes)
 
 
 def _of_equilibrium(model: LearnedReconstructor | None) -> int:

@@ -176,6 +176,7 @@ class _ItemSolver:
         if item.coil_maps is None:
             text = f"{item.axes.item} {number + 1} of {self.count}: coil maps"
             self.progress(text, len(self.solved), total)
+        give_back()  # what reading it left
         item, sets = self.preparation.with_maps(item)
         give_back()
         noise = known_noise(item) if self.method.needs_sigma else None

@@ -334,7 +334,8 @@ def _memory(
     elif count > 1:
         beside += scan.kspace.nbytes
     beside += items.first.copied * scan.kspace.nbytes
-    fit = partial(fit_memory, items.first, items.method, limit=limit, sets=sets, device=device)
+    one = partial(fit_memory, items.first, items.method, limit=limit, sets=sets, device=device)
+    fit = partial(one, again=count > 1)
     trials = memory_of_trials(items.first, sets)
     if strength is None and chooses_by_default(items.method):
         plan = fit(held=beside)
