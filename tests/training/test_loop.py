@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import molrecon
+from molrecon.data.root import sampled_digest
 from molrecon.errors import InputError
 from molrecon.lipschitz.jacobian import jacobian_norm
 from molrecon.reconstructors.store import load, read_header
@@ -152,6 +153,9 @@ def test_what_a_run_leaves_behind(folder):
     assert about["initial_sha256"] is None
     assert about["step"] == best_line["step"]
     assert about["training"]["data"]["train"] == ["a.npz"]
+    # Who was trained on goes with the weights, with checksums, as the run wrote it down.
+    assert about["files"] == json.loads((best.parent / "data.json").read_text())
+    assert about["files"]["train"]["a.npz"]["checksum"] == sampled_digest(folder / "a.npz")
     assert about["curve"] == trainer.progress.curve[: len(about["curve"])]
 
 

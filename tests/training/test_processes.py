@@ -108,16 +108,20 @@ def test_weights_that_two_processes_share_out_become_the_same(data, two, shards)
         assert (best[1][name] - value).norm() <= 1e-4 * value.norm()
 
 
-def test_a_run_of_shared_weights_goes_on_with_and_without_sharing_them(data, two, shards):
+def test_a_run_of_shared_weights_goes_on_on_any_number_of_processes(data, two, shards):
     settings = config(data, output=str(data / "shards-again"), **CHANGES)
     on_two(settings, signal_at=7, sharded=True)
     checkpoint = Path(settings.output) / "tiny/checkpoint.safetensors"
     ended = checkpoint.read_bytes()
     again = on_two(settings, resume=True, sharded=True)
     assert all(torch.equal(again[name], value) for name, value in shards.items())
+    expected = weights(two)
     checkpoint.write_bytes(ended)
-    found, expected = weights(on_two(settings, resume=True)), weights(two)
+    found = weights(on_two(settings, resume=True))
     assert (found - expected).norm() <= 1e-5 * expected.norm()
+    checkpoint.write_bytes(ended)
+    run(settings, resume=True)  # on one
+    assert (weights(load_file(checkpoint)) - expected).norm() <= 1e-5 * expected.norm()
 
 
 @pytest.mark.parametrize(
