@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from molrecon.cli import main
+from molrecon.data import atomic
 from molrecon.errors import InputError
 
 CALLS = ("open", "fsync", "replace", "unlink", "close")
@@ -45,6 +49,57 @@ def in_child(action: Callable[[], object]) -> int:
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def run_command(arguments: tuple[object, ...], fault: Callable[[], object]) -> tuple[int, str]:
+    """Run a command in a process of its own, after ``fault``; return its exit code and messages."""
+    reader, writer = os.pipe()
+
+    def run() -> None:
+        os.close(reader)
+        os.dup2(writer, 2)
+        sys.stdout, sys.stderr = open(os.devnull, "w"), open(2, "w")  # noqa: SIM115
+        sys.argv = ["molrecon", *map(str, arguments)]
+        fault()
+        try:
+            main.run()
+        except SystemExit as ended:
+            sys.stderr.flush()
+            os._exit(int(ended.code or 0))
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(BROKEN)
+
+    child = os.fork()
+    if child == 0:
+        run()
+    os.close(writer)
+    with open(reader) as messages:
+        told = messages.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), told
+
+
+def at_write(number: int, action: Callable[[Path], object]) -> None:
+    """Do something, from now on, before what was written to a file is flushed, of this number."""
+    flush, left = atomic.flush, number
+
+    def flushed(path: Path) -> None:
+        nonlocal left
+        left -= 1
+        if left == -1:
+            action(path)
+        flush(path)
+
+    atomic.flush = flushed
+
+
+def become_nobody() -> None:
+    """Give up the rights of a superuser, who may write anywhere."""
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
 
 
 def kill_before_call(number: int, calls: tuple[str, ...] = CALLS) -> None:

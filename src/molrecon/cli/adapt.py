@@ -9,7 +9,7 @@ import typer
 
 from molrecon.cli import output
 from molrecon.cli.command import Command
-from molrecon.cli.failures import INTERRUPTED
+from molrecon.cli.failures import SIGNALLED
 from molrecon.cli.options import CalibrationData, CoilMaps, Device, Json, MaskFile, Sigma
 from molrecon.defaults import ADAPTED_MODEL
 from molrecon.errors import InputError
@@ -68,8 +68,8 @@ def adapt(
     The model learns to predict measured samples that it is not shown. Others, which it never learns
     from, decide which weights are kept; where none predicts them better, what is written is the
     model it started from, and that is said. A certified model stays certified, whatever it learns.
-    Ctrl-C ends it with the best weights so far. A mask, coil maps or calibration data given
-    here count for every scan.
+    Ctrl-C, SIGTERM and SIGHUP end it with the best weights so far. A mask, coil maps or calibration
+    data given here count for every scan.
 
     With --json: what was done, and the file and its certificate in brief.
     """
@@ -104,21 +104,20 @@ def adapt(
             progress=show,
         )
     weights = found.save(out)
-    interrupted = found.stopped == "interrupted"
-    if not interrupted:
+    if not found.signal:
         with output.progress() as show:
             show("certificate")
             write_certificate(_certificate(found, weights), weights)
     if json:
-        known = {} if interrupted else read_certificate(weights).facts
+        known = {} if found.signal else read_certificate(weights).facts
         output.print_json({"output": str(weights), **found.facts(), **known})
     else:
         output.print_facts(str(weights), found.summary())
     if not found.improved:
         output.print_note("Nothing was better than the start on samples held out; it was written.")
-    if interrupted:
+    if found.signal:
         output.print_note(f"Interrupted; the best weights so far are in {weights}.")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(SIGNALLED + found.signal)
 
 
 def _certificate(found: Adaptation, weights: Path) -> Certificate:

@@ -68,12 +68,16 @@ def reconstruct_cohort(
     if others:
         shown = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
         output.print_note(f"Left out, as of no format with raw data: {len(others)} ({shown}).")
-    with _progress(len(scans)) as told:
-        pairs = list(zip(scans, images, strict=True))
-        if spread.cluster is None:
-            found = run_cohort(work, pairs, processes=spread.processes, report=told)
-        else:
-            found = run_on_cluster(work, pairs, spread.cluster, report=told)
+    pairs = list(zip(scans, images, strict=True))
+    try:
+        with _progress(len(scans)) as told:
+            if spread.cluster is None:
+                found = run_cohort(work, pairs, processes=spread.processes, report=told)
+            else:
+                found = run_on_cluster(work, pairs, spread.cluster, report=told)
+    except KeyboardInterrupt:
+        output.print_note("To go on: the same command; what is done is skipped.")
+        raise
     rows = [[getattr(one, name) for name in _COLUMNS] for one in found]
     table = write_text(Path(folder) / "cohort.csv", csv_text(_COLUMNS, rows))
     counts = Counter(str(one.status) for one in found)

@@ -22,7 +22,6 @@ VIOLATED = 1  # of `molrecon certify --thorough`: a bound does not hold where it
 WRONG_INPUT = 2
 NOT_CONVERGED = 3
 SIGNALLED = 128  # and the number of the signal, as shells say it
-INTERRUPTED = SIGNALLED + signal.SIGINT
 
 # What the parser raises. It has no public name: newer versions of typer carry click with them.
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]

@@ -281,6 +281,7 @@ def reconstruct(
     from molrecon.data.non_cartesian_scan import NonCartesianScan
     from molrecon.errors import InputError
     from molrecon.pipeline.cohort_files import is_cohort
+    from molrecon.pipeline.provenance import check_record_path
 
     many = is_cohort(under)
     maps = dict(zip(MAPS, (noise_map, snr_map, g_factor, share), strict=True))
@@ -300,6 +301,9 @@ def reconstruct(
                 )
         check_images(images, under, mask, coil_maps, calibration, trajectory, model)
         check_report(report, out, under)
+        for image in images:
+            if image is not None:
+                check_record_path(image)
     preparation = pipeline.Preparation(
         whiten=whiten,
         cut_readout=cut_readout,

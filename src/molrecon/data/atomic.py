@@ -56,8 +56,9 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
         raise InputError(
             f"The output {folder} is a file, but a folder was expected; choose another."
         )
-    held = folder.absolute()
-    while not held.exists():
+    # Not made absolute: what lies above the present folder may be closed.
+    held = folder
+    while not os.path.exists(held) and held != held.parent:
         held = held.parent
     if not held.is_dir() or not os.access(held, os.W_OK | os.X_OK):
         found = "is not writable" if held.is_dir() else "is not a folder"

@@ -85,6 +85,11 @@ class ImageFile:
     folder
         Where the file lies; None for the folder for temporary files.
 
+    Raises
+    ------
+    InputError
+        If the folder is gone or cannot be written to.
+
     Examples
     --------
     >>> stored = ImageFile()
@@ -95,7 +100,10 @@ class ImageFile:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it stays open
+        try:
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it stays open
+        except OSError as error:
+            raise _not_kept(error) from error
         weakref.finalize(self, self._file.close)
         self._shape: tuple[int, ...] = ()
         self._count = 0
@@ -113,10 +121,7 @@ class ImageFile:
             self._file.write(image.detach().cpu().to(torch.complex64).numpy().tobytes())
             self._file.flush()
         except OSError as error:
-            raise InputError(
-                f"The images could not be kept on disk ({error.strerror or error}); check the "
-                "free space beside the output."
-            ) from error
+            raise _not_kept(error) from error
         self._count += 1
 
     def items(self) -> ImageItems:
@@ -135,3 +140,10 @@ class ImageFile:
         # Changes stay in memory: a file that is only read would be no tensor that may be written.
         mapped = np.memmap(self._file, _SAMPLE, "c", shape=(self._count, *self._shape))
         return torch.from_numpy(mapped)
+
+
+def _not_kept(error: OSError) -> InputError:
+    return InputError(
+        f"The images could not be kept on disk ({error.strerror or error}); check that the folder "
+        "of the output is there, its permissions and the free space."
+    )

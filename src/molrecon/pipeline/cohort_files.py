@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from pathlib import Path
@@ -9,14 +10,18 @@ from pathlib import Path
 from molrecon.data.formats import format_of
 from molrecon.data.formats.dicom import is_series
 from molrecon.errors import InputError
+from molrecon.pipeline.provenance import record_path
 
 _LIST = ".txt"
+_LONGEST = 255
+"""Bytes that file systems allow a name."""
 
 
 def is_cohort(source: str) -> bool:
     """Whether a path is a folder of files of any kind, or a list of scans."""
     path = Path(source)
-    return path.suffix.lower() == _LIST or (path.is_dir() and not is_series(path))
+    # A folder above it may be closed, which is no matter of cohorts: whoever reads it says so.
+    return path.suffix.lower() == _LIST or (os.path.isdir(path) and not is_series(path))
 
 
 def find_scans(source: str, output: str) -> tuple[list[str], list[str]]:
@@ -55,7 +60,8 @@ def image_paths(scans: list[str], folder: str, ending: str) -> list[str]:
         The folder of the images.
     ending
         Extension of the images, which is put in place of a scan's; where that would make two the
-        same, it is put after it.
+        same, it is put after it. Of a name too long for a file, with that of its record, the end
+        is replaced by a part of its digest.
     """
     files = [Path(scan.partition("::")[0]).absolute() for scan in scans]
     common = Path(os.path.commonpath([file.parent for file in files]))
@@ -65,7 +71,8 @@ def image_paths(scans: list[str], folder: str, ending: str) -> list[str]:
     found = []
     for file, name, part in zip(files, short, parts, strict=True):
         own = name if counts[f"{name}{part}"] == 1 else file.relative_to(common)
-        found.append(str(Path(folder) / f"{own}{part.replace('/', '-')}{ending}"))
+        stem = fitting(f"{own.name}{part.replace('/', '-')}", ending)
+        found.append(str(Path(folder) / own.parent / f"{stem}{ending}"))
     # Either file of a BART pair stands for both.
     data = (file.with_suffix(".cfl") if file.suffix == ".hdr" else file for file in files)
     kept = {os.path.realpath(file) for file in data}
@@ -73,6 +80,15 @@ def image_paths(scans: list[str], folder: str, ending: str) -> list[str]:
     if replaced is not None:
         raise InputError(f"The image {replaced} would replace a scan; choose another folder.")
     return found
+
+
+def fitting(stem: str, ending: str) -> str:
+    """Return a name without its ending, cut where it would be too long for an image's record."""
+    longest = _LONGEST - len(os.fsencode(record_path(ending)))
+    if len(os.fsencode(stem)) <= longest:
+        return stem
+    mark = f"-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}"
+    return os.fsencode(stem)[: longest - len(mark)].decode(errors="ignore") + mark
 
 
 def _in_folder(folder: Path, output: Path) -> tuple[list[str], list[str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import molrecon
-from molrecon.data.atomic import write_text
+from molrecon.data.atomic import check_writable, write_text
 from molrecon.data.plain import finite
 from molrecon.data.root import file_digest
 from molrecon.errors import InputError
@@ -17,6 +17,11 @@ from molrecon.reconstructors.store import resolve
 
 _LOCAL = ("device", "max_memory", "output")
 """Settings that the images do not depend on."""
+
+
+def check_record_path(image: str | Path) -> None:
+    """Refuse an image beside which no record could be written, as where its name is too long."""
+    check_writable(record_path(image))
 
 
 def record_path(image: str | Path) -> Path:

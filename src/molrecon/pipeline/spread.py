@@ -67,21 +67,36 @@ def run_cohort(
                 idle.put(process)
 
         found: dict[str, Outcome] = {}
-        threads = ThreadPoolExecutor(processes)
+        threads = ThreadPoolExecutor(processes) if processes > 1 else None
         try:
             for wait in (False, True):
-                left = [pair for pair in scans if pair[0] not in found]
-                futures = [threads.submit(one, *pair, wait) for pair in left]
-                for future in as_completed(futures):
-                    outcome = future.result()
+                left = [(*pair, wait) for pair in scans if pair[0] not in found]
+                for outcome in _as_done(one, left, threads):
                     if outcome.status != "elsewhere":
                         if wait and outcome.status == "skipped":
                             outcome = replace(outcome, reason="done by another process")
                         found[outcome.scan] = outcome
                         report(outcome)
         finally:
-            threads.shutdown(wait=False, cancel_futures=True)
+            if threads is not None:
+                threads.shutdown(wait=False, cancel_futures=True)
     return [found[scan] for scan, _ in scans]
+
+
+def _as_done(
+    one: Callable[[str, str, bool], Outcome],
+    scans: Sequence[tuple[str, str, bool]],
+    threads: ThreadPoolExecutor | None,
+) -> Iterator[Outcome]:
+    """Give the outcome of every scan as it comes, by threads that hand them out, or by this one.
+
+    What this process does itself is no thread's: it would go on after an error or an interrupt.
+    """
+    if threads is None:
+        yield from (one(*scan) for scan in scans)
+        return
+    for future in as_completed([threads.submit(one, *scan) for scan in scans]):
+        yield future.result()
 
 
 def use_gpu(number: int) -> None:

@@ -70,6 +70,8 @@ class Adaptation:
         The step whose weights were kept; 0 where nothing was better than the start.
     stopped
         Why it ended, as a clause.
+    signal
+        Number of the signal that ended it; 0 for none.
     failed_solves
         Solves of steps that did not converge, and did not count.
     seconds
@@ -102,6 +104,7 @@ class Adaptation:
     steps: int
     best_step: int
     stopped: str
+    signal: int
     failed_solves: int
     seconds: float
     training: TrainingConfig
@@ -307,6 +310,7 @@ def adapt(
         steps=loop.step,
         best_step=loop.best_step,
         stopped=stopped,
+        signal=loop.signal,
         failed_solves=loop.failed_solves,
         seconds=time.monotonic() - started,
         training=run,

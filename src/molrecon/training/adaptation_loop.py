@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from copy import deepcopy
 from dataclasses import replace
@@ -54,6 +55,7 @@ class AdaptationLoop:
         self.step = self.best_step = self.failed_solves = 0
         self.most_failed = math.inf
         self.curve: list[tuple[int, float]] = []
+        self.signal = 0
         self._best = deepcopy(model.state_dict())
         self._images: dict[int, Tensor] = {}
 
@@ -73,9 +75,10 @@ class AdaptationLoop:
                     waited = 0 if self._validate() else waited + 1
                 if waited >= PATIENCE:
                     return "they no longer helped"
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             if not self.curve:
                 raise
+            self.signal = getattr(interrupt, "number", signal.SIGINT)
             return "interrupted"
         return "all of them"
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from molrecon.data.atomic import make_folder, write_text
+from molrecon.data.locking import only_run_in
 from molrecon.evaluation.comparison.measure import Job
 from molrecon.evaluation.comparison.plan import Plan
 from molrecon.evaluation.comparison.runner import run_jobs
@@ -87,9 +88,25 @@ def compare(
         One of `CONVENTIONS`; all are computed, so that changing it costs nothing.
     workers
         Processes; by default as many as there are cores and images. A GPU is used by one.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written to, or another comparison is going on in it.
     """
+    with only_run_in(make_folder(plan.folder)):
+        store = Store(plan.folder)
+        try:
+            return _compared(plan, store, convention, workers, fresh, report)
+        except BaseException:
+            store.clean()
+            raise
+
+
+def _compared(
+    plan: Plan, store: Store, convention: str, workers: int | None, fresh: bool, report: Advance
+) -> Comparison:
     config = plan.config
-    store = Store(make_folder(plan.folder))
     jobs = _jobs(plan, store, fresh)
     computed = sum(len(job.tasks) for job in jobs)
     total = sum(map(len, plan.tasks))

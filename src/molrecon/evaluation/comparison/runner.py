@@ -20,6 +20,9 @@ from molrecon.progress import Advance
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
+_PATIENCE = 10.0
+"""Seconds that processes which were ended are waited for."""
+
 
 def run_jobs(jobs: Sequence[Job], *, workers: int, report: Advance) -> None:
     """Do all jobs; every result is in the store as soon as it is there.
@@ -81,8 +84,11 @@ def _pool(workers: int, jobs: Sequence[Job]) -> Iterator[dict[Future[None], Job]
         yield {pool.submit(_finish, job): job for job in jobs}
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - others:
+        ended = set(multiprocessing.active_children()) - others
+        for child in ended:
             child.terminate()
+        for child in ended:
+            child.join(_PATIENCE)
         raise
     finally:
         for name, value in environment.items():

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molrecon.data.atomic import atomic_path, write_text
+from molrecon.data.atomic import atomic_path, make_folder, remove_stale, write_text
 
 _LONGEST_SLUG = 120
 _FORMAT = 1
@@ -82,7 +82,7 @@ class Store:
     def write(self, record: Record, image: Tensor | None = None) -> None:
         """Write a result, its image ``(batch, 1, *spatial)`` first: then it counts."""
         path = self._path(record)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if image is not None:
             with atomic_path(path.with_suffix(".npy")) as part, part.open("wb") as file:
                 np.save(file, image.detach().cpu().numpy(), allow_pickle=False)
@@ -95,6 +95,11 @@ class Store:
         except (OSError, ValueError):
             return None
         return torch.from_numpy(array)
+
+    def clean(self) -> None:
+        """Remove what processes that were ended left half written."""
+        for folder in {one.parent for one in self.folder.rglob(".*")}:
+            remove_stale(folder)
 
     def _find(self, names: Record) -> Path:
         """Return the file of a result, which the method may have had another label in."""
