@@ -123,6 +123,13 @@ def test_refuses_an_image_without_tissue():
 
 def test_refuses_what_cannot_be():
     A, y = Denoising((1, 16, 16)), torch.ones(1, 1, 16, 16)
-    for options in ({"size": 0.0}, {"size": 9.0}, {"contrast": float("nan")}, {"shifts": 33}):
+    for options in (
+        {"size": 0.0},
+        {"size": 0.1},
+        {"size": 9.0},
+        {"size": 1e9},
+        {"contrast": float("nan")},
+        {"shifts": 33},
+    ):
         with pytest.raises(InputError, match=next(iter(options))):
             probe_lesions(ZeroFilled(), y, A, **options)

@@ -19,6 +19,8 @@ from molrecon.trust.response import ACCURACY, Response, require_effort
 
 LOW = 0.05
 """Share of places that keep less than what is reported as low."""
+LEAST_SIZE = 0.5
+"""Smallest width of a feature, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,12 +216,18 @@ def _lattice(
             f"size is {size:g} and contrast {contrast:g}, expected positive numbers; correct them"
         )
     spatial = A.shape_in[1:]
-    lattice = Lattice(spatial, spacing_for(size), seed)
-    if min(spatial) < 2 * lattice.spacing:
+    if size < LEAST_SIZE:
+        raise InputError(
+            f"size is {size:g} pixels, expected at least {LEAST_SIZE:g}, as no pixel shows less; "
+            "probe larger features"
+        )
+    spacing = spacing_for(size)
+    if min(spatial) < 2 * spacing:
         raise InputError(
             f"size is {size:g} pixels, expected at most {min(spatial) / 4:g} for an image of "
             f"{tuple(spatial)}; probe smaller features"
         )
+    lattice = Lattice(spatial, spacing, seed)
     if shifts is not None and not 1 <= shifts <= len(lattice):
         raise InputError(f"shifts is {shifts}, expected 1 to {len(lattice)}; correct it")
     return lattice
