@@ -84,7 +84,8 @@ class ConjugateGradient:
         c = as_weights(c, r)
         x = torch.zeros_like(r) if x0 is None else x0.clone()
         residual = r.clone() if x0 is None else r - x - per_sample(c, x) * A.normal(x)
-        size, rhs = inner(residual, residual).sqrt(), norm(r)
+        now = _Iterate(A, c, x, residual)
+        size, rhs = now.size, norm(r)
         # Relative to the start even where that is at the rounding level of r: correcting a warm
         # start is iterative refinement, and stopping there would return it as if it were exact.
         reference = rhs if self.relative_to == "rhs" else size
@@ -93,7 +94,6 @@ class ConjugateGradient:
         evaluations = 0 if x0 is None else 1
         # Of all samples; the iterate is of those that are in the batch yet.
         value, final, samples = x, size.clone(), torch.arange(len(r), device=r.device)
-        now = _Iterate(A, c, x, residual)
         for _ in range(self.max_iterations):
             active = now.size > limit[samples]
             going = torch.nonzero(active).flatten()
