@@ -28,10 +28,10 @@ browser-test: $(INSTALLED)
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[browser]"
 	$(BIN)/python -m pytest browser
 
-# The documentation, in site/; a warning is an error.
+# The documentation, in site/; a warning is an error. (With `--quiet` mkdocs counts none.)
 docs: $(INSTALLED)
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[docs]"
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # docs/performance.md, on an idle machine, with the folder of the data in MOLRECON_DATA. The
 # environment of deepinv is made once and takes several GB; `make bench DEEPINV=` goes without.
