@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import molrecon
 from molrecon.networks import CNN
 from molrecon.networks.convolution_norm import certified_norm
 from molrecon.networks.layers import Layer
@@ -22,8 +23,15 @@ from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.dynamic_mri import DynamicMRI
 from molrecon.operators.non_cartesian_mri import NonCartesianMRI
 from molrecon.operators.outer_noise import outer_noise
+from molrecon.reconstructors.configuration import ModelConfig
 
 LayerType = TypeVar("LayerType", bound=Layer)
+
+STRICT: dict[str, Any] = {
+    "network": {"kind": "residual-strict", "features": 4, "layers": 1, "lipschitz": 0.9},
+    "monotonicity": 0.1,
+}
+"""Settings of a certified model of few weights."""
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -39,6 +47,28 @@ def script_of_docs(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modul
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.complex128) -> Tensor:
     """Draw standard normal numbers."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def slope(
+    loss: Callable[[], Tensor], leaves: Sequence[Tensor], directions: Sequence[Tensor], step: float
+) -> float:
+    """Return the central difference of a loss along directions of its leaves."""
+    values = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            for leaf, direction in zip(leaves, directions, strict=True):
+                leaf += sign * step * direction
+            values.append(loss().item())
+            for leaf, direction in zip(leaves, directions, strict=True):
+                leaf -= sign * step * direction
+    return (values[0] - values[1]) / (2 * step)
+
+
+def strict_model(path: Path, **settings: Any) -> Path:
+    """Write the model of `STRICT`."""
+    config = ModelConfig.model_validate({**STRICT, **settings})
+    torch.manual_seed(0)
+    return molrecon.save(config.build(), path, config)
 
 
 def outer_sigma(kspace: Tensor, mask: Tensor) -> Tensor:

@@ -59,6 +59,20 @@ def tiny_model(path: Path, **settings: Any) -> Path:
     return molrecon.save(model, path, config, about={"name": "tiny", "description": "a test"})
 
 
+def small_comparison(root: Path, **changes: Any) -> dict[str, Any]:
+    """Return settings of a comparison on the full scan ``full.npy`` of a folder."""
+    scans = {"kind": "full-scans", "files": ["full.npy"], "accelerations": [2], "calibration": 12}
+    return {
+        "name": "small",
+        "root": str(root),
+        "image_sets": [{"name": "scans", **scans, "seeds": [0]}],
+        "methods": [{"method": "sense"}, {"method": "zero-filled"}],
+        "bootstrap": {"resamples": 100},
+        "figures": [],
+        **changes,
+    }
+
+
 @pytest.fixture(scope="session")
 def runner() -> CliRunner:
     return CliRunner()

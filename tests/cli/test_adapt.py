@@ -9,21 +9,14 @@ import torch
 import molrecon
 from molrecon.data.coil_maps import estimate_coil_maps
 from molrecon.evaluation.certificate import read_certificate
-from molrecon.reconstructors.configuration import ModelConfig
+
+from ..support import strict_model
 
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory):
     """A certified model of few weights."""
-    config = ModelConfig.model_validate(
-        {
-            "network": {"kind": "residual-strict", "features": 4, "layers": 1, "lipschitz": 0.9},
-            "monotonicity": 0.1,
-        }
-    )
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("strict") / "strict.safetensors"
-    return molrecon.save(config.build(), path, config)
+    return strict_model(tmp_path_factory.mktemp("strict") / "strict.safetensors")
 
 
 def test_an_adapted_model_reconstructs_at_once_with_its_own_certificate(

@@ -11,31 +11,15 @@ import pytest
 import yaml
 from PIL import Image
 
-from .conftest import tiny_model
+from .conftest import small_comparison, tiny_model
 
 
 @pytest.fixture
 def settings(files) -> dict[str, Any]:
-    return {
-        "name": "small",
-        "root": str(files.full.parent),
-        "image_sets": [
-            {
-                "name": "scans",
-                "kind": "full-scans",
-                "files": ["full.npy"],
-                "accelerations": [2],
-                "calibration": 12,
-                "seeds": [0, 1],
-            }
-        ],
-        "methods": [
-            {"method": "sense"},
-            {"method": "mol", "label": "MOL", "model": str(files.model)},
-        ],
-        "bootstrap": {"resamples": 100},
-        "figures": [],
-    }
+    mol = {"method": "mol", "label": "MOL", "model": str(files.model)}
+    chosen = small_comparison(files.full.parent, methods=[{"method": "sense"}, mol])
+    chosen["image_sets"][0]["seeds"] = [0, 1]
+    return chosen
 
 
 @pytest.fixture

@@ -17,24 +17,8 @@ from molrecon.data.locking import only_run_in
 from molrecon.pipeline.cohort_files import image_paths
 from molrecon.pipeline.provenance import record_path
 
-from .conftest import tiny_model
+from .conftest import small_comparison, tiny_model
 
-COMPARISON = {
-    "name": "small",
-    "image_sets": [
-        {
-            "name": "scans",
-            "kind": "full-scans",
-            "files": ["full.npy"],
-            "accelerations": [2],
-            "calibration": 12,
-            "seeds": [0],
-        }
-    ],
-    "methods": [{"method": "sense"}, {"method": "zero-filled"}],
-    "bootstrap": {"resamples": 100},
-    "figures": [],
-}
 SENSE = ("--method", "sense", "--ending", ".npy", "--device", "cpu")
 COMMANDS = {
     "adapt": ("scan.npz", "--model", "model.safetensors", "--steps", 1, "-o", "out/a.safetensors"),
@@ -66,7 +50,7 @@ def made(files, run, tmp_path_factory):
     (inputs / "scans").mkdir()
     for name in "ab":
         shutil.copy(files.under, inputs / "scans" / f"{name}.npz")
-    (inputs / "compare.yaml").write_text(yaml.safe_dump({**COMPARISON, "root": str(inputs)}))
+    (inputs / "compare.yaml").write_text(yaml.safe_dump(small_comparison(inputs)))
     (inputs / "out").mkdir()
     shutil.copy(inputs / "model.safetensors", inputs / "out")
     done = {}

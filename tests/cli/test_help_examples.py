@@ -13,11 +13,11 @@ from molrecon.cli.main import COMMANDS
 from molrecon.evaluation.attack import attacked as attack
 from molrecon.operators.fourier import fft_centred
 from molrecon.reconstructors import store
-from molrecon.reconstructors.configuration import ModelConfig
 from molrecon.reports import demo
 
 from ..data.formats.sound_files import twix
-from .conftest import phantom
+from ..support import strict_model
+from .conftest import phantom, small_comparison
 
 TRAIN = {
     "name": "short",
@@ -35,30 +35,12 @@ TRAIN = {
         }
     ],
 }
-COMPARE = {
-    "name": "small",
-    "image_sets": [
-        {
-            **{"kind": "full-scans", "name": "scans", "files": ["full.npy"]},
-            **{"accelerations": [2], "calibration": 12},
-        }
-    ],
-    "methods": [{"method": "zero-filled"}],
-}
 
 
 @pytest.fixture(scope="module")
 def certified(tmp_path_factory):
     """A certified model of few weights, in place of every shipped one."""
-    config = ModelConfig.model_validate(
-        {
-            "network": {"kind": "residual-strict", "features": 2, "layers": 1, "lipschitz": 0.9},
-            "monotonicity": 0.1,
-        }
-    )
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    return molrecon.save(config.build(), path, config)
+    return strict_model(tmp_path_factory.mktemp("model") / "small.safetensors")
 
 
 def brain():
@@ -110,7 +92,7 @@ def folder(files, certified, tmp_path, monkeypatch):
     for path in (path for one in COMMANDS for path in shlex.split(one.example)):
         if path.endswith(".yaml"):
             root = str(tmp_path)
-            made = COMPARE | {"root": root} if "compare" in path else dict(TRAIN)
+            made = small_comparison(tmp_path) if "compare" in path else dict(TRAIN)
             if "compare" not in path:
                 made["data"] = TRAIN["data"] | {"root": root}
             (tmp_path / path).write_text(yaml.safe_dump(made))

@@ -13,7 +13,7 @@ from molrecon.linear.conjugate_gradient import ConjugateGradient
 from molrecon.linear.status import Status
 from molrecon.operators.base import norm, per_sample
 
-from ..support import cartesian_mri, contractive_cnn, normal, real_matrices
+from ..support import cartesian_mri, contractive_cnn, normal, real_matrices, slope
 
 SPATIAL = (4, 3)
 M = 0.3
@@ -94,18 +94,11 @@ def test_equals_finite_differences(alpha):
         return problem.loss(equilibrium(problem.inclusion(), x0).value)
 
     gradients = torch.autograd.grad(loss(), problem.leaves)
-    step = 1e-5
     for number, (leaf, gradient) in enumerate(zip(problem.leaves, gradients, strict=True)):
         direction = normal(*leaf.shape, seed=number, dtype=leaf.dtype)
-        values = []
-        for sign in (1, -1):
-            with torch.no_grad():
-                leaf += sign * step * direction
-                values.append(loss().item())
-                leaf -= sign * step * direction
-        slope = (values[0] - values[1]) / (2 * step)
         predicted = (gradient.conj() * direction).real.sum().item()
-        assert predicted == pytest.approx(slope, rel=1e-5, abs=1e-8)
+        found = slope(loss, [leaf], [direction], 1e-5)
+        assert predicted == pytest.approx(found, rel=1e-5, abs=1e-8)
 
 
 def test_accuracy_follows_the_tolerances():

@@ -18,7 +18,7 @@ from molrecon.reconstructors.mol import MOL
 from molrecon.reconstructors.start import peak, sense_start
 from molrecon.reconstructors.weights import DataWeight
 
-from ..support import cartesian_mri, contractive_cnn, normal
+from ..support import cartesian_mri, contractive_cnn, normal, slope
 
 SPATIAL = (24, 20)
 
@@ -177,14 +177,8 @@ def test_gradients_reach_weights_data_weight_and_noise_level():
     for number, (leaf, gradient) in enumerate(zip(leaves, gradients, strict=True)):
         direction = normal(*leaf.shape, seed=number, dtype=leaf.dtype)
         # Small, lest it cross a kink of the network.
-        step, values = 1e-7, []
-        for sign in (1, -1):
-            with torch.no_grad():
-                leaf += sign * step * direction
-                values.append(loss().item())
-                leaf -= sign * step * direction
-        slope = (values[0] - values[1]) / (2 * step)
-        assert (gradient * direction).sum().item() == pytest.approx(slope, rel=1e-4, abs=1e-7)
+        found = slope(loss, [leaf], [direction], 1e-7)
+        assert (gradient * direction).sum().item() == pytest.approx(found, rel=1e-4, abs=1e-7)
 
 
 def test_gradient_of_the_data_is_that_of_the_scale_too():

@@ -21,7 +21,7 @@ from molrecon.reconstructors.sense import SENSE
 from molrecon.reconstructors.start import sense_start
 from molrecon.reconstructors.weights import DataWeight
 
-from ..support import dense_matrices, normal
+from ..support import dense_matrices, normal, slope
 
 REAL = torch.float64
 SPATIAL = (24, 16)
@@ -159,14 +159,8 @@ def test_gradients_equal_finite_differences(problem):
     gradients = torch.autograd.grad(loss(), leaves)
     for number, (leaf, gradient) in enumerate(zip(leaves, gradients, strict=True)):
         direction = normal(*leaf.shape, seed=number, dtype=leaf.dtype)
-        step, values = 1e-6, []
-        for sign in (1, -1):
-            with torch.no_grad():
-                leaf += sign * step * direction
-                values.append(loss().item())
-                leaf -= sign * step * direction
-        slope = (values[0] - values[1]) / (2 * step)
-        assert (gradient * direction).sum().item() == pytest.approx(slope, rel=1e-4, abs=1e-7)
+        found = slope(loss, [leaf], [direction], 1e-6)
+        assert (gradient * direction).sum().item() == pytest.approx(found, rel=1e-4, abs=1e-7)
 
 
 @torch.no_grad()

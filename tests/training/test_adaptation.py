@@ -7,24 +7,16 @@ import torch
 
 import molrecon
 from molrecon.errors import InputError
-from molrecon.reconstructors.configuration import ModelConfig
 from molrecon.training import adaptation_loop
 
+from ..support import strict_model
 from .test_measured_scans import scan, truth
 
 
 @pytest.fixture
 def start(tmp_path):
     """A strict model of few weights that regularises far too much, in a file."""
-    config = ModelConfig.model_validate(
-        {
-            "network": {"kind": "residual-strict", "features": 4, "layers": 1, "lipschitz": 0.9},
-            "weight": {"kind": "fixed", "lam0": 0.05},
-            "monotonicity": 0.1,
-        }
-    )
-    torch.manual_seed(0)
-    return molrecon.save(config.build(), tmp_path / "start.safetensors", config)
+    return strict_model(tmp_path / "start.safetensors", weight={"kind": "fixed", "lam0": 0.05})
 
 
 def weights(model):

@@ -12,6 +12,9 @@ from molrecon.training.configuration import TrainingConfig
 from molrecon.training.loop import Trainer
 from molrecon.training.measured_scans import MeasuredScan
 
+from ..support import STRICT
+from . import runs
+
 SHAPE = (40, 36)
 SIGMA = 0.05
 
@@ -132,28 +135,10 @@ def test_a_split_follows_from_its_draw():
 
 
 def settings(folder, **changes):
-    stage = {
-        "steps": 2,
-        "simulation": {"kind": "measured-scans", "share": 0.3, "noise": 0.5},
-        "learning_rate": 1e-3,
-    }
-    return {
-        "name": "scans",
-        "output": str(folder / "runs"),
-        "model": {
-            "network": {"kind": "residual-strict", "features": 4, "layers": 1, "lipschitz": 0.9},
-            "monotonicity": 0.1,
-        },
-        "data": {
-            "root": str(folder),
-            "train": ["a.npz"],
-            "validation": ["b.npz"],
-            "validation_count": 1,
-        },
-        "stages": [stage],
-        "target": "left-out",
-        **changes,
-    }
+    simulation = {"kind": "measured-scans", "share": 0.3, "noise": 0.5}
+    stage = {"steps": 2, "simulation": simulation, "learning_rate": 1e-3}
+    chosen = {"model": STRICT, "stages": [stage], "target": "left-out", **changes}
+    return runs.settings(folder, **chosen)
 
 
 def test_training_on_undersampled_scans_gives_a_certified_model(tmp_path):
