@@ -157,7 +157,7 @@ def _write(made: SimulatedScan, out: str, reference: str | None) -> None:
 def _print(made: SimulatedScan, facts: dict[str, Any], json: bool) -> None:
     from molrecon.data.sampling import sampling_of
     from molrecon.data.scan import Scan
-    from molrecon.pipeline.samples import sampling_of_samples
+    from molrecon.pipeline.prepared_samples import sampling_of_samples
 
     scan = made.scan
     sampling = sampling_of(scan) if isinstance(scan, Scan) else sampling_of_samples(scan)

@@ -15,7 +15,7 @@ from molrecon.data.simulation.retrospective import undersample
 from molrecon.operators.base import LinearOperator
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.pipeline.preparation import Preparation
-from molrecon.pipeline.samples import samples_noise, with_estimated_maps
+from molrecon.pipeline.prepared_samples import samples_noise, with_estimated_maps
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,8 +28,8 @@ from molrecon.operators.fourier import ifft_centred
 from molrecon.operators.non_cartesian_mri import NonCartesianMRI
 from molrecon.pipeline.checking import check_items
 from molrecon.pipeline.measurements import known_noise
+from molrecon.pipeline.prepared_samples import samples_noise, sampling_of_samples
 from molrecon.pipeline.provenance import read_record
-from molrecon.pipeline.samples import samples_noise, sampling_of_samples
 
 _COMPANIONS = ("coil_maps", "noise", "reference")
 _PARTS = {

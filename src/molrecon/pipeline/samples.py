@@ -11,7 +11,6 @@ centre of k-space alone would have: on 40 spokes of 256² it costs 3 dB (benchma
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -21,20 +20,23 @@ from torch import Tensor
 
 from molrecon.data.check.samples import check_samples
 from molrecon.data.formats.reading import PathLike
-from molrecon.data.gridded_centre import central_width, gridded_centre
 from molrecon.data.non_cartesian_scan import NonCartesianScan
-from molrecon.data.sampling import Sampling
-from molrecon.data.whitening import whitening_matrix
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError, shape_text
 from molrecon.linear.status import Status
-from molrecon.operators.line_noise import estimate_lines_noise
-from molrecon.operators.noise import GIVEN, NOISE_SCAN, NoiseEstimate
-from molrecon.pipeline.measurements import maps_of_calibration
+from molrecon.operators.noise import NoiseEstimate
 from molrecon.pipeline.memory import MemoryPlan, in_tiles, memory_limit, plan_memory
 from molrecon.pipeline.pixel_maps import PixelMaps, Wanted, pixel_maps
 from molrecon.pipeline.preparation import Step
+from molrecon.pipeline.prepared_samples import (
+    frames_of,
+    is_split,
+    samples_noise,
+    sampling_of_samples,
+    whitened,
+    with_estimated_maps,
+)
 from molrecon.pipeline.reconstruction import Reconstruction, unproved
 from molrecon.pipeline.solve import require_converged, without_image
 from molrecon.pipeline.tuning import Strength, Tuning, chooses_by_default, doubt_of_noise, untuned
@@ -77,7 +79,8 @@ def reconstruct_samples(scan: NonCartesianScan, settings: Settings) -> Reconstru
         What was asked for.
     """
     started = time.perf_counter()
-    method, split = settings.method, _split(scan, settings.method)
+    method = settings.method
+    split = is_split(scan, method.axes, method.label)
     limited = limited_in_time(method, settings.latency)
     if settings.strength == "auto":
         raise InputError(
@@ -87,7 +90,7 @@ def reconstruct_samples(scan: NonCartesianScan, settings: Settings) -> Reconstru
     checked = check_samples(scan)
     if not settings.force:
         checked.require_none(scan.source)
-    scan, whitened = _whitened(scan, settings.whiten)
+    scan, whitening = whitened(scan, settings.whiten)
     plan = _memory(scan, settings)
     learned = method if isinstance(method, LearnedReconstructor) else None
     solver = _Solver(settings, limited, len(scan.kspace) * (scan.shape[0] if split else 1))
@@ -104,7 +107,7 @@ def reconstruct_samples(scan: NonCartesianScan, settings: Settings) -> Reconstru
         model=method.model,
         source=scan.source,
         sampling=sampling_of_samples(scan),
-        steps=(whitened, *_positions(scan)),
+        steps=(whitening, *_positions(scan)),
         axes=scan.axes,
         taken_apart=split,
         coil_maps=_maps_source(scan),
@@ -123,80 +126,6 @@ def reconstruct_samples(scan: NonCartesianScan, settings: Settings) -> Reconstru
     if settings.output is not None:
         found.save(settings.output)
     return found
-
-
-def sampling_of_samples(scan: NonCartesianScan) -> Sampling:
-    """Return how a scan was sampled, in numbers.
-
-    The share of k-space is that of the points of the grid which have a sample nearest to them.
-
-    Parameters
-    ----------
-    scan
-        The scan.
-    """
-    batch, coils = scan.kspace.shape[:2]
-    axes = scan.trajectory.shape[-1]
-    try:
-        width = central_width(scan.trajectory.reshape(-1, axes), scan.shape[-axes:])
-    except InputError:
-        region = None
-    else:
-        region = (width,) * axes
-    return Sampling(batch, coils, scan.shape, scan.share, region, scan.axes, scan.lines_text)
-
-
-def samples_noise(scan: NonCartesianScan) -> NoiseEstimate | None:
-    """Return the noise level as given, by noise samples, or else measured along the lines.
-
-    None where nothing shows it.
-
-    Parameters
-    ----------
-    scan
-        The scan.
-    """
-    batch = len(scan.kspace)
-
-    def known(sigma: float, error: float, source: str) -> NoiseEstimate:
-        return NoiseEstimate(torch.full((batch,), sigma), torch.full((batch,), error), source)
-
-    if scan.sigma is not None:
-        return known(scan.sigma, 0.0, GIVEN)
-    if scan.noise is not None and bool(scan.noise.any()):
-        level = float(scan.noise.abs().square().mean(dtype=torch.float64).sqrt())
-        return known(level, 0.5 / scan.noise.numel() ** 0.5, NOISE_SCAN)
-    try:
-        return estimate_lines_noise(scan.kspace, scan.trajectory.norm(dim=-1))
-    except InputError:
-        return None
-
-
-def with_estimated_maps(scan: NonCartesianScan) -> NonCartesianScan:
-    """Return a scan with coil maps, estimated from the centre of k-space where it has none.
-
-    Frames share them, from the samples of all.
-
-    Parameters
-    ----------
-    scan
-        The scan.
-
-    Raises
-    ------
-    InputError
-        If the trajectory does not show the centre.
-    """
-    if scan.coil_maps is not None:
-        return scan
-    coils, axes = scan.kspace.shape[1], scan.trajectory.shape[-1]
-    plane = scan.shape[-axes:]
-    if coils == 1:
-        maps = torch.ones(1, 1, *plane, dtype=torch.complex64)
-    else:
-        centre = gridded_centre(scan.kspace.flatten(2), scan.trajectory.reshape(-1, axes), plane)
-        maps = maps_of_calibration(centre, plane, 1)
-    return replace(scan, coil_maps=maps.unsqueeze(2) if scan.axes.time else maps)
 
 
 def limited_in_time(method: Reconstructor, latency: float | None) -> dict[str, Any]:
@@ -252,7 +181,7 @@ class _Solver:
         if settings.strength is None and doubt:
             tuning = untuned(f"{doubt}, and samples on no grid do not choose it")
         images, maps, start = [], [], None
-        for part, place in _parts(scan, f"{name} {number}", split):
+        for part, place in frames_of(scan, f"{name} {number}", split):
             solution, mapped = self._solve(part, place, noise, start)
             image = solution.value.cpu()
             # Frames resemble each other: an equilibrium is found from any start.
@@ -293,17 +222,6 @@ class _Solver:
         return solution, maps
 
 
-def _parts(
-    scan: NonCartesianScan, name: str, split: bool
-) -> Iterator[tuple[NonCartesianScan, str]]:
-    """Return what is solved for by itself, and where it belongs in words."""
-    if not split:
-        yield scan, name
-        return
-    for number in range(scan.shape[0]):
-        yield scan.frame(number), f"{name}, frame {number}"
-
-
 def _with_images(
     solutions: list[Solution], image: Tensor, split: bool, scan: NonCartesianScan
 ) -> list[Solution]:
@@ -317,40 +235,6 @@ def _with_images(
     return found
 
 
-def _split(scan: NonCartesianScan, method: Reconstructor) -> bool:
-    """Return whether frames are reconstructed by themselves; refuse other axes."""
-    if method.axes is None or method.axes == scan.axes:
-        return False
-    if scan.axes.time and method.axes.letters == "yx":
-        return True
-    raise InputError(
-        f"The scan {scan.source} has the axes {scan.axes.names}, but {method.label} reconstructs "
-        f"{method.axes.items} ({method.axes.names}); give a scan or a model of the same axes."
-    )
-
-
-def _whitened(scan: NonCartesianScan, wanted: bool) -> tuple[NonCartesianScan, Step]:
-    name = "prewhitening"
-    if scan.noise is None or scan.kspace.shape[1] == 1 or not wanted:
-        text = "turned off" if scan.noise is not None else "the scan comes without noise samples"
-        return scan, Step(name, False, text)
-    matrix = whitening_matrix(scan.noise)
-
-    def mixed(value: Tensor, axis: int) -> Tensor:
-        moved: Tensor = torch.tensordot(matrix, value, dims=([1], [axis])).movedim(0, axis)
-        return moved.contiguous()
-
-    maps = scan.coil_maps
-    scan = replace(
-        scan,
-        kspace=mixed(scan.kspace, 1),
-        noise=mixed(scan.noise, 0),
-        coil_maps=None if maps is None else mixed(maps, 1),
-    )
-    text = "noise of the coils made uncorrelated and equal, by the noise samples"
-    return scan, Step(name, True, text)
-
-
 def _positions(scan: NonCartesianScan) -> tuple[Step, ...]:
     """Return what the reader decided about the trajectory, as a step."""
     text = "; ".join(scan.notes) or "as given, in cycles per field of view"
@@ -360,7 +244,7 @@ def _positions(scan: NonCartesianScan) -> tuple[Step, ...]:
 def _memory(scan: NonCartesianScan, settings: Settings) -> MemoryPlan:
     limit = memory_limit(settings.max_memory, settings.device, held=scan.kspace.nbytes)
     axes = scan.trajectory.shape[-1]
-    split = _split(scan, settings.method)
+    split = is_split(scan, settings.method.axes, settings.method.label)
     spatial = scan.shape[-axes:] if split else scan.shape
     return plan_memory(
         spatial,

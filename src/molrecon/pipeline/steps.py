@@ -37,6 +37,7 @@ from molrecon.pipeline.memory import (
 from molrecon.pipeline.parts import AnyScan, items_of
 from molrecon.pipeline.pixel_maps import Wanted
 from molrecon.pipeline.preparation import Preparation
+from molrecon.pipeline.prepared_samples import require_no_grid
 from molrecon.pipeline.reconstruction import Reconstruction, unproved
 from molrecon.pipeline.samples import Settings, reconstruct_samples
 from molrecon.pipeline.solve import Solved, solve
@@ -173,7 +174,7 @@ def reconstruct(
     if not isinstance(scan, Scan | ScanItems | NonCartesianScan) and holds_samples(scan):
         scan = read_samples(scan, max_memory=max_memory)
     if isinstance(scan, NonCartesianScan):
-        _require_no_grid(scan, preparation, intensity=intensity)
+        require_no_grid(scan, preparation, intensity=intensity)
         return reconstruct_samples(
             scan,
             Settings(
@@ -235,21 +236,6 @@ def reconstruct(
     if output is not None:
         found.save_items(output, solved.items)
     return found
-
-
-def _require_no_grid(
-    scan: NonCartesianScan, preparation: Preparation | None, *, intensity: bool
-) -> None:
-    """Refuse what was asked for of a scan along lines and is done on a grid alone."""
-    steps, usual = preparation or Preparation(), Preparation()
-    names = ("coils", "map_sets", "centre", "despike")
-    asked = [name for name in names if getattr(steps, name) != getattr(usual, name)]
-    asked += ["intensity"] if intensity else []
-    if asked:
-        raise InputError(
-            f"{asked[0]} is given, but {scan.source} is not Cartesian, expected samples on a grid "
-            "for it; leave it out."
-        )
 
 
 def _check_arguments(
