@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from molrecon.data.trajectories import radial_trajectory
+from molrecon.evaluation.certificate import read_certificate
 
+from ..support import strict_model
 from .conftest import SHAPE
 
 
@@ -53,6 +55,20 @@ def test_a_trajectory_by_itself_gives_the_same_image(spokes, run, run_json, tmp_
     np.testing.assert_allclose(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"), atol=1e-5)
     said = run("info", spokes / "y.npy", *given).stderr
     assert "in cycles per pixel (±0.5), by its range" in " ".join(said.split())
+
+
+def test_a_model_is_adapted_to_spokes(spokes, run_json, refused, tmp_path):
+    start = strict_model(tmp_path / "strict.safetensors")
+    mine = tmp_path / "mine.safetensors"
+    common = ("adapt", spokes / "radial.npz", "--model", start, "--steps", 1, "-o", mine)
+    refused(*common, "--frames", "16/4", naming=("16/4", "give 16"))
+    facts = run_json(*common)
+    assert (facts["certified"], facts["steps"], facts["parts"]) == (True, 1, 1)
+    assert read_certificate(mine).certificate.certified
+    image = run_json(
+        *("reconstruct", spokes / "radial.npz", "--model", mine, "-o", tmp_path / "image.npy"),
+    )
+    assert image["status"] == "converged"
 
 
 def short(folder):

@@ -10,7 +10,19 @@ import typer
 from molrecon.cli import output
 from molrecon.cli.command import Command
 from molrecon.cli.failures import SIGNALLED
-from molrecon.cli.options import CalibrationData, CoilMaps, Device, Json, MaskFile, Sigma
+from molrecon.cli.options import (
+    CalibrationData,
+    CoilMaps,
+    Device,
+    FieldOfView,
+    Frames,
+    Json,
+    MaskFile,
+    Matrix,
+    Sigma,
+    Trajectory,
+    Unit,
+)
 from molrecon.defaults import ADAPTED_MODEL
 from molrecon.errors import InputError
 
@@ -56,6 +68,11 @@ def adapt(
     coil_maps: CoilMaps = None,
     mask: MaskFile = None,
     calibration: CalibrationData = None,
+    trajectory: Trajectory = None,
+    matrix: Matrix = None,
+    unit: Unit = None,
+    field_of_view: FieldOfView = None,
+    frames: Frames = None,
     sigma: Sigma = None,
     image: Image = None,
     seed: Seed = 0,
@@ -68,13 +85,15 @@ def adapt(
     The model learns to predict measured samples that it is not shown. Others, which it never learns
     from, decide which weights are kept; where none predicts them better, what is written is the
     model it started from, and that is said. A certified model stays certified, whatever it learns.
-    Ctrl-C, SIGTERM and SIGHUP end it with the best weights so far. A mask, coil maps or calibration
-    data given here count for every scan.
+    Ctrl-C, SIGTERM and SIGHUP end it with the best weights so far. A mask, coil maps, calibration
+    data or a trajectory given here count for every scan.
+
+    Of scans along spokes, spirals or other lines whole lines are left out.
 
     With --json: what was done, and the file and its certificate in brief.
     """
     import molrecon
-    from molrecon.cli.reading import read_with_parts
+    from molrecon.cli.reading import Along, parse_frames, read_any
     from molrecon.data.atomic import check_writable, keep_inputs
     from molrecon.evaluation.certificate import (
         certificate_path,
@@ -88,8 +107,16 @@ def adapt(
         )
     check_writable(out)
     check_writable(certificate_path(Path(out)))
-    keep_inputs(out, model, mask, coil_maps, calibration, *scans)
-    read = [read_with_parts(scan, mask, coil_maps, calibration, None) for scan in scans]
+    keep_inputs(out, model, mask, coil_maps, calibration, trajectory, *scans)
+    if frames is not None:
+        lines, step = parse_frames(frames)
+        if step < lines:
+            raise InputError(
+                f"frames is {frames}, expected no lines in common: those left out of one frame "
+                f"would be seen in the next; give {lines}."
+            )
+    along = Along(trajectory, matrix, unit, field_of_view, frames)
+    read = [read_any(scan, mask, coil_maps, calibration, None, along) for scan in scans]
     with output.progress() as show:
         found = molrecon.adapt(
             read,

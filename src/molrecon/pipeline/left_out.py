@@ -114,7 +114,7 @@ def missing_like(part: Scan, share: float, draw: int) -> Tensor:
     mask = part.mask[0, 0]
     units, free = _free(part)
     _number(part, free, share)
-    density = _density(units, part.axes.fourier)
+    density = density_of(units, part.axes.fourier)
     sparse = (1 - density).clamp_min(0)
     likely = (share * sparse / sparse[free].mean().clamp_min(1e-6)).clamp_max(MOST_LIKELY)
     likely = likely.where(free, 0)
@@ -171,8 +171,16 @@ def _seed(mask: Tensor) -> tuple[int, int]:
     return int(np.bitwise_xor.reduce(packed)), int(packed.sum(dtype=np.int64))
 
 
-def _density(units: Tensor, fourier: int) -> Tensor:
-    """Return the sampled share of the neighbourhood of every sample along the Fourier axes."""
+def density_of(units: Tensor, fourier: int) -> Tensor:
+    """Return the sampled share of the neighbourhood of every sample along the Fourier axes.
+
+    Parameters
+    ----------
+    units
+        Whether it was sampled, bool ``(…, *fourier axes)``.
+    fourier
+        Number of Fourier axes.
+    """
     density = units.float()
     for axis in range(units.ndim - fourier, units.ndim):
         lines = density.movedim(axis, -1)

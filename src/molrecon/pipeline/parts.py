@@ -11,6 +11,7 @@ from molrecon.data.axes import Axes
 from molrecon.data.check import evenly
 from molrecon.data.formats import scan_items
 from molrecon.data.formats.reading import PathLike
+from molrecon.data.formats.samples import holds_samples, read_samples
 from molrecon.data.non_cartesian_scan import NonCartesianScan
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
@@ -22,6 +23,12 @@ from molrecon.pipeline.match import match_axes
 from molrecon.pipeline.measurements import known_noise, require_coil_maps
 from molrecon.pipeline.memory import require_room
 from molrecon.pipeline.preparation import Preparation
+from molrecon.pipeline.prepared_samples import (
+    checked_samples,
+    frames_of,
+    is_split,
+    with_noise_and_maps,
+)
 from molrecon.progress import Progress, silent
 
 AnyScan = Scan | ScanItems | NonCartesianScan | PathLike
@@ -76,7 +83,7 @@ def read_parts(
     force: bool = False,
     most: int = 24,
     progress: Progress = silent,
-) -> list[Scan]:
+) -> list[Scan | NonCartesianScan]:
     """Return the parts of scans, prepared, checked and with coil maps as `reconstruct` takes them.
 
     All scans are checked before maps are estimated for the first.
@@ -100,23 +107,40 @@ def read_parts(
     InputError
         If a scan cannot be used, or the data contradict what it is taken for.
     """
-    sources = [items_of(scan) for scan in scans]
+    sources = [_source_of(scan) for scan in scans]
     share = max(1, most // len(sources))
-    prepared: list[tuple[Scan, int | None]] = []
+    prepared: list[tuple[Scan | NonCartesianScan, int | None]] = []
     for number, source in enumerate(sources):
         progress(f"{source.source}: check", number, len(sources))
+        if isinstance(source, NonCartesianScan):
+            source = checked_samples(source, preparation, force)
+            split = 0 if is_split(source, axes, label) else None
+            count = len(source.kspace)
+            prepared += [(source.item(n), split) for n in evenly(count, min(share, count))]
+            continue
         check_whole(source, preparation, force)
         for index in evenly(len(source), min(share, len(source))):
             item = preparation.prepare(source[index]).scan
             matched = match_axes(item, axes, label)
             require_coil_maps(matched.scan)
             prepared.append((matched.scan, matched.split))
-    found: list[Scan] = []
-    for number, (item, split) in enumerate(prepared):
-        progress(f"{item.source}: coil maps", number, len(prepared))
-        item = item if sigma is None else replace(item, sigma=sigma)
-        item, _ = preparation.with_maps(item)
-        parts = parts_of(item, split, known_noise(item))
-        planes = max(1, most // len(prepared))
+    found: list[Scan | NonCartesianScan] = []
+    planes = max(1, most // len(prepared))
+    for number, (part, split) in enumerate(prepared):
+        progress(f"{part.source}: coil maps", number, len(prepared))
+        part = part if sigma is None else replace(part, sigma=sigma)
+        if isinstance(part, NonCartesianScan):
+            frames = list(frames_of(with_noise_and_maps(part), "", split is not None))
+            found += [frames[i][0] for i in evenly(len(frames), planes)]
+            continue
+        part, _ = preparation.with_maps(part)
+        parts = parts_of(part, split, known_noise(part))
         found += [parts.scan.item(i) for i in evenly(len(parts.planes), planes)]
     return found
+
+
+def _source_of(scan: AnyScan) -> ScanItems | NonCartesianScan:
+    """Return the items of a scan on a grid, or the one along lines, read where it is a file."""
+    if not isinstance(scan, Scan | ScanItems | NonCartesianScan) and holds_samples(scan):
+        return read_samples(scan)
+    return scan if isinstance(scan, NonCartesianScan) else items_of(scan)

@@ -14,6 +14,7 @@ import torch
 
 from molrecon.arguments import require_positive, require_seed, resolve_device
 from molrecon.data.axes import Axes
+from molrecon.data.non_cartesian_scan import NonCartesianScan
 from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
 from molrecon.defaults import ADAPTED_MODEL
@@ -28,12 +29,13 @@ from molrecon.reconstructors.learned import LearnedReconstructor, Output, check_
 from molrecon.reconstructors.store import load, read_header, resolve, save
 from molrecon.training.adaptation_loop import EVERY, AdaptationLoop
 from molrecon.training.configuration import DataConfig, LipschitzConfig, Stage, TrainingConfig
-from molrecon.training.measured_scans import MEASURED, MeasuredScan, SplitScan
+from molrecon.training.measured_scans import MEASURED, Measured, measured
+from molrecon.training.split import Split
 
 HELD_OUT = 0.15
 """Share of the samples outside the calibration region that no step sees, to judge by."""
 RECORRUPTION = 0.5
-"""η of `MeasuredScan.split`, for models that return images without the noise of the samples."""
+"""η of `Measured.split`, for models that return images without the noise of the samples."""
 FORWARD_TOL = 5e-4
 """Relative residual at which the solves of steps stop: they start from the image before."""
 LAM_SHARE = 20.0
@@ -108,7 +110,7 @@ class Adaptation:
     failed_solves: int
     seconds: float
     training: TrainingConfig
-    first: SplitScan
+    first: Split
 
     @property
     def certified(self) -> bool:
@@ -216,8 +218,9 @@ def adapt(
     Parameters
     ----------
     scans
-        The scans, their items, or the paths of files that `read_scan` reads; they are read, checked
-        and prepared as `reconstruct` does.
+        The scans, their items, or the paths of files that `read_scan` or `read_samples` reads; they
+        are read, checked and prepared as `reconstruct` does. Of scans along lines whole lines are
+        left out.
     model
         A shipped model or a weights file to start from.
     steps
@@ -226,7 +229,8 @@ def adapt(
     time_limit
         Seconds after which no further step is taken.
     share
-        Share of the samples outside the calibration region that a step leaves out, in (0, 1).
+        Share of the samples outside the calibration region, or of the lines, that a step leaves
+        out, in (0, 1).
     learning_rate
         Of kernels and thresholds, at first; it falls to zero as a cosine. That of the data weight
         is twenty times as large.
@@ -284,10 +288,14 @@ def adapt(
     )
     # What is returned holds the noise of measured samples, or must have removed it.
     noise = RECORRUPTION if chosen.output == "fixed-point" else 0.0
-    measured = [MeasuredScan.of(part).held_out(HELD_OUT, noise) for part in parts]
-    for one, _ in measured:
-        one.split(share, 1)  # refused now if there are too few samples
-    sources = [one.source if isinstance(one, Scan | ScanItems) else str(one) for one in listed]
+    kept: list[Measured] = []
+    held_out: list[Split] = []
+    for part in parts:
+        rest, split = measured(part).held_out(HELD_OUT, noise)
+        rest.split(share, 1)  # refused now if there are too few samples
+        kept.append(rest)
+        held_out.append(split)
+    sources = [str(one) if isinstance(one, str | os.PathLike) else one.source for one in listed]
     stage = Stage(
         steps=steps,
         learning_rate=learning_rate,
@@ -296,7 +304,6 @@ def adapt(
         simulation=MEASURED[axes.letters](share=share, noise=noise),
     )
     run = _settings(stage, config, str(model), sources, seed, certified=chosen.certified)
-    kept, held_out = [one for one, _ in measured], [split for _, split in measured]
     loop = AdaptationLoop(chosen, run, kept, held_out)
     stopped = loop.run(started + time_limit, progress)
     return Adaptation(
@@ -320,7 +327,7 @@ def adapt(
 
 def _listed(scans: Sequence[AnyScan] | AnyScan) -> list[AnyScan]:
     """Return the scans as a list; none at all is refused."""
-    single = isinstance(scans, Scan | ScanItems | str | os.PathLike)
+    single = isinstance(scans, Scan | ScanItems | NonCartesianScan | str | os.PathLike)
     listed = cast(list[AnyScan], [scans] if single else list(scans))  # type: ignore[arg-type]
     if not listed:
         raise InputError("scans is empty, expected at least one scan; give one.")

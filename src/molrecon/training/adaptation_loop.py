@@ -16,8 +16,9 @@ from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.training.average import WeightAverage
 from molrecon.training.configuration import TrainingConfig
 from molrecon.training.loop import CONTRACTIVE
-from molrecon.training.measured_scans import MeasuredScan, ScanPool, SplitScan
+from molrecon.training.measured_scans import Measured, ScanPool
 from molrecon.training.objective import Objective
+from molrecon.training.split import Split
 from molrecon.training.validation import validate
 
 JUDGED = 4
@@ -35,8 +36,8 @@ class AdaptationLoop:
         self,
         model: LearnedReconstructor,
         config: TrainingConfig,
-        scans: list[MeasuredScan],
-        judged: list[SplitScan],
+        scans: list[Measured],
+        judged: list[Split],
     ) -> None:
         self.model, self.config, self.pool = model, config, ScanPool(scans)
         chosen = range(0, len(judged), max(1, len(judged) // JUDGED))
@@ -92,7 +93,7 @@ class AdaptationLoop:
     def _take(self, step: int) -> None:
         stage, number = self.config.stages[0], step % len(self.pool.scans)
         split = stage.simulation.sample(self.pool, seed=self.config.seed, step=step)
-        assert isinstance(split, SplitScan)
+        assert isinstance(split, Split)
         batch = replace(split, warm=self._images.get(number)).to(self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = stage.rate(step) * group["share"]

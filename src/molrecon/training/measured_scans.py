@@ -9,7 +9,7 @@ that have a noise-free image nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor
 
 from molrecon.data.axes import Axes
+from molrecon.data.non_cartesian_scan import NonCartesianScan
 from molrecon.data.randomness import make_generator
 from molrecon.data.scan import Scan
 from molrecon.data.simulation.base import STREAM, Count, Files, Pool, Simulation
@@ -32,26 +33,18 @@ from molrecon.pipeline.parts import read_parts
 from molrecon.pipeline.preparation import Preparation
 from molrecon.reconstructors.start import estimated_sigma, sense_start
 from molrecon.settings_files import of_kind
+from molrecon.training.measured_lines import MeasuredLines, SplitLines
+from molrecon.training.split import Split, recorrupted
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 @dataclass(frozen=True)
-class SplitScan(Batch):
-    """A scan whose measured samples are split into those an image is made of and those left out.
+class SplitScan(Split):
+    """A split of samples on a grid."""
 
-    ``image`` is the SENSE image of all its samples, whose peak is the unit of the others.
-    """
-
-    kspace: Tensor  # ``(1, coil, *spatial)``, what an image is made of, times ``mask``
-    wanted: Tensor  # the same, what it is to predict
-    coil_maps: Tensor
     mask: Tensor  # bool ``(1, 1, *spatial)``, true where a sample was measured and kept
-    weights: Tensor  # ``(1, 1, *spatial)``, of the samples to predict, 0 where there is none
-    # ``(1, 1, *spatial)``, an image to start from
-    warm: Tensor | None = None
     frames: bool = False
-    targets: ClassVar[Mapping[str, str]] = {"left-out": "wanted"}
 
     @property
     def y(self) -> Tensor:
@@ -63,21 +56,9 @@ class SplitScan(Batch):
         """The operator of the samples that were kept."""
         return self._operator(self.mask)
 
-    @property
-    def start(self) -> Tensor | None:
-        """The image to start from."""
-        return self.warm
-
-    def compared(self, estimate: Tensor, target: str) -> tuple[Tensor, Tensor]:
-        """Return predicted and measured samples, weighted so that mean squares are theirs."""
-        factor = (self.weights / self.weights.mean()).sqrt()
-        predicted = self._operator(self.weights > 0)(estimate)
-        return factor * predicted, factor * self.target(target)
-
-    def psnr(self, estimate: Tensor, target: str) -> float:
-        """Return the PSNR of the predicted samples in dB, for an image of peak 1."""
-        predicted, measured = self.compared(estimate, target)
-        return float(-10 * torch.log10((predicted - measured).abs().square().mean()))
+    def predicted(self, estimate: Tensor) -> Tensor:
+        """Return the samples of an image that it is to predict."""
+        return self._operator(self.weights > 0)(estimate)
 
     def _operator(self, mask: Tensor) -> MultiCoilMRI:
         axes = Axes("tyx") if self.frames else Axes.of(self.kspace.ndim - 2)
@@ -109,8 +90,7 @@ class MeasuredScan:
         """Split the samples, see `missing_like`; each draw leaves out others.
 
         With ``noise`` η above 0 the samples that are kept are to be predicted too, in another
-        noise: with n noise as they have it, the image is made of y + ηn and compared with y − n/η,
-        whose noises are independent (recorrupted-to-recorrupted, Pang et al., CVPR 2021).
+        noise, see `recorrupted`.
 
         Raises
         ------
@@ -121,12 +101,9 @@ class MeasuredScan:
         kspace = wanted = self.scan.kspace
         kept, sigma = self.scan.mask & (weights == 0), self.sigma
         if noise > 0:
-            generator = make_generator(STREAM["training"], draw, kspace.numel())
-            drawn = torch.randn(kspace.shape, generator=generator, dtype=kspace.dtype)
-            drawn = per_sample(sigma, drawn) * drawn
-            wanted = torch.where(kept, kspace - drawn / noise, kspace) * self.scan.mask
-            kspace = (kspace + noise * drawn) * self.scan.mask
-            sigma = sigma * (1 + noise**2) ** 0.5
+            given, other, sigma = recorrupted(kspace, sigma, noise, draw)
+            wanted = torch.where(kept, other, kspace) * self.scan.mask
+            kspace = given * self.scan.mask
             weights = weights + kept
         assert self.scan.coil_maps is not None
         return SplitScan(
@@ -147,10 +124,19 @@ class MeasuredScan:
         return replace(self, scan=replace(self.scan, kspace=kspace, mask=split.mask)), split
 
 
+Measured = MeasuredScan | MeasuredLines
+"""A scan on a grid or along lines."""
+
+
+def measured(part: Scan | NonCartesianScan) -> Measured:
+    """Take a part of a scan as `read_parts` returns it; its noise is estimated if need be."""
+    return MeasuredScan.of(part) if isinstance(part, Scan) else MeasuredLines.of(part)
+
+
 class ScanPool:
     """Scans in memory, from which splits are drawn."""
 
-    def __init__(self, scans: Iterable[MeasuredScan]) -> None:
+    def __init__(self, scans: Iterable[Measured]) -> None:
         self.scans = list(scans)
 
     def check(self, size: tuple[int, ...], /) -> None:
@@ -164,6 +150,8 @@ class ScanPool:
 
 class MeasuredScans(Simulation):
     """Splits of the samples of undersampled scans; nothing is simulated and no reference needed.
+
+    Of scans along spokes, spirals or other lines whole lines are left out.
 
     Scans are read, checked and prepared as a reconstruction does, and one makes a batch.
     """
@@ -184,7 +172,7 @@ class MeasuredScans(Simulation):
         parts = read_parts(
             list(files), Axes(self.axes), "to train", preparation=Preparation(), most=self.most
         )
-        pool = ScanPool(MeasuredScan.of(part) for part in parts)
+        pool = ScanPool(measured(part) for part in parts)
         for scan in pool.scans:
             scan.split(self.share, 0)  # those with too few samples are refused before any work
         return pool
@@ -201,11 +189,13 @@ class MeasuredScans(Simulation):
         """Return the same: scans have the noise and sampling that they have."""
         return self
 
-    def batch(self, tensors: dict[str, Tensor]) -> SplitScan:
+    def batch(self, tensors: dict[str, Tensor]) -> Split:
         """Return the batch that has these `Batch.tensors`."""
+        if "trajectory" in tensors:
+            return SplitLines(**tensors)
         return SplitScan(**tensors, frames=self.axes == "tyx")
 
-    def sample(self, pool: Pool, *, seed: int, step: int) -> SplitScan:
+    def sample(self, pool: Pool, *, seed: int, step: int) -> Split:
         """Draw a split that depends on ``(seed, step)`` alone; scans take turns."""
         assert isinstance(pool, ScanPool)
         generator = make_generator(STREAM["training"], seed, step)
