@@ -148,6 +148,16 @@ def test_the_help_and_the_refusal_list_the_kinds_of_the_registry(files, refused,
     assert words - {*MASK_KINDS} <= {"lines", "of", "frames", "or"}
 
 
+def test_a_mask_in_place_of_an_image_is_said(files, run, tmp_path):
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[:, ::2] = True
+    np.save(tmp_path / "mask.npy", mask)
+    for source, said in ((tmp_path / "mask.npy", True), (files.image, False)):
+        result = run("simulate", source, "--calibration", 8, "-o", tmp_path / "u.npz")
+        assert result.exit_code == 0
+        assert ("mask.npy holds zeros and ones alone" in result.stderr) == said
+
+
 def test_refusals(files, refused, tmp_path):
     out = tmp_path / "u.npz"
     refused("simulate", files.under, "-o", out, naming=[files.under, "undersampled already"])

@@ -126,6 +126,8 @@ def simulate(
         trajectory=trajectory,
     )
     _write(made, out, reference)
+    if made.doubt:
+        output.print_note(made.doubt)
     _print(
         made,
         {"output": out, "reference": reference, "source": source, "kind": made.kind}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,6 +56,7 @@ class SimulatedScan:
     kind: str  # made from a ``"scan"`` or an ``"image"``
     number: int | None  # the slice taken; None for all
     sigma: float | None  # the noise that was added; None where the noise is that of a real scan
+    doubt: str = ""  # a sentence, where the file may hold something else than what it was taken for
 
 
 def simulate_scan(
@@ -110,8 +112,10 @@ def simulate_scan(
     if kind_of(source, max_memory=max_memory) == "image":
         stored = read_image(source, max_memory=max_memory)
         if trajectory is not None:
-            return _along_lines(stored, sampling, number, coils, sigma, include_maps, trajectory)
-        return _of_image(stored, sampling, number, coils, sigma, include_maps)
+            made = _along_lines(stored, sampling, number, coils, sigma, include_maps, trajectory)
+        else:
+            made = _of_image(stored, sampling, number, coils, sigma, include_maps)
+        return replace(made, doubt=_doubt(stored))
     if trajectory is not None:
         raise InputError(
             f"trajectory is {trajectory}, but {source} is a scan, whose noise would be the same in "
@@ -132,6 +136,19 @@ def simulate_scan(
     scan = undersample(full, **vars(sampling))
     reference = _reference(full, scan, sampling) if with_reference else None
     return SimulatedScan(scan, reference, "scan", number, None)
+
+
+def _doubt(stored: ImageData) -> str:
+    """Return a sentence where an image holds zeros and ones alone, as a mask does, else nothing.
+
+    It is not refused: a phantom of one value does, too.
+    """
+    if np.isin(stored.array, (0, 1)).all():
+        return (
+            f"{stored.source} holds zeros and ones alone and was taken for an image; if it is the "
+            "mask of a scan, simulate from an image or a full scan, whose mask is drawn."
+        )
+    return ""
 
 
 def _reference(full: Scan, scan: Scan, sampling: MaskDraw) -> Tensor:
