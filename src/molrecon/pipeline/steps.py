@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,15 +20,10 @@ from molrecon.data.scan import Scan
 from molrecon.data.scan_items import ScanItems
 from molrecon.errors import InputError
 from molrecon.pipeline.checking import check_whole
-from molrecon.pipeline.match import Matched, match_axes, require_mri
-from molrecon.pipeline.measurements import require_coil_maps
+from molrecon.pipeline.match import Matched, require_mri
+from molrecon.pipeline.matched_items import MatchedItems, memory_of_items
 from molrecon.pipeline.memory import (
-    COMPLEX,
-    MemoryPlan,
-    fit_memory,
     in_tiles,
-    memory_limit,
-    memory_of_trials,
 )
 from molrecon.pipeline.parts import AnyScan, items_of
 from molrecon.pipeline.pixel_maps import Wanted
@@ -41,7 +32,7 @@ from molrecon.pipeline.prepared_samples import require_no_grid
 from molrecon.pipeline.reconstruction import Reconstruction, unproved
 from molrecon.pipeline.samples import Settings, reconstruct_samples
 from molrecon.pipeline.solve import Solved, solve
-from molrecon.pipeline.tuning import Strength, chooses_by_default
+from molrecon.pipeline.tuning import Strength
 from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor, require_strength
 from molrecon.reconstructors.learned import LearnedReconstructor
@@ -200,10 +191,10 @@ def reconstruct(
     source = items_of(scan, max_memory)
     preparation = preparation or Preparation()
     checked = check_whole(source, preparation, force)
-    items = _Matching(source, chosen, preparation, sigma, intensity)
+    items = MatchedItems(source, chosen, preparation, sigma, intensity)
     items.require_maps(progress)
     learned = chosen if isinstance(chosen, LearnedReconstructor) else None
-    plan, trials = _memory(items, max_memory, device, strength)
+    plan, trials = memory_of_items(items, max_memory, device, strength)
     strength = 1.0 if strength is None and not trials else strength
     # What lies in memory as a whole has an image that does, too.
     stored = None if source.whole is not None else ImageFile(_folder(output))
@@ -252,84 +243,6 @@ def _check_arguments(
     require_positive("max_memory", max_memory)
     if noise_draws < 0 or noise_draws == 1:
         raise InputError(f"noise_draws is {noise_draws}, expected 0 or at least 2; correct it.")
-
-
-@dataclass(frozen=True, eq=False)
-class _Matching:
-    """The items of a scan, prepared and brought to the axes of a method one after the other."""
-
-    items: ScanItems
-    method: Reconstructor
-    preparation: Preparation
-    sigma: float | None
-    intensity: bool
-
-    def __iter__(self) -> Iterator[Matched]:
-        yield self.first
-        for number in range(1, len(self.items)):
-            yield self._matched(number)
-
-    @cached_property
-    def first(self) -> Matched:
-        """The first item, from which the plan is made."""
-        return self._matched(0)
-
-    def _matched(self, number: int, preparation: Preparation | None = None) -> Matched:
-        read = self.items[number]
-        ready = (preparation or self.preparation).prepare(read)
-        item = ready.scan if self.sigma is None else replace(ready.scan, sigma=self.sigma)
-        matched = match_axes(item, self.method.axes, self.method.model or self.method.name)
-        restore = ready.restored if self.intensity else None
-        own, whole = ready.scan.kspace.untyped_storage(), read.kspace.untyped_storage()
-        copied = own.data_ptr() != whole.data_ptr()
-        return replace(matched, steps=ready.steps, restore=restore, copied=copied)
-
-    def require_maps(self, progress: Progress) -> None:
-        """Refuse items without coil maps and without what they are estimated from."""
-        first, count = self.first.scan, len(self.items)
-        require_coil_maps(first)
-        if first.coil_maps is None and first.kspace.shape[1] > 1:
-            # Neither changes which samples were measured, and both take time.
-            sampling = replace(self.preparation, whiten=False, coils=None)
-            for number in range(1, count):
-                if self.items.whole is None:
-                    progress(f"{first.axes.item} {number + 1} of {count}: reading", 0, count)
-                require_coil_maps(self._matched(number, sampling).scan)
-
-
-def _memory(
-    items: _Matching,
-    max_memory: float | None,
-    device: str,
-    strength: Strength,
-) -> tuple[MemoryPlan, int]:
-    """Plan the memory of one item beside what is held of the others.
-
-    The second result is what of it is for trials of the strength, which nobody asked for have to
-    find room.
-    """
-    scan, held = items.first.scan, items.items.held
-    sets = max(scan.map_sets, items.preparation.map_sets)
-    limit = memory_limit(max_memory, device, held=held or scan.kspace.nbytes)
-    count, image = len(items.items), COMPLEX * math.prod(scan.kspace.shape[2:])
-    beside = held * (count - 1) // count
-    # Images are kept where k-space is. Else the first item is kept beside the one that is worked
-    # on, and what changes it makes a copy.
-    if items.items.whole is not None:
-        beside += 2 * count * image
-    elif count > 1:
-        beside += scan.kspace.nbytes
-    beside += items.first.copied * scan.kspace.nbytes
-    one = partial(fit_memory, items.first, items.method, limit=limit, sets=sets, device=device)
-    fit = partial(one, again=count > 1)
-    trials = memory_of_trials(items.first, sets)
-    if strength is None and chooses_by_default(items.method):
-        plan = fit(held=beside)
-        if limit is not None and plan.total + trials > limit:
-            return plan, 0
-    elif strength != "auto":
-        return fit(held=beside), 0
-    return fit(held=beside + trials), trials
 
 
 def _described(
