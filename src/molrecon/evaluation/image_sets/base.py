@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field
 
 from molrecon.data.masks import MASK_KINDS, make_mask
-from molrecon.data.root import find_files
+from molrecon.data.root import file_digest, find_files
 from molrecon.errors import InputError
 from molrecon.evaluation.reference_problem import ReferenceProblem
 from molrecon.settings import Settings
@@ -61,6 +61,15 @@ class ImageSet(Settings, ABC):
         return {
             source: title if titles.count(title) == 1 else within(root, source)
             for source, title in short.items()
+        }
+
+    def of_source(self, root: Path, source: str) -> dict[str, Any]:
+        """Return what all cases of a file below a root have in common."""
+        return {
+            "image_set": self.name,
+            "group": within(root, source.split("::", 1)[0]),
+            "source": source,
+            "digest": file_digest(source),
         }
 
     @abstractmethod

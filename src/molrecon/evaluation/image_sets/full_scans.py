@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from molrecon.data.formats import scan_items
-from molrecon.data.root import file_digest
 from molrecon.data.scan import Scan
 from molrecon.data.simulation.retrospective import require_full
 from molrecon.errors import InputError
-from molrecon.evaluation.image_sets.base import Case, SampledSet, Seed, within
+from molrecon.evaluation.image_sets.base import Case, SampledSet, Seed
 from molrecon.evaluation.reference_problem import ReferenceProblem, retrospective_problem
 from molrecon.evaluation.scan_slice import prepared_item
 
@@ -48,7 +47,7 @@ class FullScans(SampledSet):
         """List every slice under every mask."""
         found: list[Case] = []
         for source, title in self.sources(root).items():
-            items, digest = scan_items(source), file_digest(source)
+            items, common = scan_items(source), self.of_source(root, source)
             count = len(items)
             for number in range(count) if self.slices is None else self.slices:
                 if number >= count:
@@ -62,16 +61,13 @@ class FullScans(SampledSet):
                 image = title + (f" slice {number}" if count > 1 else "")
                 found += [
                     FullScanCase(
-                        image_set=self.name,
                         name=f"{image}, {draw.condition}, seed {draw.seed}",
                         condition=draw.condition,
-                        group=within(root, source.split("::", 1)[0]),
                         ndim=scan.ndim,
-                        source=source,
-                        digest=digest,
                         slice=number,
                         calibration=self.calibration,
                         **draw._asdict(),
+                        **common,
                     )
                     for draw in self.draws()
                 ]

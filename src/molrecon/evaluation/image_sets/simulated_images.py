@@ -19,7 +19,7 @@ from molrecon.data.randomness import make_generator
 from molrecon.data.root import file_digest, find_files
 from molrecon.data.simulation.coil_maps import simulate_coil_maps
 from molrecon.errors import InputError, shape_text
-from molrecon.evaluation.image_sets.base import Case, ImageSet, within
+from molrecon.evaluation.image_sets.base import Case, ImageSet
 from molrecon.evaluation.image_sets.magnitude_images import MagnitudeImage, read_magnitudes
 
 
@@ -80,19 +80,15 @@ class SimulatedImages(ImageSet, ABC):
         maps = None if maps_file is None else _given_maps(maps_file)
         found: list[dict[str, Any]] = []
         for source, title in self.sources(root).items():
-            digest = file_digest(source)
-            images = _images(source, digest, dimensions, self.longest)
+            common = self.of_source(root, source)
+            images = _images(source, common["digest"], dimensions, self.longest)
             for shape in {one.shape for one in images}:
                 self._check_size(shape, maps, source)
             found += [
                 {
                     "shape": one.shape,
                     "title": f"{title} {one.part}".rstrip(),
-                    "image_set": self.name,
-                    "group": within(root, source.split("::", 1)[0]),
                     "ndim": dimensions,
-                    "source": source,
-                    "digest": digest,
                     "part": one.part,
                     "dimensions": dimensions,
                     "longest": self.longest,
@@ -101,6 +97,7 @@ class SimulatedImages(ImageSet, ABC):
                     "coil_maps": maps_file,
                     "coil_maps_digest": "" if maps_file is None else file_digest(maps_file),
                     "estimate_maps": self.maps == "estimated",
+                    **common,
                 }
                 for one in _chosen(images, self.slices)
             ]

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from molrecon.data.pictures import read_picture, whole_blocks
 from molrecon.data.randomness import make_generator
-from molrecon.data.root import file_digest
 from molrecon.data.simulation.super_resolution import decimate
 from molrecon.errors import InputError
-from molrecon.evaluation.image_sets.base import Case, ImageSet, Seed, within
+from molrecon.evaluation.image_sets.base import Case, ImageSet, Seed
 from molrecon.evaluation.reference_problem import ReferenceProblem
 
 Colours = Literal["refused", "luminance"]
@@ -66,8 +65,8 @@ class SuperResolutionSet(ImageSet):
         found: list[Case] = []
         for source, title in self.sources(root).items():
             self._check_colours(source)
-            digest = file_digest(source)
-            shape = tuple(_picture(source, digest).shape)
+            common = self.of_source(root, source)
+            shape = tuple(_picture(source, common["digest"]).shape)
             for factor in self.factors:
                 if min(shape) < factor:
                     raise InputError(
@@ -79,17 +78,14 @@ class SuperResolutionSet(ImageSet):
                     condition = f"{factor}×, σ = {100 * sigma:g} %"
                     found += [
                         SuperResolutionCase(
-                            image_set=self.name,
                             name=f"{title}, {condition}, seed {seed}",
                             condition=condition,
-                            group=within(root, source.split("::", 1)[0]),
                             ndim=2,
-                            source=source,
-                            digest=digest,
                             factor=factor,
                             sigma=sigma,
                             seed=seed,
                             crop=self.crop,
+                            **common,
                         )
                         for seed in self.seeds
                     ]
