@@ -25,6 +25,13 @@ SIMULATION = {
 }
 
 
+def textured(shape: tuple[int, int]) -> torch.Tensor:
+    """Return a complex image of texture with a phase, ``(1, 1, *shape)``."""
+    y = torch.linspace(-1, 1, shape[0])[:, None]
+    texture = torch.rand(shape, generator=torch.Generator().manual_seed(9))
+    return ((1 - y**2) * (0.5 + texture) * (1 + 0.3j * y))[None, None].to(torch.complex64)
+
+
 def write_subjects(folder: Path) -> None:
     """Write two subjects, of blobs on a disc, as an ``.npz`` of slices each."""
     y, x = np.meshgrid(np.linspace(-1, 1, 48), np.linspace(-1, 1, 40), indexing="ij")

@@ -20,9 +20,7 @@ SIGMA = 0.05
 
 
 def truth():
-    y = torch.linspace(-1, 1, SHAPE[0])[:, None]
-    texture = torch.rand(SHAPE, generator=torch.Generator().manual_seed(9))
-    return ((1 - y**2) * (0.5 + texture) * (1 + 0.3j * y))[None, None].to(torch.complex64)
+    return runs.textured(SHAPE)
 
 
 def scan(seed=0, sigma=SIGMA, coils=3):

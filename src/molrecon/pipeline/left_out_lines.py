@@ -38,9 +38,10 @@ def left_out_lines(scan: NonCartesianScan, share: float, draw: int) -> Tensor:
     frames = math.prod(lines) // count
     number = math.floor(share * count)
     if frames * number < 2 or frames * number * samples < FEWEST:
-        where = " a frame" if frames > 1 else ""
+        found = f"{count} a frame" if scan.axes.time else str(math.prod(lines))
         raise InputError(
-            f"{scan.source} has {count} lines{where}, too few to leave some out and predict them"
+            f"{scan.source} is too short to leave some lines out and predict them: it has {found}, "
+            f"of which a share of {share:g} was to go; give a scan of more lines."
         )
     order = torch.rand(lines, generator=make_generator(math.prod(lines), draw)).argsort(-1)
     return order.argsort(-1) < number

@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from molrecon.data.non_cartesian_scan import NonCartesianScan
-from molrecon.operators.base import per_sample
 from molrecon.operators.non_cartesian_mri import NonCartesianMRI
 from molrecon.pipeline.left_out_lines import left_out_lines, line_weights
-from molrecon.reconstructors.start import estimated_sigma, sense_start
-from molrecon.training.split import Split, recorrupted
+from molrecon.training.split import Split, in_units_of_peak, recorrupted
 
 
 @dataclass(frozen=True)
@@ -47,19 +45,12 @@ class MeasuredLines:
     sigma: Tensor  # ``(1,)``
 
     @classmethod
-    @torch.no_grad()
     def of(cls, part: NonCartesianScan) -> MeasuredLines:
         """Take a part of a scan as `read_parts` returns it; its noise is estimated if need be."""
         left_out_lines(part, 0.5, 0)  # a scan that has no lines is refused before any work
-        A = part.operator()
-        image, scale = sense_start(part.kspace, A)
-        if part.sigma is None:
-            sigma = estimated_sigma(part.kspace, A, scale)
-        else:
-            sigma = torch.full_like(scale, part.sigma)
-        kspace = part.kspace / per_sample(scale, part.kspace)
+        kspace, image, sigma = in_units_of_peak(part.kspace, part.operator(), part.sigma)
         scan = replace(part, kspace=kspace, sigma=None, noise=None, reference=None)
-        return cls(scan, image / per_sample(scale, image), sigma / scale)
+        return cls(scan, image, sigma)
 
     @cached_property
     def weights(self) -> tuple[Tensor, Tensor]:

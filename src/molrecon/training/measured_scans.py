@@ -25,16 +25,14 @@ from molrecon.data.simulation.base import STREAM, Count, Files, Pool, Simulation
 from molrecon.data.simulation.batch import Batch
 from molrecon.data.simulation.registry import SIMULATIONS
 from molrecon.errors import InputError
-from molrecon.operators.base import per_sample
 from molrecon.operators.multi_coil import MultiCoilMRI
 from molrecon.pipeline.left_out import missing_like
 from molrecon.pipeline.measurements import operator_of
 from molrecon.pipeline.parts import read_parts
 from molrecon.pipeline.preparation import Preparation
-from molrecon.reconstructors.start import estimated_sigma, sense_start
 from molrecon.settings_files import of_kind
 from molrecon.training.measured_lines import MeasuredLines, SplitLines
-from molrecon.training.split import Split, recorrupted
+from molrecon.training.split import Split, in_units_of_peak, recorrupted
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -74,17 +72,11 @@ class MeasuredScan:
     sigma: Tensor  # ``(1,)``
 
     @classmethod
-    @torch.no_grad()
     def of(cls, part: Scan) -> MeasuredScan:
         """Take a part of a scan as `read_parts` returns it; its noise is estimated if need be."""
-        A = operator_of(part)
-        image, scale = sense_start(part.kspace, A)
-        sigma = estimated_sigma(part.kspace, A, scale)
-        if part.sigma is not None:
-            sigma = torch.full_like(scale, part.sigma)
-        kspace = part.kspace / per_sample(scale, part.kspace)
+        kspace, image, sigma = in_units_of_peak(part.kspace, operator_of(part), part.sigma)
         scan = replace(part, kspace=kspace, sigma=None, reference=None, outside=None)
-        return cls(scan, image / per_sample(scale, image), sigma / scale)
+        return cls(scan, image, sigma)
 
     def split(self, share: float, draw: int, noise: float = 0.0) -> SplitScan:
         """Split the samples, see `missing_like`; each draw leaves out others.

@@ -13,7 +13,8 @@ from torch import Tensor
 from molrecon.data.randomness import make_generator
 from molrecon.data.simulation.base import STREAM
 from molrecon.data.simulation.batch import Batch
-from molrecon.operators.base import per_sample
+from molrecon.operators.base import LinearOperator, per_sample
+from molrecon.reconstructors.start import estimated_sigma, sense_start
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,26 @@ class Split(Batch):
         """Return the PSNR of the predicted samples in dB, for an image of peak 1."""
         predicted, measured = self.compared(estimate, target)
         return float(-10 * torch.log10((predicted - measured).abs().square().mean()))
+
+
+@torch.no_grad()
+def in_units_of_peak(
+    kspace: Tensor, A: LinearOperator, sigma: float | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return samples, their SENSE image and their noise level in units of the peak of the image.
+
+    Parameters
+    ----------
+    kspace
+        The samples, ``(1, coil, *samples)``.
+    A
+        Their operator.
+    sigma
+        Their noise level; estimated if None.
+    """
+    image, scale = sense_start(kspace, A)
+    level = estimated_sigma(kspace, A, scale) if sigma is None else torch.full_like(scale, sigma)
+    return kspace / per_sample(scale, kspace), image / per_sample(scale, image), level / scale
 
 
 def recorrupted(
