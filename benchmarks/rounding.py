@@ -22,7 +22,6 @@ import math
 import time
 from collections import Counter
 from contextlib import nullcontext
-from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -209,11 +208,10 @@ def run(seed: int) -> dict[str, Any]:
     unit = per_sample(scaled.measured[1].double(), value)
     start = value / unit if output == "fixed-point" else scaled.start.to(wide)
     # At the thresholds that a guide has set: their equation is the one that is solved.
-    model = copy(case.model)
-    model._modules = {**case.model._modules, "network": network}
     exact, uncertain = exact_solution(
-        model, case.A, *scaled.measured, scaled.sigma, case.model.weight.lam, start, bound
-    )
+        case.model, case.A, *scaled.measured, scaled.sigma, case.model.weight.lam, start, bound,
+        network=network,
+    )  # fmt: skip
     exact = exact * unit
     if output == "full-scan":
         inner = norm(exact)

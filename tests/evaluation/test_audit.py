@@ -11,6 +11,7 @@ from molrecon.evaluation.audit import Audited, AuditEffort, audit
 from molrecon.evaluation.exact import exact_solution
 from molrecon.networks import MultiscaleStrictCNN, ResidualStrictCNN
 from molrecon.networks.base import Network
+from molrecon.networks.guide import ThresholdGuide
 from molrecon.operators.base import norm
 from molrecon.reconstructors.mol import MOL
 from molrecon.reconstructors.weights import DataWeight
@@ -50,6 +51,19 @@ def test_what_is_proved_is_not_violated_and_nearly_attained(kind, settings):
         assert one.worst
     # Where all features are far beyond their thresholds the layers are the identity.
     assert own.largest > 0.99
+
+
+def test_solutions_of_a_guided_model_are_those_at_the_thresholds_that_were_set():
+    settings = {"scales": (1, 2), "coarse_channels": 2, "coarse_features": 6}
+    built = strict(MultiscaleStrictCNN, **settings)
+    guide = ThresholdGuide(built.network, features=4, coarse_features=8)
+    for part in (guide.fine_factors, guide.coarse_factors):
+        nn.init.normal_(part.weight)
+    built.guide = guide.eval().requires_grad_(False)
+    solutions = audit(built, QUICK)[-1]
+    assert solutions.proved
+    assert solutions.cases == QUICK.problems
+    assert solutions.violations == 0
 
 
 class Steep(Network):

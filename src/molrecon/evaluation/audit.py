@@ -314,18 +314,20 @@ def _mri(model: MOL, spatial: tuple[int, ...], g: torch.Generator) -> LinearOper
 def _distance(model: MOL, y: Tensor, A: LinearOperator, sigma: Tensor, tol: float) -> float | None:
     """Return the distance to the exact solution over its bound; None if it was not found."""
     start, unit = sense_start(y, A)
-    solution = model(
-        y, A, sigma=sigma, x0=start, scale=unit, tol=tol, raise_on_failure=False,
-        output="fixed-point",
-    )  # fmt: skip
+    told, network = model.strength * sigma / unit, model.network
+    fixed = {"sigma": sigma, "scale": unit, "x0": start}
+    if model.guide is not None:
+        # The equation is that at the thresholds which the first image sets.
+        first = model.first_image(y, A, **fixed)
+        fixed["guide"], network = first, model.network_at(first / per_sample(unit, first), told)
+    solution = model(y, A, tol=tol, raise_on_failure=False, output="fixed-point", **fixed)
     assert solution.error_bound is not None
     assert solution.lam is not None
-    bound, told = solution.error_bound.double(), model.strength * sigma / unit
-    wide = A.in_double.dtype
+    bound, wide = solution.error_bound.double(), A.in_double.dtype
     value = solution.value.to(wide)
     start = value / per_sample(unit.double(), value)
     exact, error = exact_solution(
-        model, A, y, unit, told, solution.lam, start, bound, longest=LONGEST
+        model, A, y, unit, told, solution.lam, start, bound, network=network, longest=LONGEST
     )
     if not bool(torch.isfinite(bound).all()) or not bool((error <= 0.1 * bound + 1e-11).all()):
         return None

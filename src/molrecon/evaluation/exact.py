@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from molrecon.equilibrium.anderson import AndersonHistory
+from molrecon.networks.base import Network
 from molrecon.operators.base import LinearOperator, norm, per_sample
 from molrecon.reconstructors.mol import MOL
 
@@ -33,6 +34,7 @@ def exact_solution(
     start: Tensor,
     wanted: Tensor,
     *,
+    network: Network | None = None,
     longest: int = LONGEST,
 ) -> tuple[Tensor, Tensor]:
     """Return the solution x* in double precision, and a bound on its own relative error.
@@ -58,11 +60,14 @@ def exact_solution(
     wanted
         Relative bound that the solution is to be compared with, ``(batch,)``: it is found to a
         hundredth of that.
+    network
+        In place of the model's own: the same at the thresholds that a guide has set.
     longest
         Iterations after which what is found is returned, with its error.
     """
     double, s = A.in_double, 1 + model.shift
-    network, sigma, lam = deepcopy(model.network).double(), sigma.double(), lam.double()
+    network = deepcopy(network or model.network).double()
+    sigma, lam = sigma.double(), lam.double()
     y = y.to(double.dtype) / per_sample(unit.double(), y)
     if model.unshrunk:
         y = y * per_sample(1 + (model.monotonicity + model.shift) / lam, y)

@@ -349,12 +349,7 @@ class MOL(LearnedReconstructor):
             first = self._first(problem)
             problem = replace(problem, guide=first.value, start=first.value.detach())
         assert problem.guide is not None
-        network = require_guided(self.network)
-        # Sets of coil maps have their thresholds in common.
-        several = problem.guide.is_complex() and problem.guide.shape[1] > 1
-        seen = combined_sets(problem.guide) if several else problem.guide
-        factors = self.guide(seen, problem.sigma)
-        solution = self._solution(problem, network.at_thresholds(factors))
+        solution = self._solution(problem, self.network_at(problem.guide, problem.sigma))
         if first is None:
             return solution
         return replace(
@@ -362,6 +357,22 @@ class MOL(LearnedReconstructor):
             network_evaluations=solution.network_evaluations + first.network_evaluations,
             normal_evaluations=solution.normal_evaluations + first.normal_evaluations,
         )
+
+    def network_at(self, first: Tensor, sigma: Tensor) -> Network:
+        """Return the network at the thresholds that the guide sets.
+
+        Parameters
+        ----------
+        first
+            The first image ``(batch, *A.shape_in)``, in units of the image peak.
+        sigma
+            Noise level relative to the peak, ``(batch,)``.
+        """
+        assert self.guide is not None
+        # Sets of coil maps have their thresholds in common.
+        several = first.is_complex() and first.shape[1] > 1
+        factors = self.guide(combined_sets(first) if several else first, sigma)
+        return require_guided(self.network).at_thresholds(factors)
 
     def _first(self, problem: ScaledProblem) -> Solution:
         """Solve without a guide, about as well as the thresholds need it (`FIRST`)."""
