@@ -8,7 +8,7 @@ import torch
 
 from molrecon.errors import InputError
 
-_LARGEST = torch.finfo(torch.float32).max
+_LEAST, _LARGEST = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).max
 
 
 def require_positive(name: str, value: float | None, *, most: float = _LARGEST) -> None:
@@ -19,8 +19,9 @@ def require_positive(name: str, value: float | None, *, most: float = _LARGEST) 
         number = math.nan if isinstance(value, str) else float(value)
     except (TypeError, ValueError, RuntimeError):
         number = math.nan
-    if not 0 < number <= most:
+    if not _LEAST <= number <= most:
         limit = f" of at most {most:.2g}" if number > most else ""
+        limit = f" of at least {_LEAST:.2g}" if 0 < number < _LEAST else limit
         found = f"{value:g}" if isinstance(value, int | float) else repr(value)
         raise InputError(
             f"{name} is {found}, expected a positive number{limit}; correct it or leave it out."

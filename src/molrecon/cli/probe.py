@@ -101,13 +101,16 @@ def probe(
     from molrecon.reconstructors.methods import named_method
     from molrecon.reports.report import write_report
     from molrecon.reports.trials import probe_report
+    from molrecon.trust.probe import LARGEST_CONTRAST
 
     started = time.perf_counter()
     require_positive("sigma", sigma)
     sizes, contrasts = lists.numbers("--size", size), lists.numbers("--contrast", contrast)
-    for one in (*sizes, *contrasts):
-        require_positive("size or contrast", one)
-    require_positive("shifts", shifts)
+    for one in sizes:
+        require_positive("--size", one)
+    for one in contrasts:
+        require_positive("--contrast", one, most=LARGEST_CONTRAST)
+    require_positive("--shifts", shifts)
     check_images((map_file, share), under)
     check_report(report, under)
     device = resolve_device(device)
@@ -161,6 +164,17 @@ def _print(probed: list[Probed]) -> None:
             )
     columns = ("method, size, contrast", "kept", "5 % below", "least", "width", "echoes", "places")
     output.print_table("Contrast that comes back", columns, rows)
+    faint = [
+        f"{each.name}, {probe.size:g} pixels, {probe.contrast:.3g}"
+        for each in probed
+        for probe in each.probes
+        if probe.linearised
+    ]
+    if faint:
+        output.print_note(
+            f"Too faint to tell a difference of two images from rounding: {'; '.join(faint)}. "
+            "These figures are those of the derivative of the method."
+        )
     for each in probed:
         if each.share is not None:
             facts = each.share.facts()

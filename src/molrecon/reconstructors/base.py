@@ -39,6 +39,9 @@ class Reconstructor(ABC):
         Spatial axes it is made for; None for any.
     differentiable
         Whether the value carries gradients with respect to the measurements.
+    linear
+        Whether the image is a linear function of the measurements once unit, noise level and data
+        weight are fixed (`held`).
     takes_start
         Whether it has an argument ``x0``, a starting image ``(batch, *A.shape_in)`` that changes
         the work and never the answer.
@@ -71,6 +74,7 @@ class Reconstructor(ABC):
     model: str | None = None
     axes: Axes | None = None
     differentiable: bool = True
+    linear: bool = False
     takes_start: bool = False
     tunable: bool = False
     strength: float = 1.0
@@ -261,6 +265,7 @@ class Held(Reconstructor):
         self.name, self.model, self.axes = method.name, method.model, method.axes
         self.most_gain = method.most_gain
         self.differentiable, self.takes_start = method.differentiable, method.takes_start
+        self.linear = method.linear
 
     def __call__(
         self,

@@ -49,6 +49,7 @@ class SENSE(Reconstructor):
     """
 
     name = "sense"
+    linear = True
     tunable = True
 
     def __init__(self, lam: float = PUBLISHED_LAM, *, max_iterations: int = 500) -> None:

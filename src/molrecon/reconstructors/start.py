@@ -17,6 +17,9 @@ START_RTOL = 1e-2
 START_ITERATIONS = 15
 START_SOLVER = LinearSolver(rtol=START_RTOL, max_iterations=START_ITERATIONS)
 SCALE_QUANTILE = 0.999
+NOISE_OVER_SIGNAL = 10.0
+"""Largest noise level relative to the largest measurement: no noise is less than a tenth of its
+standard deviation in all samples."""
 
 
 def sense_start(y: Tensor, A: LinearOperator) -> tuple[Tensor, Tensor]:
@@ -132,6 +135,25 @@ def check_scale(scale: Tensor) -> None:
         raise InputError(
             f"the measurements give images of peak {scale.tolist()}, expected positive numbers: "
             "check that data and mask belong together, and that check_operator(A) has no objection"
+        )
+
+
+def require_plausible(sigma: float | None, y: Tensor) -> None:
+    """Refuse a noise level that is far above all of the measurements, which contain that noise.
+
+    Parameters
+    ----------
+    sigma
+        Standard deviation per sample in the unit of ``y``; None passes.
+    y
+        Measurements of any shape; nothing is known from zeros alone.
+    """
+    largest = float(y.abs().max())
+    if sigma is not None and largest > 0 and sigma > NOISE_OVER_SIGNAL * largest:
+        raise InputError(
+            f"sigma is {sigma:g}, expected at most {NOISE_OVER_SIGNAL * largest:.2g}, "
+            f"{NOISE_OVER_SIGNAL:g} times the largest of the measurements, which contain that "
+            "noise; give it in their unit, or leave it out to have it estimated."
         )
 
 

@@ -16,7 +16,7 @@ from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.least_squares import KSPACE_COPIES, regularised_least_squares
 from molrecon.reconstructors.sense import require_weight
-from molrecon.reconstructors.start import as_sigma, check_signal
+from molrecon.reconstructors.start import as_sigma, check_call, check_signal
 
 RANGE = (1e-2, 1e4)
 """Weights that are considered, in units of 1 / nominal_norm²; the largest is that of SENSE. Where
@@ -59,6 +59,7 @@ class Tikhonov(Reconstructor):
     """
 
     name = "tikhonov"
+    linear = True
     tunable = True
 
     def __init__(self, lam: float | None = None, *, max_iterations: int = 500) -> None:
@@ -89,9 +90,10 @@ class Tikhonov(Reconstructor):
             λ of every sample at strength 1, ``(batch,)``, in place of the chosen one.
         """
         started = time.perf_counter()
-        check_signal(y, A, sigma, tol)
+        check_call(y, A, sigma, tol)
         noise = None
         if weight is None:
+            check_signal(y, A, sigma)
             weight, noise = self._choose(y, A, sigma)
         solution = regularised_least_squares(
             y,

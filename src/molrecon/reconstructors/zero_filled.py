@@ -30,6 +30,7 @@ class ZeroFilled(Reconstructor):
     """
 
     name = "zero-filled"
+    linear = True
 
     def __call__(
         self,

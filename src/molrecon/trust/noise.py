@@ -15,7 +15,7 @@ from molrecon.operators.base import LinearOperator
 from molrecon.operators.multi_coil import MultiCoilMRI
 from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor
-from molrecon.reconstructors.start import as_sigma
+from molrecon.reconstructors.start import as_sigma, require_plausible
 from molrecon.trust.response import Response, require_effort
 
 Way = Literal["replicas", "linearised"]
@@ -46,9 +46,10 @@ class NoiseMap:
         below 1 where a method removes noise. None where there are no coils; zero where none sees
         anything.
     sigma
-        Standard deviation of the noise per sample, in the unit of the measurements.
+        Standard deviation of the noise per sample, in the unit of the measurements; of a complex
+        sample it is that of real and imaginary part together, √2 times that of each.
     way
-        ``"replicas"`` or ``"linearised"``, see `noise_map`.
+        ``"replicas"`` or ``"linearised"``, see `noise_map`: what was done.
     count
         Number of draws.
     seconds
@@ -102,7 +103,8 @@ def noise_map(
     method. With ``way="linearised"`` the derivative of the method is applied to it, which holds
     where the noise is small. What the method derives from the measurements (unit, σ, λ) is fixed,
     and so are coil maps and mask; thresholds that a guide sets follow the measurements, and their
-    derivative is in ``"linearised"``. Noise is what is meant, not error: what a
+    derivative is in ``"linearised"``. Where noise changes the image by so little that a difference
+    of two images would be rounding, the derivative is used in any case. Noise is what is meant, not error: what a
     method gets wrong in the same way every time is not in it.
 
     Parameters
@@ -115,7 +117,7 @@ def noise_map(
         The forward operator.
     sigma
         Standard deviation of the noise per sample in the unit of ``y``, taken as white; by default
-        estimated from ``y``.
+        estimated from ``y``. Of a complex sample it is that of both parts together.
     way
         ``"replicas"`` or ``"linearised"``.
     count
@@ -142,7 +144,8 @@ def noise_map(
     InputError
         If an argument is out of range, or there is more than one image.
     ConvergenceError
-        If a solve does not converge.
+        If a solve does not converge, or the noise is too small to tell from rounding and the method
+        has no derivative.
 
     Examples
     --------
@@ -160,13 +163,14 @@ def noise_map(
         raise InputError(f"count is {count}, expected at least 2; correct it")
     require_effort(batch, accuracy, seed)
     level = float(as_sigma(A.estimate_sigma(y) if sigma is None else sigma, y)[0])
+    require_plausible(level, y)
     pixels = torch.Size(A.shape_in).numel() if A.support is None else int(A.support.sum())
 
     def size_of_noise(image: Tensor) -> float:
         return level * math.sqrt(pixels)
 
-    anew = way == "replicas"
     response = Response(method, y, A, size_of_noise, sigma=level, x0=x0, accuracy=accuracy)
+    anew = way == "replicas" and not (response.linearised and method.differentiable)
     phase = unit_phase(response.image)
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(1, *A.shape_in, dtype=torch.float64, device=y.device)
@@ -192,7 +196,7 @@ def noise_map(
         image=response.image,
         g_factor=None if least is None else ratio(std, least),
         sigma=level,
-        way=way,
+        way="replicas" if anew else "linearised",
         count=count,
         seconds=time.perf_counter() - started,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from molrecon.arguments import require_positive
 from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator
 from molrecon.progress import Progress, silent
@@ -19,6 +19,8 @@ from molrecon.trust.response import ACCURACY, Response, require_effort
 
 LOW = 0.05
 """Share of places that keep less than what is reported as low."""
+LARGEST_CONTRAST = 1e6
+"""Largest height of a feature, relative to the tissue: far above it squares overflow."""
 LEAST_SIZE = 0.5
 """Smallest width of a feature, in pixels."""
 
@@ -45,6 +47,9 @@ class LesionProbe:
         contrast, with its sign.
     solves
         Number of reconstructions.
+    linearised
+        Whether the features are too faint to tell a difference of two images from rounding, so that
+        the derivative of the method was applied to them.
     seconds
         Wall-clock time.
 
@@ -65,6 +70,7 @@ class LesionProbe:
     echo: Tensor
     solves: int
     seconds: float
+    linearised: bool = False
 
     def facts(self) -> dict[str, Any]:
         """Return the figures of all places.
@@ -89,6 +95,7 @@ class LesionProbe:
             "standard_error": rms,
             "places": recovery.numel(),
             "solves": self.solves,
+            "linearised": self.linearised,
             "seconds": self.seconds,
         }
 
@@ -155,7 +162,8 @@ def probe_lesions(
     InputError
         If an argument is out of range, there is more than one image, or no tissue.
     ConvergenceError
-        If a solve does not converge.
+        If a solve does not converge, or the features are too faint to tell from rounding and the
+        method has no derivative.
 
     Examples
     --------
@@ -204,6 +212,7 @@ def probe_lesions(
         echo=maps.echo,
         solves=count,
         seconds=time.perf_counter() - started,
+        linearised=response.linearised,
     )
 
 
@@ -211,10 +220,8 @@ def _lattice(
     A: LinearOperator, size: float, contrast: float, shifts: int | None, seed: int
 ) -> Lattice:
     """Return where features of a size stand, or refuse what cannot be probed."""
-    if not (size > 0 and contrast > 0 and math.isfinite(size) and math.isfinite(contrast)):
-        raise InputError(
-            f"size is {size:g} and contrast {contrast:g}, expected positive numbers; correct them"
-        )
+    require_positive("size", size)
+    require_positive("contrast", contrast, most=LARGEST_CONTRAST)
     spatial = A.shape_in[1:]
     if size < LEAST_SIZE:
         raise InputError(

@@ -12,9 +12,10 @@ from torch import Tensor
 from molrecon.arguments import require_positive, require_seed
 from molrecon.equilibrium.forward_backward import ForwardBackward
 from molrecon.equilibrium.implicit import Equilibrium
+from molrecon.equilibrium.solution import Solution
 from molrecon.errors import ConvergenceError, InputError
 from molrecon.lipschitz.linearised import Linearised
-from molrecon.operators.base import LinearOperator, norm
+from molrecon.operators.base import LinearOperator, magnitude, norm, per_sample
 from molrecon.reconstructors.base import Held, Reconstructor
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.mol import MOL
@@ -24,6 +25,11 @@ ACCURACY = 0.02
 
 FINER = 10.0
 """How many times smaller the tolerances are of the change that tells the error of another."""
+
+
+LEAST_SHARE = 0.05
+"""Rounding that a difference of two images may always hold, relative to it; what is to be more
+exact than that is as exact as the precision allows."""
 
 
 def require_effort(batch: int, accuracy: float, seed: int) -> None:
@@ -48,7 +54,10 @@ class Response:
     """The change of one image with its measurements, exact or to first order.
 
     What the method derives from the measurements (unit, σ, λ) is fixed at its values for ``y``
-    (`Reconstructor.held`). Methods whose answer does not depend on the start begin at the image;
+    (`Reconstructor.held`). The change of a linear method is what it makes of the change of the
+    measurements, as exact for small ones as for large ones. Of the others it is the difference of
+    two images, and where rounding would be more of it than what is allowed, the derivative, which
+    it is equal to there; if there is none, it cannot be told. Methods whose answer does not depend on the start begin at the image;
     where thresholds follow a first image, they begin at the image plus the change of that one. No
     bounds are computed: an equilibrium stops at its residual, where the error of a change is about
     ``accuracy`` times the change.
@@ -78,6 +87,9 @@ class Response:
     ----------
     image
         The image of ``y``, ``(1, *A.shape_in)``.
+    linearised
+        Whether differences would be rounding, for the most part, so that derivatives stand for
+        them.
 
     Raises
     ------
@@ -108,15 +120,22 @@ class Response:
         self._first: Tensor | None = self._held.fixed.get("guide") if guided else None
         with torch.no_grad():
             image = self._held(y, A, x0=x0).value if x0 is None else x0
+            size, expected = float(norm(image)), change(image)
             # Of an image of zeros every change is more than all of it.
-            self._tol = min(1.0, accuracy * change(image) / max(float(norm(image)), 1e-30))
-            self._accuracy = accuracy
+            relative = expected / max(size, expected, 1e-30)
+            self._tol, self._accuracy = accuracy * relative, accuracy
+            self._relative = relative
+            told_apart = max(accuracy, LEAST_SHARE) * relative >= self._reachable(0.0, y)
+            self.linearised = not (told_apart or self._held.linear)
+            self._derivatives: dict[int, Linearised] = {}
+            self._checked = self._held.linear
+            if self._held.linear:
+                self.image = image
+                return
             # The errors of these images are in every change, so they have to be the smaller ones.
             if self._first is not None:
                 self._first = self._first_image(y, self._tol / 3)
             self.image = self._reconstruct(y, image, self._tol / 3)
-        self._derivatives: dict[int, Linearised] = {}
-        self._checked = False
 
     @torch.no_grad()
     def difference(self, dy: Tensor) -> Tensor:
@@ -126,7 +145,22 @@ class Response:
         ----------
         dy
             Changes ``(batch, *A.shape_out)``, each by itself.
+
+        Raises
+        ------
+        ConvergenceError
+            If a solve does not converge, or the change cannot be told from rounding.
         """
+        if self._held.linear:
+            return self._linear(dy)
+        if self.linearised:
+            if self._held.differentiable:
+                return self.derivative(dy)
+            raise ConvergenceError(
+                f"The image changes by {self._relative:.1g} of its size, which {_precision(dy)} "
+                f"precision does not tell from rounding, and {self._held.name} has no derivative "
+                "that would; ask about larger changes, or compute in double precision."
+            )
         self._check(lambda: self._difference(dy[:1]))
         return self._difference(dy)
 
@@ -151,8 +185,16 @@ class Response:
                 f"the method {self._held.name} has no derivative, expected one that has; use "
                 "differences"
             )
+        if self._held.linear:
+            return self._linear(dy)
         self._check(lambda: self._derivative(dy[:1]))
         return self._derivative(dy)
+
+    @torch.no_grad()
+    def _linear(self, dy: Tensor) -> Tensor:
+        held = Held(self._held.method, self._of_samples(dy.shape[0]))
+        solution = held(dy, self.A, tol=self._accuracy, raise_on_failure=False)
+        return _solved(solution)
 
     def _difference(self, dy: Tensor) -> Tensor:
         return self._reconstruct(self._y + dy, self.image, self._tol) - self.image
@@ -165,7 +207,9 @@ class Response:
                     lambda y: self._reconstruct(y, self.image, self._tol), _expanded(self._y, count)
                 )
             }
-        return self._derivatives[count].forward(dy)
+        unit = per_sample(magnitude(dy), dy)
+        change = self._derivatives[count].forward(dy / unit)
+        return change * per_sample(unit, change)
 
     def _check(self, change: Callable[[], Tensor]) -> None:
         """Lower the tolerances, once, to where the error of a change is about what is allowed.
@@ -212,10 +256,7 @@ class Response:
             tol=None if "equilibrium" in fixed else self._reachable(tol, y),
             raise_on_failure=False,
         )
-        failure = solution.failure("reconstruction")
-        if failure is not None:
-            raise ConvergenceError(failure[0].upper() + failure[1:])
-        return solution.value
+        return _solved(solution)
 
     def _first_image(self, y: Tensor, tol: float) -> Tensor:
         """Return the image that thresholds follow, about as exact as the change."""
@@ -223,12 +264,16 @@ class Response:
         assert isinstance(method, MOL)
         return method.first_image(y, self.A, x0=options.pop("guide"), **options)
 
-    def _fixed(self, count: int, tol: float) -> dict[str, Any]:
-        """Return what is fixed, for a number of samples, with solvers that stop at ``tol``."""
-        fixed: dict[str, Any] = {
+    def _of_samples(self, count: int) -> dict[str, Any]:
+        """Return what is fixed, for a number of samples."""
+        return {
             name: _expanded(value, count) if isinstance(value, Tensor) and value.ndim else value
             for name, value in self._held.fixed.items()
         }
+
+    def _fixed(self, count: int, tol: float) -> dict[str, Any]:
+        """Return what is fixed, for a number of samples, with solvers that stop at ``tol``."""
+        fixed = self._of_samples(count)
         if self._first is not None:
             fixed["guide"] = _expanded(self._first, count)
         method = self._held.method
@@ -261,6 +306,16 @@ def _economical(
         forward=stopping_at(own.forward, forward),
         backward=stopping_at(own.backward, backward),
     )
+
+
+def _solved(solution: Solution) -> Tensor:
+    """Return the image, or say why there is none."""
+    solution.raise_unless_converged("reconstruction")
+    return solution.value
+
+
+def _precision(y: Tensor) -> str:
+    return "double" if y.real.dtype == torch.float64 else "single"
 
 
 def _expanded(values: Tensor, count: int) -> Tensor:
