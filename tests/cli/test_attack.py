@@ -105,7 +105,7 @@ def test_wrong_input_is_refused(strict, files, refused, tmp_path):
     call("--epsilon", "0.1,0.1", naming=["different sizes"])
     call("--restarts", 0, naming=["restarts is 0"])
     call("--steps", 0, naming=["steps is 0"])
-    call("--robust", "1", naming=["--robust is 1, expected at least 1.25"])
+    call("--robust", "1", naming=["--robust is 1, expected more than 1"])
     call("--robust", "3,x", naming=["--robust", "3,x"])
     call("--goal", "harm", naming=["--goal is 'harm'"])
     call("--goal", "loss", naming=["--goal is 'loss', expected a reference"])

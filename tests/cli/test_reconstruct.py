@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 import molrecon
 from molrecon.data.formats import read_image, read_scan
 from molrecon.data.scan import Scan
-from molrecon.errors import InputError
+from molrecon.errors import ConvergenceError, InputError
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.reconstructors.methods import METHODS
 
@@ -269,11 +270,14 @@ def test_the_proved_gain_is_what_was_asked(files, run_json, run, refused, tmp_pa
     assert facts["monotonicity"] > own["monotonicity"]
     text = run(*asked, "--robust", 3).stdout
     assert "at most 3 was asked for" in " ".join(text.split())
+    assert "nothing was changed" not in " ".join(text.split())
+    unchanged = run(*asked, "--robust", 1e9).stdout
+    assert "which its own is: nothing was changed" in " ".join(unchanged.split())
     with pytest.raises(InputError, match="robust is"):
         molrecon.reconstruct(files.under, robust=0.5)
     out = tmp_path / "other.npy"
     asked = ("reconstruct", files.under, "-o", out)
-    refused(*asked, "--robust", 1, naming=["--robust is 1, expected at least 1.25"])
+    refused(*asked, "--robust", 1, naming=["--robust is 1, expected more than 1"])
     refused(*asked, "--robust", 3, "--method", "tikhonov", naming=["--robust is 3", "tikhonov"])
 
 
@@ -287,6 +291,7 @@ def test_noise_map(files, run_json, run, tmp_path):
         molrecon.load(files.model), scan.kspace, A, sigma=0.02, count=8, batch=1
     )
     found = np.load(noise)
+    assert found.dtype == np.float32
     assert found.shape == SHAPE
     assert np.abs(found - expected.std[0, 0].numpy()).max() < 0.1 * found.max()
     assert facts["noise_map"]["draws"] == 8
@@ -294,6 +299,24 @@ def test_noise_map(files, run_json, run, tmp_path):
     assert facts["noise_map"]["median_snr"] > 1
     text = run(*asked, "--noise-map", noise, "--draws", 2).stdout
     assert "from 2 replicas" in " ".join(text.split())
+
+
+def test_a_map_that_cannot_be_made_leaves_the_image(files, run, tmp_path):
+    pytest.importorskip("sigpy")
+    out, noise = (tmp_path / f"{name}.npy" for name in ("image", "noise"))
+    asked = ("reconstruct", files.under, "--method", "tv", "-o", out, "--sigma", 0.02)
+    assert run(*asked).exit_code == 0
+    expected = np.load(out)
+    out.unlink()
+    failing = ConvergenceError("The change cannot be told.")
+    with patch("molrecon.pipeline.pixel_maps.noise_map", side_effect=failing):
+        result = run(*asked, "--noise-map", noise, "--snr-map", tmp_path / "snr.npy")
+    assert result.exit_code == 3
+    assert "no map of the noise: The change cannot be told." in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert (np.load(out) == expected).all()
+    assert not noise.exists()
+    assert not (tmp_path / "snr.npy").exists()
 
 
 def test_maps_of_snr_and_g_factor(files, run_json, tmp_path):

@@ -17,7 +17,8 @@ SIGMA = 0.01
 def maps_of(A, image, wanted):
     method, y = SENSE(1e6), A(image)
     solution = method(y, A, sigma=SIGMA)
-    found = pixel_maps(method, y, A, solution, wanted, sigma=SIGMA, progress=silent)
+    place = {"where": "slice 0", "sigma": SIGMA, "progress": silent}
+    found = pixel_maps(method, y, A, solution, wanted, **place).maps
     return found, noise_map(method, y, A, sigma=SIGMA, count=wanted.noise_draws, x0=solution.value)
 
 

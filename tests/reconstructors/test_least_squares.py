@@ -51,6 +51,17 @@ def test_sense_is_within_its_bound_and_converged_only_within_its_tolerance(
         assert solution.error_bound.item() <= tol
 
 
+@pytest.mark.parametrize("kind", sorted(OPERATORS))
+@pytest.mark.parametrize("lam", [100.0, 1e4])
+def test_rounding_of_the_image_alone_limits_what_is_reached(kind, lam):
+    A = OPERATORS[kind](0)
+    y = normal(1, *A.shape_out, dtype=A.dtype)
+    solution = SENSE(lam)(y, A, tol=4e-7)
+    x = solution.value.to(A.in_double.dtype)
+    assert solution.certified
+    assert norm(x - exact(A, y, lam)) <= solution.error_bound * norm(x) <= 4e-7 * norm(x)
+
+
 @pytest.mark.parametrize("lam", [1.0, 1e3, 1e6])
 def test_the_bound_is_close_where_rounding_is_all_there_is(lam):
     """The residual alone would say λ times as much."""

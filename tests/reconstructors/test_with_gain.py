@@ -147,12 +147,29 @@ def test_weights_are_the_largest_ones():
     assert bool((bent(largest_weight(bent, own, 0.7, 2.5)) <= 2.5).all())
 
 
+def test_the_least_gain_of_each_output():
+    """½(√c + 1/√c) ≥ 1 of the fixed point, 2/√3 of a full scan, none of what is shrunk."""
+    A, y = scan()
+    for output, least in (("fixed-point", 1.0), ("full-scan", 2 / math.sqrt(3))):
+        solution = strict(output).with_gain(1.001 * least)(y, A, sigma=0.05)
+        assert solution.certified
+        assert float(solution.robustness) <= 1.001 * least
+        assert float(solution.robustness) >= least
+    with pytest.raises(InputError, match=r"least gain that is proved with this operator is 1\.155"):
+        strict("full-scan").with_gain(1.15)(y, A, sigma=0.05)
+    shrunk = SENSE().with_gain(0.1)(y, A)
+    assert float(shrunk.robustness) == pytest.approx(0.1, rel=1e-5)
+    assert float(shrunk.lam) == pytest.approx(0.04, rel=1e-5)
+
+
 def test_refuses_what_cannot_be():
     A, y = scan()
-    for most in (1.0, 0.0, -2.0, math.nan):
+    for most in (0.0, -2.0, math.nan):
         for method in (strict(), SENSE()):
             with pytest.raises(InputError, match="robust is"):
                 method.with_gain(most)
+    with pytest.raises(InputError, match=r"robust is 1, expected more than 1, .* than 1\.155"):
+        strict().with_gain(1.0)
     with pytest.raises(InputError, match="robust is 3, but no bound is known on the gain of"):
         model("modl").with_gain(3.0)
     large = CartesianMRI(4 * A.coil_maps, A.mask)

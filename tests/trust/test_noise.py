@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from molrecon.errors import InputError
+from molrecon.errors import ConvergenceError, InputError
 from molrecon.networks.strict import ResidualStrictCNN
 from molrecon.operators.base import norm
 from molrecon.operators.cartesian_mri import CartesianMRI
@@ -11,6 +11,7 @@ from molrecon.operators.denoising import Denoising
 from molrecon.operators.inpainting import Inpainting
 from molrecon.reconstructors.mol import MOL
 from molrecon.reconstructors.sense import SENSE
+from molrecon.reconstructors.tikhonov import Tikhonov
 from molrecon.reconstructors.total_variation import TotalVariation
 from molrecon.trust.noise import ENOUGH, noise_map
 from molrecon.trust.probe import probe_lesions
@@ -188,3 +189,43 @@ def test_refuses_what_cannot_be():
     pytest.importorskip("sigpy")
     with pytest.raises(InputError, match="tv has no derivative"):
         noise_map(TotalVariation(0.1), y, A, sigma=SIGMA, way="linearised")
+
+
+@pytest.mark.parametrize("method", [SENSE(), Tikhonov(lam=100.0)], ids=lambda one: one.name)
+def test_noise_of_a_linear_method_is_in_proportion_to_sigma(method):
+    """In single precision, down to where nothing of it is left in the measurements."""
+    A = cartesian_mri((9, 8), dtype=torch.complex64)
+    y = A(normal(1, 1, 9, 8, dtype=torch.complex64))
+    large, small, tiny = (
+        noise_map(method, y, A, sigma=sigma, count=8).std / sigma for sigma in (0.1, 1e-5, 1e-30)
+    )
+    assert (large > 0).all()
+    torch.testing.assert_close(small, large, rtol=1e-4, atol=0)
+    torch.testing.assert_close(tiny, large, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("sigma", [1e-7, 1e-30])
+def test_noise_below_rounding_is_that_of_the_derivative(sigma):
+    """Single precision finds what double does; two images in single differ by rounding alone."""
+    A, y = scan((8, 7))
+    method = model("mol").requires_grad_(False)
+    exact = noise_map(method, y, A, sigma=sigma, way="linearised", count=6, accuracy=0.01)
+    method, A, y = method.float(), A.to(dtype=torch.complex64), y.to(torch.complex64)
+    x0 = exact.image.to(torch.complex64)  # the tolerance of this model is one of double precision
+    found = noise_map(method, y, A, sigma=sigma, count=6, accuracy=0.01, x0=x0)
+    assert found.way == "linearised"
+    assert norm(found.std - exact.std) < 0.1 * norm(exact.std)
+    assert noise_map(method, y, A, sigma=0.05, count=2, x0=x0).way == "replicas"
+
+
+def test_what_rounding_hides_is_not_said_to_be_noise():
+    pytest.importorskip("sigpy")
+    A = cartesian_mri((8, 7), dtype=torch.complex64)
+    y = A(normal(1, 1, 8, 7, dtype=torch.complex64))
+    with pytest.raises(ConvergenceError, match="does not tell from rounding, and tv has no deriv"):
+        noise_map(TotalVariation(0.1), y, A, sigma=1e-8, count=2)
+
+
+def test_noise_cannot_be_far_above_what_was_measured():
+    with pytest.raises(InputError, match=r"sigma is 1e\+30, expected at most 10, 10 times"):
+        noise_map(SENSE(), torch.ones(1, 1, 8, 8), Denoising((1, 8, 8)), sigma=1e30)

@@ -12,7 +12,7 @@ from molrecon.trust.features import Lattice, convolved, gaussian
 from molrecon.trust.probe import probe_lesions
 
 from ..reconstructors.methods import ALL, model, scan
-from ..support import normal
+from ..support import cartesian_mri, normal
 
 SHAPE = (32, 24)
 
@@ -133,3 +133,17 @@ def test_refuses_what_cannot_be():
     ):
         with pytest.raises(InputError, match=next(iter(options))):
             probe_lesions(ZeroFilled(), y, A, **options)
+
+
+def test_features_below_rounding_are_those_of_the_derivative():
+    A, method = cartesian_mri((16, 16)), model("mol").requires_grad_(False)
+    y = A(normal(1, 1, 16, 16) + 3)
+    image = method(y, A, sigma=0.05).value
+    A, y, method = A.to(dtype=torch.complex64), y.to(torch.complex64), method.float()
+    options = {"sigma": 0.05, "size": 2.0, "shifts": 2, "x0": image.to(torch.complex64)}
+    faint, small = (
+        probe_lesions(method, y, A, contrast=contrast, **options) for contrast in (1e-20, 1e-2)
+    )
+    assert faint.facts()["linearised"]
+    assert not small.linearised
+    assert faint.facts()["recovery"] == pytest.approx(small.facts()["recovery"], abs=0.05)

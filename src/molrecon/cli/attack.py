@@ -210,7 +210,7 @@ def _print(attacked: list[Attacked], files: dict[str, str], referenced: bool) ->
 def _figures(effect: Effect | None) -> tuple[str, str, str]:
     if effect is None:
         return "–", "–", "–"
-    return f"{100 * effect.change:.1f}", f"{effect.gain:.3g}", f"{effect.psnr:.1f}"
+    return f"{100 * effect.change:.3g}", f"{effect.gain:.3g}", f"{effect.psnr:.1f}"
 
 
 COMMAND = Command(

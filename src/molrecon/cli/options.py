@@ -128,7 +128,8 @@ Robust = Annotated[
     float | None,
     typer.Option(
         help="Largest gain of an error of the measurements that the method may have by its bound: "
-        "data weight, monotonicity and thresholds are set so.",
+        "data weight, monotonicity and thresholds are set so. More than 2/√3 = 1.155 for a model; "
+        "sense takes any, and shrinks the image.",
         metavar="G",
     ),
 ]

@@ -134,7 +134,7 @@ def reconstruct(
     from molrecon import pipeline
     from molrecon.cli.reading import Along, check_images, check_report, parse_centre, read_any
     from molrecon.data.non_cartesian_scan import NonCartesianScan
-    from molrecon.errors import InputError
+    from molrecon.errors import ConvergenceError, InputError
     from molrecon.pipeline.cohort_files import is_cohort
     from molrecon.pipeline.provenance import check_record_path
 
@@ -198,13 +198,17 @@ def reconstruct(
             "grid; leave it out."
         )
     found = _run(scan, own | {"output": out}, shared, report, beside)
+    written = [out]
     for option, path in maps.items():
-        if path is not None:
+        if path is not None and MAPS[option] not in found.missing_maps:
             found.save_map(MAPS[option], path)
+            written.append(path)
     print_reconstruction(found, under, out, coil_maps, report, json)
     made_of = (*parts[:3], along.trajectory)
     settings = own | shared | {"along": asdict(along)}
-    write_records(found, under, images, made_of, settings)
+    write_records(found, under, written, made_of, settings)
+    if found.map_failures:  # after the image, which is right without them
+        raise ConvergenceError(" ".join(found.map_failures.values()))
 
 
 def _run(

@@ -74,8 +74,9 @@ Compression = Annotated[
 NoiseMap = Annotated[
     str | None,
     typer.Option(
-        help="Image of the standard deviation of every pixel under the noise of the scan, to "
-        "write; in the formats of the image.",
+        help="Image of the standard deviation of the magnitude of every pixel under the noise of "
+        "the scan, to write, in the formats of the image. That of the noise, --sigma, is per "
+        "complex sample, √2 times that of its real part.",
         metavar="FILE",
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from molrecon.cli import output
@@ -57,7 +58,7 @@ def print_reconstruction(
 def write_records(
     found: Reconstruction,
     under: str,
-    images: tuple[str | None, ...],
+    images: Sequence[str],
     parts: tuple[str | None, ...],
     settings: dict[str, Any],
 ) -> None:
@@ -67,8 +68,7 @@ def write_records(
     plain = plain_settings(settings, method=found.method, model=found.model, parts=parts)
     known = {"command": output.command_line(), "settings": plain, "facts": found.facts()}
     for image in images:
-        if image is not None:
-            write_record(image, {"scan": under, **known})
+        write_record(image, {"scan": under, **known})
 
 
 def _certificate_of(model: str | None) -> dict[str, Any]:

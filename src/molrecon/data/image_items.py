@@ -36,6 +36,8 @@ class ImageItems:
         Whether the first of three spatial axes is time.
     origin
         What made the images, as plain values, for files that have room for it.
+    real
+        Whether the values are real, as those of a map are.
 
     Examples
     --------
@@ -48,12 +50,19 @@ class ImageItems:
     item: Callable[[int], Tensor]
     frames: bool = False
     origin: Mapping[str, Any] = field(default_factory=dict)
+    real: bool = False
 
     @classmethod
     def of(cls, image: Tensor, *, frames: bool = False) -> ImageItems:
         """Return the items of images ``(batch, channel, *spatial)`` on any device."""
         check_tensor("image", image)
-        return cls(tuple(image.shape), image.__getitem__, frames)
+        real = not image.is_complex()
+        return cls(tuple(image.shape), image.__getitem__, frames, real=real)
+
+    @property
+    def stored_kind(self) -> str:
+        """NumPy's name of the numbers: single precision, real or complex, little endian."""
+        return "<f4" if self.real else "<c8"
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
@@ -68,9 +77,10 @@ class ImageItems:
         return text if known else ""
 
     def __iter__(self) -> Iterator[Array]:
-        """Return complex64 ``(channel, *spatial)`` in their order."""
+        """Return ``(channel, *spatial)`` in their order, complex64, or float32 if they are real."""
+        kind = torch.float32 if self.real else torch.complex64
         for number in range(self.shape[0]):
-            one = self.item(number).detach().cpu().to(torch.complex64).resolve_conj()
+            one = self.item(number).detach().cpu().to(kind).resolve_conj()
             pixels: Array = one.contiguous().numpy()
             yield pixels
 

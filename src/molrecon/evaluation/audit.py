@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -315,7 +316,7 @@ def _distance(model: MOL, y: Tensor, A: LinearOperator, sigma: Tensor, tol: floa
     """Return the distance to the exact solution over its bound; None if it was not found."""
     start, unit = sense_start(y, A)
     told, network = model.strength * sigma / unit, model.network
-    fixed = {"sigma": sigma, "scale": unit, "x0": start}
+    fixed: dict[str, Any] = {"sigma": sigma, "scale": unit, "x0": start}
     if model.guide is not None:
         # The equation is that at the thresholds which the first image sets.
         first = model.first_image(y, A, **fixed)

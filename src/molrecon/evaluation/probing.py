@@ -15,6 +15,7 @@ from molrecon.evaluation.scan_slice import problem_of
 from molrecon.operators.base import LinearOperator
 from molrecon.progress import Advance, silent
 from molrecon.reconstructors.base import Reconstructor
+from molrecon.reconstructors.start import require_plausible
 from molrecon.trust.features import Lattice, spacing_for
 from molrecon.trust.probe import LesionProbe, probe_lesions
 from molrecon.trust.share import DataShare, data_share
@@ -96,6 +97,7 @@ def probe_scan(
     """
     report("coil maps", 0)
     y, A = problem_of(scan, device)
+    require_plausible(sigma, y)
     sigma = scan.sigma if sigma is None else sigma
     return [
         _probed(method, y, A, features, shifts, share, sigma, seed, report) for method in methods

@@ -21,6 +21,7 @@ from molrecon.pipeline.preparation import Preparation
 from molrecon.pipeline.tuning import Strength, chooses_by_default
 from molrecon.progress import Progress
 from molrecon.reconstructors.base import Reconstructor
+from molrecon.reconstructors.start import require_plausible
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class MatchedItems:
     def _matched(self, number: int, preparation: Preparation | None = None) -> Matched:
         read = self.items[number]
         ready = (preparation or self.preparation).prepare(read)
+        require_plausible(self.sigma, ready.scan.kspace)
         item = ready.scan if self.sigma is None else replace(ready.scan, sigma=self.sigma)
         matched = match_axes(item, self.method.axes, self.method.model or self.method.name)
         restore = ready.restored if self.intensity else None

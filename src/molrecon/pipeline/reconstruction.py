@@ -20,7 +20,7 @@ from molrecon.data.oversampling import crop_image
 from molrecon.data.root import file_digest
 from molrecon.data.sampling import Sampling
 from molrecon.equilibrium.solution import Guarantee, Solution
-from molrecon.errors import InputError, shape_text
+from molrecon.errors import ConvergenceError, InputError, shape_text
 from molrecon.notebook import notebook_html
 from molrecon.operators.noise import NoiseEstimate
 from molrecon.pipeline.memory import MemoryPlan
@@ -89,10 +89,18 @@ class Reconstruction:
         unit of the image; ``"g-factor"``, that over what a full scan of the same time would have
         (see `molrecon.NoiseMap`; Cartesian scans alone); ``"share"``, how much of the pixel follows
         the data, from 0 (inferred) to 1 (measured; see `molrecon.data_share`).
+    map_failures
+        Of the maps ``"noise"``, with those that follow from it, and ``"share"``: why there is none
+        although it was asked for, a sentence.
     noise_draws
         Number of draws that the map of the noise rests on.
+    linearised
+        Whether the noise is that of the derivative of the method, as it is where a difference of
+        two images would be rounding for the most part.
     robust
         What the bound on the gain was to be at most; None where none was asked for.
+    retuned
+        Whether more than an upper limit of the data weight was changed for it.
     image_shape
         Spatial shape that `save` cuts out of the centre; None for all of the image.
     seconds
@@ -134,8 +142,11 @@ class Reconstruction:
     geometry: Geometry | None = None
     image_shape: tuple[int, ...] | None = None
     maps: Mapping[str, Tensor] = field(default_factory=dict)
+    map_failures: Mapping[str, str] = field(default_factory=dict)
     noise_draws: int = 0
+    linearised: bool = False
     robust: float | None = None
+    retuned: bool = False
     made_by: str = ""
 
     @property
@@ -169,6 +180,12 @@ class Reconstruction:
         """Share of the data in every pixel, from 0 (inferred) to 1 (measured)."""
         return self.maps.get("share")
 
+    @property
+    def missing_maps(self) -> set[MapName]:
+        """Maps that were asked for and could not be made, see ``map_failures``."""
+        missing: set[MapName] = {"share"} if "share" in self.map_failures else set()
+        return missing | ({"noise", "snr", "g-factor"} if "noise" in self.map_failures else set())
+
     def facts(self) -> dict[str, Any]:
         """Return all but the image as plain values; the figures are those of the worst part.
 
@@ -201,6 +218,7 @@ class Reconstruction:
             "steps": [step.facts() for step in self.steps],
             "noise_map": self._noise_facts(),
             "share_map": self._share_facts(),
+            "map_failures": dict(self.map_failures),
             "assumed": dict(self.assumed),
             "check": self.check.facts(),
             "slice": self.worst,
@@ -240,7 +258,7 @@ class Reconstruction:
         _, first = crop_image(self.image[:1], self.image_shape)
         geometry = None if self.geometry is None else self.geometry.moved(first)
         whole = (*items.shape[:2], *shape)
-        named = ImageItems(whole, cropped, self.axes.time, self.origin())
+        named = ImageItems(whole, cropped, self.axes.time, self.origin(), items.real)
         write_image(path, named, geometry=geometry)
 
     def origin(self) -> dict[str, Any]:
@@ -277,12 +295,16 @@ class Reconstruction:
         ------
         InputError
             If there is no such map, the extension is unknown or the folder cannot be written to.
+        ConvergenceError
+            If it was asked for and could not be made.
         """
         if name not in get_args(MapName):
             raise InputError(
                 f"name is {name!r}, expected one of {', '.join(get_args(MapName))}; correct it."
             )
         found = self.snr_map if name == "snr" else self.maps.get(name)
+        if name in self.missing_maps:
+            raise ConvergenceError(self.map_failures["share" if name == "share" else "noise"])
         if found is None:
             asked = "share=True" if name == "share" else "noise_draws of at least 2"
             on_grid = ", samples on a grid" if name == "g-factor" else ""
@@ -308,7 +330,8 @@ class Reconstruction:
         g_factor, noisy = self.g_factor_map, self.noise_map > 0
         return {
             "draws": self.noise_draws,
-            "relative_standard_error": (2 * (self.noise_draws - 1)) ** -0.5,
+            "linearised": self.linearised,
+            "relative_standard_error": (2 * (self.noise_draws - 1 + self.linearised)) ** -0.5,
             "median_snr": self._median(self.snr_map, noisy),
             "median_g_factor": None if g_factor is None else self._median(g_factor, noisy),
         }

@@ -43,6 +43,7 @@ from molrecon.pipeline.tuning import Strength, Tuning, chooses_by_default, doubt
 from molrecon.progress import Progress, silent
 from molrecon.reconstructors.base import Reconstructor, at_strength
 from molrecon.reconstructors.learned import LearnedReconstructor
+from molrecon.reconstructors.start import require_plausible
 
 ENDS_IN_TIME = {Status.CONVERGED, Status.ITERATION_LIMIT}
 """What a solve with a limit of its time may end with; its bound says how far it came."""
@@ -97,7 +98,7 @@ def reconstruct_samples(scan: NonCartesianScan, settings: Settings) -> Reconstru
     with in_tiles(learned, plan.tile):
         items = [solver.item(scan.item(n), n, split) for n in range(len(scan.kspace))]
     image = torch.cat([one for one, _ in items])
-    maps = {name: torch.cat([one[name] for _, one in items]) for name in items[0][1]}
+    maps = PixelMaps.joined([one for _, one in items], torch.cat)
     found = Reconstruction(
         image=image,
         solutions=unproved(_with_images(solver.solved, image, split, scan), checked),
@@ -117,9 +118,12 @@ def reconstruct_samples(scan: NonCartesianScan, settings: Settings) -> Reconstru
         tol=settings.tol,
         device=settings.device,
         check=checked,
-        maps=maps,
+        maps=maps.maps,
+        map_failures=maps.failures,
+        linearised=maps.linearised,
         noise_draws=settings.wanted.noise_draws,
         robust=method.most_gain,
+        retuned=method.retuned,
         made_by=settings.made_by,
         seconds=time.perf_counter() - started,
     )
@@ -174,6 +178,7 @@ class _Solver:
             settings.progress(text, len(self.solved), self.total)
             scan = with_estimated_maps(scan)
         if settings.sigma is not None:
+            require_plausible(settings.sigma, scan.kspace)
             scan = replace(scan, sigma=settings.sigma)
         noise = samples_noise(scan) if method.needs_sigma else None
         doubt = doubt_of_noise(noise) if chooses_by_default(method) else ""
@@ -193,7 +198,7 @@ class _Solver:
             self.noises.append(noise)
             self.tunings.append(tuning)
         join = partial(torch.stack, dim=2) if split else torch.cat
-        return join(images), {name: join([one[name] for one in maps]) for name in maps[0]}
+        return join(images), PixelMaps.joined(maps, join)
 
     def _solve(
         self,
@@ -203,6 +208,7 @@ class _Solver:
         start: Tensor | None,
     ) -> tuple[Solution, PixelMaps]:
         settings, done = self.settings, len(self.solved)
+        where = f"{part.source}, {place}"
         method, device = settings.method, settings.device
         label = f"{done + 1} of {self.total}: {method.name}" if self.total > 1 else method.name
         settings.progress(label, done, self.total)
@@ -216,8 +222,9 @@ class _Solver:
         with at_strength(method, strength):
             solution = method(y, A, **options)
             if not (settings.latency and set(solution.status) <= ENDS_IN_TIME):
-                require_converged(solution, f"{part.source}, {place}", settings.tol)
-            maps = pixel_maps(method, y, A, solution, settings.wanted, sigma=sigma, progress=silent)
+                require_converged(solution, where, settings.tol)
+            wanted: dict[str, Any] = {"where": where, "sigma": sigma, "progress": silent}
+            maps = pixel_maps(method, y, A, solution, settings.wanted, **wanted)
         settings.progress(label, done + 1, self.total)
         return solution, maps
 

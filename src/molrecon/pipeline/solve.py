@@ -141,7 +141,7 @@ def solve(
     return Solved(
         image,
         ImageItems.of(image) if stored is None else stored.items(),
-        {name: torch.cat([one[name] for one in maps]) for name in maps[0]},
+        PixelMaps.joined(maps, torch.cat),
         tuple(part.solution(image) for part in solver.solved),
         tuple(part.place for part in solver.solved),
         tuple(part.noise for part in solver.solved),
@@ -198,9 +198,9 @@ class _ItemSolver:
             )
         give_back()
         restore = matched.restore or (lambda image: image)
-        joined = {name: parts.join(torch.cat([one[name] for one in maps])) for name in maps[0]}
-        if "noise" in joined:  # in the unit of the image, which the others have not
-            joined["noise"] = restore(joined["noise"])
+        joined = PixelMaps.joined(maps, lambda planes: parts.join(torch.cat(planes)))
+        if "noise" in joined.maps:  # in the unit of the image, which the others have not
+            joined.maps["noise"] = restore(joined.maps["noise"])
         return restore(parts.join(torch.cat(values))), joined, steps
 
     def _setting(self, parts: Scan, noise: NoiseEstimate | None, total: int) -> _Setting:
@@ -249,9 +249,8 @@ class _ItemSolver:
             solution = self.method(y, A, **options | setting.start(index))
             require_converged(solution, where, self.tol)
             draw = partial(_draw, self.progress, label, done, total)
-            maps = pixel_maps(
-                self.method, y, A, solution, self.wanted, sigma=part.sigma, progress=draw
-            )
+            wanted: dict[str, Any] = {"where": where, "sigma": part.sigma, "progress": draw}
+            maps = pixel_maps(self.method, y, A, solution, self.wanted, **wanted)
         self.progress(label, done + 1, total)
         return solution, maps, completion
 

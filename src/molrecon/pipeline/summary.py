@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from molrecon.equilibrium.bound_text import bound_text, share_text
-from molrecon.equilibrium.solution import Guarantee
 from molrecon.errors import shape_text
 from molrecon.operators.noise import doubt_text
 from molrecon.pipeline.memory import gib
 
 if TYPE_CHECKING:
     from molrecon.pipeline.reconstruction import Reconstruction
+
+ITS_OWN = 0.999
+"""Of what was asked for: a gain below that is the method's own. One that a lower data weight was
+found for is nearer."""
 
 
 def summary_of(found: Reconstruction) -> list[tuple[str, str]]:
@@ -39,9 +42,11 @@ def summary_of(found: Reconstruction) -> list[tuple[str, str]]:
         f"{facts['status']}: {facts['iterations']} iterations, {facts['network_evaluations']} "
         f"network and {facts['normal_evaluations']} operator evaluations{which}"
     )
-    rows += [("Solve", solve), *_guaranteed(found.guarantee, found.robust)]
+    rows += [("Solve", solve), *_guaranteed(found)]
     if facts["noise_map"] is not None:
         rows.append(("Noise map", _noise(facts["noise_map"])))
+    for name, failure in found.map_failures.items():
+        rows.append((f"{name.capitalize()} map", failure))
     if facts["share_map"] is not None:
         median = facts["share_map"]["median"]
         rows.append(("Share of data", f"{median:.0%} in the median of bright pixels"))
@@ -61,13 +66,17 @@ def _origin(facts: dict[str, Any]) -> str:
 def _noise(facts: dict[str, float]) -> str:
     g_factor = facts["median_g_factor"]
     beside = "" if g_factor is None else f" and g-factor {g_factor:.3g}"
+    way = "replicas"
+    if facts["linearised"]:
+        way = "draws, linearised: the noise is too small to tell two images from rounding"
     return (
         f"SNR {facts['median_snr']:.3g}{beside} in the median of bright pixels; standard error "
-        f"{facts['relative_standard_error']:.0%} of a pixel, from {facts['draws']} replicas"
+        f"{facts['relative_standard_error']:.0%} of a pixel, from {facts['draws']} {way}"
     )
 
 
-def _guaranteed(guarantee: Guarantee | None, robust: float | None) -> list[tuple[str, str]]:
+def _guaranteed(found: Reconstruction) -> list[tuple[str, str]]:
+    guarantee, robust = found.guarantee, found.robust
     if guarantee is None:
         return [("Distance", "not known: the method bounds no distance")]
     basis = "proved" if guarantee.proved else "conditional"
@@ -82,5 +91,8 @@ def _guaranteed(guarantee: Guarantee | None, robust: float | None) -> list[tuple
         )
         if robust is not None:
             gain += f"; at most {robust:g} was asked for"
+            own = float(guarantee.robustness[0])
+            if not found.retuned and own < ITS_OWN * robust:
+                gain += ", which its own is: nothing was changed"
         rows.append(("Robustness", gain))
     return rows

@@ -52,6 +52,8 @@ class Reconstructor(ABC):
         reconstructs as if noise were twice as strong. See `at_strength`.
     most_gain
         What the proved bound on the gain is kept to, see `with_gain`; None for no limit.
+    retuned
+        Whether `with_gain` changed more than an upper limit of the data weight.
     kspace_copies
         Arrays of the size of the measurements, in their precision, that a call holds at its peak.
     needs_sigma
@@ -79,6 +81,7 @@ class Reconstructor(ABC):
     tunable: bool = False
     strength: float = 1.0
     most_gain: float | None = None
+    retuned: bool = False
 
     @property
     def kspace_copies(self) -> int:
@@ -159,7 +162,7 @@ class Reconstructor(ABC):
         Parameters
         ----------
         most
-            Largest ``‖Δx‖ / ‖Δy‖``, at least 1.25.
+            Largest ``‖Δx‖ / ‖Δy‖``, positive; models of the method mol have a least one.
 
         Raises
         ------

@@ -134,9 +134,7 @@ def _bounded(
     return finer, distance_bound(A, lam, y, finer.value, tol=tol)
 
 
-def _solution(
-    linear: LinearSolution, bound: Tensor, A: LinearOperator, lam: Tensor
-) -> Solution:
+def _solution(linear: LinearSolution, bound: Tensor, A: LinearOperator, lam: Tensor) -> Solution:
     known = follows_model(A)
     return Solution(
         value=linear.value,

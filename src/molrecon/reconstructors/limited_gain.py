@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from molrecon.arguments import require_positive
+from molrecon.equilibrium.bound_text import bound_text
 from molrecon.errors import InputError
 
-LEAST_GAIN = 1.25
-"""Less cannot be asked: with λ = μ an image that keeps the measured values has √1.5."""
+LEAST_OF_FULL_SCAN = 2 / math.sqrt(3)
+"""Least gain that is proved of a full scan with an operator of norm 1."""
+
+SMALL_WEIGHTS = (1.0, 1 / 3, *(0.9**n for n in range(1, 60)))
+"""Data weights in units of μ, among which the one of least gain is sought."""
 
 TYPICAL_NOISE = 0.01
 """Noise relative to the image peak at which λ and m change alike."""
@@ -29,13 +33,19 @@ MARGIN = 1 - 1e-6
 """Of what was asked, for the rounding of λ and of the constant in single precision."""
 
 
-def require_gain(most: float) -> None:
-    """Refuse a bound on the gain that no image which keeps the measured values can have."""
+def require_above_one(most: float) -> None:
+    """Refuse a bound on the gain that no image can have in which nothing is shrunk.
+
+    With ``c = λ/μ`` and what the score shrinks made up for, the proved gain of the fixed point is
+    ``½(√c + 1/√c) ≥ 1``, least at c = 1; that of a full scan with ``‖A‖ ≤ 1`` is
+    ``√(5/4 + c/4)`` besides, and the larger of both is least, 2/√3, at c = 1/3.
+    """
     require_positive("robust", most)
-    if most < LEAST_GAIN:
+    if most <= 1:
         raise InputError(
-            f"robust is {most:g}, expected at least {LEAST_GAIN:g}: an image that keeps what was "
-            "measured passes its errors on with a gain of about 1; give a larger number."
+            f"robust is {most:g}, expected more than 1, and more than {LEAST_OF_FULL_SCAN:.4g} for "
+            "a full scan: an image in which nothing is shrunk passes an error on with a gain of 1; "
+            "give a larger number, or use sense, which shrinks the image for any gain."
         )
 
 
@@ -52,7 +62,7 @@ def larger_monotonicity(m: float, shift: float, own: float, most: float) -> floa
 
 @torch.no_grad()
 def largest_weight(
-    constant: Callable[[Tensor], Tensor], own: Tensor, least: float, most: float
+    constant: Callable[[Tensor], Tensor], own: Tensor, mu: float, most: float
 ) -> Tensor:
     """Return λ of every sample, at most its own, whose constant is at most ``most``, ``(batch,)``.
 
@@ -65,25 +75,28 @@ def largest_weight(
         The proved bound on the gain as a function of λ in double precision, ``(batch,)``.
     own
         λ without a limit, ``(batch,)``.
-    least
-        λ that is small enough in any case but where A enlarges what it sees.
+    mu
+        Constant of monotonicity μ: the gain is least for some λ of at most that.
     most
         The bound that is asked for.
 
     Raises
     ------
     InputError
-        If it is exceeded with λ = ``least`` too.
+        If it is exceeded whatever λ is.
     """
     wanted = MARGIN * most
     high = own.double()
     fits = constant(high) <= wanted
-    low = torch.minimum(high, torch.full_like(high, least))
-    found = constant(low)
+    tried = [torch.minimum(high, torch.full_like(high, mu * share)) for share in SMALL_WEIGHTS]
+    gains = torch.stack([constant(lam) for lam in tried])
+    found, place = gains.min(0)
+    low = torch.stack(tried).gather(0, place[None])[0]
     if bool((found > wanted).any()):
         raise InputError(
             f"robust is {most:g}, but the least gain that is proved with this operator is "
-            f"{float(found.max()):.3g}; ask for more than that, or normalise the coil maps."
+            f"{bound_text(float(found.max()), 4)}; ask for more than that, or for the output "
+            "fixed-point."
         )
     for _ in range(HALVINGS):
         middle = (low * high).sqrt()

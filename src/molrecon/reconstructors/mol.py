@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from molrecon.arguments import require_positive
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.of_samples import OfSamples, told
@@ -32,7 +33,7 @@ from molrecon.reconstructors.limited_gain import (
     TYPICAL_NOISE,
     larger_monotonicity,
     largest_weight,
-    require_gain,
+    require_above_one,
 )
 from molrecon.reconstructors.settings import EquilibriumModelConfig, WeightConfig
 from molrecon.reconstructors.weights import DataWeight
@@ -294,14 +295,15 @@ class MOL(LearnedReconstructor):
         Parameters
         ----------
         most
-            Largest ``‖Δx*‖ / ‖Δy‖``, at least 1.25. If the model's own is smaller it stays.
+            Largest ``‖Δx*‖ / ‖Δy‖``, above 1, and of a full scan above 2/√3 = 1.155 where
+            ``‖A‖ ≤ 1``. If the model's own is smaller it stays.
 
         Raises
         ------
         InputError
             If ``most`` is out of range. When it is called: if no λ has this gain with the operator.
         """
-        require_gain(most)
+        require_positive("robust", most)
         limited = copy(self)
         # Modules that are exchanged, as for tiles, are those of one of the two.
         limited._modules = self._modules.copy()
@@ -310,6 +312,8 @@ class MOL(LearnedReconstructor):
             level = torch.tensor([TYPICAL_NOISE], device=next(self.network.parameters()).device)
             own = float(robustness_constant(self.weight(level), self.monotonicity + self.shift))
         if most < own:
+            require_above_one(most)
+            limited.retuned = True
             m = larger_monotonicity(self.monotonicity, self.shift, own, most)
             limited.network_gain = self.network_gain * (1 - m) / (1 - self.monotonicity)
             # Below what follows from the factor by more than its rounding.

@@ -6,12 +6,13 @@ from copy import copy
 
 from torch import Tensor
 
+from molrecon.arguments import require_positive
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
 from molrecon.operators.base import LinearOperator
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.least_squares import KSPACE_COPIES, regularised_least_squares
-from molrecon.reconstructors.limited_gain import MARGIN, require_gain
+from molrecon.reconstructors.limited_gain import MARGIN
 from molrecon.reconstructors.start import check_call
 
 PUBLISHED_LAM = 100.0
@@ -90,14 +91,14 @@ class SENSE(Reconstructor):
         Parameters
         ----------
         most
-            Largest ``‖Δx‖ / ‖Δy‖``, at least 1.25.
+            Largest ``‖Δx‖ / ‖Δy‖``, any positive number: the image is shrunk for a small one.
 
         Raises
         ------
         InputError
             If ``most`` is out of range.
         """
-        require_gain(most)
+        require_positive("robust", most)
         limited = copy(self)
         limited.most_gain = most
         return limited

@@ -110,7 +110,7 @@ def panel_of(found: Reconstruction) -> Panel:
 
 def _overlays(found: Reconstruction) -> tuple[Overlay, ...]:
     """Return the maps of a reconstruction, that of the noise first."""
-    draws = f"from {found.noise_draws} draws"
+    draws = f"from {found.noise_draws} draws{', linearised' if found.linearised else ''}"
     meanings = {
         "noise": (
             found.noise_map,

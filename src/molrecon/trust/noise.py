@@ -104,8 +104,8 @@ def noise_map(
     where the noise is small. What the method derives from the measurements (unit, σ, λ) is fixed,
     and so are coil maps and mask; thresholds that a guide sets follow the measurements, and their
     derivative is in ``"linearised"``. Where noise changes the image by so little that a difference
-    of two images would be rounding, the derivative is used in any case. Noise is what is meant, not error: what a
-    method gets wrong in the same way every time is not in it.
+    of two images would be rounding, the derivative is used in any case. Noise is what is meant, not
+    error: what a method gets wrong in the same way every time is not in it.
 
     Parameters
     ----------

@@ -27,6 +27,9 @@ FINER = 10.0
 """How many times smaller the tolerances are of the change that tells the error of another."""
 
 
+NEAR = 30.0
+"""Tolerance of the image at which a derivative stands for differences, in units of the smallest."""
+
 LEAST_SHARE = 0.05
 """Rounding that a difference of two images may always hold, relative to it; what is to be more
 exact than that is as exact as the precision allows."""
@@ -57,10 +60,12 @@ class Response:
     (`Reconstructor.held`). The change of a linear method is what it makes of the change of the
     measurements, as exact for small ones as for large ones. Of the others it is the difference of
     two images, and where rounding would be more of it than what is allowed, the derivative, which
-    it is equal to there; if there is none, it cannot be told. Methods whose answer does not depend on the start begin at the image;
-    where thresholds follow a first image, they begin at the image plus the change of that one. No
-    bounds are computed: an equilibrium stops at its residual, where the error of a change is about
-    ``accuracy`` times the change.
+    it is equal to there; if there is none, it cannot be told.
+
+    Methods whose answer does not depend on the start begin at the image; where thresholds follow a
+    first image, they begin at the image plus the change of that one. No bounds are computed: an
+    equilibrium stops at its residual, where the error of a change is about ``accuracy`` times the
+    change.
 
     Parameters
     ----------
@@ -127,6 +132,9 @@ class Response:
             self._relative = relative
             told_apart = max(accuracy, LEAST_SHARE) * relative >= self._reachable(0.0, y)
             self.linearised = not (told_apart or self._held.linear)
+            if self.linearised:
+                # Rounding ends solves here; a derivative is about the same at images so near.
+                self._tol = max(self._tol, NEAR * self._reachable(0.0, y))
             self._derivatives: dict[int, Linearised] = {}
             self._checked = self._held.linear
             if self._held.linear:

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from molrecon.data.arrays import Array
 from molrecon.data.formats import calgary, ismrmrd, modl, named_arrays, parts
 from molrecon.data.formats.assemble import SliceRange
@@ -88,10 +86,10 @@ def count(location: Location) -> int:
 
 
 def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
-    """Write the dataset ``image``, complex64, with its affine."""
+    """Write the dataset ``image``, complex64 or float32 if real, with its affine."""
     with new_hdf5(path) as file:
         shape = image.stored_shape
-        stored = file.create_dataset("image", shape, np.complex64)
+        stored = file.create_dataset("image", shape, image.stored_kind)
         for number, one in enumerate(image):
             if len(shape) < len(image.shape):
                 stored[...] = one[0]

@@ -123,7 +123,7 @@ def read_image(location: Location) -> ImageData:
 
 
 def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
-    """Write the magnitude as float32, with its affine.
+    """Write the magnitude, or real values as they are, as float32, with the affine.
 
     A batch of slices becomes the z axis, a batch of volumes the fifth. Of series the frames are the
     fourth, and their batch is z. Without a geometry the pixels are written as of 1 mm, in an
@@ -159,7 +159,8 @@ def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> Non
             # One frame of all series after the other.
             in_turn = (one[0, number] for number in range(spatial[0]) for one in image)
         for one in in_turn:
-            stream.write(np.abs(one).astype(header.get_data_dtype()).tobytes())
+            values = one if image.real else np.abs(one)
+            stream.write(values.astype(header.get_data_dtype()).tobytes())
 
 
 def _comment(image: ImageItems) -> bytes:

@@ -88,17 +88,20 @@ def count(location: Location) -> int:
 
 
 def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
-    """Write complex64; the format has no place for the geometry, and none for what axes mean."""
+    """Write complex64, or float32 if real.
+
+    The format has no place for the geometry, and none for what axes mean.
+    """
     with atomic_path(path) as part, part.open("wb") as stream:
         write_items(stream, image)
 
 
 def write_items(stream: IO[bytes], image: ImageItems) -> None:
     """Write images as one array in NumPy's format, one after the other."""
-    header = {"descr": "<c8", "fortran_order": False, "shape": image.stored_shape}
+    header = {"descr": image.stored_kind, "fortran_order": False, "shape": image.stored_shape}
     np.lib.format.write_array_header_1_0(stream, header)
     for one in image:
-        stream.write(one.astype("<c8", copy=False).tobytes())
+        stream.write(one.astype(image.stored_kind, copy=False).tobytes())
 
 
 FORMAT = Format(

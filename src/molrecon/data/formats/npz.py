@@ -180,7 +180,7 @@ def count(location: Location) -> int:
 
 
 def write_image(path: Path, image: ImageItems, geometry: Geometry | None) -> None:
-    """Write complex64 under the key ``image``, with its affine."""
+    """Write complex64, or float32 if real, under the key ``image``, with its affine."""
     arrays: dict[str, Any] = parts.image_arrays(image, geometry)
     with atomic_path(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("image.npy", "w", force_zip64=True) as stream:

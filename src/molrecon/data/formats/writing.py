@@ -44,10 +44,11 @@ def write_image(
 ) -> None:
     """Write an image in the format that the extension names.
 
-    ``.npy``, ``.npz`` (key ``image``) and ``.h5`` (dataset ``image``) hold complex64, without the
-    batch and channel axes if both have length 1; ``.cfl`` (with its ``.hdr``) holds it in BART's
-    axes. ``.nii`` and ``.nii.gz`` hold the magnitude as float32, ``.dcm`` in 16 bits; ``.png`` the
-    magnitude in 8 bits, black at 0 and white at the 99.8th percentile, several slices as one
+    ``.npy``, ``.npz`` (key ``image``) and ``.h5`` (dataset ``image``) hold complex64, of real
+    images and maps float32, without the batch and channel axes if both have length 1; ``.cfl``
+    (with its ``.hdr``) holds complex64, as BART has it, in its axes. ``.nii`` and ``.nii.gz`` hold
+    the magnitude, or real values with their sign, as float32, ``.dcm`` the magnitude in 16 bits;
+    ``.png`` in 8 bits, black at 0 and white at the 99.8th percentile, several slices as one
     montage.
 
     All but ``.npy`` and ``.png`` keep that the first axis is time: NIfTI as its fourth dimension,
