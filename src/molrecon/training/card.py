@@ -41,7 +41,7 @@ def model_card(weights: str | Path) -> str:
                     if key in settings
                 },
                 "seed": run.get("seed"),
-                "started from": run.get("initial") or "fresh weights",
+                "started from": _started_from(run),
                 "loss": run.get("loss"),
                 "compared in training": f"{run.get('trained_output') or config.output} with "
                 f"{run.get('target', 'not stated')}",
@@ -106,3 +106,8 @@ def _curve(points: Any) -> str:
     ]
     head = ["| step | PSNR | ‖J‖ | evaluations |", "|---|---|---|---|"]
     return "\n".join([*head, *lines])
+
+
+def _started_from(run: Mapping[str, Any]) -> str:
+    guide = run.get("initial_guide")
+    return (run.get("initial") or "fresh weights") + (f", the guide from {guide}" if guide else "")

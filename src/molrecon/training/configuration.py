@@ -170,6 +170,9 @@ class TrainingConfig(Settings):
     model: AnyModelConfig = MOLConfig()  # the method, with its network
     # A shipped model or a weights file to start from; by default fresh weights.
     initial: str | None = None
+    # Another model whose guide is taken, for one whose ``initial`` has none; its weights may be
+    # those of a guide of slices where this is one of series.
+    initial_guide: str | None = None
     data: DataConfig  # where images come from
     stages: list[Stage] = Field(min_length=1)  # parts of the run, one after the other
     # One of `molrecon.training.losses.LOSSES`.

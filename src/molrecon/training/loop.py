@@ -19,11 +19,9 @@ from torch import Tensor, nn
 import molrecon
 from molrecon.data.atomic import make_folder, remove_stale, write_text
 from molrecon.data.locking import only_run_in
-from molrecon.data.root import file_digest
 from molrecon.data.simulation.batch import Batch
 from molrecon.errors import InputError
-from molrecon.networks import ThresholdGuide
-from molrecon.reconstructors.store import load, resolve, save
+from molrecon.reconstructors.store import save
 from molrecon.training.average import WeightAverage
 from molrecon.training.card import model_card
 from molrecon.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -35,6 +33,7 @@ from molrecon.training.run_log import RunLog
 from molrecon.training.sharding import clip_gradients, fill, is_shared_out
 from molrecon.training.signals import Stop, finish_on_signals
 from molrecon.training.sources import Split, split_of, write_split
+from molrecon.training.start import digest, start
 from molrecon.training.step_figures import batch_figures, step_figures
 from molrecon.training.validation import validate, validation_set
 
@@ -105,17 +104,9 @@ class Trainer:
         self.model = config.model.build()
         # What is validated and kept; another copy where processes share the weights out.
         self.evaluated = self.model
-        guide: ThresholdGuide | None = getattr(self.model, "guide", None)
-        self.initial_digest = None
-        if config.initial is not None:
-            self.initial_digest = file_digest(resolve(config.initial))
-            start = load(config.initial)
-            self.model.network.start_from(start.network)
-            if self.model.weight is not None and start.weight is not None:
-                self.model.weight.start_from(start.weight)
-            trained = getattr(start, "guide", None)
-            if guide is not None and isinstance(trained, ThresholdGuide):
-                guide.start_from(trained)
+        start(self.model, config.initial, config.initial_guide)
+        self.initial_digest = digest(config.initial)
+        self.guide_digest = digest(config.initial_guide)
         self.model.network.checkpointing = config.checkpointing
         self.objective = Objective(self.model, config)
         self.optimizer = self._adam()
@@ -286,6 +277,7 @@ class Trainer:
                 "step": self.progress.step,
                 "version": molrecon.__version__,
                 "initial_sha256": self.initial_digest,
+                "initial_guide_sha256": self.guide_digest,
                 "files": self.split,
                 "training": self.config.model_dump(mode="json", exclude={"model", "output"}),
                 "curve": self.progress.curve,
