@@ -44,6 +44,13 @@ def test_cycles_per_metre_need_the_field_of_view():
         settle_positions(stored, "a scan", unit="metres")
 
 
+@pytest.mark.parametrize("size", [0.0, -250.0, float("nan"), float("inf")])
+def test_the_field_of_view_is_a_size(size):
+    stored = torch.rand(3, 20, 2) - 0.5
+    with pytest.raises(InputError, match=r"field_of_view is .*, expected a positive number"):
+        settle_positions(stored, "a scan", unit="metres", field_of_view=size)
+
+
 def test_a_third_coordinate_of_zeros_is_dropped():
     flat = torch.cat([SPOKES, torch.zeros(*SPOKES.shape[:-1], 1)], -1)
     assert torch.equal(settle_positions(flat, "a scan").trajectory, SPOKES)

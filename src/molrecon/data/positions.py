@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from molrecon.arguments import require_positive
 from molrecon.data.arrays import Array
 from molrecon.errors import InputError, shape_text
 from molrecon.operators.non_cartesian_mri import BEYOND
@@ -80,7 +81,7 @@ def settle_positions(
     ------
     InputError
         If values are not finite, all zero or beyond the matrix, or unit, matrix or field of view
-        are missing or do not fit.
+        are missing, out of range or do not fit.
 
     Examples
     --------
@@ -93,6 +94,7 @@ def settle_positions(
     positions = _checked(stored, source)
     if unit is not None and unit not in UNITS:
         raise InputError(f"unit is {unit!r}, expected one of {', '.join(UNITS)}; choose one.")
+    require_positive("field_of_view", field_of_view)
     axes = positions.shape[-1]
     if matrix is not None and (len(matrix) != axes or min(matrix) < 2):
         raise InputError(
