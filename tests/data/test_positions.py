@@ -89,3 +89,14 @@ def test_what_does_not_fit_is_refused(stored, given, words):
         return
     with pytest.raises(InputError, match=words):
         settle_positions(stored, "a scan", **given)
+
+
+def test_one_wild_line_or_sample_does_not_make_the_matrix():
+    spokes = radial_trajectory((64, 64), 100)
+    line, sample = spokes.clone(), spokes.clone()
+    line[7] *= 16
+    sample[3, 5] = torch.tensor([500.0, 3.0])
+    for wild in (line, sample):
+        with pytest.raises(InputError, match=r"of its samples lie beyond half .* \(matrix\)"):
+            settle_positions(wild, "a scan")
+    assert settle_positions(spokes, "a scan").shape == (64, 64)

@@ -101,3 +101,11 @@ def gridded_centre(kspace: Tensor, trajectory: Tensor, shape: Sequence[int]) -> 
     whole = fft_centred(images, axes).reshape(*kspace.shape[:2], *size)
     every: tuple[slice, ...] = (slice(None), slice(None))
     return whole[every + centred_slices(size, [width] * axes)]
+
+
+def on_grid(centre: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return k-space of a shape, zero but for its centre ``(batch, coil, *widths)``."""
+    kspace = centre.new_zeros((*centre.shape[:2], *shape))
+    region: tuple[slice, ...] = centred_slices(shape, centre.shape[2:])
+    kspace[(slice(None), slice(None), *region)] = centre
+    return kspace

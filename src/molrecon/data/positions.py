@@ -31,6 +31,9 @@ UNITS = {
 NARROWEST = 0.5
 """Part of the range of a unit that a trajectory fills at least where the range is to tell it."""
 FEWEST_PIXELS = 16
+FEWEST_OUTER = 0.02
+"""Share of the samples beyond half of the reach along an axis: of spokes a quarter, of spirals
+that are dense at the centre a sixth; where one line of fifty is far outside, a hundredth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +104,8 @@ def settle_positions(
             f"matrix is {shape_text(matrix)}, expected the pixels along the {axes} axes of the "
             f"trajectory of {source}; correct it."
         )
+    if matrix is None or unit is None:
+        _require_spread(positions, source)
     how = "as given" if unit else "by its range"
     unit = unit or _found(positions, matrix, source)
     notes = [f"the trajectory is in {UNITS[unit]}, {how}"]
@@ -173,6 +178,20 @@ def _found(positions: Tensor, matrix: Sequence[int] | None, source: str) -> str:
         f"The trajectory of {source} reaches {largest:.4g}{size}, from which its unit cannot be "
         f"told; give it (unit): {known}."
     )
+
+
+def _require_spread(positions: Tensor, source: str) -> None:
+    """Refuse positions of which a few lie far outside: range and matrix would be theirs alone."""
+    for axis, along in enumerate(positions.abs().flatten(0, -2).unbind(-1)):
+        far = float(along.max())
+        outer = float((along > far / 2).double().mean())
+        if outer < FEWEST_OUTER:
+            raise InputError(
+                f"The trajectory of {source} reaches {far:.4g} along axis {axis}, but only "
+                f"{outer:.2g} of its samples lie beyond half of that, expected at least "
+                f"{FEWEST_OUTER:g}; correct the positions far outside, or give the unit "
+                "(unit) and the pixels of the image (matrix) if they are right."
+            )
 
 
 def _require_plausible(far: float, samples: int, source: str) -> None:

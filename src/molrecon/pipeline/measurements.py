@@ -10,11 +10,11 @@ from torch import Tensor
 
 from molrecon.data.calibration import calibration_region
 from molrecon.data.coil_maps import estimate_coil_maps, estimate_shared_maps
+from molrecon.data.gridded_centre import on_grid
 from molrecon.data.scan import Scan, sampled
 from molrecon.errors import InputError
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.dynamic_mri import DynamicMRI
-from molrecon.operators.fourier import centred_slices
 from molrecon.operators.multi_coil import MultiCoilMRI
 from molrecon.operators.noise import (
     GIVEN,
@@ -63,9 +63,7 @@ def _without_empty_sets(scan: Scan) -> Scan:
 
 def maps_of_calibration(calibration: Tensor, shape: Sequence[int], sets: int) -> Tensor:
     """Return coil maps of a shape from the centre of k-space, which was measured by itself."""
-    kspace = calibration.new_zeros((*calibration.shape[:2], *shape))
-    region: tuple[slice, ...] = centred_slices(shape, calibration.shape[2:])
-    kspace[(slice(None), slice(None), *region)] = calibration
+    kspace = on_grid(calibration, shape)
     return estimate_coil_maps(kspace, sampled(kspace), sets=sets)
 
 

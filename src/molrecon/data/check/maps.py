@@ -95,10 +95,10 @@ def check_maps(evidence: Evidence) -> Iterator[Finding]:
             "they are not normalised, as nlinv and references of a body coil leave them",
             "they are normalised on their support, and the intensity can be put back (intensity)",
         )
-    yield from _agreeing(scan)
+    yield from agreeing_maps(scan)
 
 
-def _agreeing(scan: Scan) -> Iterator[Finding]:
+def agreeing_maps(scan: Scan) -> Iterator[Finding]:
     """Find maps along which the coil images do not lie, or lie better once they are turned."""
     centre = low_resolution(scan)
     if centre is None:

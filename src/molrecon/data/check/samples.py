@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from molrecon.data.check.findings import DataCheck, Finding
-from molrecon.data.gridded_centre import central_width
+from molrecon.data.check.lines import check_lines
+from molrecon.data.check.maps import agreeing_maps
+from molrecon.data.gridded_centre import central_width, gridded_centre, on_grid
 from molrecon.data.non_cartesian_scan import NonCartesianScan
+from molrecon.data.scan import Scan, sampled
 from molrecon.errors import InputError
 
 INNER, OUTER = 0.05, 0.5
@@ -47,7 +51,7 @@ def check_samples(scan: NonCartesianScan) -> DataCheck:
     radius = scan.trajectory.norm(dim=-1)
     found = [*_belongs(power, radius), *_coils(scan), *_spikes(power), *_centre(scan)]
     if not any(one.severity == "refused" for one in found):
-        found += _peaks(power, radius)
+        found += [*_peaks(power, radius), *check_lines(scan), *_maps(scan)]
     return DataCheck.of(found)
 
 
@@ -115,6 +119,34 @@ def _centre(scan: NonCartesianScan) -> Iterator[Finding]:
             reason[0].lower() + reason[1:],
             "coil maps cannot be estimated",
             "give the coil maps (coil_maps), or correct the unit of the trajectory",
+        )
+
+
+def _maps(scan: NonCartesianScan) -> Iterator[Finding]:
+    """Compare coil maps that are given with the centre of k-space, brought to a grid."""
+    maps, axes = scan.coil_maps, scan.trajectory.shape[-1]
+    if maps is None or maps.shape[1] == 1:
+        return
+    plane = scan.shape[-axes:]
+    try:
+        centre = gridded_centre(scan.kspace.flatten(2), scan.trajectory.reshape(-1, axes), plane)
+    except InputError:
+        yield Finding(
+            "coil maps not checked",
+            "note",
+            "the trajectory shows too little of the centre of k-space",
+            "whether the coil maps are those of the samples was not checked",
+            "nothing need be done if they are known to be",
+        )
+        return
+    kspace = on_grid(centre, plane)
+    maps = maps.squeeze(2) if scan.axes.time else maps
+    on_a_grid = Scan(kspace, sampled(kspace), maps, source=scan.source)
+    for one in agreeing_maps(on_a_grid):
+        yield replace(
+            one,
+            meaning=f"{one.meaning}, or the trajectory has its axes exchanged or mirrored",
+            settle=f"{one.settle}, or correct the trajectory (trajectory)",
         )
 
 

@@ -1,0 +1,174 @@
+"""How well the lines of a scan agree near the centre of k-space, where they lie close together.
+
+An object that fits into the field of view has a smooth k-space: what lies within less than a cycle
+of other samples follows from these. So every line is predicted from all others, by a least-squares
+fit of a small image, and compared with what was measured there.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from molrecon.data.check.registry import evenly
+from molrecon.errors import InputError
+from molrecon.operators.line_noise import estimate_lines_noise
+
+REACH, BEYOND = {2: 4.1, 3: 2.1}, {2: 4, 3: 3}
+"""Cycles per field of view up to which samples are compared, by the number of axes, and by which
+the k-space of the fit reaches beyond them. Samples lie at whole and half cycles: a little more than
+these, so that rounding does not decide."""
+MOST_LINES, MOST_SAMPLES, MOST_NOISY = 512, 24, 64
+"""Lines, and samples of a line, that are fitted at most, and lines that noise is read from."""
+CLOSE = 0.1
+"""Variance of a prediction, relative to that of what is predicted, up to which a sample counts."""
+FEWEST_LINES, FEWEST_SAMPLES = 4, 2
+"""Lines, and samples of a line in the mean, with which anything can be told."""
+FLOOR = 1e-3
+"""Share of the energy by which predictions may be wrong beside noise: those at the edge of what is
+close, and of an object that reaches a little beyond the field of view."""
+LEAST_NOISE, MOST_NOISE = 1e-4, 1.0
+"""Variance of the noise of the fit, relative to the samples: below, it follows rounding."""
+DRAWS = 16
+"""Draws of white noise that tell how far it leads predictions astray."""
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Squared distances of lines, each summed over samples, coils and slices.
+
+    Parameters
+    ----------
+    own
+        Of every line from what the others predict for it, ``(lines,)``.
+    other
+        Of the other lines from that prediction, the mean.
+    chance
+        What noise and the floor make of either.
+    numbers
+        Which lines of the scan these are.
+    """
+
+    own: Tensor
+    other: Tensor
+    chance: Tensor
+    numbers: Tensor
+
+    def told(self, least: float) -> bool:
+        """Whether lines differ by so many times more than chance."""
+        return float(self.other.sum()) > (1 + least) * float(self.chance.sum())
+
+    @property
+    def unexplained(self) -> float:
+        """Share of the difference between lines that the other lines leave unexplained.
+
+        0 where every line is what the others predict, 1 where it is no more so than any other line.
+        """
+        own, other, chance = (float(one.sum()) for one in (self.own, self.other, self.chance))
+        return (own - chance) / (other - chance) if other > chance else 0.0
+
+    def apart(self, share: float, least: float) -> list[int]:
+        """Return the lines of which more than a share is unexplained, and that differ enough."""
+        told = self.other > (1 + least) * self.chance
+        wrong = self.own - self.chance > share * (self.other - self.chance)
+        return [int(number) for number in self.numbers[told & wrong]]
+
+    @classmethod
+    def joined(cls, parts: list[Agreement]) -> Agreement:
+        """Return the agreement of the lines of several frames, each compared within its frame."""
+        names = ("own", "other", "chance", "numbers")
+        return cls(*(torch.cat([getattr(one, name) for one in parts]) for name in names))
+
+
+@torch.no_grad()
+def line_agreement(kspace: Tensor, trajectory: Tensor) -> Agreement | None:
+    """Return how well lines agree near the centre; None if too few samples lie close together.
+
+    Parameters
+    ----------
+    kspace
+        Complex ``(batch, coil, lines, samples)``.
+    trajectory
+        Real ``(lines, samples, axes)``, cycles per field of view.
+    """
+    axes = trajectory.shape[-1]
+    chosen = torch.tensor(evenly(len(trajectory), MOST_LINES))
+    trajectory, kspace = trajectory[chosen].double().cpu(), kspace[:, :, chosen].cpu()
+    values = _in_units_of_noise(kspace, trajectory)
+    near = (trajectory.norm(dim=-1).median(0).values <= REACH[axes]).nonzero().flatten()
+    if len(chosen) < FEWEST_LINES or len(near) < FEWEST_SAMPLES or values is None:
+        return None
+    near = near[evenly(len(near), MOST_SAMPLES)]
+    places, values = trajectory[:, near], values[:, near]
+    power = values.abs().square().mean()
+    fit = _LeftOut(places, float((1 / power).clamp(LEAST_NOISE, MOST_NOISE)))
+    used = fit.variances < CLOSE
+    if float(used.double().sum(1).mean()) < FEWEST_SAMPLES:
+        return None
+    errors = fit.errors(values)
+    own = _summed(errors, used)
+    other = torch.empty_like(own)
+    for line, predicted in enumerate(values - errors):
+        distance = ((values - predicted).abs().square().sum(-1) * used[line]).sum(-1)
+        other[line] = (distance.sum() - distance[line]) / (len(values) - 1)
+    generator = torch.Generator().manual_seed(0)
+    white = torch.randn((*places.shape[:2], DRAWS), dtype=torch.complex128, generator=generator)
+    chance = _summed(fit.errors(white), used) / DRAWS * values.shape[-1]
+    chance = chance + FLOOR * _summed(values, used)
+    return Agreement(own, other, chance, chosen)
+
+
+class _LeftOut:
+    """Predictions of every line from all others, by ridge regression of an image of point sources.
+
+    The image is white: predictions are those of a random function of the correlation that a field
+    of view has, and noise of a given variance, relative to that of the function.
+    """
+
+    def __init__(self, places: Tensor, noise: float) -> None:
+        lines, samples, axes = places.shape
+        width = 2 * math.floor(REACH[axes] + BEYOND[axes])
+        grid = (torch.arange(width, dtype=torch.float64) - (width - 1) / 2) / width
+        pixels = torch.cartesian_prod(*[grid] * axes)
+        angles = -2 * math.pi * (places.flatten(0, 1) @ pixels.T)
+        waves = torch.polar(torch.full_like(angles, width ** (-axes / 2)), angles)
+        normal = waves.mH @ waves + noise * torch.eye(len(pixels), dtype=waves.dtype)
+        root = torch.linalg.cholesky(normal)
+        # The hat matrix is R Rᴴ; its blocks of single lines give what leaving these out changes.
+        self.roots = torch.linalg.solve_triangular(root, waves.mH, upper=False).mH
+        blocks = self.roots.reshape(lines, samples, -1)
+        self.inverse = torch.linalg.inv(torch.eye(samples, dtype=waves.dtype) - blocks @ blocks.mH)
+        self.variances = noise * (self.inverse.diagonal(dim1=-2, dim2=-1).real - 1)
+
+    def errors(self, values: Tensor) -> Tensor:
+        """Return ``(lines, samples, …)`` less what the other lines predict for each."""
+        flat = values.flatten(0, 1)
+        fitted = (self.roots @ (self.roots.mH @ flat)).reshape(values.shape)
+        found: Tensor = self.inverse @ (values - fitted)
+        return found
+
+
+def _in_units_of_noise(kspace: Tensor, trajectory: Tensor) -> Tensor | None:
+    """Return ``(lines, samples, batch · coil)``, each coil over its noise; None if none shows it.
+
+    Coils are taken by themselves, so that a loud one does not hide what the others show.
+    """
+    some = evenly(len(trajectory), MOST_NOISY)
+    radius = trajectory[some].norm(dim=-1)
+    rows = kspace.flatten(0, 1)
+    found = []
+    for row in rows[rows.flatten(1).any(1)]:
+        try:
+            level = estimate_lines_noise(row[None, None, some], radius).sigma
+        except InputError:
+            continue
+        least = torch.finfo(torch.float32).eps * float(row.abs().max())
+        found.append(row.to(torch.complex128) / max(float(level), least))
+    return torch.stack(found, -1) if found else None
+
+
+def _summed(values: Tensor, used: Tensor) -> Tensor:
+    return (values.abs().square().sum(-1) * used).sum(1)
