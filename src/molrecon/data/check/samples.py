@@ -41,11 +41,15 @@ def check_samples(scan: NonCartesianScan) -> DataCheck:
     --------
     >>> from molrecon import NonCartesianScan, radial_trajectory
     >>> spokes = radial_trajectory((32, 32), 50)
-    >>> y = torch.exp(-spokes.norm(dim=-1) ** 2 / 50)[None, None].to(torch.complex64)
+    >>> y = torch.exp(-spokes.norm(dim=-1) ** 2 / 50 + 1j * spokes[..., 0])[None, None]
+    >>> y = y.to(torch.complex64)
     >>> check_samples(NonCartesianScan(y, spokes, (32, 32))).summary
     'no contradiction found'
     >>> check_samples(NonCartesianScan(y.roll(32, -1), spokes, (32, 32))).contradictions[0].name
     'trajectory'
+    >>> other_angles = radial_trajectory((32, 32), 50, golden=True)
+    >>> check_samples(NonCartesianScan(y, other_angles, (32, 32))).contradictions[0].name
+    'lines'
     """
     power = scan.kspace.abs().double().square().sum((0, 1))
     radius = scan.trajectory.norm(dim=-1)
