@@ -150,3 +150,17 @@ def test_settings_under_which_nothing_contracts_are_refused():
     for m, shift in ((0.0, 0.0), (-0.1, 0.2), (1.5, 0.0), (math.nan, 0.0), (0.1, -0.05)):
         with pytest.raises(InputError, match=r"monotonicity is .* and shift"):
             replace(inclusion(lambda x: x), monotonicity=m, shift=shift)
+
+
+def test_limits_of_time_and_of_iterations_are_told_apart():
+    """One step is taken in either case, with the same image and bound."""
+    equation = inclusion(lambda x: 0.5 * x, lam=2.0)
+    capped = ForwardBackward(tol=1e-12, max_iterations=1)(equation, zeros())
+    late = ForwardBackward(tol=1e-12, seconds=1e-9)(equation, zeros())
+    assert (capped.status, late.status) == ((Status.ITERATION_LIMIT,), (Status.TIME_LIMIT,))
+    assert torch.equal(capped.value, late.value)
+    assert torch.equal(capped.error_bound, late.error_bound)
+    with pytest.raises(ConvergenceError, match=r"'time limit' after 1 iterations.* more time"):
+        late.raise_unless_converged()
+    patient = ForwardBackward(tol=1e-6, seconds=1e6)(equation, zeros())
+    assert patient.converged

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from molrecon.equilibrium import forward_backward
 from molrecon.equilibrium.forward_backward import PROVED, ForwardBackward, SplittingStep
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.operator_model import check_operator, follows_model
@@ -139,6 +140,21 @@ def test_a_batch_is_refined_where_it_stagnated_and_no_sample_gets_a_worse_bound(
     double = batch.in_double()
     apart = norm(fine.value.to(torch.complex128) - exact(double, fine.value))
     assert bool((apart <= fine.error_bound * norm(fine.value)).all())
+
+
+def test_a_refinement_that_runs_out_of_time_says_so(monkeypatch):
+    """What stagnated did so on the way: it is the time that ended the solve."""
+    A, lam, _ = PROBLEMS[next(iter(PROBLEMS))]
+    single, _ = equations(A, lam)
+    start = torch.zeros(1, *A.shape_in, dtype=A.dtype)
+    whole = forward_backward.refined
+
+    def hurried(solution, step, limits, tol):
+        return whole(solution, step, replace(limits, seconds=1e-9), tol)
+
+    monkeypatch.setattr(forward_backward, "refined", hurried)
+    solution = ForwardBackward(tol=1e-6, max_iterations=500)(single, start, certified=True)
+    assert solution.status == (Status.TIME_LIMIT,)
 
 
 @settings(deadline=None, max_examples=40)

@@ -8,6 +8,7 @@ from molrecon.data.formats.samples import write_samples
 from molrecon.data.simulation import add_noise, simulate_coil_maps
 from molrecon.errors import InputError
 from molrecon.evaluation.metrics import psnr
+from molrecon.linear.status import Status
 from molrecon.operators.non_cartesian_mri import NonCartesianMRI
 
 SHAPE, SIGMA = (32, 32), 0.01
@@ -122,9 +123,16 @@ def test_a_limit_of_time_ends_a_solve_with_the_bound_that_it_reached(made, model
     hasty = reconstruct(given, model=model, latency=1e-6, device="cpu")
     for one, other in zip(hasty.solutions, exact.solutions, strict=True):
         assert int(one.iterations) == 1
+        assert one.status == (Status.TIME_LIMIT,)
         away = (one.value - other.value).norm() / one.value.norm()
         assert 1e-3 < float(away) <= float(one.error_bound)
+    assert hasty.facts()["status"] == "time limit"
+    solve = dict(hasty.summary())["Solve"]
+    assert solve.startswith("time limit: 1 iterations")
+    assert "the limit of its time" in solve.lower()
+    assert "iteration limit" not in str(hasty)
     patient = reconstruct(given, model=model, latency=1e6, device="cpu")
+    assert patient.facts()["status"] == "converged"
     assert patient.facts()["error_bound"] <= 1e-3
 
 

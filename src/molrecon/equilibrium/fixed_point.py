@@ -193,6 +193,7 @@ def iterate(step: Step, x0: Tensor, limits: Limits) -> Solution:
         if not bool(state.active.any()):
             break
         if limits.seconds is not None and time.perf_counter() - started >= limits.seconds:
+            state.end_in_time()
             break
         state.let_go()
     return state.solution()
@@ -314,6 +315,10 @@ class _State:
     def _mark(self, which: Tensor, status: Status) -> None:
         for sample in torch.nonzero(which).flatten().tolist():
             self._status[sample] = status
+
+    def end_in_time(self) -> None:
+        """Note that the samples still in the batch end for want of time."""
+        self._mark(self.active, Status.TIME_LIMIT)
 
     def let_go(self) -> None:
         """Take the samples that have stopped out of the batch, if the step is known without."""

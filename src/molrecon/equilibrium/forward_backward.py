@@ -72,7 +72,7 @@ class ForwardBackward:
         compromise for conjugate gradients: the bound counts what is left of it.
     seconds
         Soft limit of the time: after so many seconds no further iteration begins, and the solution
-        has the status of the cap and the bound that was reached. None for no limit.
+        has the status ``"time limit"`` and the bound that was reached. None for no limit.
 
     Raises
     ------
@@ -118,8 +118,8 @@ class ForwardBackward:
     def __call__(self, equation: Equation, x0: Tensor, *, certified: bool = False) -> Solution:
         """Iterate from ``x0`` until every sample has stopped.
 
-        Divergence, non-finite values, stagnation and the iteration cap are statuses of the
-        returned `Solution`; nothing is raised here.
+        Divergence, non-finite values, stagnation and the limits of iterations and time are statuses
+        of the returned `Solution`; nothing is raised here.
 
         Parameters
         ----------
@@ -220,6 +220,10 @@ def refined(solution: Solution, step: Step, limits: Limits, tol: float) -> Solut
 
     bound = put(solution.guarantee.error_bound, bound)
     reached = (bound <= tol).tolist()
+    ends = list(solution.status)
+    for sample, status in zip(which.tolist(), fine.status, strict=True):
+        if stagnated[sample] and status is Status.TIME_LIMIT:
+            ends[sample] = status
     # Of the others, which did not go on, the last figures again.
     more = solution.trace[:, -1:].repeat(1, fine.trace.shape[1], 1)
     more[:, :, which.cpu()] = fine.trace.to(more)
@@ -228,7 +232,7 @@ def refined(solution: Solution, step: Step, limits: Limits, tol: float) -> Solut
         value=put(solution.value, image),
         status=tuple(
             Status.CONVERGED if was and within else status
-            for was, within, status in zip(stagnated, reached, solution.status, strict=True)
+            for was, within, status in zip(stagnated, reached, ends, strict=True)
         ),
         iterations=solution.iterations.index_add(0, which, fine.iterations * chosen[which]),
         network_evaluations=solution.network_evaluations + fine.network_evaluations,

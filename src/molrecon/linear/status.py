@@ -16,6 +16,7 @@ class Status(Enum):
 
     CONVERGED = "converged"
     ITERATION_LIMIT = "iteration limit"
+    TIME_LIMIT = "time limit"
     DIVERGED = "diverged"
     NON_FINITE = "non-finite"
     STAGNATED = "stagnated"
@@ -31,6 +32,10 @@ _SENTENCES = {
     Status.ITERATION_LIMIT: (
         "The iteration limit was reached before the tolerance: allow more iterations or a looser "
         "tolerance."
+    ),
+    Status.TIME_LIMIT: (
+        "The limit of its time was reached before the tolerance, and the bound says how far the "
+        "image came: allow more time or a looser tolerance."
     ),
     Status.DIVERGED: (
         "The residual grew instead of shrinking: the network is not monotone at this input; use a "

@@ -45,7 +45,7 @@ from molrecon.reconstructors.base import Reconstructor, at_strength
 from molrecon.reconstructors.learned import LearnedReconstructor
 from molrecon.reconstructors.start import require_plausible
 
-ENDS_IN_TIME = {Status.CONVERGED, Status.ITERATION_LIMIT}
+ENDS_IN_TIME = {Status.CONVERGED, Status.TIME_LIMIT}
 """What a solve with a limit of its time may end with; its bound says how far it came."""
 
 

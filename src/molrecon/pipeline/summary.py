@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from molrecon.equilibrium.bound_text import bound_text, share_text
 from molrecon.errors import shape_text
+from molrecon.linear.status import Status
 from molrecon.operators.noise import doubt_text
 from molrecon.pipeline.memory import gib
 
@@ -42,6 +43,8 @@ def summary_of(found: Reconstruction) -> list[tuple[str, str]]:
         f"{facts['status']}: {facts['iterations']} iterations, {facts['network_evaluations']} "
         f"network and {facts['normal_evaluations']} operator evaluations{which}"
     )
+    if facts["status"] != Status.CONVERGED.value:
+        solve = f"{solve}. {Status(facts['status']).sentence}"
     rows += [("Solve", solve), *_guaranteed(found)]
     if facts["noise_map"] is not None:
         rows.append(("Noise map", _noise(facts["noise_map"])))
