@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+import molrecon
+from molrecon.data.formats.samples import read_samples
 from molrecon.data.trajectories import radial_trajectory
 from molrecon.evaluation.certificate import read_certificate
+from molrecon.pipeline.prepared_samples import with_estimated_maps
 
 from ..support import strict_model
 from .conftest import SHAPE
@@ -145,3 +148,62 @@ def test_frames_of_as_many_lines_as_asked_for(spokes, files, run_json, tmp_path)
     facts = run_json("reconstruct", spokes / "radial.npz", *given)
     assert facts["error_bound"] <= 1e-3
     assert np.load(tmp_path / "a.npy").shape == (3, *SHAPE)
+
+
+def test_features_are_probed_along_lines(spokes, files, run, run_json, tmp_path):
+    """As the library probes them with the operator of the scan; the trajectory may be a file."""
+    options = ("--size", 2, "--contrast", 0.1, "--shifts", 4, "--sigma", 0.02)
+    facts = run_json(
+        *("probe", spokes / "radial.npz", "--model", files.model, "--against", "sense", *options),
+        *("--map", tmp_path / "kept.npy", "--share", tmp_path / "share.npy"),
+    )
+    given = ("--trajectory", spokes / "k.npy", "--matrix", "48x40")
+    other = run_json("probe", spokes / "y.npy", *given, "--model", "sense", *options)
+    scan = with_estimated_maps(read_samples(spokes / "radial.npz"))
+    settings = {"size": 2, "contrast": 0.1, "shifts": 4, "sigma": 0.02}
+    for number, method in enumerate((molrecon.load(files.model), molrecon.SENSE())):
+        expected = molrecon.probe_lesions(method, scan.kspace, scan.operator(), **settings).facts()
+        found = facts["methods"][number]["probes"][0]
+        assert found["places"] == expected["places"]
+        assert abs(found["recovery"] - expected["recovery"]) < 0.01
+        assert abs(found["echo"] - expected["echo"]) < 0.01
+    sense = other["methods"][0]["probes"][0]
+    assert abs(sense["recovery"] - facts["methods"][1]["probes"][0]["recovery"]) < 1e-3
+    assert np.load(tmp_path / "kept.npy").shape == (2, 1, *SHAPE)
+    assert np.load(tmp_path / "share.npy").shape == (4, 1, *SHAPE)
+
+
+def test_an_attack_along_lines_stays_below_the_bound(spokes, run_json, tmp_path):
+    model = strict_model(tmp_path / "strict.safetensors")
+    effort = ("--epsilon", 0.02, "--restarts", 1, "--steps", 3, "--report", tmp_path / "a.html")
+    found = run_json(
+        *("attack", model, spokes / "radial.npz", "--against", "sense", "-o", tmp_path / "o"),
+        *("--reference", spokes / "ref.npy", *effort),
+    )
+    assert found["violations"] == 0
+    for one in found["methods"]:
+        point = one["points"][0]
+        assert 0 < point["gaussian"]["gain"] <= point["worst"]["gain"] <= one["bound"]
+    assert found["methods"][0]["certified"]
+
+
+def test_frames_along_lines_are_probed_one_at_a_time(spokes, files, run, run_json, tmp_path):
+    call = ("probe", spokes / "radial.npz", "--frames", "20/9", "--model", "sense", "--shifts", 2)
+    call = (*call, "--size", 2, "--contrast", 0.1)
+    first = run_json(*call, "--model", files.model, "--slice", 0, "--sigma", 0.02)
+    scan = with_estimated_maps(read_samples(spokes / "radial.npz").in_frames(20, 9)).frame(0)
+    expected = molrecon.probe_lesions(
+        *(molrecon.load(files.model), scan.kspace, scan.operator()),
+        **{"size": 2, "contrast": 0.1, "shifts": 2, "sigma": 0.02},
+    ).facts()
+    found = first["methods"][0]["probes"][0]
+    assert abs(found["recovery"] - expected["recovery"]) < 0.01
+    none = run(*call, "--model", files.model, "--slice", 3)
+    assert none.exit_code == 2
+    assert "has the slices 0 to 2" in " ".join(none.stderr.split())
+    places = np.load(spokes / "k.npy")
+    np.save(tmp_path / "k.npy", np.concatenate([places[1::2], places[::2]]))
+    wrong = ("--trajectory", tmp_path / "k.npy", "--matrix", "48x40", "--model", "sense")
+    contradicted = run("probe", spokes / "y.npy", *wrong)
+    assert contradicted.exit_code == 2
+    assert "The data check refuses" in " ".join(contradicted.stderr.split())

@@ -77,7 +77,7 @@ def test_the_table_says_what_is_held_fixed(strict, files, run, tmp_path):
 
 def test_data_that_are_doubted_leave_no_bound_certified(strict, files, run, monkeypatch, tmp_path):
     doubt = Finding("maps", "warning", "maps of another scan", "stripes", "give them")
-    monkeypatch.setattr(scan, "check", lambda _: DataCheck((doubt,)))
+    monkeypatch.setattr(scan, "check_of", lambda _: DataCheck((doubt,)))
     result = run("attack", strict, files.under, "--epsilon", 0.02, "-o", tmp_path / "o", *QUICK)
     assert result.exit_code == 0
     assert "conditional bound on the gain" in result.stdout

@@ -11,21 +11,26 @@ from molrecon.cli.command import Command
 from molrecon.cli.options import (
     Against,
     Device,
+    FieldOfView,
     Folder,
+    Frames,
     Json,
+    Matrix,
     ReadMemory,
     Report,
     Scan,
     Seed,
     Sigma,
     SliceNumber,
+    Trajectory,
+    Unit,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from molrecon.data.scan import Scan as ScanData
     from molrecon.evaluation.attack.attacked import Attacked, AttackEffort, Effect
+    from molrecon.evaluation.scan_slice import OneScan
     from molrecon.reconstructors.base import Reconstructor
 
 Model = Annotated[
@@ -85,6 +90,11 @@ def attack(
     steps: Steps = 12,
     reference: Reference = None,
     number: SliceNumber = None,
+    trajectory: Trajectory = None,
+    matrix: Matrix = None,
+    unit: Unit = None,
+    field_of_view: FieldOfView = None,
+    frames: Frames = None,
     sigma: Sigma = None,
     tol: Tolerance = 1e-4,
     max_memory: ReadMemory = None,
@@ -109,13 +119,12 @@ def attack(
 
     from molrecon.arguments import require_positive, resolve_device
     from molrecon.cli import lists
-    from molrecon.cli.reading import check_report
+    from molrecon.cli.reading import Along, check_report, read_any
     from molrecon.data.atomic import check_folder
-    from molrecon.data.check import check
     from molrecon.evaluation.attack.attacked import HELD_FIXED, AttackEffort, check_sizes
     from molrecon.evaluation.attack.results import write_results
     from molrecon.evaluation.attack.scan import attack_scan
-    from molrecon.evaluation.scan_slice import read_slice
+    from molrecon.evaluation.scan_slice import check_of, chosen_slice
     from molrecon.reports.report import write_report
     from molrecon.reports.trials import attack_report
 
@@ -126,10 +135,12 @@ def attack(
     effort = AttackEffort(restarts=restarts, steps=steps, tol=tol, seed=seed, goal=aim)
     require_positive("sigma", sigma)
     check_folder(folder)
-    check_report(report, under, reference)
+    check_report(report, under, reference, trajectory)
     device = resolve_device(device)
     methods = _methods(model, against, robust, device)
-    scan = read_slice(under, methods, number=number, max_memory=max_memory)
+    along = Along(trajectory, matrix, unit, field_of_view, frames)
+    source = read_any(under, None, None, None, max_memory, along)
+    scan = chosen_slice(source, methods, number=number)
     truth = _truth(reference, scan, number, effort)
     known: dict[str, Any] = {"sigma": sigma, "reference": truth, "effort": effort, "device": device}
     with output.progress(len(methods) * effort.solves(len(sizes))) as show:
@@ -149,7 +160,7 @@ def attack(
     facts["files"] = files = write_results(folder, attacked, A, facts, title=Path(under).name)
     if report is not None:
         title = f"Attack: {scan.source}"
-        made = attack_report(attacked, scan, check(scan), reference=truth, title=title)
+        made = attack_report(attacked, scan, check_of(scan), reference=truth, title=title)
         files["report"] = str(write_report(made, report))
     output.print_json(facts) if json else _print(attacked, files, reference is not None)
 
@@ -167,7 +178,7 @@ def _methods(
 
 
 def _truth(
-    reference: str | None, scan: ScanData, number: int | None, effort: AttackEffort
+    reference: str | None, scan: OneScan, number: int | None, effort: AttackEffort
 ) -> Tensor | None:
     """Read the image to compare with, and refuse a goal that needs one where there is none."""
     from molrecon.evaluation.attack.attacked import check_goal

@@ -81,6 +81,7 @@ def print_note(text: str) -> None:
 def with_options(text: str) -> str:
     """Write the arguments that a text of the library names in brackets as options."""
     names = "mask|centre|despike|intensity|force|fit_scale"
+    names += "|trajectory|matrix|unit|field_of_view|coil_maps"
     return re.sub(rf"\(({names})\)", lambda one: f"(--{one[1].replace('_', '-')})", text)
 
 

@@ -11,13 +11,18 @@ from molrecon.cli.command import Command
 from molrecon.cli.options import (
     Against,
     Device,
+    FieldOfView,
+    Frames,
     Json,
+    Matrix,
     ReadMemory,
     Report,
     Scan,
     Seed,
     Sigma,
     SliceNumber,
+    Trajectory,
+    Unit,
 )
 from molrecon.defaults import DEFAULT_MODEL
 
@@ -76,6 +81,11 @@ def probe(
     shifts: Shifts = None,
     report: Report = None,
     number: SliceNumber = None,
+    trajectory: Trajectory = None,
+    matrix: Matrix = None,
+    unit: Unit = None,
+    field_of_view: FieldOfView = None,
+    frames: Frames = None,
     sigma: Sigma = None,
     max_memory: ReadMemory = None,
     seed: Seed = 0,
@@ -93,11 +103,10 @@ def probe(
 
     from molrecon.arguments import require_positive, resolve_device
     from molrecon.cli import lists
-    from molrecon.cli.reading import check_images, check_report
-    from molrecon.data.check import check
+    from molrecon.cli.reading import Along, check_images, check_report, read_any
     from molrecon.data.formats import write_image
     from molrecon.evaluation import probing
-    from molrecon.evaluation.scan_slice import read_slice
+    from molrecon.evaluation.scan_slice import check_of, chosen_slice
     from molrecon.reconstructors.methods import named_method
     from molrecon.reports.report import write_report
     from molrecon.reports.trials import probe_report
@@ -111,11 +120,13 @@ def probe(
     for one in contrasts:
         require_positive("--contrast", one, most=LARGEST_CONTRAST)
     require_positive("--shifts", shifts)
-    check_images((map_file, share), under)
-    check_report(report, under)
+    check_images((map_file, share), under, trajectory)
+    check_report(report, under, trajectory)
     device = resolve_device(device)
     methods = [named_method(name, device=device) for name in lists.methods(model, against)]
-    scan = read_slice(under, methods, number=number, max_memory=max_memory)
+    along = Along(trajectory, matrix, unit, field_of_view, frames)
+    source = read_any(under, None, None, None, max_memory, along)
+    scan = chosen_slice(source, methods, number=number)
     features = [(one, other) for one in sizes for other in contrasts]
     wanted = shifts if shifts or map_file or report else probing.QUICK_SHIFTS
     steps = len(methods) * probing.shifts_of([one for one, _ in features], wanted)
@@ -137,7 +148,7 @@ def probe(
         write_image(share, probing.share_images(probed), frames=scan.axes.time)
     if report is not None:
         title = f"What comes back of small features: {scan.source}"
-        write_report(probe_report(probed, scan, check(scan), title=title), report)
+        write_report(probe_report(probed, scan, check_of(scan), title=title), report)
     if json:
         facts: dict[str, Any] = {"input": under, "slice": number, "seed": seed, "device": device}
         facts |= {"map": map_file, "share": share, "report": report}

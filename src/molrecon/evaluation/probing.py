@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from molrecon.data.scan import Scan
 from molrecon.equilibrium.solution import Solution
-from molrecon.evaluation.scan_slice import problem_of
+from molrecon.evaluation.scan_slice import OneScan, problem_of
 from molrecon.operators.base import LinearOperator
 from molrecon.progress import Advance, silent
 from molrecon.reconstructors.base import Reconstructor
@@ -62,7 +61,7 @@ def shifts_of(sizes: Sequence[float], shifts: int | None) -> int:
 @torch.no_grad()
 def probe_scan(
     methods: Sequence[Reconstructor],
-    scan: Scan,
+    scan: OneScan,
     features: Features,
     *,
     shifts: int | None = QUICK_SHIFTS,

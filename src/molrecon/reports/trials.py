@@ -11,6 +11,7 @@ from molrecon.data.check import DataCheck
 from molrecon.data.scan import Scan
 from molrecon.evaluation.attack.attacked import HELD_FIXED, Attacked, Effect
 from molrecon.evaluation.probing import Probed
+from molrecon.evaluation.scan_slice import OneScan
 from molrecon.reports.content import Overlay, Panel, Report, Section, Table
 from molrecon.reports.sources import section_of, share_overlay, trace_of
 from molrecon.reports.verdict import gain_verdict, verdict_of
@@ -18,7 +19,7 @@ from molrecon.reports.verdict import gain_verdict, verdict_of
 
 def attack_report(
     attacked: Sequence[Attacked],
-    scan: Scan,
+    scan: OneScan,
     check: DataCheck,
     *,
     reference: Tensor | None = None,
@@ -50,7 +51,7 @@ def attack_report(
 
 
 def _attacked_section(
-    one: Attacked, scan: Scan, check: DataCheck, reference: Tensor | None
+    one: Attacked, scan: OneScan, check: DataCheck, reference: Tensor | None
 ) -> Section:
     verdict = gain_verdict(one.bound, one.certified, check)
     rows = [
@@ -83,7 +84,9 @@ def _point(one: Attacked, epsilon: float, point: object) -> Iterator[tuple[str, 
             )
 
 
-def probe_report(probed: Sequence[Probed], scan: Scan, check: DataCheck, *, title: str) -> Report:
+def probe_report(
+    probed: Sequence[Probed], scan: OneScan, check: DataCheck, *, title: str
+) -> Report:
     """Return the images that were probed, with what came back as maps over them.
 
     Parameters
@@ -149,5 +152,6 @@ def _probed_panel(one: Probed, check: DataCheck) -> Panel:
     )
 
 
-def _spacing(scan: Scan) -> tuple[float, float] | None:
-    return None if scan.geometry is None else scan.geometry.spacing[1:]
+def _spacing(scan: OneScan) -> tuple[float, float] | None:
+    geometry = scan.geometry if isinstance(scan, Scan) else None
+    return None if geometry is None else geometry.spacing[1:]

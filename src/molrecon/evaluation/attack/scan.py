@@ -8,10 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from molrecon.data.check import check
-from molrecon.data.scan import Scan
 from molrecon.evaluation.attack.attacked import Attacked, AttackEffort, attack
-from molrecon.evaluation.scan_slice import problem_of
+from molrecon.evaluation.scan_slice import OneScan, check_of, problem_of
 from molrecon.operators.base import LinearOperator
 from molrecon.progress import Advance, silent
 from molrecon.reconstructors.base import Reconstructor
@@ -19,7 +17,7 @@ from molrecon.reconstructors.base import Reconstructor
 
 def attack_scan(
     methods: Sequence[Reconstructor],
-    scan: Scan,
+    scan: OneScan,
     epsilons: Sequence[float],
     *,
     sigma: float | None = None,
@@ -79,7 +77,7 @@ def attack_scan(
         )
         for method in methods
     ]
-    checked = check(scan)
+    checked = check_of(scan)
     if checked.doubts:
         doubted: dict[str, Any] = {"certified": False, "doubt": checked.rests_on}
         attacked = [replace(one, **doubted) for one in attacked]
