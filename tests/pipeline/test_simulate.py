@@ -114,3 +114,13 @@ def test_contents_say_what_is_missing(full, tmp_path):
     missing = contents_of(tmp_path / "holes.npy")["missing"]
     assert "no calibration region" in missing["coil maps"]
     assert not any("--" in clause for clause in missing.values())
+
+
+def test_too_few_lines_for_coil_maps_are_refused(tmp_path):
+    np.save(tmp_path / "image.npy", np.hanning(32)[:, None] * np.hanning(32))
+    draw = MaskDraw("variable-density", 1000, 24, 0)
+    few = {"trajectory": "radial", "number": None, "sigma": None}
+    with pytest.raises(InputError, match=r"leaves 1 lines, too few .* \(coils\)"):
+        simulate_scan(tmp_path / "image.npy", draw, coils=4, include_maps=False, **few)
+    made = simulate_scan(tmp_path / "image.npy", draw, coils=4, include_maps=True, **few)
+    assert made.scan.trajectory.shape[0] == 1

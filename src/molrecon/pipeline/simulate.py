@@ -14,6 +14,7 @@ from molrecon.data.calibration import calibration_region
 from molrecon.data.check import check
 from molrecon.data.formats import ImageData, kind_of, read_image, read_scan
 from molrecon.data.formats.reading import PathLike
+from molrecon.data.gridded_centre import central_width
 from molrecon.data.non_cartesian_scan import NonCartesianScan
 from molrecon.data.oversampling import without_oversampling
 from molrecon.data.randomness import make_generator
@@ -204,10 +205,13 @@ def _along_lines(
     generator = make_generator(sampling.seed)
     truth = (image * simulate_phase(shape, generator=generator)).to(torch.complex64)
     maps = simulate_coil_maps(shape, coils, generator=generator)[None]
+    lines = make_trajectory(trajectory, shape, sampling.acceleration)
+    if coils > 1 and not include_maps:
+        _require_centre(lines, shape, sampling.acceleration)
     made = acquire_along(
         truth,
         maps,
-        make_trajectory(trajectory, shape, sampling.acceleration),
+        lines,
         torch.full((len(truth),), sigma),
         generator=generator,
     )
@@ -219,6 +223,18 @@ def _along_lines(
         source=stored.source,
     )
     return SimulatedScan(scan, truth, "image", number, sigma)
+
+
+def _require_centre(lines: Tensor, shape: tuple[int, ...], acceleration: float) -> None:
+    """Refuse so few lines that no coil maps can be estimated, which the file would not hold."""
+    try:
+        central_width(lines.reshape(-1, 2), shape)
+    except InputError:
+        raise InputError(
+            f"acceleration is {acceleration:g}, which leaves {len(lines)} lines, too few to show "
+            "the centre of k-space that coil maps are estimated from; choose a lower one, one "
+            "coil (coils), or to write the coil maps (include_maps)."
+        ) from None
 
 
 def _settled(

@@ -168,3 +168,20 @@ def test_what_does_not_fit_is_refused(tmp_path):
         read_samples(y, trajectory=k, matrix=(16, 16))
     with pytest.raises(InputError, match="none of the extensions"):
         write_samples(tmp_path / "a.cfl", read_samples(y, trajectory=k))
+
+
+def test_what_a_file_lacks_or_has_for_nothing_is_said(tmp_path):
+    spokes = radial_trajectory((32, 32), 12).numpy()
+    y = np.ones((4, 12, 64), dtype=np.complex64)
+    np.savez(tmp_path / "alone.npz", trajectory=spokes, matrix=[32, 32])
+    with pytest.raises(InputError, match=r"holds a trajectory and no samples.* \(trajectory\)"):
+        read_samples(tmp_path / "alone.npz")
+    np.savez(tmp_path / "y.npz", kspace=y)
+    assert read_samples(tmp_path / "y.npz", trajectory=tmp_path / "alone.npz").shape == (32, 32)
+    np.savez(tmp_path / "wide.npz", kspace=y, trajectory=spokes, matrix=[32, 32, 32])
+    with pytest.raises(InputError, match=r"matrix that is stored in .*wide.npz is 32 × 32 × 32"):
+        read_samples(tmp_path / "wide.npz")
+    assert read_samples(tmp_path / "wide.npz", matrix=(32, 32)).shape == (32, 32)
+    np.savez(tmp_path / "weighted.npz", kspace=y, trajectory=spokes, weights=np.ones((12, 64)))
+    notes = read_samples(tmp_path / "weighted.npz").notes
+    assert any("weights of the file are not used" in note for note in notes)

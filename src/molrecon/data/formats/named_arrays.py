@@ -26,6 +26,7 @@ from molrecon.data.formats.mri_header import Header, parse_header
 from molrecon.data.formats.non_cartesian import is_trajectory, non_cartesian, require_grid
 from molrecon.data.geometry import Geometry
 from molrecon.data.scan import Scan
+from molrecon.errors import InputError
 
 HEADER = "ismrmrd_header"
 PAIRS_NOTE = "the last axis read as real and imaginary part"
@@ -122,7 +123,11 @@ def read_scan(file: NamedArrays, slice_range: SliceRange | None) -> Scan:
     """Read ``kspace`` and what lies beside it, or else one complex array."""
     entries, source = file.entries, str(file.location)
     if parts.trajectory_name(entries) is not None and file.location.key is None:
-        raise non_cartesian(source, "its trajectory lies beside its samples")
+        raise InputError(
+            f"{source} is a scan along lines (its trajectory lies beside its samples), expected "
+            "samples on a grid, which is all that is taken here; info, check, reconstruct, adapt, "
+            "probe and attack take it."
+        )
     key, beside, layout = _kspace(file)
     group, _, name = key.rpartition("/")
     prefix = f"{group}/" if group else ""

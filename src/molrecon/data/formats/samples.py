@@ -28,6 +28,12 @@ from molrecon.data.non_cartesian_scan import NonCartesianScan
 from molrecon.data.positions import settle_positions
 from molrecon.errors import InputError, shape_text
 
+WEIGHTS = ("weights", "density", "dcf", "density_compensation")
+"""What files call weights of samples that compensate their density."""
+UNWEIGHTED = (
+    "every sample counts alike, as its noise has it, and the methods solve for the image without a "
+    "compensation of the density; only zero-filled compensates it, by the area of each sample"
+)
 KSPACE = ("kspace", "ksp", "data", "y", "samples")
 """What files call samples, molrecon's own name first."""
 
@@ -109,18 +115,27 @@ def read_samples(
         with open_hdf5(location) as file:
             if ismrmrd.recognises(file.entries, location.key):
                 return _of_readouts(ismrmrd.read_lines(file), source, matrix, settings)
+    _require_samples(path)
     kspace = _stored(path, KSPACE, max_memory)
     own: dict[str, Any] = {}
+    known: tuple[int, ...] | None = None
+    unused: tuple[str, ...] = ()
     if format_of(path) is not bart.FORMAT:
-        own, known = _beside(path, describe(path), max_memory)
-        matrix = matrix or known
+        entries = describe(path)
+        own, known = _beside(path, entries, max_memory)
+        unused = tuple(name for name in WEIGHTS if name in entries)
     if trajectory is None:
         trajectory = _own_trajectory(path)
     positions = _coordinates(_stored(trajectory, TRAJECTORY, max_memory))
+    if matrix is None and known is not None:
+        _require_fitting(known, positions, source)
+        matrix = known
     frames = own.pop("frames", False)
     settled = settle_positions(positions, str(trajectory), matrix=matrix, **settings)
     y, places, swapped = _along_readout(kspace, settled.trajectory, source)
     notes = (*settled.notes, *swapped)
+    if unused:
+        notes = (*notes, f"{unused[0]} of the file are not used: {UNWEIGHTED}")
     shape = (len(places), *settled.shape) if frames else settled.shape
     return NonCartesianScan(y, places, shape, source=source, notes=notes, **own)
 
@@ -180,6 +195,18 @@ def check_samples_path(path: PathLike) -> Path:
     return target
 
 
+def _require_fitting(matrix: tuple[int, ...], positions: Array, source: str) -> None:
+    """Refuse a matrix of the file that has not as many lengths as the positions have axes."""
+    axes = positions.shape[-1]
+    # A third axis of zeros is dropped.
+    if len(matrix) not in {axes, *([2] if axes == 3 else [])} or min(matrix) < 2:
+        raise InputError(
+            f"The matrix that is stored in {source} is {shape_text(matrix)}, expected the pixels "
+            f"along the {axes} axes of its trajectory; correct it, or give another in its place "
+            "(matrix)."
+        )
+
+
 def _own_trajectory(path: PathLike) -> str:
     name = None if format_of(path) is bart.FORMAT else trajectory_name(describe(path))
     if name is None:
@@ -188,6 +215,20 @@ def _own_trajectory(path: PathLike) -> str:
             "(trajectory)."
         )
     return f"{Location.parse(path).path}::{name}"
+
+
+def _require_samples(path: PathLike) -> None:
+    """Refuse a file of a trajectory alone."""
+    if format_of(path) is bart.FORMAT or Location.parse(path).key is not None:
+        return
+    entries = describe(path)
+    name = trajectory_name(entries)
+    others = [one for one in entries if one != name and len(entries[one].shape) > 1]
+    if name is not None and not others:
+        raise InputError(
+            f"{path} holds a trajectory and no samples, expected both; give the file of "
+            "the samples, and this one as that of their trajectory (trajectory)."
+        )
 
 
 def _stored(path: PathLike, prefer: Sequence[str], max_memory: float | None) -> Array:
