@@ -376,3 +376,20 @@ def test_a_file_says_how_it_was_made(tmp_path, model):
     assert told["weights_sha256"] == file_digest(model)
     assert told["command"] == "molrecon reconstruct"
     assert (told["method"], told["tolerance"]) == ("mol", 0.1)
+
+
+def test_a_map_that_one_slice_has_not_is_not_sought_in_the_others(model, monkeypatch):
+    sought = []
+
+    def failing(*_, **__):
+        sought.append(1)
+        raise ConvergenceError("The change cannot be told.")
+
+    monkeypatch.setattr("molrecon.pipeline.pixel_maps.noise_map", failing)
+    found = reconstruct(volume(), model=model, device="cpu", noise_draws=2)
+    assert len(sought) == 1
+    assert found.map_failures["noise"].endswith(
+        "slice 0: no map of the noise: The change cannot be told."
+    )
+    assert found.noise_map is None
+    assert len(found.solutions) == 12

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -59,6 +59,17 @@ class Wanted(NamedTuple):
 
     noise_draws: int = 0
     share: bool = False
+
+    def without(self, failed: Collection[str]) -> Wanted:
+        """Return what is still wanted of further parts: a map with holes is none.
+
+        Parameters
+        ----------
+        failed
+            Names of the maps that could not be made of a part.
+        """
+        draws = 0 if "noise" in failed else self.noise_draws
+        return Wanted(draws, self.share and "share" not in failed)
 
 
 def pixel_maps(

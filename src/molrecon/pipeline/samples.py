@@ -164,6 +164,7 @@ class _Solver:
 
     def __init__(self, settings: Settings, limited: dict[str, Any], total: int) -> None:
         self.settings, self.limited, self.total = settings, limited, total
+        self.wanted = settings.wanted
         self.solved: list[Solution] = []
         self.places: list[str] = []
         self.noises: list[NoiseEstimate | None] = []
@@ -224,7 +225,8 @@ class _Solver:
             if not (settings.latency and set(solution.status) <= ENDS_IN_TIME):
                 require_converged(solution, where, settings.tol)
             wanted: dict[str, Any] = {"where": where, "sigma": sigma, "progress": silent}
-            maps = pixel_maps(method, y, A, solution, settings.wanted, **wanted)
+            maps = pixel_maps(method, y, A, solution, self.wanted, **wanted)
+            self.wanted = self.wanted.without(maps.failures)
         settings.progress(label, done + 1, self.total)
         return solution, maps
 

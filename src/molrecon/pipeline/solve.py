@@ -200,7 +200,8 @@ class _ItemSolver:
         restore = matched.restore or (lambda image: image)
         joined = PixelMaps.joined(maps, lambda planes: parts.join(torch.cat(planes)))
         if "noise" in joined.maps:  # in the unit of the image, which the others have not
-            joined.maps["noise"] = restore(joined.maps["noise"])
+            noises = {"noise": restore(joined.maps["noise"])}
+            joined = replace(joined, maps=joined.maps | noises)
         return restore(parts.join(torch.cat(values))), joined, steps
 
     def _setting(self, parts: Scan, noise: NoiseEstimate | None, total: int) -> _Setting:
@@ -251,6 +252,7 @@ class _ItemSolver:
             draw = partial(_draw, self.progress, label, done, total)
             wanted: dict[str, Any] = {"where": where, "sigma": part.sigma, "progress": draw}
             maps = pixel_maps(self.method, y, A, solution, self.wanted, **wanted)
+            self.wanted = self.wanted.without(maps.failures)
         self.progress(label, done + 1, total)
         return solution, maps, completion
 

@@ -88,6 +88,8 @@ def largest_weight(
     wanted = MARGIN * most
     high = own.double()
     fits = constant(high) <= wanted
+    if bool(fits.all()):
+        return own
     tried = [torch.minimum(high, torch.full_like(high, mu * share)) for share in SMALL_WEIGHTS]
     gains = torch.stack([constant(lam) for lam in tried])
     found, place = gains.min(0)
