@@ -1,10 +1,11 @@
 """The memory that a reconstruction is said to need, against the memory it takes.
 
-    python benchmarks/memory_estimate.py [CASE …]
+    python benchmarks/memory_estimate.py [CASE …] [--runs N]
 
 Every case is simulated, written to a file and reconstructed from it in a process of its own, which
 has reconstructed a small slice before; its peak resident memory above what it held then stands
-beside the estimate (`Reconstruction.memory`), which the limit ``max_memory`` is held against.
+beside the estimate (`Reconstruction.memory`), which the limit ``max_memory`` is held against. The
+peak is not the same twice, since holes in the heap depend on addresses: mean and range of runs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 import torch
 
@@ -83,6 +85,7 @@ def child(case: Case, file: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", default=list(CASES))
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -93,12 +96,16 @@ def main() -> None:
             file = os.fspath(Path(folder) / "scan.h5")
             write_scan(file, scan(CASES[name]))
             command = [sys.executable, __file__, "--child", name, file]
-            output = subprocess.run(command, check=True, capture_output=True, text=True)
-            estimate, peak, tile = output.stdout.strip().split(";")
-            ratio = int(estimate) / int(peak) - 1
+            found = []
+            for _ in range(arguments.runs):
+                output = subprocess.run(command, check=True, capture_output=True, text=True)
+                found.append(output.stdout.strip().split(";"))
+            estimate, peaks = mean(int(one[0]) for one in found), [int(one[1]) for one in found]
             print(
-                f"{name:14s} estimate {int(estimate) / 2**20:7.0f} MiB, measured "
-                f"{int(peak) / 2**20:7.0f} MiB: {100 * ratio:+.0f} %, tile {tile}",
+                f"{name:14s} estimate {estimate / 2**20:4.0f} MiB, measured "
+                f"{mean(peaks) / 2**20:4.0f} MiB ({min(peaks) / 2**20:.0f} to "
+                f"{max(peaks) / 2**20:.0f}): {100 * (estimate / mean(peaks) - 1):+.0f} %, "
+                f"tile {found[0][2]}",
                 flush=True,
             )
 

@@ -42,9 +42,10 @@ in its heap (glibc's largest ``M_MMAP_THRESHOLD``)."""
 HEAP_END = 2
 """Freed memory that it keeps at the end of the heap, in units of the largest array there (glibc's
 ``M_TRIM_THRESHOLD``)."""
-HOLES = 1 / 2
-"""Holes in the heap, as a share of the arrays that come and go there: Knuth's fifty-percent rule
-(The Art of Computer Programming, 2.5)."""
+HOLES, FIRST_HOLES = 1 / 2, 1 / 4
+"""Holes in the heap, as a share of the arrays that come and go there: by Knuth's fifty-percent rule
+(The Art of Computer Programming, 2.5), which is that of a heap in its steady state. Of one scan it
+gets half as far (benchmarks/memory_estimate.py)."""
 SHARE_OF_FREE = 0.9
 """Of the memory that is free, how much a reconstruction may use unless told otherwise."""
 GIB = 2**30
@@ -261,6 +262,7 @@ def plan_memory(
         coil_maps=estimated and kspace + maps + held + estimated,
         estimated=(estimated, estimated_array),
         passing=copies if 2 * kspace < min(seen, HEAP_PIECE) else 0,
+        holes=HOLES if again else FIRST_HOLES,
         arrays=(image, kspace, 2 * kspace),
         device=device,
     )
@@ -282,6 +284,7 @@ class _Needs:
     coil_maps: int
     estimated: tuple[int, int]  # what estimating coil maps takes, in arrays of a size
     passing: int  # of the measurements what comes and goes, and leaves holes
+    holes: float  # as a share of what comes and goes
     arrays: tuple[int, ...]
     device: str
 
@@ -298,16 +301,15 @@ class _Needs:
             # Of what is held all the time nothing is freed but what is double, with the network.
             coming = network + held * DOUBLE // (REAL + DOUBLE)
             parts = ((images, self.arrays[0]), (self.passing, 0), (coming, array))
-            freed += _kept_of(parts, (*self.arrays, array))
-            maps += self.coil_maps and _kept_of([self.estimated], self.arrays)
+            freed += self._kept_of(parts, (*self.arrays, array))
+            maps += self.coil_maps and self._kept_of([self.estimated], self.arrays)
         return MemoryPlan(self.measurements, images, network + held, tile, maps, freed)
 
-
-def _kept_of(parts: Sequence[tuple[int, int]], arrays: Sequence[int]) -> int:
-    """Return what the heap keeps of memory that comes and goes, each part in arrays of a size."""
-    small = [own for own in (*arrays, *(own for _, own in parts)) if own < HEAP_PIECE]
-    holes = HOLES * sum(size for size, own in parts if own < HEAP_PIECE)
-    return HEAP_END * max(small, default=0) + int(holes)
+    def _kept_of(self, parts: Sequence[tuple[int, int]], arrays: Sequence[int]) -> int:
+        """Return what the heap keeps of what comes and goes, each part in arrays of a size."""
+        small = [own for own in (*arrays, *(own for _, own in parts)) if own < HEAP_PIECE]
+        holes = self.holes * sum(size for size, own in parts if own < HEAP_PIECE)
+        return HEAP_END * max(small, default=0) + int(holes)
 
 
 def _of_equilibrium(model: LearnedReconstructor | None) -> int:
@@ -334,7 +336,7 @@ def _with_tiles(
         raise _too_large(whole, limit, f"; the network {type(network).__name__} has no tiles")
     room = limit - needs.plan().total + needs.operator
     # Smaller arrays lie in the heap, which keeps some of them.
-    share = 1 + HOLES + HEAP_END / work.arrays if needs.device == "cpu" else 1.0
+    share = 1 + needs.holes + HEAP_END / work.arrays if needs.device == "cpu" else 1.0
     tile = choose_tile(spatial, network.halo, work.pixels(room / share), network.uncut)
     if tile is None:
         smallest = [n if axis in network.uncut else 1 for axis, n in enumerate(spatial)]
