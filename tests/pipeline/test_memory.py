@@ -150,7 +150,7 @@ def test_what_is_read_as_a_whole_is_refused_by_its_header(monkeypatch, tmp_path)
 
 
 def test_tiles_are_chosen_only_where_they_are_needed():
-    learned = model(layers=2)
+    learned = model(layers=2, features=32)
     whole = plan_memory(SPATIAL, COILS, learned, limit=None)
     assert plan_memory(SPATIAL, COILS, learned, limit=whole.total).tile is None
     less = whole.total - whole.network // 2

@@ -32,8 +32,10 @@ TRIAL_IMAGES = 5
 """Images of the trials of a strength, and the one that is solved for from them."""
 PARTS_OF_VOLUME = 3
 """K-space of a volume that is taken apart: its planes, their maps, and in passing."""
-IMAGES_BESIDE_BLOCKS = 5
+IMAGES_BESIDE_BLOCKS = 6
 """Of a network that works on a part of the image at a time: its input, sum and results."""
+IMAGES_BESIDE_TILES = 2
+"""Of a network in tiles: its input, and the result that is put together."""
 WORKSPACES = 6 * 2**20
 """What libraries take for themselves when they first meet arrays of a size."""
 HEAP_PIECE = 2**25
@@ -44,8 +46,8 @@ HEAP_END = 2
 ``M_TRIM_THRESHOLD``)."""
 HOLES, FIRST_HOLES = 1 / 2, 1 / 4
 """Holes in the heap, as a share of the arrays that come and go there: by Knuth's fifty-percent rule
-(The Art of Computer Programming, 2.5), which is that of a heap in its steady state. Of one scan it
-gets half as far (benchmarks/memory_estimate.py)."""
+(The Art of Computer Programming, 2.5), which is that of a heap in its steady state. One scan gets
+half as far, if it is not the network's tiles that come and go (benchmarks/memory_estimate.py)."""
 SHARE_OF_FREE = 0.9
 """Of the memory that is free, how much a reconstruction may use unless told otherwise."""
 GIB = 2**30
@@ -301,15 +303,16 @@ class _Needs:
             # Of what is held all the time nothing is freed but what is double, with the network.
             coming = network + held * DOUBLE // (REAL + DOUBLE)
             parts = ((images, self.arrays[0]), (self.passing, 0), (coming, array))
-            freed += self._kept_of(parts, (*self.arrays, array))
-            maps += self.coil_maps and self._kept_of([self.estimated], self.arrays)
+            freed += _kept_of(parts, (*self.arrays, array), HOLES if tile else self.holes)
+            maps += self.coil_maps and _kept_of([self.estimated], self.arrays, self.holes)
         return MemoryPlan(self.measurements, images, network + held, tile, maps, freed)
 
-    def _kept_of(self, parts: Sequence[tuple[int, int]], arrays: Sequence[int]) -> int:
-        """Return what the heap keeps of what comes and goes, each part in arrays of a size."""
-        small = [own for own in (*arrays, *(own for _, own in parts)) if own < HEAP_PIECE]
-        holes = self.holes * sum(size for size, own in parts if own < HEAP_PIECE)
-        return HEAP_END * max(small, default=0) + int(holes)
+
+def _kept_of(parts: Sequence[tuple[int, int]], arrays: Sequence[int], holes: float) -> int:
+    """Return what the heap keeps of memory that comes and goes, each part in arrays of a size."""
+    small = [own for own in (*arrays, *(own for _, own in parts)) if own < HEAP_PIECE]
+    left = holes * sum(size for size, own in parts if own < HEAP_PIECE)
+    return HEAP_END * max(small, default=0) + int(left)
 
 
 def _of_equilibrium(model: LearnedReconstructor | None) -> int:
@@ -323,26 +326,29 @@ def _with_tiles(
     needs: _Needs, spatial: Sequence[int], model: LearnedReconstructor, limit: int | None
 ) -> MemoryPlan:
     network, work = model.network, _NetworkWork.of(model, needs.device)
+    beside = IMAGES_BESIDE_TILES * work.image * math.prod(spatial)
     # Once in single precision, and in double while that is applied.
     held = (REAL + DOUBLE) * model.held_per_pixel * math.prod(spatial)
 
     def planned(pixels: int, tile: tuple[int, ...] | None) -> MemoryPlan:
-        return needs.plan(work.size(pixels), work.array(pixels), held, tile)
+        more = beside if tile else 0
+        return needs.plan(work.size(pixels) + more, work.array(pixels), held, tile)
 
     whole = planned(math.prod(spatial), None)
     if limit is None or whole.total <= limit:
         return whole
     if network.halo is None:
         raise _too_large(whole, limit, f"; the network {type(network).__name__} has no tiles")
-    room = limit - needs.plan().total + needs.operator
+    room = limit - needs.plan(beside, 0, held, tuple(spatial)).total
+    room += max(0, needs.operator - beside)
     # Smaller arrays lie in the heap, which keeps some of them.
-    share = 1 + needs.holes + HEAP_END / work.arrays if needs.device == "cpu" else 1.0
+    share = 1 + HOLES + HEAP_END / work.arrays if needs.device == "cpu" else 1.0
     tile = choose_tile(spatial, network.halo, work.pixels(room / share), network.uncut)
-    if tile is None:
-        smallest = [n if axis in network.uncut else 1 for axis, n in enumerate(spatial)]
-        least = planned(padded_size(spatial, smallest, network.halo), None)
-        raise _too_large(least, limit, " in the smallest tiles")
-    return planned(padded_size(spatial, tile, network.halo), tile)
+    cut = tile or tuple(n if axis in network.uncut else 1 for axis, n in enumerate(spatial))
+    plan = planned(padded_size(spatial, cut, network.halo), cut)
+    if tile is None or plan.total > limit:
+        raise _too_large(plan, limit, " in the smallest tiles" if tile is None else "")
+    return plan
 
 
 @dataclass(frozen=True)
@@ -353,6 +359,7 @@ class _NetworkWork:
     most: float  # pixels that are worked on at once
     beside: int  # bytes for every pixel, whether it is worked on or not
     arrays: int  # that the bytes of the pixels that are worked on lie in
+    image: int  # bytes of a pixel of its input
 
     @classmethod
     def of(cls, model: LearnedReconstructor, device: str) -> _NetworkWork:
@@ -363,8 +370,9 @@ class _NetworkWork:
         arrays = WORKING_WIDTHS + bool(model.held_per_pixel)
         channels = network.working_channels * arrays // WORKING_WIDTHS
         most = network.block_pixels.get(device.partition(":")[0])
-        beside = 0 if most is None else number * IMAGES_BESIDE_BLOCKS * network.channels
-        return cls(number * channels, most or math.inf, beside, arrays)
+        image = number * network.channels
+        beside = 0 if most is None else IMAGES_BESIDE_BLOCKS * image
+        return cls(number * channels, most or math.inf, beside, arrays, image)
 
     def size(self, pixels: int) -> int:
         return int(self.per_pixel * min(pixels, self.most) + self.beside * pixels)
