@@ -118,6 +118,7 @@ def test_wrong_input_is_refused(strict, files, refused, tmp_path):
     call("--against", "modl", naming=["modl", "needs a model"])
     call("--slice", 1, naming=["--slice is 1"])
     call("--sigma", -1, naming=["--sigma"])
+    call("--sigma", 1e30, naming=["sigma is 1e+30", "times the largest of the measurements"])
     call("--device", "abacus", naming=["--device"])
     call("--reference", files.model, naming=[files.model])
     call(naming=["nowhere"], model="nowhere")

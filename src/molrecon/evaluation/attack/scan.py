@@ -13,6 +13,7 @@ from molrecon.evaluation.scan_slice import OneScan, check_of, problem_of
 from molrecon.operators.base import LinearOperator
 from molrecon.progress import Advance, silent
 from molrecon.reconstructors.base import Reconstructor
+from molrecon.reconstructors.start import require_plausible
 
 
 def attack_scan(
@@ -58,12 +59,14 @@ def attack_scan(
     Raises
     ------
     InputError
-        If coil maps cannot be estimated, or a size is out of range.
+        If coil maps cannot be estimated, a size is out of range, or the noise level is larger than
+        measurements can have.
     ConvergenceError
         If a reconstruction fails.
     """
     report("coil maps", 0)
     y, A = problem_of(scan, device)
+    require_plausible(sigma, y)
     attacked = [
         attack(
             method,
