@@ -17,9 +17,9 @@ from molrecon.pipeline.memory import (
     HOLES,
     WORKSPACES,
     in_tiles,
-    memory_limit,
     plan_memory,
 )
+from molrecon.pipeline.memory_limit import memory_limit
 from molrecon.reconstructors.mol import MOL
 from molrecon.reconstructors.sense import SENSE
 
@@ -130,7 +130,7 @@ def test_freed_memory_is_kept_on_a_processor_alone():
 
 
 def test_what_the_process_holds_counts(monkeypatch):
-    monkeypatch.setattr("molrecon.pipeline.memory.resident_memory", lambda device: 2**30)
+    monkeypatch.setattr("molrecon.pipeline.memory_limit.resident_memory", lambda device: 2**30)
     assert memory_limit(3, "cpu") == 2 * 2**30
     assert memory_limit(3, "cpu", held=2**20) == 2 * 2**30 + 2**20
     assert memory_limit(0.5, "cpu") == 0
@@ -144,7 +144,7 @@ def test_what_is_read_as_a_whole_is_refused_by_its_header(monkeypatch, tmp_path)
     with file.open("wb") as stream:
         stream.write(start)
         stream.truncate(128 + 8 * 81 * 999**2)
-    monkeypatch.setattr("molrecon.pipeline.memory.resident_memory", lambda device: 2**20)
+    monkeypatch.setattr("molrecon.pipeline.memory_limit.resident_memory", lambda device: 2**20)
     with pytest.raises(InputError, match=r"holds an array of 0.6 GiB.*allow more"):
         reconstruct(file, "sense", max_memory=0.1)
 

@@ -242,7 +242,7 @@ def test_its_summary_says_what_is_known_and_assumed(model):
 
 
 def test_a_network_works_in_tiles_only_while_it_must(monkeypatch):
-    monkeypatch.setattr("molrecon.pipeline.memory.resident_memory", lambda device: 0)
+    monkeypatch.setattr("molrecon.pipeline.memory_limit.resident_memory", lambda device: 0)
     network = CNN(features=64, layers=2)
     for weights in network.parameters():
         weights.data.mul_(0.2)

@@ -239,7 +239,7 @@ def test_it_is_chosen_by_default_where_the_noise_is_uncertain(model, monkeypatch
 
 def test_it_is_not_chosen_unasked_where_the_memory_does_not_suffice(model, monkeypatch):
     noise_known_within(monkeypatch, 1.0)
-    monkeypatch.setattr("molrecon.pipeline.memory.resident_memory", lambda device: 0)
+    monkeypatch.setattr("molrecon.pipeline.memory_limit.resident_memory", lambda device: 0)
     run = partial(reconstruct, scan(), model=model, device="cpu")
     fixed = run(strength=1)
     enough = run(max_memory=fixed.memory.total / 2**30)

@@ -144,7 +144,7 @@ def train(
 
 
 def _dry_run(trainer: Trainer, json: bool) -> None:
-    from molrecon.pipeline.memory import gib
+    from molrecon.pipeline.memory_limit import gib
     from molrecon.training.dry_run import dry_run
 
     found = dry_run(trainer)

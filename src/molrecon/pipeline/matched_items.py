@@ -14,9 +14,9 @@ from molrecon.pipeline.memory import (
     COMPLEX,
     MemoryPlan,
     fit_memory,
-    memory_limit,
     memory_of_trials,
 )
+from molrecon.pipeline.memory_limit import memory_limit
 from molrecon.pipeline.preparation import Preparation
 from molrecon.pipeline.tuning import Strength, chooses_by_default
 from molrecon.progress import Progress

@@ -7,16 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from molrecon.arguments import require_positive
 from molrecon.data.coil_maps import espirit_memory
-from molrecon.data.formats.reading import PathLike, largest_array, most_read, scan_count
 from molrecon.data.partial_fourier import missing_edge
 from molrecon.errors import InputError
 from molrecon.networks.base import WORKING_WIDTHS
 from molrecon.networks.tiled import Tiled, choose_tile, padded_size
 from molrecon.operators.multi_coil import BLOCK_BYTES
-from molrecon.pipeline.free_memory import available_memory, resident_memory
 from molrecon.pipeline.match import Matched
+from molrecon.pipeline.memory_limit import gib
 from molrecon.reconstructors.base import Reconstructor
 from molrecon.reconstructors.learned import LearnedReconstructor
 
@@ -48,9 +46,6 @@ HOLES, FIRST_HOLES = 1 / 2, 1 / 4
 """Holes in the heap, as a share of the arrays that come and go there: by Knuth's fifty-percent rule
 (The Art of Computer Programming, 2.5), which is that of a heap in its steady state. One scan gets
 half as far, if it is not the network's tiles that come and go (benchmarks/memory_estimate.py)."""
-SHARE_OF_FREE = 0.9
-"""Of the memory that is free, how much a reconstruction may use unless told otherwise."""
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -95,41 +90,6 @@ class MemoryPlan:
         """Return the plan without so many bytes of measurements."""
         maps = max(0, self.coil_maps - held)
         return replace(self, measurements=self.measurements - held, coil_maps=maps)
-
-
-def memory_limit(max_memory: float | None, device: str, held: int = 0) -> int | None:
-    """Return how many bytes a reconstruction may use; None where that is not known.
-
-    They are ``max_memory`` GiB less what the process holds already, by default nine tenths of what
-    is free. ``held`` bytes of the scan are in memory already, and counted by the plan.
-    """
-    own = held if device == "cpu" else 0
-    if max_memory is not None:
-        return max(0, int(max_memory * GIB) - resident_memory(device) + own)
-    free = available_memory(device)
-    return None if free is None else int(SHARE_OF_FREE * (free + own))
-
-
-def require_room(path: PathLike, max_memory: float | None) -> None:
-    """Refuse a scan that is read as a whole and does not fit, by its header, before it is read.
-
-    Parameters
-    ----------
-    path
-        ``FILE`` or ``FILE::KEY``.
-    max_memory
-        GiB that the process may hold; None for what is free.
-    """
-    require_positive("max_memory", max_memory)
-    limit = memory_limit(max_memory, "cpu")
-    if limit is None or most_read(path) <= limit or scan_count(path) > 1:
-        return
-    if (size := largest_array(path)) > limit:
-        raise InputError(
-            f"{path} holds an array of {gib(size)}, but {gib(limit)} of memory may be used beside "
-            f"the {gib(resident_memory('cpu'))} that the process holds already; allow more "
-            "(max_memory), or store slices in an HDF5 file, which are read one by one."
-        )
 
 
 def fit_memory(
@@ -346,7 +306,7 @@ def _with_tiles(
     tile = choose_tile(spatial, network.halo, work.pixels(room / share), network.uncut)
     cut = tile or tuple(n if axis in network.uncut else 1 for axis, n in enumerate(spatial))
     plan = planned(padded_size(spatial, cut, network.halo), cut)
-    if tile is None or plan.total > limit:
+    if plan.total > limit:
         raise _too_large(plan, limit, " in the smallest tiles" if tile is None else "")
     return plan
 
@@ -402,8 +362,3 @@ def _too_large(plan: MemoryPlan, limit: int, tiles: str) -> InputError:
         f"{network}), but {gib(limit)} may be used; allow more (max_memory), or use a model of "
         "slices if the readout is fully sampled."
     )
-
-
-def gib(size: int) -> str:
-    """Return a size as a person writes it."""
-    return f"{size / GIB:.2g} GiB" if size < 10 * GIB else f"{size / GIB:.0f} GiB"

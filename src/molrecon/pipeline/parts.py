@@ -21,7 +21,7 @@ from molrecon.operators.noise import NoiseEstimate
 from molrecon.pipeline.checking import check_whole
 from molrecon.pipeline.match import match_axes
 from molrecon.pipeline.measurements import known_noise, require_coil_maps
-from molrecon.pipeline.memory import require_room
+from molrecon.pipeline.memory_limit import require_room
 from molrecon.pipeline.preparation import Preparation
 from molrecon.pipeline.prepared_samples import (
     checked_samples,

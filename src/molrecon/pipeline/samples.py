@@ -26,7 +26,8 @@ from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError, shape_text
 from molrecon.linear.status import Status
 from molrecon.operators.noise import NoiseEstimate
-from molrecon.pipeline.memory import MemoryPlan, in_tiles, memory_limit, plan_memory
+from molrecon.pipeline.memory import MemoryPlan, in_tiles, plan_memory
+from molrecon.pipeline.memory_limit import memory_limit
 from molrecon.pipeline.pixel_maps import PixelMaps, Wanted, pixel_maps
 from molrecon.pipeline.preparation import Step
 from molrecon.pipeline.prepared_samples import (

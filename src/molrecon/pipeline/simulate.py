@@ -29,7 +29,7 @@ from molrecon.data.simulation.retrospective import reference_image, undersample
 from molrecon.data.trajectories import make_trajectory
 from molrecon.errors import InputError
 from molrecon.pipeline.free_memory import available_memory
-from molrecon.pipeline.memory import GIB
+from molrecon.pipeline.memory_limit import GIB
 from molrecon.pipeline.preparation import Preparation
 
 COILS = 8

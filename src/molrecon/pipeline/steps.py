@@ -22,9 +22,7 @@ from molrecon.errors import InputError
 from molrecon.pipeline.checking import check_whole
 from molrecon.pipeline.match import Matched, require_mri
 from molrecon.pipeline.matched_items import MatchedItems, memory_of_items
-from molrecon.pipeline.memory import (
-    in_tiles,
-)
+from molrecon.pipeline.memory import in_tiles
 from molrecon.pipeline.parts import AnyScan, items_of
 from molrecon.pipeline.pixel_maps import Wanted
 from molrecon.pipeline.preparation import Preparation

@@ -8,7 +8,7 @@ from molrecon.equilibrium.bound_text import bound_text, share_text
 from molrecon.errors import shape_text
 from molrecon.linear.status import Status
 from molrecon.operators.noise import doubt_text
-from molrecon.pipeline.memory import gib
+from molrecon.pipeline.memory_limit import gib
 
 if TYPE_CHECKING:
     from molrecon.pipeline.reconstruction import Reconstruction
