@@ -49,7 +49,8 @@ CASES = {
     "slices-guided": Case((128, 128), 8, 24, model="brain2d-guided"),
     "slices-sense": Case((192, 192), 8, 60, method="sense", model=None),
     "3d": Case((32, 96, 96), model="brain3d-planes"),
-    "3d-tiled": Case((32, 128, 128), 4, model="brain3d-planes", tiles=0.38),
+    "3d-large": Case((32, 128, 128), 4, model="brain3d-planes"),
+    "3d-tiled": Case((32, 128, 128), 4, model="brain3d-planes", tiles=0.31),
 }
 
 
