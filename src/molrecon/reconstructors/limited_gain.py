@@ -10,7 +10,10 @@ from torch import Tensor
 
 from molrecon.arguments import require_positive
 from molrecon.equilibrium.bound_text import bound_text
+from molrecon.equilibrium.robustness import completed_constant, robustness_constant
 from molrecon.errors import InputError
+from molrecon.operators.base import LinearOperator
+from molrecon.reconstructors.learned import Output
 
 LEAST_OF_FULL_SCAN = 2 / math.sqrt(3)
 """Least gain that is proved of a full scan with an operator of norm 1."""
@@ -58,6 +61,54 @@ def larger_monotonicity(m: float, shift: float, own: float, most: float) -> floa
     raised = min(m * (own / most) ** 2, max(m, FREE_MONOTONICITY))
     left = own * math.sqrt((m + shift) / (raised + shift))
     return min(raised * left / most, max(raised, LARGEST_MONOTONICITY)) if most < left else raised
+
+
+def limited_weight(
+    own: Tensor,
+    mu: float,
+    most: float,
+    *,
+    data_gain: Callable[[Tensor], Tensor | float],
+    A: LinearOperator,
+    output: Output,
+) -> Tensor:
+    """Return the largest λ up to a sample's own that proves a gain of ``most``, ``(batch,)``.
+
+    Parameters
+    ----------
+    own
+        λ without a limit, ``(batch,)``.
+    mu
+        Constant of monotonicity μ.
+    most
+        Largest gain of the image that is returned.
+    data_gain
+        Factor on the measurements as a function of λ, see `MOL.data_gain`.
+    A
+        The forward operator.
+    output
+        Which image is returned.
+
+    Raises
+    ------
+    InputError
+        If no λ has that gain, or no bound is known on the norm of ``A`` that it follows from.
+    """
+
+    def constant(lam: Tensor) -> Tensor:
+        gain = data_gain(lam)
+        found = robustness_constant(lam, mu) * gain
+        if output == "fixed-point":
+            return found
+        full = completed_constant(found, A, gain=gain)
+        if full is None:
+            raise InputError(
+                f"robust is {most:g}, but no bound is known on the norm of the operator, which "
+                "the gain of a full scan follows from; ask for the output fixed-point."
+            )
+        return torch.maximum(found, full)
+
+    return largest_weight(constant, own, mu, most)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from molrecon.arguments import require_positive
 from molrecon.equilibrium.implicit import Equilibrium
 from molrecon.equilibrium.inclusion import Inclusion
 from molrecon.equilibrium.of_samples import OfSamples, told
-from molrecon.equilibrium.robustness import completed_constant, robustness_constant
+from molrecon.equilibrium.robustness import robustness_constant
 from molrecon.equilibrium.rounding import NetworkRounding
 from molrecon.equilibrium.solution import Solution
 from molrecon.errors import InputError
@@ -32,7 +32,7 @@ from molrecon.reconstructors.learned import LearnedReconstructor, Output, Scaled
 from molrecon.reconstructors.limited_gain import (
     TYPICAL_NOISE,
     larger_monotonicity,
-    largest_weight,
+    limited_weight,
     require_above_one,
 )
 from molrecon.reconstructors.settings import EquilibriumModelConfig, WeightConfig
@@ -325,22 +325,14 @@ class MOL(LearnedReconstructor):
         own, most = self._lam(problem.sigma), self.most_gain
         if most is None:
             return own, problem.sigma
-        mu = self.monotonicity + self.shift
-
-        def constant(lam: Tensor) -> Tensor:
-            gain = self.data_gain(lam)
-            found = robustness_constant(lam, mu) * gain
-            if problem.output == "fixed-point":
-                return found
-            full = completed_constant(found, problem.A, gain=gain)
-            if full is None:
-                raise InputError(
-                    f"robust is {most:g}, but no bound is known on the norm of the operator, which "
-                    "the gain of a full scan follows from; ask for the output fixed-point."
-                )
-            return torch.maximum(found, full)
-
-        lam = largest_weight(constant, own.detach(), mu, most)
+        lam = limited_weight(
+            own.detach(),
+            self.monotonicity + self.shift,
+            most,
+            data_gain=self.data_gain,
+            A=problem.A,
+            output=problem.output,
+        )
         lam = torch.where(own > lam, lam, own)
         return lam, problem.sigma * (lam / own)
 
