@@ -50,7 +50,7 @@ CASES = {
     "slices-sense": Case((192, 192), 8, 60, method="sense", model=None),
     "3d": Case((32, 96, 96), model="brain3d-planes"),
     "3d-large": Case((32, 128, 128), 4, model="brain3d-planes"),
-    "3d-tiled": Case((32, 128, 128), 4, model="brain3d-planes", tiles=0.31),
+    "3d-tiled": Case((32, 128, 128), 4, model="brain3d-planes", tiles=0.38),
 }
 
 
