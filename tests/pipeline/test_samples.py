@@ -159,3 +159,24 @@ def test_a_limit_of_time_is_for_equations_and_lines(made, model):
     grid = Scan(torch.ones(1, 2, 8, 8, dtype=torch.complex64))
     with pytest.raises(InputError, match="expected a scan along lines"):
         reconstruct(grid, model=model, latency=1, device="cpu")
+
+
+@pytest.mark.parametrize("unit", [1e-36, 1e-20, 1e20, 1e34])
+def test_no_unit_of_the_samples_matters(made, model, unit):
+    """Coil maps, noise and image are those of the same scan in another unit."""
+    scan, _, _ = made
+    other = replace(scan, kspace=(scan.kspace.to(torch.complex128) * unit).to(torch.complex64))
+    one, two = (reconstruct(each, model=model, device="cpu") for each in (scan, other))
+    scaled = two.image.to(torch.complex128) / unit
+    assert (scaled - one.image).norm() < 1e-4 * one.image.norm()
+    assert two.facts()["noise"]["sigma"] == pytest.approx(unit * one.facts()["noise"]["sigma"])
+    assert two.guarantee.proved == one.guarantee.proved
+
+
+@pytest.mark.parametrize("part", ["real", "imag", "magnitude"])
+def test_one_part_of_the_samples_is_no_scan(made, part):
+    scan, _, _ = made
+    values = {"real": scan.kspace.real, "imag": 1j * scan.kspace.imag}
+    half = replace(scan, kspace=values.get(part, scan.kspace.abs()) + 0j)
+    with pytest.raises(InputError, match=r"all values of k-space are (real|imaginary)"):
+        reconstruct(half, "sense", device="cpu")

@@ -79,6 +79,15 @@ def complex_tensor(array: Array) -> Tensor:
         return torch.from_numpy(np.require(array, np.complex64, ["C", "W"]))
 
 
+def require_complex_numbers(array: Array, source: str) -> None:
+    """Refuse k-space of real numbers, which would have an image overlaid with its mirror image."""
+    if array.dtype.kind != "c":
+        raise InputError(
+            f"The k-space of {source} is {array.dtype}, but complex numbers were expected; "
+            "if it is an image, simulate a scan from it first."
+        )
+
+
 def kspace_tensor(
     array: Array, source: str, *, slices: bool = False, frames: bool = False
 ) -> tuple[Tensor, str]:
@@ -88,11 +97,7 @@ def kspace_tensor(
     ``slices`` three axes are ``(batch, y, x)`` of a single coil; with ``frames`` four are ``(coil,
     t, y, x)`` and five ``(batch, coil, t, y, x)``.
     """
-    if array.dtype.kind != "c":
-        raise InputError(
-            f"The k-space of {source} is {array.dtype}, but complex numbers were expected; "
-            "if it is an image, simulate a scan from it first."
-        )
+    require_complex_numbers(array, source)
     if slices and array.ndim != 3:
         raise InputError(
             f"'::slices' needs three axes (slice, y, x), but {source} has shape {array.shape}; "

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from molrecon.errors import InputError
 from molrecon.linear.conjugate_gradient import ConjugateGradient
+from molrecon.operators.base import magnitude
 from molrecon.operators.fourier import centred_slices, fft_centred
 from molrecon.operators.non_cartesian_mri import NonCartesianMRI
 
@@ -69,6 +70,7 @@ def gridded_centre(kspace: Tensor, trajectory: Tensor, shape: Sequence[int]) -> 
 
     It is the least-squares fit of small images, one for each coil, to the samples near the centre,
     their density compensated: gridding alone would smear what lies between sparse lines.
+    Its unit is the power of two below the largest sample: coil maps have none.
 
     Parameters
     ----------
@@ -89,7 +91,9 @@ def gridded_centre(kspace: Tensor, trajectory: Tensor, shape: Sequence[int]) -> 
     size = [min(n, 2 * math.ceil((width + 2 * BEYOND) / 2)) for n in shape]
     inside = (trajectory.abs() <= torch.tensor(size) / 2).all(-1).nonzero().flatten()
     inside = inside[:: max(1, -(-len(inside) // MOST_SAMPLES))]
-    places, values = trajectory[inside], kspace[..., inside]
+    # The squares of what a scanner writes need not fit into single precision.
+    largest = magnitude(kspace.flatten()[None])
+    places, values = trajectory[inside], kspace[..., inside] / largest
     # The density falls with the distance from the centre about as for spokes, and is never zero.
     weights = places.norm(dim=-1).clamp_min(0.5) ** (axes - 1)
     ones = torch.ones(1, 1, *size, dtype=kspace.dtype)

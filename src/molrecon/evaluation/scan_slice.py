@@ -41,7 +41,8 @@ def chosen_slice(
     """Return one slice, volume or series of a scan, the middle one by default.
 
     It is checked and prepared as `reconstruct` does, and brought to the axes of all methods; one
-    that has others is refused. Of frames along lines, and methods of slices, it is one frame.
+    that has others is refused. Of frames along lines it is one frame, unless a method takes the
+    series as a whole.
 
     Parameters
     ----------
@@ -84,7 +85,9 @@ def _slice_along_lines(
             "frames, expected methods of the same axes; leave one out."
         )
     check_samples(scan).require_none(scan.source, settles=False)
-    frames = scan.shape[0] if True in split else 1
+    # Methods of any axes, as SENSE, take a frame too, if no other method takes the whole series.
+    alone = scan.axes.time and False not in split
+    frames = scan.shape[0] if alone else 1
     item, frame = divmod(_number(number, len(scan.kspace) * frames, scan.source), frames)
     if scan.coil_maps is None and frames > 1:
         scan = with_estimated_maps(scan)  # which frames share

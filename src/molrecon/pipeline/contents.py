@@ -186,7 +186,7 @@ def _gridded_peak(scan: NonCartesianScan) -> float:
     places = scan.trajectory.reshape(-1, axes)
     A = NonCartesianMRI(torch.ones(1, 1, *plane, dtype=torch.complex64), places)
     images = A.zero_filled(scan.kspace[0].flatten(1)[:, None])
-    return float(images.abs().square().sum(0).sqrt().max())
+    return float(images.abs().double().norm(dim=0).max())
 
 
 def image_facts(image: ImageData) -> dict[str, Any]:

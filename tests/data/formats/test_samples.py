@@ -168,6 +168,9 @@ def test_what_does_not_fit_is_refused(tmp_path):
         read_samples(y, trajectory=k, matrix=(16, 16))
     with pytest.raises(InputError, match="none of the extensions"):
         write_samples(tmp_path / "a.cfl", read_samples(y, trajectory=k))
+    np.save(tmp_path / "real.npy", np.load(y).real)
+    with pytest.raises(InputError, match="is float32, but complex numbers were expected"):
+        read_samples(tmp_path / "real.npy", trajectory=k)
 
 
 def test_what_a_file_lacks_or_has_for_nothing_is_said(tmp_path):

@@ -58,9 +58,8 @@ def check_kind(evidence: Evidence) -> Iterator[Finding]:
             "give a scan of an object",
         )
         return
-    part = only_part(kspace)
     if gain > 1:
-        real = ", and all its values are real" if part == "real" else ""
+        real = ", and all its values are real" if only_part(kspace) == "real" else ""
         yield Finding(
             "kind",
             "refused" if gain > CERTAIN else "warning",
@@ -68,7 +67,20 @@ def check_kind(evidence: Evidence) -> Iterator[Finding]:
             "it looks like an image or a map of a parameter, and not like k-space",
             "simulate a scan of it, or give a scan",
         )
-    elif part is not None:
+    else:
+        yield from check_parts(kspace)
+
+
+def check_parts(kspace: Tensor) -> Iterator[Finding]:
+    """Find k-space of which one part is all there is, on a grid or along lines.
+
+    Parameters
+    ----------
+    kspace
+        Complex, of any shape.
+    """
+    part = only_part(kspace)
+    if part is not None:
         yield Finding(
             "kind",
             "refused",

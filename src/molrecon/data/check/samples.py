@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from molrecon.data.check.findings import DataCheck, Finding
+from molrecon.data.check.kind import check_parts
 from molrecon.data.check.lines import check_lines
 from molrecon.data.check.maps import agreeing_maps
 from molrecon.data.gridded_centre import central_width, gridded_centre, on_grid
@@ -53,7 +54,8 @@ def check_samples(scan: NonCartesianScan) -> DataCheck:
     """
     power = scan.kspace.abs().double().square().sum((0, 1))
     radius = scan.trajectory.norm(dim=-1)
-    found = [*_belongs(power, radius), *_coils(scan), *_spikes(power), *_centre(scan)]
+    found = [*check_parts(scan.kspace), *_belongs(power, radius)]
+    found += [*_coils(scan), *_spikes(power), *_centre(scan)]
     if not any(one.severity == "refused" for one in found):
         found += [*_peaks(power, radius), *check_lines(scan), *_maps(scan)]
     return DataCheck.of(found)

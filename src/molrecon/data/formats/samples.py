@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molrecon.data.arrays import Array, complex_tensor
+from molrecon.data.arrays import Array, complex_tensor, require_complex_numbers
 from molrecon.data.atomic import check_writable
 from molrecon.data.formats import bart, hdf5, ismrmrd, npz
 from molrecon.data.formats.entries import Entries
@@ -254,6 +254,7 @@ def _along_readout(
     kspace: Array, positions: Tensor, source: str
 ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """Bring samples to ``(batch, coil, *samples)``, their last axis being the readout."""
+    require_complex_numbers(kspace, source)
     y = complex_tensor(kspace)
     samples = tuple(positions.shape[:-1])
     found = tuple(y.shape[-len(samples) :])
