@@ -9,6 +9,7 @@ import torch
 from molrecon import SENSE, NonCartesianMRI, NonCartesianScan, radial_trajectory, reconstruct
 from molrecon.data.check.line_agreement import _LeftOut, line_agreement
 from molrecon.data.check.lines import CERTAIN, DOUBTFUL, LEAST, ONE, ONE_LEAST, agreement_of
+from molrecon.data.check.peaks import delay_of_peaks
 from molrecon.data.check.samples import check_samples
 from molrecon.data.simulation import add_noise, simulate_coil_maps
 from molrecon.data.trajectories import make_trajectory, turned
@@ -178,6 +179,94 @@ def test_a_delay_is_told_with_its_size(kind, by):
     finding = found(late)["delays"]
     assert finding.severity == "warning"
     assert f"moved by {-by:+g} samples" in finding.seen
+
+
+def of_phase(kind, vector, coils=4, sigma=0.01, flat=False):
+    """A scan of an object with a linear phase, by cycles per field of view along y and x."""
+    scan, maps = measured(kind, 2, coils)
+    y, x = torch.meshgrid(*(torch.arange(n) - n // 2 for n in SHAPE), indexing="ij")
+    image = torch.sigmoid(8 * (1 - torch.hypot(y / 14, x / (14 if flat else 10)))) + 0j
+    if not flat:
+        image = image + 0.6 * torch.sigmoid(8 * (1 - torch.hypot((y - 6) / 4, (x + 5) / 5)))
+    phase = torch.exp(2j * math.pi * (vector[0] * y / SHAPE[0] + vector[1] * x / SHAPE[1]))
+    made = NonCartesianMRI(maps, scan.trajectory)((image * phase).to(maps.dtype)[None, None])
+    made = add_noise(made, sigma, generator=torch.Generator().manual_seed(0))
+    return replace(scan, kspace=made)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("vector", [(3, 0), (-2, 2.5)])
+@pytest.mark.parametrize("coils", [1, 4])
+def test_a_linear_phase_of_the_object_is_no_delay(kind, vector, coils):
+    assert not found(of_phase(kind, vector, coils))
+
+
+def test_a_phase_is_no_delay_where_lines_are_too_alike_to_be_compared():
+    """There the peaks are all that tells: an object's lie at a vector, a delay's at a distance."""
+    loud = {"coils": 1, "sigma": 0.5, "flat": True}
+    moved = of_phase("golden-angle", (0, 3), **loud)
+    power = moved.kspace.abs().square().sum((0, 1))
+    assert delay_of_peaks(power, moved.trajectory) is None
+    late = of_phase("golden-angle", (0, 0), **loud).kspace.roll(5, -1)
+    power = late.abs().square().sum((0, 1))
+    assert abs(delay_of_peaks(power, moved.trajectory) - 5) < 0.5
+    both = moved.kspace.roll(-5, -1).abs().square().sum((0, 1))
+    assert abs(delay_of_peaks(both, moved.trajectory) + 5) < 1
+
+
+@pytest.mark.parametrize("by", [-10, 10])
+def test_a_large_delay_is_told_by_the_peaks(by):
+    scan, _ = measured("golden-angle", acceleration=2)
+    finding = found(replace(scan, kspace=scan.kspace.roll(by, -1)))["delays"]
+    assert f"moved by {-by:+g} samples" in finding.seen
+
+
+def wrong_arms(trajectory, case):
+    changed = trajectory.clone()
+    if case == "another arm":
+        changed[5] = trajectory[12]
+    elif case == "the other way":
+        changed[5] = -trajectory[5]
+    elif case == "two exchanged":
+        changed[[5, 12]] = trajectory[[12, 5]]
+    else:
+        changed[[5, 6]] = trajectory[[6, 5]]
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("case", "named"),
+    [
+        ("another arm", "the line 5 is not"),
+        ("the other way", "the line 5 is not"),
+        ("two exchanged", "the lines 5, 12 are not"),
+        ("neighbours exchanged", "the lines 5, 6 are not"),
+    ],
+)
+def test_few_wrong_arms_of_a_spiral_are_named(case, named):
+    scan, _ = measured("spiral", coils=8)
+    wrong = found(replace(scan, trajectory=wrong_arms(scan.trajectory, case)))
+    assert wrong["lines"].severity == "warning"
+    assert named in wrong["lines"].seen
+    assert "delays" not in wrong
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_line_of_another_phase_is_named(kind):
+    scan, _ = measured(kind, coils=8)
+    kspace = scan.kspace.clone()
+    kspace[:, :, 5] *= -1
+    assert "the line 5 is not" in found(replace(scan, kspace=kspace))["lines"].seen
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_empty_lines_are_named_and_nothing_else_is_found(kind):
+    scan, maps = measured(kind, coils=8)
+    kspace = scan.kspace.clone()
+    kspace[:, :, 5] = 0
+    findings = found(replace(scan, kspace=kspace, coil_maps=maps))
+    assert list(findings) == ["empty lines"]
+    assert "the line 5 holds zeros alone" in findings["empty lines"].seen
 
 
 def test_it_is_said_where_nothing_can_be_told():

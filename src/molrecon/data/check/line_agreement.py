@@ -83,7 +83,83 @@ class Agreement:
         return cls(*(torch.cat([getattr(one, name) for one in parts]) for name in names))
 
 
-@torch.no_grad()
+@dataclass(frozen=True, eq=False)
+class CloseLines:
+    """What was measured near the centre of k-space, where lines are compared.
+
+    Parameters
+    ----------
+    places
+        Positions of the samples, ``(lines, samples, axes)``, cycles per field of view.
+    values
+        Samples in units of their noise, ``(lines, samples, batch · coil)``.
+    numbers
+        Which lines of the scan these are.
+    """
+
+    places: Tensor
+    values: Tensor
+    numbers: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, kspace: Tensor, trajectory: Tensor) -> CloseLines | None:
+        """Return the samples near the centre; None if these are too few or show no noise.
+
+        Lines without any signal are left out, as nothing was measured there.
+
+        Parameters
+        ----------
+        kspace
+            Complex ``(batch, coil, lines, samples)``.
+        trajectory
+            Real ``(lines, samples, axes)``, cycles per field of view.
+        """
+        axes = trajectory.shape[-1]
+        filled = (~empty_lines(kspace)).nonzero().flatten().cpu()
+        chosen = filled[evenly(len(filled), MOST_LINES)]
+        trajectory, kspace = trajectory[chosen].double().cpu(), kspace[:, :, chosen].cpu()
+        if len(chosen) < FEWEST_LINES:
+            return None
+        values = _in_units_of_noise(kspace, trajectory)
+        near = (trajectory.norm(dim=-1).median(0).values <= REACH[axes]).nonzero().flatten()
+        if len(near) < FEWEST_SAMPLES or values is None:
+            return None
+        near = near[evenly(len(near), MOST_SAMPLES)]
+        return cls(trajectory[:, near], values[:, near], chosen)
+
+    @torch.no_grad()
+    def agreement(self, left_out: Tensor | None = None) -> Agreement | None:
+        """Return how well lines agree; None if too few samples lie close together.
+
+        Parameters
+        ----------
+        left_out
+            Boolean ``(lines,)``, lines that predict no others. They are themselves predicted.
+        """
+        lines = len(self.places)
+        kept = torch.ones(lines, dtype=torch.bool) if left_out is None else ~left_out
+        power = self.values.abs().square().mean()
+        fit = _LeftOut(self.places, float((1 / power).clamp(LEAST_NOISE, MOST_NOISE)), kept)
+        used = fit.variances < CLOSE
+        if int(kept.sum()) < FEWEST_LINES or float(used[kept].double().sum(1).mean()) < (
+            FEWEST_SAMPLES
+        ):
+            return None
+        errors = fit.errors(self.values)
+        own = _summed(errors, used)
+        other = torch.empty_like(own)
+        for line, predicted in enumerate(self.values - errors):
+            distance = ((self.values - predicted).abs().square().sum(-1) * used[line]).sum(-1)
+            other[line] = (distance.sum() - distance[line]) / (lines - 1)
+        generator = torch.Generator().manual_seed(0)
+        shape = (*self.places.shape[:2], DRAWS)
+        white = torch.randn(shape, dtype=torch.complex128, generator=generator)
+        chance = _summed(fit.errors(white), used) / DRAWS * self.values.shape[-1]
+        chance = chance + FLOOR * _summed(self.values, used)
+        return Agreement(own, other, chance, self.numbers)
+
+
 def line_agreement(kspace: Tensor, trajectory: Tensor) -> Agreement | None:
     """Return how well lines agree near the centre; None if too few samples lie close together.
 
@@ -94,58 +170,55 @@ def line_agreement(kspace: Tensor, trajectory: Tensor) -> Agreement | None:
     trajectory
         Real ``(lines, samples, axes)``, cycles per field of view.
     """
-    axes = trajectory.shape[-1]
-    chosen = torch.tensor(evenly(len(trajectory), MOST_LINES))
-    trajectory, kspace = trajectory[chosen].double().cpu(), kspace[:, :, chosen].cpu()
-    values = _in_units_of_noise(kspace, trajectory)
-    near = (trajectory.norm(dim=-1).median(0).values <= REACH[axes]).nonzero().flatten()
-    if len(chosen) < FEWEST_LINES or len(near) < FEWEST_SAMPLES or values is None:
-        return None
-    near = near[evenly(len(near), MOST_SAMPLES)]
-    places, values = trajectory[:, near], values[:, near]
-    power = values.abs().square().mean()
-    fit = _LeftOut(places, float((1 / power).clamp(LEAST_NOISE, MOST_NOISE)))
-    used = fit.variances < CLOSE
-    if float(used.double().sum(1).mean()) < FEWEST_SAMPLES:
-        return None
-    errors = fit.errors(values)
-    own = _summed(errors, used)
-    other = torch.empty_like(own)
-    for line, predicted in enumerate(values - errors):
-        distance = ((values - predicted).abs().square().sum(-1) * used[line]).sum(-1)
-        other[line] = (distance.sum() - distance[line]) / (len(values) - 1)
-    generator = torch.Generator().manual_seed(0)
-    white = torch.randn((*places.shape[:2], DRAWS), dtype=torch.complex128, generator=generator)
-    chance = _summed(fit.errors(white), used) / DRAWS * values.shape[-1]
-    chance = chance + FLOOR * _summed(values, used)
-    return Agreement(own, other, chance, chosen)
+    close = CloseLines.of(kspace, trajectory)
+    return None if close is None else close.agreement()
+
+
+def empty_lines(kspace: Tensor) -> Tensor:
+    """Return which lines hold zeros alone in a slice in which others do not, ``(lines,)``.
+
+    Parameters
+    ----------
+    kspace
+        Complex ``(batch, coil, lines, samples)``.
+    """
+    measured = (kspace != 0).any(-1).any(1)
+    found: Tensor = (~measured & measured.any(1, keepdim=True)).any(0)
+    return found
 
 
 class _LeftOut:
     """Predictions of every line from all others, by ridge regression of an image of point sources.
 
     The image is white: predictions are those of a random function of the correlation that a field
-    of view has, and noise of a given variance, relative to that of the function.
+    of view has, and noise of a given variance, relative to that of the function. Lines that are
+    not kept are predicted, too, but predict none.
     """
 
-    def __init__(self, places: Tensor, noise: float) -> None:
+    def __init__(self, places: Tensor, noise: float, kept: Tensor | None = None) -> None:
         lines, samples, axes = places.shape
+        self.kept = torch.ones(lines, dtype=torch.bool) if kept is None else kept
         width = 2 * math.floor(REACH[axes] + BEYOND[axes])
         grid = (torch.arange(width, dtype=torch.float64) - (width - 1) / 2) / width
         pixels = torch.cartesian_prod(*[grid] * axes)
-        angles = -2 * math.pi * (places.flatten(0, 1) @ pixels.T)
+        angles = -2 * math.pi * (places @ pixels.T)
         waves = torch.polar(torch.full_like(angles, width ** (-axes / 2)), angles)
-        normal = waves.mH @ waves + noise * torch.eye(len(pixels), dtype=waves.dtype)
+        known = waves[self.kept].flatten(0, 1)
+        normal = known.mH @ known + noise * torch.eye(len(pixels), dtype=waves.dtype)
         root = torch.linalg.cholesky(normal)
         # The hat matrix is R Rᴴ; its blocks of single lines give what leaving these out changes.
-        self.roots = torch.linalg.solve_triangular(root, waves.mH, upper=False).mH
+        self.roots = torch.linalg.solve_triangular(root, waves.flatten(0, 1).mH, upper=False).mH
         blocks = self.roots.reshape(lines, samples, -1)
-        self.inverse = torch.linalg.inv(torch.eye(samples, dtype=waves.dtype) - blocks @ blocks.mH)
-        self.variances = noise * (self.inverse.diagonal(dim1=-2, dim2=-1).real - 1)
+        hats, one = blocks @ blocks.mH, torch.eye(samples, dtype=waves.dtype)
+        self.inverse = one.repeat(lines, 1, 1)
+        self.inverse[self.kept] = torch.linalg.inv(one - hats[self.kept])
+        # What is not kept has no part in the fit, and its variance is that of the fit.
+        grown = torch.where(self.kept[:, None, None], self.inverse - one, hats)
+        self.variances = noise * grown.diagonal(dim1=-2, dim2=-1).real
 
     def errors(self, values: Tensor) -> Tensor:
         """Return ``(lines, samples, …)`` less what the other lines predict for each."""
-        flat = values.flatten(0, 1)
+        flat = (values * self.kept[:, None, None]).flatten(0, 1)
         fitted = (self.roots @ (self.roots.mH @ flat)).reshape(values.shape)
         found: Tensor = self.inverse @ (values - fitted)
         return found

@@ -23,8 +23,6 @@ FALL = 4.0
 """Power of the inner samples over that of the outer ones, at least, where an object is measured."""
 CERTAIN = 1.0
 """Power at or below which the samples contradict the trajectory."""
-OFF_CENTRE = 1.5
-"""Cycles per field of view by which the peaks of lines may miss the centre, in the median."""
 SPIKE = 50.0
 """Magnitude over that of the strongest neighbour on the same line, from which one is a spike."""
 
@@ -57,7 +55,7 @@ def check_samples(scan: NonCartesianScan) -> DataCheck:
     found = [*check_parts(scan.kspace), *_belongs(power, radius)]
     found += [*_coils(scan), *_spikes(power), *_centre(scan)]
     if not any(one.severity == "refused" for one in found):
-        found += [*_peaks(power, radius), *check_lines(scan), *_maps(scan)]
+        found += [*check_lines(scan), *_maps(scan)]
     return DataCheck.of(found)
 
 
@@ -153,22 +151,4 @@ def _maps(scan: NonCartesianScan) -> Iterator[Finding]:
             one,
             meaning=f"{one.meaning}, or the trajectory has its axes exchanged or mirrored",
             settle=f"{one.settle}, or correct the trajectory (trajectory)",
-        )
-
-
-def _peaks(power: Tensor, radius: Tensor) -> Iterator[Finding]:
-    lines, away = power.reshape(-1, power.shape[-1]), radius.reshape(-1, radius.shape[-1])
-    through = away.amin(1) < 1
-    if not bool(through.any()):
-        return
-    places = lines.argmax(1, keepdim=True)
-    missed = float(away.gather(1, places)[through].median())
-    if missed > OFF_CENTRE:
-        yield Finding(
-            "delays",
-            "warning",
-            f"the peaks of the lines lie {missed:.2g} cycles per field of view from the centre of "
-            "the trajectory, in the median",
-            "the gradients were delayed, or the trajectory is shifted along the readout",
-            "correct the trajectory by the delay (trajectory)",
         )
