@@ -106,6 +106,10 @@ def fitting(*options, scale=1.0, shift=0.0):
         (lambda folder: ("--matrix", "large"), "--matrix is 'large'"),
         (fitting("--frames", "some"), "frames is 'some'"),
         (fitting("--frames", "50"), "frames of 50 lines"),
+        (fitting("--frames", "16/100"), "so that none is left out between them"),
+        (fitting("--frames", "0"), "frames of 0 lines were asked for"),
+        (fitting("--frames", "1"), "one straight line"),
+        (fitting("--field-of-view", 220), "--field-of-view is 220 mm, which positions in cycles"),
         (fitting("--latency", 0, "--model", "brain2d-sn"), "latency is 0"),
         (fitting("--unit", "feet"), "feet"),
         (fitting("--unit", "fov", "--matrix", "24x20", scale=48), "reaches 24 cycles"),
@@ -141,6 +145,28 @@ def test_what_needs_a_grid_is_refused_for_spokes(spokes, files, run, tmp_path):
     found = run("simulate", files.full, "--trajectory", "radial", "-o", tmp_path / "b.npz")
     assert found.exit_code == 2
     assert "expected an image" in " ".join(found.stderr.split())
+    for option in (("--centre", "corner"), ("--despike",)):
+        found = run("check", spokes / "radial.npz", *option)
+        assert found.exit_code == 2
+        assert f"{option[0]} is given, but" in " ".join(found.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        ("radial", ("--mask-kind", "random"), "--mask-kind is random, which is for scans on a"),
+        ("spiral", ("--calibration", 12), "--calibration is 12, which is for scans on a grid"),
+        ("spiral", ("--acceleration", 1000), "expected at most 7.5 for trajectory spiral"),
+        ("radial", ("--acceleration", 1000), "leaves 1 lines"),
+        ("radial", ("--acceleration", 1000, "--coils", 1), "expected at most 75"),
+    ],
+)
+def test_lines_that_cannot_be_simulated_as_asked(files, run, tmp_path, kind, options, words):
+    given = ("--trajectory", kind, *options, "-o", tmp_path / "a.npz")
+    found = run("simulate", files.image, *given)
+    assert found.exit_code == 2
+    assert words in " ".join(found.stderr.split())
+    assert not (tmp_path / "a.npz").exists()
 
 
 def test_frames_of_as_many_lines_as_asked_for(spokes, files, run_json, tmp_path):
@@ -148,6 +174,9 @@ def test_frames_of_as_many_lines_as_asked_for(spokes, files, run_json, tmp_path)
     facts = run_json("reconstruct", spokes / "radial.npz", *given)
     assert facts["error_bound"] <= 1e-3
     assert np.load(tmp_path / "a.npy").shape == (3, *SHAPE)
+    assert facts["assumed"].get("frames") is None
+    facts = run_json("reconstruct", spokes / "radial.npz", "--frames", "20/17", *given[2:])
+    assert facts["assumed"]["frames"] == "The last line is in no frame and is not used."
 
 
 def test_features_are_probed_along_lines(spokes, files, run, run_json, tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -5,7 +7,7 @@ from molrecon.data.check.samples import check_samples
 from molrecon.data.gridded_centre import central_width, gridded_centre
 from molrecon.data.non_cartesian_scan import NonCartesianScan
 from molrecon.data.simulation import simulate_coil_maps
-from molrecon.data.trajectories import make_trajectory, radial_trajectory
+from molrecon.data.trajectories import make_trajectory, radial_trajectory, spiral_trajectory
 from molrecon.errors import InputError
 from molrecon.operators.fourier import centred_slices, fft_centred
 from molrecon.operators.non_cartesian_mri import NonCartesianMRI
@@ -62,6 +64,31 @@ def test_frames_are_parts_of_the_lines():
         scan.in_frames(13)
     with pytest.raises(InputError, match="no slice of lines"):
         frames.in_frames(2)
+
+
+def test_frames_leave_no_lines_out_between_them_and_say_how_many_at_the_end():
+    scan, _, _ = scan_of(radial_trajectory(SHAPE, 12, golden=True))
+    with pytest.raises(InputError, match="expected from 1 to 5 lines from one frame to the next"):
+        scan.in_frames(5, step=6)
+    with pytest.raises(InputError, match="expected from 1 to 5 lines from one frame to the next"):
+        scan.in_frames(5, step=0)
+    with pytest.raises(InputError, match="frames of 0 lines were asked for"):
+        scan.in_frames(0)
+    frames = scan.in_frames(5)
+    assert frames.unframed == 2
+    assert frames.lines_text.endswith("(2 lines are in no frame)")
+    assert scan.in_frames(4).unframed == 0
+    assert "no frame" not in frames.frame(0).lines_text
+
+
+def test_frames_of_one_straight_line_are_refused():
+    scan, _, _ = scan_of(radial_trajectory(SHAPE, 12, golden=True))
+    with pytest.raises(InputError, match="one straight line"):
+        scan.in_frames(1)
+    with pytest.raises(InputError, match=r"the file calls its lines frames \(dynamic\)"):
+        replace(scan, shape=(12, *SHAPE))
+    arms, _, _ = scan_of(spiral_trajectory(SHAPE, 4))
+    assert len(arms.in_frames(1).trajectory) == 4
 
 
 def test_the_share_of_a_complete_grid_is_all():

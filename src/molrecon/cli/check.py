@@ -50,14 +50,16 @@ def check(
     from molrecon.data.non_cartesian_scan import NonCartesianScan
     from molrecon.pipeline import Preparation
     from molrecon.pipeline.checking import check_items
+    from molrecon.pipeline.prepared_samples import require_no_grid
 
     along = Along(trajectory, matrix, unit, field_of_view)
     read = read_any(scan, mask, coil_maps, calibration, max_memory, along)
-    settled = Preparation(centre=parse_centre(centre), despike=despike).settled
+    preparation = Preparation(centre=parse_centre(centre), despike=despike)
     if isinstance(read, NonCartesianScan):
+        require_no_grid(read, preparation)
         found = check_samples(read)
     else:
-        found = check_items(read, settled)
+        found = check_items(read, preparation.settled)
     if json:
         output.print_json({"file": scan, "summary": found.summary, "findings": found.facts()})
     else:

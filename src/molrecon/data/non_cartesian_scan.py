@@ -15,6 +15,10 @@ from molrecon.errors import InputError, shape_text
 from molrecon.operators.checks import check_tensor
 from molrecon.operators.non_cartesian_mri import NonCartesianMRI
 
+FLAT = 1e-6
+"""Squared extent of a frame across its longest direction, relative to that along it, up to which
+its samples lie on one straight line, in single precision."""
+
 
 @dataclass(frozen=True, eq=False)
 class NonCartesianScan:
@@ -48,6 +52,8 @@ class NonCartesianScan:
         Where it came from; names the scan in error messages.
     notes
         What the reader decided, one readable clause each.
+    unframed
+        Lines of the scan that are in no frame of the series, of which nothing else is kept.
 
     Raises
     ------
@@ -73,6 +79,7 @@ class NonCartesianScan:
     reference: Tensor | None = None
     source: str = "the scan"
     notes: tuple[str, ...] = field(default=())
+    unframed: int = 0
 
     def __post_init__(self) -> None:
         check_tensor(f"The samples of {self.source}", self.kspace)
@@ -98,6 +105,8 @@ class NonCartesianScan:
                 "number of its frames in front; correct the matrix (matrix)."
             )
         check_values(f"The samples of {self.source}", self.kspace)
+        if frames:
+            self._require_images()
         batch, coils = self.kspace.shape[:2]
         plane = (1, *self.shape[1:]) if frames else tuple(self.shape)
         self._require("coil maps", self.coil_maps, (1, batch), (coils, *plane))
@@ -111,6 +120,21 @@ class NonCartesianScan:
             )
         # The operator refuses positions outside k-space.
         NonCartesianMRI(torch.ones(1, 1, *plane, dtype=torch.complex64), self.trajectory)
+
+    def _require_images(self) -> None:
+        """Refuse frames of one straight line, which show a projection and no image."""
+        axes = self.trajectory.shape[-1]
+        places = self.trajectory.detach().double().reshape(len(self.trajectory), -1, axes)
+        # Of moments: a line has extent along one direction alone, wherever it lies.
+        extent = torch.linalg.eigvalsh(places.mT @ places)
+        straight = extent[:, -2] <= FLAT * extent[:, -1]
+        if bool(straight.any()):
+            number = int(straight.nonzero()[0])
+            raise InputError(
+                f"Frame {number} of {self.source} holds one straight line through the centre of "
+                "k-space, which shows no image, expected at least two; make frames of more lines "
+                "(frames), or, if the file calls its lines frames (dynamic), leave that out."
+            )
 
     def _require(
         self, name: str, value: Tensor | None, batches: tuple[int, ...], rest: tuple[int, ...]
@@ -145,7 +169,10 @@ class NonCartesianScan:
         """How many lines of how many samples, in words."""
         *lines, samples = self.trajectory.shape[:-1]
         if self.axes.time and len(lines) > 1:
-            return f"{lines[0]} frames of {math.prod(lines[1:])} lines of {samples} samples"
+            of_each = f"{lines[0]} frames of {math.prod(lines[1:])} lines of {samples} samples"
+            verb = "line is" if self.unframed == 1 else "lines are"
+            rest = f" ({self.unframed} {verb} in no frame)" if self.unframed else ""
+            return of_each + rest
         count = math.prod(lines)
         return f"{count} lines of {samples} samples" if count > 1 else f"{samples} samples"
 
@@ -190,6 +217,7 @@ class NonCartesianScan:
             kspace=self.kspace[:, :, number],
             trajectory=self.trajectory[number],
             shape=self.shape[1:],
+            unframed=0,
             coil_maps=None if self.coil_maps is None else self.coil_maps[:, :, 0],
             reference=None if reference is None else reference[:, :, number],
         )
@@ -202,13 +230,15 @@ class NonCartesianScan:
         lines
             Lines of a frame, at least 1.
         step
-            Lines from one frame to the next; by default as many as a frame has. Fewer make
-            sliding windows. Lines that fill no frame are left out at the end.
+            Lines from one frame to the next, at most as many as a frame has, which is the default.
+            Fewer make sliding windows. Lines that fill no frame are left out at the end, and
+            ``unframed`` says how many.
 
         Raises
         ------
         InputError
-            If it is a series already, or has fewer lines.
+            If it is a series already, has fewer lines, lines between frames would be left out, or
+            a frame would be one straight line.
         """
         step = lines if step is None else step
         if self.axes.letters != "yx" or self.trajectory.ndim != 3:
@@ -217,10 +247,16 @@ class NonCartesianScan:
                 "of; leave frames out."
             )
         total = len(self.trajectory)
-        if not 1 <= lines <= total or step < 1:
+        if not 1 <= lines <= total:
             raise InputError(
-                f"frames of {lines} lines every {step} were asked for, but {self.source} has "
-                f"{total} lines, expected from 1 to so many; correct the numbers."
+                f"frames of {lines} lines were asked for, but {self.source} has {total} lines, "
+                "expected from 1 to so many in a frame; correct the number (frames)."
+            )
+        if not 1 <= step <= lines:
+            raise InputError(
+                f"frames of {lines} lines, each {step} lines after the one before, were asked for, "
+                f"expected from 1 to {lines} lines from one frame to the next, so that none is "
+                "left out between them; correct the step (frames)."
             )
         starts = range(0, total - lines + 1, step)
         maps = self.coil_maps
@@ -231,6 +267,7 @@ class NonCartesianScan:
             shape=(len(starts), *self.shape),
             coil_maps=None if maps is None else maps.unsqueeze(2),
             reference=None,
+            unframed=total - (starts[-1] + lines),
         )
 
     def operator(self) -> NonCartesianMRI:

@@ -78,7 +78,7 @@ def settle_positions(
     unit
         A key of `UNITS`; by default found from the range.
     field_of_view
-        Its size in mm, which cycles per metre need.
+        Its size in mm, which cycles per metre need, and no others.
 
     Raises
     ------
@@ -109,6 +109,12 @@ def settle_positions(
     how = "as given" if unit else "by its range"
     unit = unit or _found(positions, matrix, source)
     notes = [f"the trajectory is in {UNITS[unit]}, {how}"]
+    if field_of_view is not None and unit != "metres":
+        raise InputError(
+            f"field_of_view is {field_of_view:g} mm, which positions in cycles per metre need, but "
+            f"those of {source} are in {UNITS[unit]}, {how}; leave it out, or say that they are "
+            "in cycles per metre (unit)."
+        )
     if unit == "metres":
         if field_of_view is None:
             raise InputError(

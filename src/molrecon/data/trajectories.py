@@ -17,6 +17,8 @@ GOLDEN_ANGLE = math.pi * (math.sqrt(5) - 1) / 2
 
 ARMS, CENTRE = 16, 24
 """Arms of a spiral of `make_trajectory`, and the width of its dense centre."""
+FEWEST_TURNS = 0.1
+"""Turns that an arm makes beyond the dense centre at least, whatever the acceleration."""
 
 
 def radial_trajectory(
@@ -184,7 +186,7 @@ def _sampled_radially(shape: Sequence[int], acceleration: float, *, golden: bool
 
 def _sampled_spirally(shape: Sequence[int], acceleration: float) -> Tensor:
     pixels = max(shape)
-    turns = max(0.1, (pixels - CENTRE) / (2 * ARMS * acceleration))
+    turns = max(FEWEST_TURNS, (pixels - CENTRE) / (2 * ARMS * acceleration))
     return spiral_trajectory(shape, ARMS, turns=turns, centre=CENTRE)
 
 
@@ -227,6 +229,21 @@ def make_trajectory(kind: str, shape: Sequence[int], acceleration: float) -> Ten
     if not acceleration >= 1:
         raise InputError(f"acceleration is {acceleration}, expected at least 1; correct it.")
     return TRAJECTORY_KINDS[kind](shape, acceleration)
+
+
+def most_acceleration(kind: str, shape: Sequence[int]) -> float:
+    """Return the acceleration of a kind beyond which `make_trajectory` makes no sparser lines.
+
+    Parameters
+    ----------
+    kind
+        A key of `TRAJECTORY_KINDS`.
+    shape
+        Pixels (y, x) of the image.
+    """
+    if kind == "spiral":
+        return max(1.0, (max(shape) - CENTRE) / (2 * ARMS * FEWEST_TURNS))
+    return complete_spokes(shape)
 
 
 def _plane(shape: Sequence[int]) -> Tensor:

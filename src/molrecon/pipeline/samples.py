@@ -291,6 +291,12 @@ def _assumed(
             f"σ = {float(noise.sigma[0]):.4g} {noise.doubt} per k-space sample is estimated "
             f"({noise.source})."
         )
+    if scan.unframed:
+        assumed["frames"] = (
+            "The last line is in no frame and is not used."
+            if scan.unframed == 1
+            else f"The last {scan.unframed} lines are in no frame and are not used."
+        )
     if any("as far as" in note for note in scan.notes):
         assumed["field of view"] = (
             f"The image has {shape_text(scan.shape)} pixels, as far as the trajectory reaches."

@@ -26,7 +26,7 @@ from molrecon.data.simulation import (
 )
 from molrecon.data.simulation.along_lines import acquire_along
 from molrecon.data.simulation.retrospective import reference_image, undersample
-from molrecon.data.trajectories import make_trajectory
+from molrecon.data.trajectories import make_trajectory, most_acceleration
 from molrecon.errors import InputError
 from molrecon.pipeline.free_memory import available_memory
 from molrecon.pipeline.memory_limit import GIB
@@ -113,6 +113,7 @@ def simulate_scan(
     if kind_of(source, max_memory=max_memory) == "image":
         stored = read_image(source, max_memory=max_memory)
         if trajectory is not None:
+            _require_no_mask(sampling, trajectory)
             made = _along_lines(stored, sampling, number, coils, sigma, include_maps, trajectory)
         else:
             made = _of_image(stored, sampling, number, coils, sigma, include_maps)
@@ -137,6 +138,17 @@ def simulate_scan(
     scan = undersample(full, **vars(sampling))
     reference = _reference(full, scan, sampling) if with_reference else None
     return SimulatedScan(scan, reference, "scan", number, None)
+
+
+def _require_no_mask(sampling: MaskDraw, trajectory: str) -> None:
+    """Refuse what says how a mask is drawn, which lines have not."""
+    for name in ("mask_kind", "calibration"):
+        value = getattr(sampling, name)
+        if value != getattr(MaskDraw, name):
+            raise InputError(
+                f"{name} is {value}, which is for scans on a grid, but samples along lines "
+                f"(trajectory {trajectory}) were asked for; leave it out."
+            )
 
 
 def _doubt(stored: ImageData) -> str:
@@ -208,6 +220,13 @@ def _along_lines(
     lines = make_trajectory(trajectory, shape, sampling.acceleration)
     if coils > 1 and not include_maps:
         _require_centre(lines, shape, sampling.acceleration)
+    most = most_acceleration(trajectory, shape)
+    if sampling.acceleration > most:
+        raise InputError(
+            f"acceleration is {sampling.acceleration:g}, expected at most {most:.3g} for "
+            f"trajectory {trajectory} and {max(shape)} pixels, beyond which its {len(lines)} "
+            f"{'line' if len(lines) == 1 else 'lines'} would stay the same; choose a lower one."
+        )
     made = acquire_along(
         truth,
         maps,
