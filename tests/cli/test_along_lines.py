@@ -158,7 +158,6 @@ def test_what_needs_a_grid_is_refused_for_spokes(spokes, files, run, tmp_path):
         ("spiral", ("--calibration", 12), "--calibration is 12, which is for scans on a grid"),
         ("spiral", ("--acceleration", 1000), "expected at most 7.5 for trajectory spiral"),
         ("radial", ("--acceleration", 1000), "leaves 1 lines"),
-        ("radial", ("--acceleration", 1000, "--coils", 1), "expected at most 75"),
     ],
 )
 def test_lines_that_cannot_be_simulated_as_asked(files, run, tmp_path, kind, options, words):

@@ -243,7 +243,7 @@ def most_acceleration(kind: str, shape: Sequence[int]) -> float:
     """
     if kind == "spiral":
         return max(1.0, (max(shape) - CENTRE) / (2 * ARMS * FEWEST_TURNS))
-    return complete_spokes(shape)
+    return math.inf  # of spokes there may be one, and their number is said
 
 
 def _plane(shape: Sequence[int]) -> Tensor:

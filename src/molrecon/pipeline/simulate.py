@@ -225,7 +225,7 @@ def _along_lines(
         raise InputError(
             f"acceleration is {sampling.acceleration:g}, expected at most {most:.3g} for "
             f"trajectory {trajectory} and {max(shape)} pixels, beyond which its {len(lines)} "
-            f"{'line' if len(lines) == 1 else 'lines'} would stay the same; choose a lower one."
+            "lines would stay the same; choose a lower one."
         )
     made = acquire_along(
         truth,
