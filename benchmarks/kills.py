@@ -40,7 +40,7 @@ def config(folder: Path, name: str) -> TrainingConfig:
     settings = {
         "name": "run",
         "output": str(folder / name),
-        "model": {"network": {"kind": "cnn", "features": 8, "layers": 2}, "monotonicity": 0.1},
+        "model": {"network": {"kind": "residual-strict", "features": 8, "layers": 2}},
         "data": {"root": str(folder), "train": ["a.npz"], "validation": ["b.npz"]}
         | {"validation_count": 1},
         "stages": [stage],

@@ -47,6 +47,21 @@ class InputError(MolreconError, ValueError):
     """
 
 
+class RoomError(InputError):
+    """There is too little memory, or the disk does not take a file; the input may be right.
+
+    Examples
+    --------
+    >>> import molrecon, torch
+    >>> y = torch.ones(1, 1, 64, 64, dtype=torch.complex64)
+    >>> try:
+    ...     molrecon.reconstruct(molrecon.Scan(y), "sense", max_memory=1e-6, force=True)
+    ... except molrecon.errors.RoomError as error:
+    ...     print("allow more" in str(error))
+    True
+    """
+
+
 class AmbiguousError(InputError):
     """A file holds several arrays that could be meant; the message lists them.
 

@@ -100,6 +100,15 @@ def test_the_weights_count_by_their_content(scans, files, run_json, tmp_path):
     assert run_json(*again)["done"] == 3
 
 
+def test_what_failed_for_want_of_room_is_tried_again(scans, run, run_json, tmp_path):
+    again = ("reconstruct", scans, "-o", tmp_path / "out", *SENSE)
+    short = run(*again, "--max-memory", 1e-3)
+    assert short.exit_code == INCOMPLETE
+    assert "3 failed" in short.stdout
+    assert "max-memory" in short.stderr or "max_memory" in short.stderr
+    assert run_json(*again)["done"] == 3
+
+
 def test_failures_are_told_and_not_tried_again_silently(scans, run, tmp_path):
     (scans / "b/one.npz").write_bytes((scans / "a.npz").read_bytes()[:-300])
     listed = tmp_path / "list.txt"

@@ -30,8 +30,8 @@ def prepared(settings, *, factor=0.5, report=None):
     return trainer
 
 
-def run(settings, **arguments):
-    trainer = prepared(settings)
+def run(settings, factor=0.5, **arguments):
+    trainer = prepared(settings, factor=factor)
     trainer.run(**arguments)
     return trainer
 
@@ -78,14 +78,16 @@ MODELS = {
 def test_a_resumed_run_equals_an_uninterrupted_one(folder, model):
     changes = {"model": MODELS[model], "validate_every": 4, "lipschitz": {"every": 2}}
     changes["averaging"] = 0.9
-    straight = run(config(folder, output=str(folder / "straight"), **changes))
+    # Kernels of norms above 1 are divided by an estimate that goes on from step to step.
+    factor = 2.0 if model == "strict" else 0.5
+    straight = run(config(folder, output=str(folder / "straight"), **changes), factor)
     settings = config(folder, output=str(folder / "resumed"), **changes)
     # Killed after step 5, one step after the checkpoint; and before, stopped by the clock.
-    run(settings, time_limit=0.0)
+    run(settings, factor, time_limit=0.0)
     with pytest.raises(Killed):
-        prepared(settings, report=kill_at(5)).run(resume=True)
+        prepared(settings, factor=factor, report=kill_at(5)).run(resume=True)
     assert log(prepared(settings))[-1]["step"] == 5
-    resumed = run(settings, resume=True)
+    resumed = run(settings, factor, resume=True)
     assert same(weights(resumed), weights(straight))
     assert resumed.progress == straight.progress
     assert log(resumed) == log(straight)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from molrecon.data.locking import try_lock
-from molrecon.errors import InputError
+from molrecon.errors import InputError, RoomError
 
 _MARK = ".molrecon-"
 """What the names of files that are being written begin with."""
@@ -135,7 +135,7 @@ def writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(
+        raise RoomError(
             f"The output {target} could not be written ({_reason(error)}); check that its folder "
             "is there, its permissions and the free space."
         ) from error

@@ -41,6 +41,12 @@ class NormalisedConvolution(Convolution):
     **options
         ``ndim``, ``kernel_size``, ``noise_conditioned``, ``biased`` and ``periodic`` of a
         `Convolution`.
+
+    Attributes
+    ----------
+    vectors
+        Where the power iteration of training stands, a unit vector for each frequency of the grid,
+        complex; None before the first step. A run that goes on needs them.
     """
 
     def __init__(self, channels_in: int, channels_out: int, **options: Any) -> None:
@@ -53,7 +59,7 @@ class NormalisedConvolution(Convolution):
         wide = 4 * widest > 3 * points
         self.points = max(points, 4 * widest) if self.ndim < 3 else 2 * widest if wide else points
         # No buffer: casts of the module to a real type would cut the imaginary parts off.
-        self._vectors: Tensor | None = None
+        self.vectors: Tensor | None = None
         self._estimate: tuple[int, Tensor, Tensor, Tensor] | None = None
 
     def normalised_weight(self) -> Tensor:
@@ -100,13 +106,13 @@ class NormalisedConvolution(Convolution):
     def _power_iteration(self) -> tuple[Tensor, Tensor, Tensor]:
         weight, points = self.weight.detach().float(), self.points
         matrices = transfer_function(weight, points)
-        v = self._start() if self._vectors is None else self._vectors.to(weight.device)
+        v = self._start() if self.vectors is None else self.vectors.to(weight.device)
         for _ in range(POWER_ITERATIONS):
             u = torch.nn.functional.normalize(matrices @ v, dim=1)
             v = matrices.mH @ u
             values = torch.linalg.vector_norm(v, dim=1).flatten()
             v = torch.nn.functional.normalize(v, dim=1)
-        self._vectors = v
+        self.vectors = v
         top = int(values.argmax())
         frequency, at_top = frequency_grid(points, self.ndim, v.device)[top], v[top]
         if points < grid_points(self._sizes):

@@ -20,7 +20,7 @@ import molrecon
 from molrecon.data.atomic import make_folder
 from molrecon.data.locking import hold
 from molrecon.data.root import file_digest
-from molrecon.errors import InputError, MolreconError
+from molrecon.errors import InputError, MolreconError, RoomError
 from molrecon.pipeline.provenance import record_path, write_record
 
 Status = Literal["done", "skipped", "failed", "elsewhere"]
@@ -89,10 +89,18 @@ def process_scan(work: Work, scan: str, image: str, *, wait: bool = False) -> Ou
         return _known(work, scan, image) or _reconstructed(work, scan, image)
 
 
-def note_failure(work: Work, scan: str, image: str, reason: str, seconds: float = 0.0) -> Outcome:
-    """Return that a scan failed, and write it down."""
+def note_failure(
+    work: Work,
+    scan: str,
+    image: str,
+    reason: str,
+    seconds: float = 0.0,
+    *,
+    lasting: bool = True,
+) -> Outcome:
+    """Return that a scan failed, and write it down; what will not last is tried again next time."""
     outcome = Outcome(scan, image, "failed", " ".join(reason.split()), seconds)
-    _write(work, outcome, {})
+    _write(work, outcome, {}, lasting=lasting)
     return outcome
 
 
@@ -104,7 +112,7 @@ def _known(work: Work, scan: str, image: str) -> Outcome | None:
         if record["key"] != _key(work, scan):
             return None
         if record["status"] == "failed":
-            reason = f"{record['reason']} (before; not tried again)"
+            reason = f"{record['reason']} (before; not tried again without --retry)"
             return None if work.retry else Outcome(scan, image, "failed", reason)
         # An image that was changed or removed since is none of these settings.
         if record["image_sha256"] != file_digest(image):
@@ -121,16 +129,19 @@ def _reconstructed(work: Work, scan: str, image: str) -> Outcome:
     except Exception as error:  # of any kind, since the other scans are not to suffer
         kind = "" if isinstance(error, MolreconError) else f"{type(error).__name__}: "
         seconds = time.perf_counter() - started
-        return note_failure(work, scan, image, f"{kind}{error}", seconds)
+        # Of the machine, and not of the scan.
+        passing = isinstance(error, RoomError | MemoryError | OSError)
+        reason = f"{kind}{error}"
+        return note_failure(work, scan, image, reason, seconds, lasting=not passing)
     outcome = Outcome(scan, image, "done", seconds=time.perf_counter() - started)
     _write(work, outcome, facts)
     return outcome
 
 
-def _write(work: Work, outcome: Outcome, facts: Mapping[str, Any]) -> None:
+def _write(work: Work, outcome: Outcome, facts: Mapping[str, Any], *, lasting: bool = True) -> None:
     done = outcome.status == "done"
     try:
-        key = _key(work, outcome.scan)
+        key = _key(work, outcome.scan) if lasting else ""
     except InputError:  # a scan that is missing or cannot be read is looked at anew every time
         key = ""
     record = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from molrecon.data.coil_maps import espirit_memory
 from molrecon.data.partial_fourier import missing_edge
-from molrecon.errors import InputError
+from molrecon.errors import RoomError
 from molrecon.networks.base import WORKING_WIDTHS
 from molrecon.networks.tiled import Tiled, choose_tile, padded_size
 from molrecon.operators.multi_coil import BLOCK_BYTES
@@ -348,15 +348,15 @@ class _NetworkWork:
         return int((room - self.per_pixel * self.most) / self.beside)
 
 
-def _too_large(plan: MemoryPlan, limit: int, tiles: str) -> InputError:
+def _too_large(plan: MemoryPlan, limit: int, tiles: str) -> RoomError:
     if plan.coil_maps > limit:
-        return InputError(
+        return RoomError(
             f"Estimating coil maps needs about {gib(plan.coil_maps)} of memory beside what the "
             f"process holds, k-space and maps among it, but {gib(limit)} may be used; allow more "
             "(max_memory), or give the coil maps."
         )
     network = f", {gib(plan.network)} for the network{tiles}" if plan.network else ""
-    return InputError(
+    return RoomError(
         f"The reconstruction needs about {gib(plan.total)} of memory beside what the process holds "
         f"({gib(plan.measurements)} for k-space and coil maps, {gib(plan.images)} for the solver"
         f"{network}), but {gib(limit)} may be used; allow more (max_memory), or use a model of "

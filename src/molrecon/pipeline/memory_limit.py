@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from molrecon.arguments import require_positive
 from molrecon.data.formats.reading import PathLike, largest_array, most_read, scan_count
-from molrecon.errors import InputError
+from molrecon.errors import RoomError
 from molrecon.pipeline.free_memory import available_memory, resident_memory
 
 SHARE_OF_FREE = 0.9
@@ -37,10 +37,15 @@ def require_room(path: PathLike, max_memory: float | None) -> None:
     """
     require_positive("max_memory", max_memory)
     limit = memory_limit(max_memory, "cpu")
+    if max_memory is not None and not limit:
+        raise RoomError(
+            f"max_memory is {max_memory:g} GiB, less than the {gib(resident_memory('cpu'))} that "
+            "the process holds already; allow more (max_memory)."
+        )
     if limit is None or most_read(path) <= limit or scan_count(path) > 1:
         return
     if (size := largest_array(path)) > limit:
-        raise InputError(
+        raise RoomError(
             f"{path} holds an array of {gib(size)}, but {gib(limit)} of memory may be used beside "
             f"the {gib(resident_memory('cpu'))} that the process holds already; allow more "
             "(max_memory), or store slices in an HDF5 file, which are read one by one."

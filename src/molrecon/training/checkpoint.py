@@ -16,6 +16,7 @@ from torch import Tensor
 from molrecon.data.atomic import atomic_path
 from molrecon.data.root import require_file
 from molrecon.errors import InputError
+from molrecon.networks.normalised import NormalisedConvolution
 from molrecon.training.sharding import shared_out_as, whole
 
 _VECTORS = {True: "constraint.vector.", False: "constraint.real-vector."}
@@ -62,6 +63,9 @@ def save_checkpoint(
             tensors[f"optimizer.{index}.{key}"] = whole(torch.as_tensor(value)).cpu().contiguous()
     for name, buffer in model.named_buffers():
         tensors[f"buffer.{name}"] = _as_real(buffer)
+    for name, layer in _normalised(model).items():
+        if layer.vectors is not None:
+            tensors[f"norm.{name}"] = _as_real(layer.vectors)
     for name, weight in average.items():
         tensors[f"average.{name}"] = whole(weight).cpu().contiguous()
     for number, vector in vectors.items():
@@ -120,6 +124,9 @@ def load_checkpoint(
     buffers = dict(model.named_buffers())
     for name, value in _part(tensors, "buffer.").items():
         _as_real_view(buffers[name]).copy_(value)
+    layers = _normalised(model)
+    for name, value in _part(tensors, "norm.").items():
+        layers[name].vectors = torch.view_as_complex(value).to(device)
     for name, value in _part(tensors, "average.").items():
         average[name].copy_(shared_out_as(value, average[name]))
     states: dict[int, dict[str, Tensor]] = {}
@@ -136,6 +143,12 @@ def load_checkpoint(
     vectors |= {number: torch.view_as_complex(v) for number, v in complex_ones.items()}
     restored = {int(number): vector.to(device) for number, vector in vectors.items()}
     return Progress(**json.loads(metadata["progress"])), restored
+
+
+def _normalised(model: torch.nn.Module) -> dict[str, NormalisedConvolution]:
+    """Return the layers that take the estimate of their norm on from step to step, by name."""
+    layers = model.named_modules()
+    return {name: one for name, one in layers if isinstance(one, NormalisedConvolution)}
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from typing import Any
 from molrecon.arguments import require_positive
 from molrecon.data.axes import Axes
 from molrecon.data.root import unreadable
-from molrecon.errors import InputError, MolreconError
+from molrecon.errors import InputError, MolreconError, RoomError
 
 _SLICES, _FRAMES, _ORDER = "slices", "frames", "axes="
 _AXES = ("slice", "coil", "z", "t", "y", "x")
@@ -122,7 +122,7 @@ class Location:
             What it is, for the message.
         """
         if nbytes > self.most_bytes:
-            raise InputError(
+            raise RoomError(
                 f"The {what} of {self} takes {nbytes / 1e9:.3g} GB, expected at most "
                 f"{self.most_bytes / 1e9:.3g} GB of a file of this size; if it is meant so, allow "
                 "that much memory in GiB (max_memory)."
