@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from molrecon import SENSE, NonCartesianMRI, NonCartesianScan, radial_trajectory, reconstruct
-from molrecon.data.check.line_agreement import _LeftOut, line_agreement
+from molrecon.data.check.line_agreement import CloseLines, _LeftOut
 from molrecon.data.check.lines import CERTAIN, DOUBTFUL, LEAST, ONE, ONE_LEAST, agreement_of
 from molrecon.data.check.peaks import delay_of_peaks
 from molrecon.data.check.samples import check_samples
@@ -312,5 +312,5 @@ def test_three_dimensions():
     block[..., 3:9, 4:13, 6:14] = 1
     y = NonCartesianMRI(torch.ones_like(block), trajectory)(block)
     y = add_noise(y, 0.003, generator=generator)
-    assert line_agreement(y, trajectory).unexplained < DOUBTFUL / 3
-    assert line_agreement(y, shuffled(trajectory)).unexplained > CERTAIN
+    assert CloseLines.of(y, trajectory).agreement().unexplained < DOUBTFUL / 3
+    assert CloseLines.of(y, shuffled(trajectory)).agreement().unexplained > CERTAIN

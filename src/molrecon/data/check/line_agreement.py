@@ -70,17 +70,23 @@ class Agreement:
         own, other, chance = (float(one.sum()) for one in (self.own, self.other, self.chance))
         return (own - chance) / (other - chance) if other > chance else 0.0
 
+    def contradicted(self, share: float) -> Tensor:
+        """Return of which lines more than a share is unexplained, ``(lines,)``."""
+        return self.own - self.chance > share * (self.other - self.chance)
+
     def apart(self, share: float, least: float) -> list[int]:
         """Return the lines of which more than a share is unexplained, and that differ enough."""
         told = self.other > (1 + least) * self.chance
-        wrong = self.own - self.chance > share * (self.other - self.chance)
-        return [int(number) for number in self.numbers[told & wrong]]
+        return [int(number) for number in self.numbers[told & self.contradicted(share)]]
+
+    def of_lines(self, which: Tensor) -> Agreement:
+        """Return that of some lines, boolean ``(lines,)``."""
+        return Agreement(*(one[which] for one in vars(self).values()))
 
     @classmethod
     def joined(cls, parts: list[Agreement]) -> Agreement:
         """Return the agreement of the lines of several frames, each compared within its frame."""
-        names = ("own", "other", "chance", "numbers")
-        return cls(*(torch.cat([getattr(one, name) for one in parts]) for name in names))
+        return cls(*map(torch.cat, zip(*(vars(one).values() for one in parts), strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,20 +164,6 @@ class CloseLines:
         chance = _summed(fit.errors(white), used) / DRAWS * self.values.shape[-1]
         chance = chance + FLOOR * _summed(self.values, used)
         return Agreement(own, other, chance, self.numbers)
-
-
-def line_agreement(kspace: Tensor, trajectory: Tensor) -> Agreement | None:
-    """Return how well lines agree near the centre; None if too few samples lie close together.
-
-    Parameters
-    ----------
-    kspace
-        Complex ``(batch, coil, lines, samples)``.
-    trajectory
-        Real ``(lines, samples, axes)``, cycles per field of view.
-    """
-    close = CloseLines.of(kspace, trajectory)
-    return None if close is None else close.agreement()
 
 
 def empty_lines(kspace: Tensor) -> Tensor:

@@ -7,10 +7,9 @@ other, until the rest agree as those of a right scan do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from molrecon.data.check.line_agreement import Agreement, CloseLines
 
@@ -62,7 +61,7 @@ def without_few(close: CloseLines, agreed: float, apart: float, least: float) ->
     left_out = torch.zeros(count, dtype=torch.bool)
     found = close.agreement(left_out)
     first = 0.0 if found is None else found.unexplained
-    while found is not None and (share := _rest(found, left_out).unexplained) > agreed:
+    while found is not None and (share := found.of_lines(~left_out).unexplained) > agreed:
         kept = count - int(left_out.sum())
         if count - kept >= min(count // FEW, MOST_WRONG) or count > MOST_COMPARED:
             return None
@@ -76,21 +75,16 @@ def without_few(close: CloseLines, agreed: float, apart: float, least: float) ->
             with_it[line] = True
             one = close.agreement(with_it)
             if one is not None:
-                tries.append((_rest(one, with_it).unexplained, one, with_it))
+                tries.append((one.of_lines(~with_it).unexplained, one, with_it))
         if not tries:
             return None
         _, found, left_out = min(tries, key=lambda one: one[0])
-    if found is None or not _rest(found, left_out).told(least):
+    if found is None or not found.of_lines(~left_out).told(least):
         return None
     # Neighbours that were left out on the way to a wrong line are taken in again.
-    wrong = left_out & (found.own - found.chance > apart * (found.other - found.chance))
+    wrong = left_out & found.contradicted(apart)
     if not bool(wrong.equal(left_out)):
         found = close.agreement(wrong)
-        if found is None or _rest(found, wrong).unexplained > agreed:
+        if found is None or found.of_lines(~wrong).unexplained > agreed:
             return None
-    return WithoutSome(_rest(found, wrong), found.numbers[wrong].tolist())
-
-
-def _rest(found: Agreement, left_out: Tensor) -> Agreement:
-    names = ("own", "other", "chance", "numbers")
-    return replace(found, **{name: getattr(found, name)[~left_out] for name in names})
+    return WithoutSome(found.of_lines(~wrong), found.numbers[wrong].tolist())
