@@ -120,11 +120,12 @@ def simulated(
     kind: str,
     size: int,
     person: str = PERSON,
+    coils: int = 8,
 ) -> Acquisition:
     """Measure a slice of a person, by default the held-out one."""
     return simulate_acquisition(
         held_out_slice(contrast, size, person),
-        coils=8,
+        coils=coils,
         acceleration=acceleration,
         mask_kind=kind,
         calibration=min(24, size // 4),

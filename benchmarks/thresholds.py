@@ -3,13 +3,14 @@
     MOLRECON_DATA=… python benchmarks/thresholds.py [MODEL] --powers 0 0.3 0.5 0.75
     … --sizes 128 --levels 1e-4 7e-4 --powers 0 0.5
     … --factors 1 0.8 0.65 --lam-factors 1 1.4 --kind equispaced --acceleration 3 --levels 1e-2
-    … --factors 0.5 --lam-factors 0.7 --levels 1e-2 --tol 3e-3
+    … --factors 0.57 --lam-factors 0.7 --levels 1e-2 --tol 3e-3 --coils 4
 
 `low_noise_power` of the network, its thresholds and λ are changed, nothing is trained; persons that
 the model was trained on, so that those it is judged by decide nothing. Eight coils, true maps and
 σ; PSNR in dB, SSIM and contrast of details against the noise-free image, mean of the persons, and
-network evaluations. With every sampling stands the share of a typical image that it leaves
-undetermined (`undetermined`).
+network evaluations. Factors are on λ and thresholds without the model's `determined_factor`. With every
+sampling stands the share of a typical image that it leaves undetermined
+(`LinearOperator.undetermined`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from torch import Tensor
 
 import molrecon
 import noise_levels
-from molrecon.linear.solver import LinearSolver
 from molrecon.networks.layers import SoftClip
 
 PERSONS = {"F6A": "T2w", "F7A": "FLAIR", "F6B": "T1w"}
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[256])
     parser.add_argument("--kind", default="variable-density")
     parser.add_argument("--acceleration", type=float, default=4.0)
+    parser.add_argument("--coils", type=int, default=8)
     parser.add_argument("--tol", type=float, help="by default the model's own")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -50,11 +51,18 @@ def main() -> None:
         print(f"{size}², {arguments.kind}, {arguments.acceleration:g}×, σ = {sigma:g}")
         scans = [
             noise_levels.simulated(
-                contrast, sigma, arguments.acceleration, arguments.kind, size, person=person
+                contrast,
+                sigma,
+                arguments.acceleration,
+                arguments.kind,
+                size,
+                person=person,
+                coils=arguments.coils,
             )
             for person, contrast in PERSONS.items()
         ]
-        print(f"  undetermined {undetermined(scans[0].A):.4f}", flush=True)
+        shares = [float(scan.A.undetermined) for scan in scans]
+        print(f"  undetermined {sum(shares) / len(shares):.4f}", flush=True)
         for power, factor, lam_factor in changes:
             model = changed(arguments.model, power, factor, lam_factor)
             rows = []
@@ -74,30 +82,12 @@ def main() -> None:
             )
 
 
-def undetermined(A: molrecon.LinearOperator, weight: float = 100.0, draws: int = 4) -> float:
-    """Share of a typical slice's energy along directions that A hardly measures.
-
-    The mean of ``⟨v, (I + cAᴴA)⁻¹ v⟩ / ⟨v, v⟩`` over random images v, whose power falls with the
-    third power of the frequency, less the ``1 / (1 + c)`` of a full scan: eigenvalues of AᴴA below
-    about 1/c count. Unlike the share that a mask leaves out it knows what coils make up for.
-    """
-    y, x = A.shape_in[1:]
-    frequency = torch.fft.fftfreq(y, 1 / y)[:, None].square() + torch.fft.fftfreq(x, 1 / x) ** 2
-    generator = torch.Generator().manual_seed(0)
-    white = torch.randn(draws, 1, y, x, dtype=A.dtype, generator=generator)
-    v = torch.fft.ifft2(white * (1 + frequency) ** -0.75)
-    if A.support is not None:
-        v = v * A.support
-    solved = LinearSolver(rtol=1e-3, max_iterations=100)(A, weight, v).value
-    share = (v.conj() * solved).real.sum((1, 2, 3)) / v.abs().square().sum((1, 2, 3))
-    return float(share.mean()) - 1 / (1 + weight)
-
-
 def changed(
     name: str, power: float | None, factor: float, lam_factor: float
 ) -> molrecon.LearnedReconstructor:
     """Load a model and change its thresholds and λ."""
     model = deepcopy(molrecon.load(name))
+    model.determined_factor = 1.0
     for clip in model.network.modules():
         if isinstance(clip, SoftClip):
             clip.log_threshold.data += math.log(factor) / clip.speed

@@ -315,12 +315,13 @@ def _mri(model: MOL, spatial: tuple[int, ...], g: torch.Generator) -> LinearOper
 def _distance(model: MOL, y: Tensor, A: LinearOperator, sigma: Tensor, tol: float) -> float | None:
     """Return the distance to the exact solution over its bound; None if it was not found."""
     start, unit = sense_start(y, A)
-    told, network = model.strength * sigma / unit, model.network
+    told, first = model.strength * sigma / unit, None
     fixed: dict[str, Any] = {"sigma": sigma, "scale": unit, "x0": start}
     if model.guide is not None:
         # The equation is that at the thresholds which the first image sets.
         first = model.first_image(y, A, **fixed)
-        fixed["guide"], network = first, model.network_at(first / per_sample(unit, first), told)
+        fixed["guide"], first = first, first / per_sample(unit, first)
+    network = model.network_at(A, first, told)
     solution = model(y, A, tol=tol, raise_on_failure=False, output="fixed-point", **fixed)
     assert solution.error_bound is not None
     assert solution.lam is not None

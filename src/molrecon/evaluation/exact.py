@@ -66,7 +66,7 @@ def exact_solution(
         Iterations after which what is found is returned, with its error.
     """
     double, s = A.in_double, 1 + model.shift
-    network = deepcopy(network or model.network).double()
+    network = deepcopy(network or model.network_at(A)).double()
     sigma, lam = sigma.double(), lam.double()
     y = y.to(double.dtype) / per_sample(unit.double(), y)
     if model.unshrunk:

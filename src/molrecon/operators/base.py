@@ -257,7 +257,7 @@ class LinearOperator(Watched, ABC):
         """
         if self.batch == 1:
             return self
-        named = (*self._of_every_sample, "nominal_norm")
+        named = (*self._of_every_sample, "nominal_norm", "undetermined")
         state = of_samples(self.__getstate__(), named, self.batch, samples)
         if state is None or not self._of_every_sample:
             return None
@@ -298,6 +298,16 @@ class LinearOperator(Watched, ABC):
         """
         estimate = self.norm(tol=1e-2)
         return torch.where(estimate > 0, estimate, torch.ones_like(estimate))
+
+    @cached_property
+    def undetermined(self) -> Tensor:
+        """Share of a typical image's energy that is hardly measured, ``(batch,)``; computed once.
+
+        See `molrecon.operators.undetermined.undetermined`.
+        """
+        from molrecon.operators.undetermined import undetermined
+
+        return undetermined(self)
 
     @property
     def norm_bound(self) -> Tensor | None:

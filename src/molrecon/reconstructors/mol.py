@@ -28,6 +28,7 @@ from molrecon.networks.guide import GuideSettings, ThresholdGuide, require_guide
 from molrecon.networks.precision import full_precision
 from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.operators.soft_sense import combined_sets
+from molrecon.reconstructors.determined import determined_factors
 from molrecon.reconstructors.learned import LearnedReconstructor, Output, ScaledProblem
 from molrecon.reconstructors.limited_gain import (
     TYPICAL_NOISE,
@@ -91,6 +92,10 @@ class MOL(LearnedReconstructor):
         Sets the thresholds of the network pixel by pixel, from the solution without it. The
         equation has then one solution for every first image; the first image is one of the things
         that `held` fixes.
+    determined_factor
+        Factor on λ, in (0, 1], where the measurements determine the image (`determined_factors`);
+        thresholds have a like one. Both follow from the operator alone, so that every guarantee
+        stays. Only for networks that a guide can guide.
 
     Raises
     ------
@@ -130,13 +135,19 @@ class MOL(LearnedReconstructor):
         output: Output = "fixed-point",
         unshrunk: bool = False,
         guide: ThresholdGuide | None = None,
+        determined_factor: float = 1.0,
     ) -> None:
         super().__init__(
             network, weight or DataWeight(), equilibrium or Equilibrium(), output, monotonicity
         )
         if not shift >= 0:
             raise InputError(f"shift is {shift}, expected at least 0")
+        if not 0 < determined_factor <= 1:
+            raise InputError(f"determined_factor is {determined_factor}, expected one in (0, 1]")
+        if determined_factor != 1:
+            require_guided(network)
         self.shift, self.unshrunk, self.guide = shift, unshrunk, guide
+        self.determined_factor = determined_factor
 
     @property
     def lipschitz_limit(self) -> float:
@@ -180,7 +191,7 @@ class MOL(LearnedReconstructor):
 
     def constrained_map(self, A: LinearOperator, sigma: Tensor) -> Callable[[Tensor], Tensor]:
         """Return H: it has to contract with 1 − m, whatever A is."""
-        return told(self.network, sigma, gain=self.network_gain)
+        return told(self.network_at(A), sigma, gain=self.network_gain)
 
     def data_gain(self, lam: Tensor | None) -> Tensor | float:
         """Return ``1 + μ/λ`` if what the score shrinks is made up for, else 1.
@@ -323,6 +334,8 @@ class MOL(LearnedReconstructor):
     def _weighted(self, problem: ScaledProblem) -> tuple[Tensor, Tensor]:
         """Return λ and the noise level that the network is told, ``(batch,)`` each."""
         own, most = self._lam(problem.sigma), self.most_gain
+        if self.determined_factor != 1:
+            own = own * determined_factors(problem.A, self.determined_factor)[0].to(own)
         if most is None:
             return own, problem.sigma
         lam = limited_weight(
@@ -339,13 +352,14 @@ class MOL(LearnedReconstructor):
     def solve(self, problem: ScaledProblem) -> Solution:
         """Solve the inclusion, in units of the image peak."""
         if self.guide is None:
-            return self._solution(problem, self.network)
+            return self._solution(problem, self.network_at(problem.A))
         first = None
         if problem.guide is None:
             first = self._first(problem)
             problem = replace(problem, guide=first.value, start=first.value.detach())
         assert problem.guide is not None
-        solution = self._solution(problem, self.network_at(problem.guide, problem.sigma))
+        network = self.network_at(problem.A, problem.guide, problem.sigma)
+        solution = self._solution(problem, network)
         if first is None:
             return solution
         return replace(
@@ -354,21 +368,31 @@ class MOL(LearnedReconstructor):
             normal_evaluations=solution.normal_evaluations + first.normal_evaluations,
         )
 
-    def network_at(self, first: Tensor, sigma: Tensor) -> Network:
-        """Return the network at the thresholds that the guide sets.
+    def network_at(
+        self, A: LinearOperator, first: Tensor | None = None, sigma: Tensor | None = None
+    ) -> Network:
+        """Return the network at the thresholds of an operator, and of a first image for a guide.
 
         Parameters
         ----------
+        A
+            The forward operator.
         first
-            The first image ``(batch, *A.shape_in)``, in units of the image peak.
+            The first image ``(batch, *A.shape_in)``, in units of the image peak; None without one.
         sigma
-            Noise level relative to the peak, ``(batch,)``.
+            Noise level relative to the peak, ``(batch,)``, with a first image.
         """
-        assert self.guide is not None
-        # Sets of coil maps have their thresholds in common.
-        several = first.is_complex() and first.shape[1] > 1
-        factors = self.guide(combined_sets(first) if several else first, sigma)
-        return require_guided(self.network).at_thresholds(factors)
+        factors: list[Tensor] = []
+        if first is not None and sigma is not None and self.guide is not None:
+            # Sets of coil maps have their thresholds in common.
+            several = first.is_complex() and first.shape[1] > 1
+            factors = self.guide(combined_sets(first) if several else first, sigma)
+        if self.determined_factor != 1:
+            known = determined_factors(A, self.determined_factor)[1]
+            common = known.reshape(-1, *[1] * (len(A.shape_in))).to(next(self.network.parameters()))
+            own = factors or [torch.ones_like(common)] * len(require_guided(self.network).steps())
+            factors = [factor * common for factor in own]
+        return require_guided(self.network).at_thresholds(factors) if factors else self.network
 
     def _first(self, problem: ScaledProblem) -> Solution:
         """Solve without a guide, about as well as the thresholds need it (`FIRST`)."""
@@ -384,7 +408,7 @@ class MOL(LearnedReconstructor):
             raise_on_failure=False,
             on_backward=None,
         )
-        return self._solution(first, self.network)
+        return self._solution(first, self.network_at(problem.A))
 
     def _solution(self, problem: ScaledProblem, network: Network) -> Solution:
         inclusion = self.inclusion(problem, network)
@@ -423,6 +447,7 @@ class MOLConfig(EquilibriumModelConfig):
     shift: float = Field(0.0, ge=0)
     unshrunk: bool = False
     guide: GuideSettings | None = None
+    determined_factor: float = Field(1.0, gt=0, le=1)
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of the model; the guide is that of its network."""

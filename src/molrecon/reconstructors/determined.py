@@ -1,0 +1,39 @@
+"""λ and thresholds of samplings that determine the image well."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from molrecon.operators.base import LinearOperator
+
+WELL, POORLY = 0.0085, 0.0145
+"""`LinearOperator.undetermined` up to which the smallest factor counts, and from which none does.
+
+On persons that were trained on smaller λ and thresholds gain up to the first, and lose above the
+second (docs/training.md).
+"""
+THRESHOLD_POWER = 1.6
+"""Thresholds have the factor on λ to this power: what is smoothed falls with τ/λ."""
+
+
+def determined_factors(A: LinearOperator, smallest: float) -> tuple[Tensor, Tensor]:
+    """Return the factors on λ and on thresholds that suit what A determines, ``(batch,)`` each.
+
+    F = I − H has a slope of at most 2, so with a smaller λ it removes more noise, and smaller
+    thresholds keep what it would smooth of the image. Both together gain where the measurements
+    determine the image, and lose where they hold parts of it so weakly that a small λ gives them
+    up.
+
+    Parameters
+    ----------
+    A
+        The forward operator.
+    smallest
+        The factor on λ where A determines the image, in (0, 1].
+    """
+    share = A.undetermined.clamp(WELL, POORLY)
+    known = (POORLY / share).log() / math.log(POORLY / WELL)
+    logs = math.log(smallest) * known
+    return logs.exp(), (THRESHOLD_POWER * logs).exp()
