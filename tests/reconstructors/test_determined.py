@@ -114,6 +114,21 @@ def test_samples_of_a_batch_have_their_own():
         torch.testing.assert_close(found.value[n : n + 1], alone, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("with_guide", [False, True])
+def test_one_operator_serves_samples_that_are_solved_one_after_the_other(with_guide):
+    A, y = scan()
+    made, ys = model(0.5, with_guide), torch.cat([y, y, 0 * y + y.roll(1, -1)])
+    starts = torch.cat(
+        [1e3 * normal(1, 1, *SIZE), made(y, A, sigma=0.1, tol=1e-8).value, 0 * y[:, :1]]
+    )
+    held = made.held(ys, A, sigma=0.1)
+    found = held(ys, A, tol=1e-8, x0=starts)
+    assert len(set(found.iterations.tolist())) > 1
+    for n in range(3):
+        alone = made(ys[n : n + 1], A, sigma=0.1, tol=1e-8).value
+        torch.testing.assert_close(found.value[n : n + 1], alone, rtol=1e-5, atol=1e-6)
+
+
 def test_a_smaller_lambda_has_a_smaller_gain():
     A, y = scan()
     found = model(0.5)(y, A, sigma=0.1)

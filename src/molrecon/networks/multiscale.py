@@ -187,7 +187,10 @@ class MultiscaleStrictCNN(StrictSteps):
     def for_samples(self, samples: Tensor) -> Self:
         """Return the network at its thresholds of some samples of the batch."""
         clips = [clip for clip in self.clips if isinstance(clip, GuidedClip)]
-        return self.at_thresholds([clip.factors[samples] for clip in clips]) if clips else self
+        factors = [clip.factors for clip in clips]
+        # Those of one sample serve a batch of any size.
+        factors = [own if len(own) == 1 else own[samples] for own in factors]
+        return self.at_thresholds(factors) if clips else self
 
     def in_double(self) -> Self:
         """Return a copy in double precision, at the thresholds it has."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from molrecon.operators.base import LinearOperator
 
-WELL, POORLY = 0.0085, 0.0145
+WELL, POORLY = 0.0085, 0.0125
 """`LinearOperator.undetermined` up to which the smallest factor counts, and from which none does.
 
 On persons that were trained on smaller λ and thresholds gain up to the first, and lose above the
