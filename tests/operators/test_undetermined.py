@@ -1,5 +1,7 @@
 """How much of an image is left undetermined, against dense matrices."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from molrecon.operators.cartesian_mri import CartesianMRI
 from molrecon.operators.denoising import Denoising
+from molrecon.operators.inpainting import Inpainting
 from molrecon.operators.undetermined import WEIGHT, undetermined
 
 from ..support import cartesian_mri, dense_matrices
@@ -92,3 +95,25 @@ def test_where_no_coil_sees_anything_counts_for_nothing():
     solved = torch.linalg.solve(system, v.flatten())
     share = torch.vdot(v.flatten(), solved).real / v.abs().square().sum() - 1 / (1 + WEIGHT)
     torch.testing.assert_close(hidden.undetermined, share[None], rtol=0.02, atol=1e-4)
+
+
+@pytest.mark.parametrize("spatial", [(24, 21), (5, 9, 8)])
+def test_the_measured_share_is_the_mean_eigenvalue(spatial):
+    A = cartesian_mri(spatial, coils=2)
+    eigenvalues = torch.linalg.svdvals(dense_matrices(A)[0]) ** 2
+    mean = eigenvalues.sum() / math.prod(spatial)
+    # One random image has an error of about 1/√N of it.
+    torch.testing.assert_close(A.measured_share, mean[None], rtol=0.08, atol=0.0)
+    full = CartesianMRI(A.coil_maps, torch.ones(1, 1, *spatial, dtype=torch.bool))
+    torch.testing.assert_close(full.measured_share, torch.ones(1).double())
+    torch.testing.assert_close((7 * A).measured_share, A.measured_share, rtol=0.05, atol=0.0)
+
+
+def test_the_measured_share_counts_real_images_and_samples():
+    mask = (
+        torch.rand(2, 1, 20, 20, generator=torch.manual_seed(0))
+        < torch.tensor([0.3, 0.8])[:, None, None, None]
+    )
+    A = Inpainting(mask)
+    torch.testing.assert_close(A.measured_share, mask.float().mean((1, 2, 3)))
+    assert torch.equal(A.for_samples(torch.tensor([1])).measured_share, A.measured_share[1:])

@@ -25,8 +25,9 @@ SIZE = (6, 5)
 class Known:
     """What is asked of an operator."""
 
-    def __init__(self, *shares):
+    def __init__(self, shares, measured):
         self.undetermined = torch.tensor(shares, dtype=torch.float64)
+        self.measured_share = torch.tensor(measured, dtype=torch.float64)
 
 
 def model(factor, with_guide=False, lam=3.0, m=0.1):
@@ -52,14 +53,23 @@ def scan(share=0.006, seed=0):
     """A scan that counts as leaving a share undetermined."""
     A = cartesian_mri(SIZE, seed=seed)
     A.__dict__["undetermined"] = torch.tensor([share], dtype=torch.float64)
+    A.__dict__["measured_share"] = torch.tensor([0.2], dtype=torch.float64)
     return A, A(normal(1, 1, *SIZE, seed=seed + 1))
 
 
 def test_factors_fall_from_one_to_the_smallest():
     shares = [1.0, POORLY, math.sqrt(POORLY * WELL), WELL, 0.0]
-    on_lam, on_thresholds = determined_factors(Known(*shares), 0.25)
+    on_lam, on_thresholds = determined_factors(Known(shares, [0.1, 0.25, 0.0, 0.25, 0.2]), 0.25)
     torch.testing.assert_close(on_lam, torch.tensor([1, 1, 0.5, 0.25, 0.25]).double())
     torch.testing.assert_close(on_thresholds, on_lam**THRESHOLD_POWER)
+
+
+def test_lambda_falls_with_the_root_of_what_is_measured():
+    on_lam, on_thresholds = determined_factors(Known([0, 0, 0, 1], [0.25, 0.5, 1, 1]), 0.8)
+    expected = torch.tensor([0.8, 0.8 / 2**0.5, 0.4, 1]).double()
+    torch.testing.assert_close(on_lam, expected)
+    known = torch.tensor([1, 1, 1, 0]).double()
+    torch.testing.assert_close(on_thresholds, 0.8 ** (THRESHOLD_POWER * known))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.008, 0.1])
@@ -105,7 +115,8 @@ def test_samples_of_a_batch_have_their_own():
         torch.cat(each) for each in zip(*((A.coil_maps, A.mask, y) for A, y in scans), strict=True)
     )
     both = CartesianMRI(maps, masks)
-    both.__dict__["undetermined"] = torch.cat([A.undetermined for A, _ in scans])
+    for name in ("undetermined", "measured_share"):
+        both.__dict__[name] = torch.cat([getattr(A, name) for A, _ in scans])
     made = model(0.5, with_guide=True)
     found = made(ys, both, sigma=0.1, tol=1e-8)
     assert found.lam.tolist() == pytest.approx([1.5, 3.0])

@@ -257,7 +257,7 @@ class LinearOperator(Watched, ABC):
         """
         if self.batch == 1:
             return self
-        named = (*self._of_every_sample, "nominal_norm", "undetermined")
+        named = (*self._of_every_sample, "nominal_norm", "undetermined", "measured_share")
         state = of_samples(self.__getstate__(), named, self.batch, samples)
         if state is None or not self._of_every_sample:
             return None
@@ -308,6 +308,16 @@ class LinearOperator(Watched, ABC):
         from molrecon.operators.undetermined import undetermined
 
         return undetermined(self)
+
+    @cached_property
+    def measured_share(self) -> Tensor:
+        """Mean eigenvalue of ``AᴴA/‖A‖²``, ``(batch,)``; computed once.
+
+        See `molrecon.operators.undetermined.measured_share`.
+        """
+        from molrecon.operators.undetermined import measured_share
+
+        return measured_share(self)
 
     @property
     def norm_bound(self) -> Tensor | None:

@@ -14,26 +14,30 @@ WELL, POORLY = 0.0085, 0.0125
 On persons that were trained on smaller λ and thresholds gain up to the first, and lose above the
 second (docs/training.md).
 """
+MUCH = 0.25
+"""`LinearOperator.measured_share` from which λ falls further, with its root."""
 THRESHOLD_POWER = 1.6
-"""Thresholds have the factor on λ to this power: what is smoothed falls with τ/λ."""
+"""Thresholds have ``determined_factor`` to this power: what is smoothed falls with τ/λ."""
 
 
-def determined_factors(A: LinearOperator, smallest: float) -> tuple[Tensor, Tensor]:
+def determined_factors(A: LinearOperator, factor: float) -> tuple[Tensor, Tensor]:
     """Return the factors on λ and on thresholds that suit what A determines, ``(batch,)`` each.
 
     F = I − H has a slope of at most 2, so with a smaller λ it removes more noise, and smaller
     thresholds keep what it would smooth of the image. Both together gain where the measurements
     determine the image, and lose where they hold parts of it so weakly that a small λ gives them
-    up.
+    up. Thresholds are those of about 4×; where more is measured than a fourth, the data of more
+    directions pull at the image, and λ is smaller by the root of that: half at a full scan.
 
     Parameters
     ----------
     A
         The forward operator.
-    smallest
-        The factor on λ where A determines the image, in (0, 1].
+    factor
+        The factor on λ where A determines the image and measures up to a fourth of it, in (0, 1].
     """
     share = A.undetermined.clamp(WELL, POORLY)
     known = (POORLY / share).log() / math.log(POORLY / WELL)
-    logs = math.log(smallest) * known
-    return logs.exp(), (THRESHOLD_POWER * logs).exp()
+    common = math.log(factor) * known
+    more = 0.5 * (MUCH / A.measured_share.clamp(min=MUCH)).log() * known
+    return (common + more).exp(), (THRESHOLD_POWER * common).exp()

@@ -94,8 +94,9 @@ class MOL(LearnedReconstructor):
         that `held` fixes.
     determined_factor
         Factor on λ, in (0, 1], where the measurements determine the image (`determined_factors`);
-        thresholds have a like one. Both follow from the operator alone, so that every guarantee
-        stays. Only for networks that a guide can guide.
+        thresholds have a like one, and λ falls further with more than a fourth of the samples.
+        Both follow from the operator alone, so that every guarantee stays. 1 leaves all that out.
+        Only for networks that a guide can guide.
 
     Raises
     ------
