@@ -7,8 +7,8 @@
 
 `low_noise_power` of the network, its thresholds and λ are changed, nothing is trained; persons that
 the model was trained on, so that those it is judged by decide nothing. Eight coils, true maps and
-σ; PSNR in dB, SSIM and contrast of details against the noise-free image, mean of the persons, and
-network evaluations. Factors are on λ and thresholds without the `determined_factor`. With every
+σ; PSNR in dB, SSIM, contrast of details and PSNR of tissue alone against the noise-free image, mean
+of the persons, and network evaluations. Factors are on λ and thresholds without the `determined_factor`. With every
 sampling stands the share of a typical image that it leaves undetermined
 (`LinearOperator.undetermined`).
 """
@@ -72,14 +72,22 @@ def main() -> None:
                         scan.y, scan.A, sigma=sigma, tol=arguments.tol, output="fixed-point"
                     )
                 figures = noise_levels.figures(found.value, scan.image)
-                rows.append((*figures, float(found.network_evaluations)))
-            ratio, similarity, detail, count = torch.tensor(rows).mean(0).tolist()
+                inside = tissue_psnr(found.value, scan.image)
+                rows.append((*figures, inside, float(found.network_evaluations)))
+            ratio, similarity, detail, inside, count = torch.tensor(rows).mean(0).tolist()
             print(
                 f"  power {'own' if power is None else format(power, 'g')}, thresholds × "
                 f"{factor:g}, λ × {lam_factor:g}: {ratio:.2f} dB, SSIM {similarity:.4f}, "
-                f"detail {detail:.3f}, {count:.0f} evaluations",
+                f"detail {detail:.3f}, tissue alone {inside:.2f} dB, {count:.0f} evaluations",
                 flush=True,
             )
+
+
+def tissue_psnr(image: Tensor, reference: Tensor) -> float:
+    """PSNR of the magnitudes where the reference is above 5 % of its peak, in dB."""
+    right, peak = reference.abs(), reference.abs().max()
+    error = (image.abs() - right)[right > 0.05 * peak].square().mean()
+    return float(10 * torch.log10(peak**2 / error))
 
 
 def changed(

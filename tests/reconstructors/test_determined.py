@@ -64,9 +64,9 @@ def test_factors_fall_from_one_to_the_smallest():
     torch.testing.assert_close(on_thresholds, on_lam**THRESHOLD_POWER)
 
 
-def test_lambda_falls_with_the_root_of_what_is_measured():
+def test_lambda_falls_with_the_fourth_root_of_what_is_measured():
     on_lam, on_thresholds = determined_factors(Known([0, 0, 0, 1], [0.25, 0.5, 1, 1]), 0.8)
-    expected = torch.tensor([0.8, 0.8 / 2**0.5, 0.4, 1]).double()
+    expected = torch.tensor([0.8, 0.8 / 2**0.25, 0.8 / 2**0.5, 1]).double()
     torch.testing.assert_close(on_lam, expected)
     known = torch.tensor([1, 1, 1, 0]).double()
     torch.testing.assert_close(on_thresholds, 0.8 ** (THRESHOLD_POWER * known))

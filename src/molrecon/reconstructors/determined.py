@@ -15,7 +15,7 @@ On persons that were trained on smaller λ and thresholds gain up to the first, 
 second (docs/training.md).
 """
 MUCH = 0.25
-"""`LinearOperator.measured_share` from which λ falls further, with its root."""
+"""`LinearOperator.measured_share` from which λ falls further, with its fourth root."""
 THRESHOLD_POWER = 1.6
 """Thresholds have ``determined_factor`` to this power: what is smoothed falls with τ/λ."""
 
@@ -27,7 +27,8 @@ def determined_factors(A: LinearOperator, factor: float) -> tuple[Tensor, Tensor
     thresholds keep what it would smooth of the image. Both together gain where the measurements
     determine the image, and lose where they hold parts of it so weakly that a small λ gives them
     up. Thresholds are those of about 4×; where more is measured than a fourth, the data of more
-    directions pull at the image, and λ is smaller by the root of that: half at a full scan.
+    directions pull at the image, and λ is smaller by the fourth root of that: 0.7 of it at a full
+    scan.
 
     Parameters
     ----------
@@ -39,5 +40,5 @@ def determined_factors(A: LinearOperator, factor: float) -> tuple[Tensor, Tensor
     share = A.undetermined.clamp(WELL, POORLY)
     known = (POORLY / share).log() / math.log(POORLY / WELL)
     common = math.log(factor) * known
-    more = 0.5 * (MUCH / A.measured_share.clamp(min=MUCH)).log() * known
+    more = 0.25 * (MUCH / A.measured_share.clamp(min=MUCH)).log() * known
     return (common + more).exp(), (THRESHOLD_POWER * common).exp()
