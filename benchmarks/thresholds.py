@@ -8,9 +8,9 @@
 `low_noise_power` of the network, its thresholds and λ are changed, nothing is trained; persons that
 the model was trained on, so that those it is judged by decide nothing. Eight coils, true maps and
 σ; PSNR in dB, SSIM, contrast of details and PSNR of tissue alone against the noise-free image, mean
-of the persons, and network evaluations. Factors are on λ and thresholds without the `determined_factor`. With every
-sampling stands the share of a typical image that it leaves undetermined
-(`LinearOperator.undetermined`).
+of the persons, and network evaluations. Factors are on λ and thresholds without the
+`determined_factor`. With every sampling stands the share of a typical image that it leaves
+undetermined (`LinearOperator.undetermined`).
 """
 
 from __future__ import annotations
