@@ -8,8 +8,10 @@ import torch
 from molrecon import MOL, CartesianMRI, DataWeight, ModelConfig, load, save
 from molrecon.errors import InputError
 from molrecon.networks import MultiscaleStrictCNN, ResidualStrictCNN, ThresholdGuide
+from molrecon.networks.series import SeriesStrictCNN
 from molrecon.operators.base import norm
 from molrecon.reconstructors.determined import (
+    NOTHING,
     POORLY,
     THRESHOLD_POWER,
     WELL,
@@ -58,21 +60,29 @@ def scan(share=0.006, seed=0):
 
 
 def test_factors_fall_from_one_to_the_smallest():
-    shares = [1.0, POORLY, math.sqrt(POORLY * WELL), WELL, 0.0]
+    shares = [1.0, POORLY, math.sqrt(POORLY * WELL), WELL, NOTHING]
     on_lam, on_thresholds = determined_factors(Known(shares, [0.1, 0.25, 0.0, 0.25, 0.2]), 0.25)
     torch.testing.assert_close(on_lam, torch.tensor([1, 1, 0.5, 0.25, 0.25]).double())
     torch.testing.assert_close(on_thresholds, on_lam**THRESHOLD_POWER)
 
 
+def test_where_nothing_is_undetermined_there_are_none():
+    on_lam, on_thresholds = determined_factors(Known([0, NOTHING / 2], [1.0, 0.25]), 0.25)
+    torch.testing.assert_close(on_lam, torch.tensor([1, 0.5]).double())
+    torch.testing.assert_close(on_thresholds, torch.tensor([1, 0.5**THRESHOLD_POWER]).double())
+
+
 def test_lambda_falls_with_the_fourth_root_of_what_is_measured():
-    on_lam, on_thresholds = determined_factors(Known([0, 0, 0, 1], [0.25, 0.5, 1, 1]), 0.8)
+    on_lam, on_thresholds = determined_factors(
+        Known([0.003, 0.003, 0.003, 1], [0.25, 0.5, 1, 1]), 0.8
+    )
     expected = torch.tensor([0.8, 0.8 / 2**0.25, 0.8 / 2**0.5, 1]).double()
     torch.testing.assert_close(on_lam, expected)
     known = torch.tensor([1, 1, 1, 0]).double()
     torch.testing.assert_close(on_thresholds, 0.8 ** (THRESHOLD_POWER * known))
 
 
-@pytest.mark.parametrize("share", [0.0, 0.008, 0.1])
+@pytest.mark.parametrize("share", [0.0, 0.003, 0.01, 0.1])
 def test_the_equation_is_that_of_a_smaller_lambda_and_smaller_thresholds(share):
     A, y = scan(share)
     on_lam, on_thresholds = (float(one) for one in determined_factors(A, 0.4))
@@ -110,7 +120,7 @@ def test_a_guides_thresholds_have_the_factor_too():
 
 
 def test_samples_of_a_batch_have_their_own():
-    scans = [scan(share, seed) for share, seed in ((0.0, 0), (0.1, 3))]
+    scans = [scan(share, seed) for share, seed in ((0.003, 0), (0.1, 3))]
     maps, masks, ys = (
         torch.cat(each) for each in zip(*((A.coil_maps, A.mask, y) for A, y in scans), strict=True)
     )
@@ -171,3 +181,9 @@ def test_refuses_factors_out_of_range(factor):
 def test_refuses_networks_without_thresholds():
     with pytest.raises(InputError, match="expected a MultiscaleStrictCNN"):
         MOL(ResidualStrictCNN(features=2, layers=2), determined_factor=0.5)
+
+
+def test_refuses_networks_of_series():
+    network = SeriesStrictCNN(features=4, scales=(1, 2), coarse_channels=3, coarse_features=5)
+    with pytest.raises(InputError, match="the network is one of series"):
+        MOL(network, determined_factor=0.5)

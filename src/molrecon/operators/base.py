@@ -311,7 +311,7 @@ class LinearOperator(Watched, ABC):
 
     @cached_property
     def measured_share(self) -> Tensor:
-        """Mean eigenvalue of ``AᴴA/‖A‖²``, ``(batch,)``; computed once.
+        """Mean eigenvalue of AᴴA, at most 1, ``(batch,)``; computed once.
 
         See `molrecon.operators.undetermined.measured_share`.
         """

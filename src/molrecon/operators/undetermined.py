@@ -10,7 +10,7 @@ from torch import Tensor
 from molrecon.operators.base import LinearOperator, inner, norm
 
 WEIGHT = 100.0
-"""c: directions along which AᴴA is below about 1/c of its largest count as undetermined."""
+"""c: directions along which AᴴA is below about 1/c count as undetermined."""
 ITERATIONS = 15
 """Of conjugate gradients: what more of them change is below 1 % of the share."""
 
@@ -19,11 +19,12 @@ ITERATIONS = 15
 def undetermined(A: LinearOperator) -> Tensor:
     """Share of a typical image's energy along directions that A hardly measures, ``(batch,)``.
 
-    That is ``⟨v, (I + cAᴴA/‖A‖²)⁻¹ v⟩ / ‖v‖²`` with c = 100, less the ``1/(1 + c)`` of an operator
-    that measures everything alike. v has the spectrum of images, whose power in d axes falls with
-    the frequency to d + 1, random phases from a fixed seed, and the support of A. Unlike the share
-    of k-space that is not sampled it knows what coils make up for: it is 0.002 at 4× with variable
-    density and 8 coils, 0.018 with equispaced lines.
+    That is ``⟨v, (I + cAᴴA)⁻¹ v⟩ / ‖v‖²`` with c = 100, less the ``1/(1 + c)`` of a full scan. v
+    has the spectrum of images, whose power in d axes falls with the frequency to d + 1, random
+    phases from a fixed seed, and the support of A. Unlike the share of k-space that is not sampled
+    it knows what coils make up for: it is 0.002 at 4× with variable density and 8 coils, 0.018 with
+    equispaced lines. The unit of A counts, as it does for λ: maps of unit root sum of squares, and
+    samples that are each worth one of a full grid.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def undetermined(A: LinearOperator) -> Tensor:
     Returns
     -------
     Tensor
-        Real, ``(A.batch,)``, in [0, 1]; the same whatever unit A has.
+        Real, ``(A.batch,)``, in [0, 1]; 1 where it is not finite.
 
     Examples
     --------
@@ -47,19 +48,19 @@ def undetermined(A: LinearOperator) -> Tensor:
     from molrecon.linear.solver import LinearSolver
 
     v = _typical_image(A)
-    c = WEIGHT / A.nominal_norm.to(v.real) ** 2
-    solver = LinearSolver(rtol=1e-4, max_iterations=ITERATIONS)
-    solved = solver(A, c, v).value
+    solved = LinearSolver(rtol=1e-4, max_iterations=ITERATIONS)(A, WEIGHT, v).value
     energy = norm(v).square().clamp_min(torch.finfo(v.real.dtype).tiny)
-    return (inner(v, solved) / energy - 1 / (1 + WEIGHT)).clamp(0, 1)
+    share = inner(v, solved) / energy - 1 / (1 + WEIGHT)
+    return share.nan_to_num(nan=1.0).clamp(0, 1)
 
 
 @torch.no_grad()
 def measured_share(A: LinearOperator) -> Tensor:
-    """Mean eigenvalue of ``AᴴA/‖A‖²``, ``(batch,)``: with MRI about the share of k-space sampled.
+    """Mean eigenvalue of AᴴA, ``(batch,)``: with MRI on a grid the share of k-space sampled.
 
-    It is ``‖Av‖²/(‖A‖‖v‖)²`` for one image of random phases from a fixed seed, where A sees
-    anything (Hutchinson), so that the error falls with the root of the number of pixels.
+    It is ``‖Av‖²/‖v‖²`` for one image of random phases from a fixed seed, where A sees anything
+    (Hutchinson), so that the error falls with the root of the number of pixels. The unit of A
+    counts as in `undetermined`.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def measured_share(A: LinearOperator) -> Tensor:
     Returns
     -------
     Tensor
-        Real, ``(A.batch,)``, in [0, 1]; the same whatever unit A has.
+        Real, ``(A.batch,)``, at most 1: what is measured several times counts once.
 
     Examples
     --------
@@ -80,12 +81,13 @@ def measured_share(A: LinearOperator) -> Tensor:
     0.75
     """
     generator = torch.Generator().manual_seed(0)
-    phases = 2 * math.pi * torch.rand(A.shape_in, dtype=torch.float64, generator=generator)
+    spatial = A.shape_in[1:]
+    phases = 2 * math.pi * torch.rand(spatial, dtype=torch.float64, generator=generator)
     white = torch.polar(torch.ones_like(phases), phases)
     # Of a real image the signs are what is random.
     v = _of_every_sample(A, white if A.dtype.is_complex else white.real.sign())
-    energy = norm(v).square().clamp_min(torch.finfo(v.real.dtype).tiny)
-    return (norm(A(v)) ** 2 / (energy * A.nominal_norm.to(energy) ** 2)).clamp(0, 1)
+    ratio = norm(A(v)) / norm(v).clamp_min(torch.finfo(v.real.dtype).tiny)
+    return ratio.nan_to_num(nan=0.0).clamp(max=1).square()
 
 
 def _typical_image(A: LinearOperator) -> Tensor:
@@ -98,12 +100,12 @@ def _typical_image(A: LinearOperator) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     phases = 2 * math.pi * torch.rand(spatial, dtype=torch.float64, generator=generator)
     v = torch.fft.ifftn(torch.polar((1 + squares) ** (-(len(spatial) + 1) / 4), phases))
-    typical = torch.zeros(A.shape_in, dtype=A.dtype)
-    typical[0] = (v if A.dtype.is_complex else v.real) / v.abs().max()
-    return _of_every_sample(A, typical)
+    return _of_every_sample(A, (v if A.dtype.is_complex else v.real) / v.abs().max())
 
 
 def _of_every_sample(A: LinearOperator, image: Tensor) -> Tensor:
-    """Return an image for every sample of A, zero where A sees nothing."""
-    images = image.to(A.device, A.dtype).expand(A.batch, *A.shape_in)
+    """Return an image in the first channel of every sample of A, zero where A sees nothing."""
+    channels = torch.zeros(A.shape_in, dtype=A.dtype)
+    channels[0] = image
+    images = channels.to(A.device).expand(A.batch, *A.shape_in)
     return images if A.support is None else images * A.support.to(images.real)

@@ -9,10 +9,15 @@ from torch import Tensor
 from molrecon.operators.base import LinearOperator
 
 WELL, POORLY = 0.0085, 0.0125
-"""`LinearOperator.undetermined` up to which the smallest factor counts, and from which none does.
+"""`LinearOperator.undetermined` up to which the factors count, and from which none does.
 
 On persons that were trained on smaller λ and thresholds gain up to the first, and lose above the
 second (docs/training.md).
+"""
+NOTHING = 5e-4
+"""`LinearOperator.undetermined` below which the factors fade out: a full scan has none.
+
+There noise is all there is to remove, and larger thresholds keep more contrast for as much of it.
 """
 MUCH = 0.25
 """`LinearOperator.measured_share` from which λ falls further, with its fourth root."""
@@ -27,8 +32,8 @@ def determined_factors(A: LinearOperator, factor: float) -> tuple[Tensor, Tensor
     thresholds keep what it would smooth of the image. Both together gain where the measurements
     determine the image, and lose where they hold parts of it so weakly that a small λ gives them
     up. Thresholds are those of about 4×; where more is measured than a fourth, the data of more
-    directions pull at the image, and λ is smaller by the fourth root of that: 0.7 of it at a full
-    scan.
+    directions pull at the image, and λ is smaller by the fourth root of that. Where nothing is
+    undetermined neither changes.
 
     Parameters
     ----------
@@ -39,6 +44,7 @@ def determined_factors(A: LinearOperator, factor: float) -> tuple[Tensor, Tensor
     """
     share = A.undetermined.clamp(WELL, POORLY)
     known = (POORLY / share).log() / math.log(POORLY / WELL)
+    known = known * (A.undetermined / NOTHING).clamp(max=1)
     common = math.log(factor) * known
     more = 0.25 * (MUCH / A.measured_share.clamp(min=MUCH)).log() * known
     return (common + more).exp(), (THRESHOLD_POWER * common).exp()

@@ -26,6 +26,7 @@ from molrecon.networks.bounds import is_altered, proved_bound
 from molrecon.networks.cnn import CNNSettings
 from molrecon.networks.guide import GuideSettings, ThresholdGuide, require_guided
 from molrecon.networks.precision import full_precision
+from molrecon.networks.series import SeriesStrictCNN
 from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.operators.soft_sense import combined_sets
 from molrecon.reconstructors.determined import determined_factors
@@ -95,8 +96,9 @@ class MOL(LearnedReconstructor):
     determined_factor
         Factor on λ, in (0, 1], where the measurements determine the image (`determined_factors`);
         thresholds have a like one, and λ falls further with more than a fourth of the samples.
-        Both follow from the operator alone, so that every guarantee stays. 1 leaves all that out.
-        Only for networks that a guide can guide.
+        Both follow from the operator alone, so that every guarantee stays; gradients take them for
+        constants of it. 1 leaves all that out. Only for a `MultiscaleStrictCNN` of slices with the
+        scales 1 and 2.
 
     Raises
     ------
@@ -145,8 +147,11 @@ class MOL(LearnedReconstructor):
             raise InputError(f"shift is {shift}, expected at least 0")
         if not 0 < determined_factor <= 1:
             raise InputError(f"determined_factor is {determined_factor}, expected one in (0, 1]")
-        if determined_factor != 1:
-            require_guided(network)
+        if determined_factor != 1 and isinstance(require_guided(network), SeriesStrictCNN):
+            raise InputError(
+                f"determined_factor is {determined_factor}, but the network is one of series; "
+                "leave it out, or use a network of slices"
+            )
         self.shift, self.unshrunk, self.guide = shift, unshrunk, guide
         self.determined_factor = determined_factor
 
@@ -308,7 +313,7 @@ class MOL(LearnedReconstructor):
         ----------
         most
             Largest ``‖Δx*‖ / ‖Δy‖``, above 1, and of a full scan above 2/√3 = 1.155 where
-            ``‖A‖ ≤ 1``. If the model's own is smaller it stays.
+            ``‖A‖ ≤ 1``. If the model's own, without a `determined_factor`, is smaller it stays.
 
         Raises
         ------
