@@ -135,7 +135,8 @@ def test_the_measured_share_counts_real_images_and_samples():
 
 def test_samples_off_the_grid_count_as_those_of_a_full_grid():
     """Spokes enough leave nothing undetermined, however strongly they measure the centre."""
-    few, many = (spokes(count) for count in (3, 30))
+    few, more, many = (spokes(count) for count in (3, 8, 30))
     assert few.undetermined > 0.03
+    assert few.undetermined > more.undetermined > 2e-3
     assert many.undetermined < 1e-3
     assert few.measured_share < many.measured_share

@@ -24,7 +24,8 @@ def undetermined(A: LinearOperator) -> Tensor:
     phases from a fixed seed, and the support of A. Unlike the share of k-space that is not sampled
     it knows what coils make up for: it is 0.002 at 4× with variable density and 8 coils, 0.018 with
     equispaced lines. The unit of A counts, as it does for λ: maps of unit root sum of squares, and
-    samples that are each worth one of a full grid.
+    samples that are each worth one of a full grid. Where some eigenvalues are above 1, and that is
+    larger, it is the same with the inverse squared.
 
     Parameters
     ----------
@@ -50,7 +51,12 @@ def undetermined(A: LinearOperator) -> Tensor:
     v = _typical_image(A)
     solved = LinearSolver(rtol=1e-4, max_iterations=ITERATIONS)(A, WEIGHT, v).value
     energy = norm(v).square().clamp_min(torch.finfo(v.real.dtype).tiny)
-    share = inner(v, solved) / energy - 1 / (1 + WEIGHT)
+    most = WEIGHT / (1 + WEIGHT)  # of what is not measured at all
+    share = inner(v, solved) / energy - (1 - most)
+    # Less than a full scan leaves of what is measured many times, as the centre is by spokes, would
+    # hide the rest. On a grid the first is the larger one.
+    certain = (norm(solved) / norm(v).clamp_min(torch.finfo(v.real.dtype).tiny)).square()
+    share = torch.maximum(share, most * (certain - (1 - most) ** 2))
     return share.nan_to_num(nan=1.0).clamp(0, 1)
 
 
