@@ -50,12 +50,12 @@ def undetermined(A: LinearOperator) -> Tensor:
 
     v = _typical_image(A)
     solved = LinearSolver(rtol=1e-4, max_iterations=ITERATIONS)(A, WEIGHT, v).value
-    energy = norm(v).square().clamp_min(torch.finfo(v.real.dtype).tiny)
+    size = norm(v).clamp_min(torch.finfo(v.real.dtype).tiny)
     most = WEIGHT / (1 + WEIGHT)  # of what is not measured at all
-    share = inner(v, solved) / energy - (1 - most)
+    share = inner(v, solved) / size.square() - (1 - most)
     # Less than a full scan leaves of what is measured many times, as the centre is by spokes, would
     # hide the rest. On a grid the first is the larger one.
-    certain = (norm(solved) / norm(v).clamp_min(torch.finfo(v.real.dtype).tiny)).square()
+    certain = (norm(solved) / size).square()
     share = torch.maximum(share, most * (certain - (1 - most) ** 2))
     return share.nan_to_num(nan=1.0).clamp(0, 1)
 
@@ -86,14 +86,18 @@ def measured_share(A: LinearOperator) -> Tensor:
     >>> round(measured_share(Inpainting((torch.arange(16) % 4 > 0).expand(1, 1, 16, 16))).item(), 6)
     0.75
     """
-    generator = torch.Generator().manual_seed(0)
-    spatial = A.shape_in[1:]
-    phases = 2 * math.pi * torch.rand(spatial, dtype=torch.float64, generator=generator)
-    white = torch.polar(torch.ones_like(phases), phases)
+    white = _random_phases(A)
     # Of a real image the signs are what is random.
     v = _of_every_sample(A, white if A.dtype.is_complex else white.real.sign())
     ratio = norm(A(v)) / norm(v).clamp_min(torch.finfo(v.real.dtype).tiny)
     return ratio.nan_to_num(nan=0.0).clamp(max=1).square()
+
+
+def _random_phases(A: LinearOperator) -> Tensor:
+    """Return complex numbers of size 1 and random phase on the grid of A, always the same."""
+    generator = torch.Generator().manual_seed(0)
+    phases = 2 * math.pi * torch.rand(A.shape_in[1:], dtype=torch.float64, generator=generator)
+    return torch.polar(torch.ones_like(phases), phases)
 
 
 def _typical_image(A: LinearOperator) -> Tensor:
@@ -103,9 +107,7 @@ def _typical_image(A: LinearOperator) -> Tensor:
     for axis, size in enumerate(spatial):
         frequency = torch.fft.fftfreq(size, 1 / size, dtype=torch.float64).square()
         squares = squares + frequency.reshape(-1, *[1] * (len(spatial) - 1 - axis))
-    generator = torch.Generator().manual_seed(0)
-    phases = 2 * math.pi * torch.rand(spatial, dtype=torch.float64, generator=generator)
-    v = torch.fft.ifftn(torch.polar((1 + squares) ** (-(len(spatial) + 1) / 4), phases))
+    v = torch.fft.ifftn((1 + squares) ** (-(len(spatial) + 1) / 4) * _random_phases(A))
     return _of_every_sample(A, (v if A.dtype.is_complex else v.real) / v.abs().max())
 
 
