@@ -132,8 +132,10 @@ def test_applications_are_counted():
         return inclusion.H(x)
 
     solution = ForwardBackward(tol=1e-6)(replace(inclusion, H=counted), start())
-    # Each sample is confirmed with its rounding when it is done, by one evaluation more.
-    assert len(seen) == solution.network_evaluations == solution.iterations.max() + 2
+    # Each sample is confirmed with its rounding when it is done, by one evaluation more; the step
+    # that is expected to be the last has it in common with that.
+    assert len(seen) == solution.network_evaluations
+    assert solution.iterations.max() + 1 <= len(seen) <= solution.iterations.max() + 2
     assert solution.normal_evaluations > solution.network_evaluations
 
 

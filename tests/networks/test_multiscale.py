@@ -206,3 +206,18 @@ def test_a_start_that_does_not_fit_is_refused(other):
 def test_settings_out_of_range_are_refused(settings_, sentence):
     with pytest.raises(InputError, match=sentence):
         build_network({"kind": "multiscale-strict", **settings_})
+
+
+@pytest.mark.parametrize("scales", [(2, 1), (2, 3, 1), (2,)])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_overwrites_nothing_but_its_own_where_no_gradient_is_recorded(scales, channels):
+    """Images as wide as the lift, of which the first step could overwrite the caller's."""
+    network = multiscale(scales=scales, channels=channels, coarse_channels=4, blow_up=3.0)
+    x = normal(2, channels, 5, 6, dtype=torch.float64)
+    for image in (x, x.contiguous(memory_format=torch.channels_last)):
+        before = image.clone()
+        with torch.no_grad():
+            found = network(image, torch.tensor([0.05]))
+        assert torch.equal(image, before)
+        expected = network(image.clone().requires_grad_(), torch.tensor([0.05]))
+        assert torch.allclose(found, expected, rtol=1e-12, atol=1e-14)

@@ -65,12 +65,19 @@ def resized(z: Tensor, channels: int) -> Tensor:
     return z[:, :channels] if z.shape[1] >= channels else lift(z, channels)
 
 
-def changed(z: Tensor, change: Tensor, kept: int) -> Tensor:
-    """Add a change of the first channels of z, of which ``kept`` are returned; z may have fewer."""
-    first = resized(z, min(kept, change.shape[1])) + change[:, :kept]
-    if kept <= change.shape[1]:
+def changed(z: Tensor, change: Tensor, kept: int, *, own: bool = False) -> Tensor:
+    """Add a change of the first channels of z, of which ``kept`` are returned; z may have fewer.
+
+    It is overwritten where nobody else holds it (``own``) and no gradient is recorded.
+    """
+    count = change.shape[1]
+    if own and z.shape[1] == kept > count and not torch.is_grad_enabled():
+        z[:, :count] += change
+        return z
+    first = resized(z, min(kept, count)) + change[:, :kept]
+    if kept <= count:
         return first
-    return torch.cat([first, resized(z, kept)[:, change.shape[1] :]], dim=1)
+    return torch.cat([first, resized(z, kept)[:, count:]], dim=1)
 
 
 def noise_code(sigma: Tensor) -> Tensor:

@@ -162,7 +162,9 @@ class MultiscaleStrictCNN(StrictSteps):
     ) -> Tensor:
         blocks = unshuffle(resized(z, self.coarse_channels), scale)
         change = step_change(blocks, code, weight, layer, clip)
-        return changed(z, shuffle(change, scale, z.shape[2:]), kept)
+        # Of the channels of an image z may be the caller's.
+        own = z.shape[1] > self.channels
+        return changed(z, shuffle(change, scale, z.shape[2:]), kept, own=own)
 
     def scaled_steps(self) -> list[tuple[int, tuple[NormalisedConvolution, SoftClip]]]:
         """Return the scale, the convolution and the thresholds of every step."""

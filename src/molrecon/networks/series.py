@@ -103,7 +103,8 @@ class SeriesStrictCNN(MultiscaleStrictCNN):
             change = within_frames(change, blocks)
         if scale > 1:
             change = shuffle(change, scale, z.shape[2:])
-        return changed(z, change, kept)
+        # Of the channels of an image z may be the caller's.
+        return changed(z, change, kept, own=z.shape[1] > self.channels)
 
     def scaled_steps(self) -> list[tuple[int, tuple[NormalisedConvolution, SoftClip]]]:
         """Return the scale, the convolution and the thresholds of every step, in their order."""

@@ -46,16 +46,16 @@ def convolution(
     shifts = torch.zeros(1, dtype=torch.int64)
     for stride, width in zip(strides, widths, strict=True):
         shifts = (shifts[:, None] + stride * torch.arange(width)).flatten()
-    steps = list(zip(shifts.tolist(), weight.flatten(2).unbind(2), strict=True))
+    matrices = [matrix.contiguous() for matrix in weight.flatten(2).unbind(2)]
+    steps = list(zip(shifts.tolist(), matrices, strict=True))
     out = rows.new_zeros(len(x), len(weight), rows.shape[2])
     length = rows.shape[2] - steps[-1][0]
     for row, result in zip(rows, out, strict=True):
         for start in range(0, length, PIXELS):
             stop = min(start + PIXELS, length)
-            part = torch.zeros(len(weight), stop - start, dtype=x.dtype)
+            part = result[:, start:stop]
             for shift, matrix in steps:
                 part.addmm_(matrix, row[:, start + shift : stop + shift])
-            result[:, start:stop] = part
     sizes = [n - width + 1 for n, width in zip(shape, widths, strict=True)]
     whole = out.reshape(*out.shape[:2], *shape)
     kept = whole[(slice(None), slice(None), *(slice(n) for n in sizes))]

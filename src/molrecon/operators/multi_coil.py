@@ -1,18 +1,20 @@
-"""What multi-coil MRI operators share: evaluation in blocks of coils."""
+"""What multi-coil MRI operators share: evaluation in blocks of coils, along the sampled axes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from molrecon.errors import InputError
-from molrecon.operators.base import LinearOperator
+from molrecon.operators.base import LinearOperator, per_sample
 from molrecon.operators.checks import check_tensor
 from molrecon.operators.fourier import fft_centred, ifft_centred, spatial_dims
 from molrecon.operators.noise import estimate_sigma
+from molrecon.operators.sampled_axes import in_order, nearest_circulant, sampled_axes
 
 BLOCK_BYTES = 2**22
 """Coil images that are worked on at once; one coil at least. See ``benchmarks/coil_blocks.py``."""
@@ -26,6 +28,9 @@ class MultiCoilMRI(LinearOperator):
     The transform is centred and orthonormal at the interface. Coils are worked on in blocks of
     `BLOCK_BYTES`, so ``A.normal`` and the adjoint need the memory of a few images, whatever the
     number of coils.
+
+    Along an axis on which the mask does not vary, as along a readout, a transform and its inverse
+    cancel in AᴴA: it transforms the others alone, in an order of memory in which they come last.
 
     Parameters
     ----------
@@ -47,7 +52,14 @@ class MultiCoilMRI(LinearOperator):
     (True, 2)
     """
 
-    _of_every_sample = ("coil_maps", "mask", "_mask_squared", "_support")
+    _of_every_sample = (
+        "coil_maps",
+        "mask",
+        "_mask_squared",
+        "_ordered_maps",
+        "_circulant",
+        "_support",
+    )
 
     def __init__(self, coil_maps: Tensor, mask: Tensor, transformed: int) -> None:
         _check_arguments(coil_maps, mask, transformed)
@@ -63,11 +75,9 @@ class MultiCoilMRI(LinearOperator):
         self.mask = mask if mask.dtype == torch.bool else mask.to(coil_maps.real.dtype)
         self.ndim = len(spatial)
         self.transformed = transformed
-        self._dims = spatial_dims(transformed)
-        # A circular filter commutes with shifts: AᴴA needs a shifted mask, and no shifted image.
-        self._mask_squared = torch.fft.ifftshift(
-            self.mask.to(self.dtype.to_real()), dim=self._dims
-        ).square()
+        self._sampled = sampled_axes(self.mask, transformed, coil_maps)
+        self._ordered_maps = in_order(coil_maps, self._sampled)
+        self._mask_squared = in_order(self._filter(), self._sampled)
         self._support = coil_support(coil_maps, spatial)
         self._known_noise: tuple[Tensor, Tensor] | None = None
 
@@ -143,6 +153,47 @@ class MultiCoilMRI(LinearOperator):
     def _estimated_sigma(self, y: Tensor) -> Tensor:
         return estimate_sigma(y, self.mask)
 
+    def _filter(self) -> Tensor:
+        """What AᴴA multiplies spectra with, of length 1 on axes that it does not transform."""
+        dims = spatial_dims(self.transformed)
+        # A circular filter commutes with shifts: AᴴA needs a shifted mask, and no shifted image.
+        squared: Tensor = torch.fft.ifftshift(self.mask.to(self.dtype.to_real()), dim=dims).square()
+        for axis in set(dims) - set(self._sampled):
+            squared = squared.narrow(axis, 0, 1)
+        return squared
+
+    def preconditioner(self, c: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """Return ``(I + cC)⁻¹`` with the circular convolution C that is nearest to AᴴA.
+
+        It knows how densely the frequencies are sampled, and how far the coil maps fill the gaps;
+        images are those of the `support`, and nothing is done outside.
+
+        Parameters
+        ----------
+        c
+            Non-negative weight of every sample, ``(batch,)``.
+        """
+        dims = spatial_dims(len(self._sampled))
+        if not dims:
+            return None
+        inverse = 1 / (1 + per_sample(c, self._circulant) * self._circulant.to(c.dtype))
+        support = self.support
+
+        def apply(r: Tensor) -> Tensor:
+            inside = in_order(r if support is None else r * support, self._sampled)
+            k = torch.fft.fftn(inside, dim=dims).mul_(inverse)
+            image: Tensor = torch.fft.ifftn(k, dim=dims).movedim(dims, self._sampled)
+            return image.contiguous() if support is None else torch.where(support, image, r)
+
+        return apply
+
+    @cached_property
+    def _circulant(self) -> Tensor:
+        """Spectrum of the preconditioner, in the order of AᴴA; see `nearest_circulant`."""
+        maps, sampled = self._ordered_maps.detach(), len(self._sampled)
+        sets = maps if maps.ndim > self.ndim + 2 else maps[:, None]
+        return nearest_circulant(sets, self._mask_squared, self.transformed, sampled)
+
     def _blocks(self, batch: int) -> Iterator[slice]:
         coils, *spatial = self.shape_out
         one = batch * torch.Size(spatial).numel() * self.coil_maps.element_size()
@@ -151,7 +202,9 @@ class MultiCoilMRI(LinearOperator):
     def forward(self, x: Tensor) -> Tensor:
         """Return the sampled k-space of all coils."""
         parts = [
-            fft_centred(self._coil_images(x, block), self.transformed).mul_(self.mask)
+            fft_centred(self._coil_images(self.coil_maps, x, block), self.transformed).mul_(
+                self.mask
+            )
             for block in self._blocks(x.shape[0])
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
@@ -161,29 +214,36 @@ class MultiCoilMRI(LinearOperator):
         image: Tensor | None = None
         for block in self._blocks(y.shape[0]):
             coils = ifft_centred(self.mask * y[:, block], self.transformed)
-            image = add_block(image, self._combined(coils, block))
+            image = add_block(image, self._combined(self.coil_maps, coils, block))
         assert image is not None
         return image
 
     def normal(self, x: Tensor) -> Tensor:
-        """Apply AᴴA to images, block by block of coils and without shifts."""
+        """Apply AᴴA to images, block by block of coils, without shifts and along sampled axes."""
         self.check_input(x)
         image: Tensor | None = None
+        x, dims = in_order(x, self._sampled), spatial_dims(len(self._sampled))
+        maps = self._ordered_maps
         for block in self._blocks(x.shape[0]):
-            k = torch.fft.fftn(self._coil_images(x, block), dim=self._dims, norm="ortho")
-            coils = torch.fft.ifftn(k.mul_(self._mask_squared), dim=self._dims, norm="ortho")
-            image = add_block(image, self._combined(coils, block))
+            coils = self._coil_images(maps, x, block)
+            if dims:
+                k = torch.fft.fftn(coils, dim=dims, norm="ortho").mul_(self._mask_squared)
+                coils = torch.fft.ifftn(k, dim=dims, norm="ortho")
+            else:
+                coils = coils.mul_(self._mask_squared)
+            image = add_block(image, self._combined(maps, coils, block))
         assert image is not None
-        return image
+        return image.movedim(dims, self._sampled).contiguous()
 
     def mismatch(self, x: Tensor, y: Tensor) -> Tensor:
         """Return ``Aᴴ(y − Ax)``, block by block of coils."""
         self.check_input(x)
         image: Tensor | None = None
         for block in self._blocks(x.shape[0]):
-            k = fft_centred(self._coil_images(x, block), self.transformed).mul_(self.mask)
+            coils = self._coil_images(self.coil_maps, x, block)
+            k = fft_centred(coils, self.transformed).mul_(self.mask)
             coils = ifft_centred(self.mask * (y[:, block] - k), self.transformed)
-            image = add_block(image, self._combined(coils, block))
+            image = add_block(image, self._combined(self.coil_maps, coils, block))
         assert image is not None
         return image
 
@@ -195,11 +255,15 @@ class MultiCoilMRI(LinearOperator):
         """
         return self if self.mask.dtype == torch.bool else self.in_double
 
-    def _coil_images(self, x: Tensor, block: slice) -> Tensor:
-        return self.coil_maps[:, block] * x
+    def _coil_images(self, maps: Tensor, x: Tensor, block: slice) -> Tensor:
+        return maps[:, block] * x
 
-    def _combined(self, coils: Tensor, block: slice) -> Tensor:
-        return coils.mul_(self.coil_maps[:, block].conj()).sum(1, keepdim=True)
+    def _combined(self, maps: Tensor, coils: Tensor, block: slice) -> Tensor:
+        """Return ``Σ conj(maps) · coils``; the coil images, which are overwritten, are conjugated.
+
+        To conjugate the maps would take memory for a second copy of them.
+        """
+        return coils.conj_physical_().mul_(maps[:, block]).sum(1, keepdim=True).conj_physical_()
 
 
 def coil_blocks(coils: int, size: int) -> Iterator[slice]:

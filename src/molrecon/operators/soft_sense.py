@@ -10,6 +10,7 @@ from torch import Tensor
 from molrecon.errors import InputError
 from molrecon.operators.multi_coil import MultiCoilMRI
 from molrecon.operators.noise import estimate_frames_noise
+from molrecon.operators.sampled_axes import in_order
 
 
 def combined_sets(image: Tensor) -> Tensor:
@@ -83,6 +84,7 @@ class SoftSense(MultiCoilMRI):
         super().__init__(coil_maps.flatten(1, 2), mask, transformed=ndim - frames)
         sets, coils = coil_maps.shape[1:3]
         self.coil_maps, self.frames = coil_maps, frames
+        self._ordered_maps = in_order(coil_maps, self._sampled)
         self.shape_in = (sets, *self.shape_in[1:])
         self.shape_out = (coils, *self.shape_out[1:])
         seen = (coil_maps != 0).any(dim=2)
@@ -113,10 +115,11 @@ class SoftSense(MultiCoilMRI):
             return super()._estimated_sigma(y)
         return estimate_frames_noise(y, self.mask).sigma
 
-    def _coil_images(self, x: Tensor, block: slice) -> Tensor:
-        sets = [self.coil_maps[:, s, block] * x[:, s : s + 1] for s in range(x.shape[1])]
+    def _coil_images(self, maps: Tensor, x: Tensor, block: slice) -> Tensor:
+        sets = [maps[:, s, block] * x[:, s : s + 1] for s in range(x.shape[1])]
         return torch.stack(sets).sum(0)
 
-    def _combined(self, coils: Tensor, block: slice) -> Tensor:
-        maps = self.coil_maps[:, :, block].conj()
-        return torch.stack([(coils * one).sum(1) for one in maps.unbind(1)], dim=1)
+    def _combined(self, maps: Tensor, coils: Tensor, block: slice) -> Tensor:
+        coils = coils.conj_physical_()
+        sets = [(coils * one).sum(1) for one in maps[:, :, block].unbind(1)]
+        return torch.stack(sets, dim=1).conj_physical_()

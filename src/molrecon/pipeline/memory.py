@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from molrecon.data.coil_maps import espirit_memory
 from molrecon.data.partial_fourier import missing_edge
 from molrecon.errors import RoomError
+from molrecon.heap import HEAP_PIECE
 from molrecon.networks.base import WORKING_WIDTHS
 from molrecon.networks.tiled import Tiled, choose_tile, padded_size
 from molrecon.operators.multi_coil import BLOCK_BYTES
@@ -36,12 +37,9 @@ IMAGES_BESIDE_TILES = 2
 """Of a network in tiles: its input, and the result that is put together."""
 WORKSPACES = 6 * 2**20
 """What libraries take for themselves when they first meet arrays of a size."""
-HEAP_PIECE = 2**25
-"""Size from which on the C library gives freed arrays back to the system at once; smaller ones lie
-in its heap (glibc's largest ``M_MMAP_THRESHOLD``)."""
-HEAP_END = 2
-"""Freed memory that it keeps at the end of the heap, in units of the largest array there (glibc's
-``M_TRIM_THRESHOLD``)."""
+HEAP_END = 2.5
+"""Freed memory that the C library keeps at the end of the heap, in units of the largest array there
+(at most `molrecon.heap.KEPT_END`; benchmarks/memory_estimate.py)."""
 HOLES, FIRST_HOLES = 1 / 2, 1 / 4
 """Holes in the heap, as a share of the arrays that come and go there: by Knuth's fifty-percent rule
 (The Art of Computer Programming, 2.5), which is that of a heap in its steady state. One scan gets
@@ -272,7 +270,7 @@ def _kept_of(parts: Sequence[tuple[int, int]], arrays: Sequence[int], holes: flo
     """Return what the heap keeps of memory that comes and goes, each part in arrays of a size."""
     small = [own for own in (*arrays, *(own for _, own in parts)) if own < HEAP_PIECE]
     left = holes * sum(size for size, own in parts if own < HEAP_PIECE)
-    return HEAP_END * max(small, default=0) + int(left)
+    return int(HEAP_END * max(small, default=0) + left)
 
 
 def _of_equilibrium(model: LearnedReconstructor | None) -> int:
