@@ -11,7 +11,7 @@ GLIBC = sys.platform.startswith("linux") and platform.libc_ver()[0] == "glibc"
 CODE = """
 import resource
 import {module}
-piece = 16 * 2**20
+piece = 8 * 2**20
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def touched():
@@ -20,7 +20,7 @@ def touched():
 touched()
 before = faults()
 for _ in range(20):
-    # Two at a time, of which the first is freed last: glibc's own rule gives both back.
+    # Two at a time, which glibc gives back by its own rule until it has seen larger ones.
     first, second = bytearray(piece), bytearray(piece)
     del first, second
 print(faults() - before)
@@ -42,7 +42,7 @@ def page_faults(module, **environment):
 
 @pytest.mark.skipif(not GLIBC, reason="the settings are glibc's")
 def test_pages_are_cleared_once():
-    page, pieces = os.sysconf("SC_PAGE_SIZE"), 2 * 20 * 16 * 2**20
+    page, pieces = os.sysconf("SC_PAGE_SIZE"), 2 * 20 * 8 * 2**20
     assert page_faults("molrecon") < 0.1 * pieces / page
     # The check could fail: settings of the user's stay, and with these all is given back.
     assert page_faults("molrecon", MALLOC_MMAP_THRESHOLD_="65536") > 0.9 * pieces / page

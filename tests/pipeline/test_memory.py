@@ -9,11 +9,11 @@ from molrecon import reconstruct
 from molrecon.data.coil_maps import espirit_memory
 from molrecon.data.espirit import CHUNK_BYTES
 from molrecon.errors import InputError
-from molrecon.heap import HEAP_PIECE
 from molrecon.networks import CNN, PlanesNetwork, Tiled, UNet
 from molrecon.pipeline.memory import (
     FIRST_HOLES,
     HEAP_END,
+    HEAP_PIECE,
     HOLES,
     WORKSPACES,
     in_tiles,

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from molrecon.data.coil_maps import espirit_memory
 from molrecon.data.partial_fourier import missing_edge
 from molrecon.errors import RoomError
-from molrecon.heap import HEAP_PIECE
 from molrecon.networks.base import WORKING_WIDTHS
 from molrecon.networks.tiled import Tiled, choose_tile, padded_size
 from molrecon.operators.multi_coil import BLOCK_BYTES
@@ -37,9 +36,12 @@ IMAGES_BESIDE_TILES = 2
 """Of a network in tiles: its input, and the result that is put together."""
 WORKSPACES = 6 * 2**20
 """What libraries take for themselves when they first meet arrays of a size."""
-HEAP_END = 2.5
-"""Freed memory that the C library keeps at the end of the heap, in units of the largest array there
-(at most `molrecon.heap.KEPT_END`; benchmarks/memory_estimate.py)."""
+HEAP_PIECE = 2**25
+"""Size from which on the C library gives freed arrays back to the system at once; smaller ones lie
+in its heap (glibc's largest ``M_MMAP_THRESHOLD``)."""
+HEAP_END = 2
+"""Freed memory that it keeps at the end of the heap, in units of the largest array there (glibc's
+``M_TRIM_THRESHOLD``)."""
 HOLES, FIRST_HOLES = 1 / 2, 1 / 4
 """Holes in the heap, as a share of the arrays that come and go there: by Knuth's fifty-percent rule
 (The Art of Computer Programming, 2.5), which is that of a heap in its steady state. One scan gets
