@@ -2,7 +2,7 @@
 
     MOLRECON_DATA=… python benchmarks/performance.py            # or: make bench
 
-On an idle machine, about twenty minutes; the numbers go to ``benchmarks/results.json`` and the page
+On an idle machine, about half an hour; the numbers go to ``benchmarks/results.json`` and the page
 is written from them (``--page`` writes it again). All ratios are of one run, times are medians, one
 after the other in turns. Distances are relative, to the solution of the same equation in double
 precision at 1e-8. torchdeq is compared with if it can be imported (``pip install --no-deps
@@ -36,6 +36,7 @@ from molrecon.equilibrium.implicit import published_equilibrium
 from performance_bf16 import bf16
 from performance_deepinv import deepinv
 from performance_page import written
+from performance_plot import drawn_progress
 from performance_problem import (
     CLOCKS,
     SIGMA,
@@ -47,9 +48,11 @@ from performance_problem import (
     real,
     seconds,
 )
+from performance_tried import tried
 
 RESULTS = Path(__file__).with_name("results.json")
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+PLOT = PAGE.parent / "pictures" / "performance.png"
 LADDER = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)
 """Distances to the solution of which time and work are told."""
 PUBLISHED_SHIFT = 0.1
@@ -85,6 +88,7 @@ def main() -> None:
         "bf16": bf16,
         "training": training,
         "scaling": scaling,
+        "tried": tried,
     }
     facts: Facts = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if not options.page:
@@ -109,6 +113,7 @@ def main() -> None:
                     RESULTS.write_text(json.dumps(facts, indent=1) + "\n")
     if not options.small:
         PAGE.write_text(written(facts))
+        drawn_progress(facts, PLOT)
 
 
 def machine(options: argparse.Namespace) -> Facts:

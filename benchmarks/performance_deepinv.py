@@ -207,14 +207,23 @@ def relative(image: Tensor, exact: Tensor) -> float:
     return float((image - exact).norm() / exact.norm())
 
 
-@torch.no_grad()
 def operators(options: argparse.Namespace) -> Facts:
     """Times of AᴴA and of the regularised inverse at the same residual, 256 × 232 × 12."""
     import gpu
+
+    size = (64, 56) if options.small else gpu.SLICE
+    return {
+        kind: operator(gpu.on(gpu.scan(size, mask_kind=kind), torch.device("cpu"))[1], options)
+        for kind in gpu.MASKS.values()
+    }
+
+
+@torch.no_grad()
+def operator(A: Any, options: argparse.Namespace) -> Facts:
+    """Times of one operator."""
     from molrecon import ConjugateGradient
     from performance_problem import seconds
 
-    _, A = gpu.on(gpu.scan((64, 56) if options.small else gpu.SLICE), torch.device("cpu"))
     theirs = physics(A)
     x = torch.randn((1, *A.shape_in), dtype=A.dtype, generator=torch.Generator().manual_seed(0))
     pair, lam = parts(x[:, 0]), torch.tensor([LAM])
