@@ -210,7 +210,9 @@ def rivals(options: argparse.Namespace) -> list[Facts]:
     exact = problem.exact() / float(problem.held.fixed["scale"])
     inner = {
         "our inner solver": own.forward.inner,
-        "conjugate gradients to 1e-6": ConjugateGradient(rtol=1e-6, max_iterations=200),
+        "conjugate gradients to 1e-6": ConjugateGradient(
+            rtol=1e-6, max_iterations=200, preconditioned=False
+        ),
     }
     ours = problem.stopped([TARGET], own)[TARGET]
     rows = []

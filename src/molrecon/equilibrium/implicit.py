@@ -117,7 +117,7 @@ def published_equilibrium() -> Equilibrium:
         stopping="relative-change",
         max_iterations=500,
         memory=0,
-        inner=ConjugateGradient(rtol=0.0, max_iterations=5),
+        inner=ConjugateGradient(rtol=0.0, max_iterations=5, preconditioned=False),
     )
     return Equilibrium(forward=solver, backward=solver)
 

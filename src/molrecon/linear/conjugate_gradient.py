@@ -33,6 +33,9 @@ class ConjugateGradient:
         point, so that a warm start is always improved by the factor ``rtol``.
     max_iterations
         Cap on the iterations.
+    preconditioned
+        Whether `LinearOperator.preconditioner` is used. It changes what few iterations reach, and
+        no solution.
 
     Examples
     --------
@@ -46,6 +49,7 @@ class ConjugateGradient:
     rtol: float = 1e-6
     relative_to: Literal["rhs", "start"] = "rhs"
     max_iterations: int = 500
+    preconditioned: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.rtol < 1:
@@ -84,7 +88,7 @@ class ConjugateGradient:
         c = as_weights(c, r)
         x = torch.zeros_like(r) if x0 is None else x0.clone()
         residual = r.clone() if x0 is None else r - x - per_sample(c, x) * A.normal(x)
-        now = _Iterate(A, c, x, residual)
+        now = _Iterate(A, c, x, residual, preconditioned=self.preconditioned)
         size, rhs = now.size, norm(r)
         # Relative to the start even where that is at the rounding level of r: correcting a warm
         # start is iterative refinement, and stopping there would return it as if it were exact.
@@ -121,9 +125,12 @@ class ConjugateGradient:
 class _Iterate:
     """What conjugate gradients hold of the samples that are in the batch."""
 
-    def __init__(self, A: LinearOperator, c: Tensor, x: Tensor, residual: Tensor) -> None:
+    def __init__(
+        self, A: LinearOperator, c: Tensor, x: Tensor, residual: Tensor, *, preconditioned: bool
+    ) -> None:
         self.A, self.c, self.x, self.residual = A, c, x, residual
-        self._precondition = A.preconditioner(c)
+        self._preconditioned = preconditioned
+        self._precondition = A.preconditioner(c) if preconditioned else None
         scaled = self._scaled()
         self._direction, self._rz = scaled.clone(), inner(residual, scaled)
         self.size = inner(residual, residual).sqrt()
@@ -140,7 +147,8 @@ class _Iterate:
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 setattr(few, name, value[going])
-        few.A, few._precondition = A, A.preconditioner(few.c)
+        few.A = A
+        few._precondition = A.preconditioner(few.c) if self._preconditioned else None
         return few
 
     def advance(self, active: Tensor) -> None:

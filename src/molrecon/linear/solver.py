@@ -44,6 +44,8 @@ class LinearSolver(ConjugateGradient):
         point, so that a warm start is always improved by the factor ``rtol``.
     max_iterations
         Cap on their iterations.
+    preconditioned
+        Whether they use `LinearOperator.preconditioner`.
 
     Examples
     --------
@@ -105,8 +107,8 @@ def solve(
     """Solve ``(I + c AᴴA) x = r`` by the operator's closed form, or else by conjugate gradients.
 
     The weight c ≥ 0 is a number or ``(batch,)``, r and the start x0 (by default zero) are ``(batch,
-    *shape_in)``; the settings are ``rtol``, ``relative_to`` and ``max_iterations`` of
-    `LinearSolver`.
+    *shape_in)``; the settings are ``rtol``, ``relative_to``, ``max_iterations`` and
+    ``preconditioned`` of `LinearSolver`.
     """
     return LinearSolver(**settings)(A, c, r, x0)
 
