@@ -8,15 +8,12 @@ from importlib import import_module
 from pkgutil import get_data
 from typing import Any
 
-from molrecon.heap import keep_freed_memory
-
 __version__ = "0.1.0"
 
 # Arrays of 2 MB and more lie in huge pages where Linux offers them: a solve makes and frees
 # thousands of arrays, and the system clears every page anew. It also leaves fewer holes in memory.
 # PyTorch reads it with its first array; what the user has set stays.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-keep_freed_memory()
 
 
 def _homes() -> dict[str, str]:

@@ -272,7 +272,7 @@ def _kept_of(parts: Sequence[tuple[int, int]], arrays: Sequence[int], holes: flo
     """Return what the heap keeps of memory that comes and goes, each part in arrays of a size."""
     small = [own for own in (*arrays, *(own for _, own in parts)) if own < HEAP_PIECE]
     left = holes * sum(size for size, own in parts if own < HEAP_PIECE)
-    return int(HEAP_END * max(small, default=0) + left)
+    return HEAP_END * max(small, default=0) + int(left)
 
 
 def _of_equilibrium(model: LearnedReconstructor | None) -> int:
